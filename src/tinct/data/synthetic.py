@@ -1,0 +1,202 @@
+"""Clips put together from layers: a moving background, and objects that move over it and hide each other.
+
+A `Layer` is an image and label map per frame. `move` gives a layer a motion of its own (affine and
+thin-plate), `cut_out` takes the objects out of a picture, and `compose` stacks layers from the back
+to the front. From a photo this makes a clip; over a real clip it adds an object that crosses it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from tinct.shapes import VOID, Image, LabelMap
+
+Random = np.random.Generator
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Frames of one thing, back or front.
+
+    Attributes:
+        images: uint8 [T, H, W, 3].
+        labels: uint8 [T, H, W]: ids of the layer's own objects, 255 void.
+        alphas: uint8 [T, H, W]: 255 where the layer covers what lies behind it.
+    """
+
+    images: UInt8[np.ndarray, "T H W 3"]
+    labels: UInt8[np.ndarray, "T H W"]
+    alphas: UInt8[np.ndarray, "T H W"]
+
+
+@dataclass(frozen=True)
+class Motion:
+    """How far things go: per clip where they lie, per frame how they move.
+
+    Attributes:
+        scale: Range of the size relative to filling the frame.
+        turn_degrees: Largest rotation of the whole clip.
+        shift: Largest offset of the whole clip, as a fraction of the frame's size.
+        step_scale, step_turn_degrees, step_shift: Spread of the change from frame to frame.
+        bend: Spread of the thin-plate displacement, as a fraction of the frame's size.
+        flip: Whether the clip may be mirrored.
+        covering: Whether scale 1 covers the frame or fits into it.
+    """
+
+    scale: tuple[float, float] = (1.0, 1.5)
+    turn_degrees: float = 10.0
+    shift: float = 0.1
+    step_scale: float = 0.03
+    step_turn_degrees: float = 3.0
+    step_shift: float = 0.03
+    bend: float = 0.01
+    flip: bool = True
+    covering: bool = True
+
+
+def affine(
+    source_size: tuple[int, int],
+    target_size: tuple[int, int],
+    *,
+    scale: float,
+    turn_degrees: float,
+    shift: tuple[float, float],
+    mirrored: bool = False,
+    covering: bool = True,
+) -> Float[np.ndarray, "2 3"]:
+    """Maps target pixels to source pixels.
+
+    At scale 1 the source just covers the target (`covering`) or just fits into it, centre on centre.
+    `shift` is (dx, dy) as a fraction of the target's (width, height): how far the content moves
+    right and down.
+    """
+    (source_h, source_w), (target_h, target_w) = source_size, target_size
+    ratios = (target_h / source_h, target_w / source_w)
+    zoom = 1.0 / (scale * (max(ratios) if covering else min(ratios)))
+    angle = np.deg2rad(turn_degrees)
+    cosine, sine = np.cos(angle) * zoom, np.sin(angle) * zoom
+    linear = np.array([[cosine, sine], [-sine, cosine]])
+    if mirrored:
+        linear[0] *= -1
+    centre = np.array([(target_w - 1) / 2 + shift[0] * target_w, (target_h - 1) / 2 + shift[1] * target_h])
+    offset = np.array([(source_w - 1) / 2, (source_h - 1) / 2]) - linear @ centre
+    return np.column_stack([linear, offset])
+
+
+def draw_motion(
+    random: Random,
+    times: list[float],
+    motion: Motion,
+    source_size: tuple[int, int],
+    target_size: tuple[int, int],
+) -> list[Float[np.ndarray, "H W 2"]]:
+    """One sampling map (target pixel → source pixel, x then y) per time of a clip that drifts.
+
+    Scale, rotation and shift drift with a constant velocity per unit of time, with a little noise;
+    a thin-plate field changes along with them.
+    """
+    scale = float(np.exp(random.uniform(*np.log(motion.scale))))
+    turn = random.uniform(-1, 1) * motion.turn_degrees
+    shift = random.uniform(-1, 1, 2) * motion.shift
+    spread = np.array([motion.step_scale, motion.step_turn_degrees, motion.step_shift, motion.step_shift])
+    velocity = random.normal(size=4) * spread
+    mirrored = motion.flip and random.random() < 0.5
+    bend_from, bend_to = (_bend_field(random, motion.bend, target_size) for _ in range(2))
+    maps = []
+    for time in times:
+        drift = velocity * time + 0.3 * spread * random.normal(size=4)
+        matrix = affine(
+            source_size,
+            target_size,
+            scale=scale * float(np.exp(np.clip(drift[0], -0.7, 0.7))),
+            turn_degrees=turn + drift[1],
+            shift=(shift[0] + drift[2], shift[1] + drift[3]),
+            mirrored=mirrored,
+            covering=motion.covering,
+        )
+        share = (time - times[0]) / max(1.0, abs(times[-1] - times[0]))
+        maps.append(_sampling_map(matrix, bend_from + share * (bend_to - bend_from), target_size))
+    return maps
+
+
+def _bend_field(random: Random, spread: float, size: tuple[int, int]) -> Float[np.ndarray, "H W 2"]:
+    """A smooth displacement in target pixels: random at 4×4 control points, bicubic between them.
+
+    Bicubic interpolation of a coarse grid stands for the thin-plate spline: as smooth, and a
+    hundred times as fast.
+    """
+    control = random.normal(0.0, spread * max(size), (4, 4, 2)).astype(np.float32)
+    return cv2.resize(control, size[::-1], interpolation=cv2.INTER_CUBIC)
+
+
+def _sampling_map(
+    matrix: Float[np.ndarray, "2 3"], bend: Float[np.ndarray, "H W 2"], size: tuple[int, int]
+) -> Float[np.ndarray, "H W 2"]:
+    rows, columns = np.mgrid[: size[0], : size[1]].astype(np.float32)
+    x, y = columns + bend[..., 0], rows + bend[..., 1]
+    linear = matrix.astype(np.float32)
+    return np.stack(
+        [
+            linear[0, 0] * x + linear[0, 1] * y + linear[0, 2],
+            linear[1, 0] * x + linear[1, 1] * y + linear[1, 2],
+        ],
+        axis=-1,
+    )
+
+
+def move(
+    image: Image, labels: LabelMap, alpha: LabelMap | None, maps: list[Float[np.ndarray, "H W 2"]]
+) -> Layer:
+    """A picture under a motion. Without an alpha it covers everything and is mirrored at its border."""
+    return move_each([image] * len(maps), [labels] * len(maps), None if alpha is None else [alpha] * len(maps), maps)
+
+
+def move_each(
+    images: list[Image],
+    labels: list[LabelMap],
+    alphas: list[LabelMap] | None,
+    maps: list[Float[np.ndarray, "H W 2"]],
+) -> Layer:
+    """As `move`, for a clip: frame t goes through map t."""
+    border = cv2.BORDER_REFLECT_101 if alphas is None else cv2.BORDER_CONSTANT
+    moved_images = [_remap(i, m, cv2.INTER_LINEAR, cv2.BORDER_REFLECT_101) for i, m in zip(images, maps, strict=True)]
+    moved_labels = [_remap(y, m, cv2.INTER_NEAREST, border) for y, m in zip(labels, maps, strict=True)]
+    if alphas is None:
+        moved_alphas = [np.full(y.shape, 255, np.uint8) for y in moved_labels]
+    else:
+        moved_alphas = [_remap(a, m, cv2.INTER_LINEAR, border) for a, m in zip(alphas, maps, strict=True)]
+    return Layer(np.stack(moved_images), np.stack(moved_labels), np.stack(moved_alphas))
+
+
+def _remap(picture: np.ndarray, sampling: np.ndarray, interpolation: int, border: int) -> np.ndarray:
+    return cv2.remap(picture, sampling, None, interpolation, borderMode=border)
+
+
+def cut_out(labels: LabelMap, object_id: int) -> tuple[LabelMap, LabelMap]:
+    """One object of a picture as a layer of its own: its label map (id 1) and its alpha, soft at the edge."""
+    mask = (labels == object_id).astype(np.uint8)
+    inner = cv2.erode(mask, np.ones((3, 3), np.uint8)) * 255
+    return mask, cv2.GaussianBlur(inner, (3, 3), 0)
+
+
+def compose(layers: list[Layer]) -> tuple[UInt8[np.ndarray, "T H W 3"], UInt8[np.ndarray, "T H W"]]:
+    """Stack layers from the back to the front.
+
+    Returns:
+        Images, and label maps in which every object of every layer has its own id, counted from 1
+        through the layers in order. Void stays void unless something lies over it.
+    """
+    back, *front = layers
+    images, labels = back.images.astype(np.float32), back.labels.copy()
+    for layer in front:
+        opacity = layer.alphas[..., None].astype(np.float32) / 255
+        images += opacity * (layer.images - images)
+        offset = int(labels[labels != VOID].max(initial=0))
+        covered = layer.alphas > 127
+        ids = np.where(layer.labels == VOID, VOID, np.where(layer.labels > 0, layer.labels + offset, 0))
+        labels[covered] = ids[covered]
+    return np.clip(images + 0.5, 0, 255).astype(np.uint8), labels

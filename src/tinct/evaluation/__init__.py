@@ -1,0 +1,1 @@
+"""Running methods over videos and scoring them."""

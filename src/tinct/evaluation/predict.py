@@ -1,0 +1,314 @@
+"""The run folder: a video's masks on disk, safe against every kind of interruption.
+
+    out/masks/<frame name>.png    palette PNGs of the video's size
+    out/overlay.mp4               the film with its masks, made when the last mask is there
+    out/run.json                  what ran, on what, how fast, and how far it came
+    out/state.safetensors         where a run that was cut short goes on; gone when it is complete
+
+Every file is written whole or not at all. A resumed run gives the same bytes as one that was
+never interrupted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+import numpy as np
+
+from tinct.errors import MaskError, OutputError, TinctError, VideoError
+from tinct.evaluation.run_file import RunFile, environment, peak_memory
+from tinct.mask_files import write_mask
+from tinct.masks import ObjectMasks
+from tinct.overlay import mask_paths, read_labels, write_overlay
+from tinct.segmenter import StreamingRun, StreamingSegmenter, VideoSegmenter, check_prompts
+from tinct.shapes import LabelMap
+from tinct.states import load_state, read_extra, save_state
+from tinct.video import Video
+
+FRAMES_BETWEEN_STATES = 25
+"""A killed run repeats at most this many frames; saving costs about as much as one frame."""
+
+Segmenter = StreamingSegmenter[Any] | VideoSegmenter
+Progress = Callable[[str, int, int], None]
+"""Called with (`segment` or `overlay`, frames done, frames in all)."""
+
+
+class RunInterrupted(KeyboardInterrupt):
+    """Ctrl-C during a run; its text says how many frames are there and how to go on."""
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """What a finished run left behind.
+
+    Args:
+        masks_folder: One palette PNG per frame.
+        overlay: The film, if one was wanted.
+        frames: How many the video has.
+        resumed_at: The first frame that this call computed; 0 for a whole run.
+        object_ids: Every object that was tracked.
+        seconds_per_frame: Median over the frames that this call computed, decoding included; None
+            if there was nothing left to compute.
+    """
+
+    masks_folder: Path
+    overlay: Path | None
+    frames: int
+    resumed_at: int
+    object_ids: tuple[int, ...]
+    seconds_per_frame: float | None
+
+
+@dataclass
+class _Run:
+    """The run in the middle of its work: where it stands, and what it cost so far."""
+
+    segmenter: Segmenter
+    video: Video
+    prompts: Mapping[int, LabelMap]
+    out: Path
+    file: RunFile
+    seconds: list[float] = field(default_factory=list)
+    whole: tuple[int, Any] = (0, None)
+    """(frames whose masks are on disk, the state after them)."""
+
+    @property
+    def state_path(self) -> Path:
+        return self.out / "state.safetensors"
+
+
+def segment_to_folder(
+    segmenter: Segmenter,
+    video: Video,
+    prompts: Mapping[int, LabelMap],
+    out: Path,
+    *,
+    resume: bool = False,
+    overlay: bool = True,
+    info: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
+) -> RunReport:
+    """Segment a video into a folder.
+
+    Args:
+        segmenter: Of either kind; only a streaming one can go on in the middle, the other starts anew.
+        video: The frames.
+        prompts: As for `segment_video`.
+        out: The run folder; it is made if need be.
+        resume: Go on with the run that the folder holds, if it is this one; without one, begin it.
+        overlay: Whether to make the film.
+        info: What ran, for `run.json`: method, variant, preset, weights_sha256, video and the like.
+            A run is the same run if its info, video and prompts are the same.
+        progress: Told of every frame.
+
+    Raises:
+        OptionError: No prompt, or one outside the video.
+        MaskError: A prompt is empty or not of the frame's size.
+        VideoError: A frame cannot be read; the masks before it are there.
+        OutputError: The folder cannot be written, or holds another run.
+        NumericalError: The network gave NaN or infinity; the masks before it are there.
+        RunInterrupted: Ctrl-C; the masks so far are there.
+    """
+    prompts = check_prompts(video, prompts)
+    paths = mask_paths(video, out / "masks")
+    file = RunFile(out / "run.json", _identity(video, prompts, info or {}))
+    run = _Run(segmenter, video, prompts, out, file)
+    _claim(run, paths, resume)
+    try:
+        resumed_at, object_ids = _segment(run, paths, progress)
+        film = out / "overlay.mp4" if overlay else None
+        if film is not None and not (film.exists() and resumed_at == len(video)):
+            write_overlay(video, out / "masks", film, _stage(progress, "overlay", len(video)))
+    except KeyboardInterrupt as error:
+        raise RunInterrupted(_stop(run, "interrupted", "Interrupted")) from error
+    except TinctError as error:
+        raise type(error)(_stop(run, "failed", str(error))) from error
+    except OSError as error:
+        text = f"{out} cannot be written: {error.strerror or error}"
+        raise OutputError(_stop(run, "failed", text)) from error
+    _finish(run, object_ids)
+    median = float(np.median(run.seconds)) if run.seconds else None
+    return RunReport(out / "masks", film, len(video), resumed_at, object_ids, median)
+
+
+def _segment(run: _Run, paths: list[Path], progress: Progress | None) -> tuple[int, tuple[int, ...]]:
+    """Write every mask that is not there yet; return the first frame computed and all object ids."""
+    first, begun, object_ids = _where_to_go_on(run, paths)
+    run.whole = (first, begun)
+    run.file.write(status="running", message="", resumed_at=first)
+    tell = _stage(progress, "segment", len(run.video))
+    tell(first)
+    for index, masks, state in _results(run, first, begun):
+        write_mask(paths[index], masks.label_map)
+        object_ids = tuple(sorted({*object_ids, *masks.object_ids}))
+        run.whole = (index + 1, state)
+        run.file.object_ids = object_ids
+        if (index + 1) % FRAMES_BETWEEN_STATES == 0:
+            _save_state(run)
+        tell(index + 1)
+    if run.whole[0] != len(run.video):
+        raise VideoError(
+            f"The video ended after {run.whole[0]} of {len(run.video)} frames; the file is cut short. "
+            "Check it, or give the frames as a folder of images."
+        )
+    return first, object_ids
+
+
+def _results(run: _Run, first: int, state: Any) -> Iterator[tuple[int, ObjectMasks, Any]]:
+    """(frame index, masks, state after it), timed; prompts' checks and decoding are part of the time."""
+    if first == len(run.video):
+        return
+    if isinstance(run.segmenter, StreamingSegmenter):
+        stream = StreamingRun(run.segmenter, run.video, run.prompts, start_at=first, state=state)
+        results = iter(stream)
+    else:
+        stream, results = None, run.segmenter.segment(run.video, run.prompts)
+    while True:
+        before = time.perf_counter()
+        item = next(results, None)
+        if item is None:
+            return
+        if item[1].object_ids:
+            run.seconds.append(time.perf_counter() - before)
+        yield *item, stream.state if stream else None
+
+
+def _where_to_go_on(run: _Run, paths: list[Path]) -> tuple[int, Any, tuple[int, ...]]:
+    """(first frame to compute, state before it, object ids so far)."""
+    if run.file.frames_done == len(paths) and _whole_masks(run, paths, len(paths)):
+        return len(paths), None, run.file.object_ids
+    state_class = _state_class(run.segmenter)
+    if state_class is None or not run.state_path.exists():
+        return 0, None, ()
+    try:
+        extra = read_extra(run.state_path)
+        frames = int(extra["frames"])
+        if extra["run"] != run.file.fingerprint or not _whole_masks(run, paths, frames):
+            return 0, None, ()
+        state: Any = load_state(run.state_path, state_class, getattr(run.segmenter, "device", "cpu"))
+    except (TinctError, KeyError, ValueError):
+        # A broken state costs time only: the run begins again and gives the same masks.
+        return 0, None, ()
+    ids = tuple(int(i) for i in str(extra["object_ids"]).split())
+    return frames, state, ids
+
+
+def _whole_masks(run: _Run, paths: list[Path], count: int) -> bool:
+    """Whether the first `count` masks are all there and whole."""
+    try:
+        for path in paths[:count]:
+            read_labels(path, run.video.size)
+    except MaskError:
+        return False
+    return count <= len(paths)
+
+
+def _state_class(segmenter: Segmenter) -> type | None:
+    """The class that a streaming segmenter names as its state: `class X(StreamingSegmenter[XState])`."""
+    for cls in type(segmenter).__mro__:
+        for base in getattr(cls, "__orig_bases__", ()):
+            if get_origin(base) is StreamingSegmenter and isinstance(get_args(base)[0], type):
+                state_class: type = get_args(base)[0]
+                return state_class
+    return None
+
+
+def _save_state(run: _Run) -> None:
+    frames, state = run.whole
+    if state is not None:
+        ids = " ".join(str(i) for i in run.file.object_ids)
+        extra: dict[str, str | int] = {"frames": frames, "object_ids": ids, "run": run.file.fingerprint}
+        save_state(run.state_path, state, extra)
+
+
+def _stop(run: _Run, status: str, reason: str) -> str:
+    """Leave the folder so that the run can go on; return the message for the person."""
+    frames = run.whole[0]
+    message = (
+        f"{reason.rstrip('.')}. {frames} of {len(run.video)} masks are whole in {run.out / 'masks'}; "
+        "the same command with --resume goes on from there."
+    )
+    try:
+        _save_state(run)
+        run.file.write(status=status, message=message, **_costs(run))
+    except (TinctError, OSError):
+        # The disk is full, perhaps; what is written already still stands, and resuming works from it.
+        pass
+    return message
+
+
+def _finish(run: _Run, object_ids: tuple[int, ...]) -> None:
+    run.file.object_ids = object_ids
+    run.file.write(status="complete", message=f"{len(run.video)} masks written.", **_costs(run))
+    run.state_path.unlink(missing_ok=True)
+
+
+def _costs(run: _Run) -> dict[str, Any]:
+    if not run.seconds:
+        return {"frames_done": run.whole[0]}
+    return {
+        "frames_done": run.whole[0],
+        "seconds_per_frame": {
+            "mean": round(float(np.mean(run.seconds)), 5),
+            "median": round(float(np.median(run.seconds)), 5),
+            "frames": len(run.seconds),
+        },
+        **peak_memory(),
+    }
+
+
+def _claim(run: _Run, paths: list[Path], resume: bool) -> None:
+    """Make the folder this run's own.
+
+    Raises:
+        OutputError: It holds something else, or cannot be written.
+    """
+    out = run.out
+    run.file.compare(resume)
+    if not run.file.path.exists() and (out.joinpath("overlay.mp4").exists() or _has_files(out / "masks")):
+        raise OutputError(
+            f"{out} holds masks or a film but no run.json, so they are not this run's; choose another folder."
+        )
+    try:
+        (out / "masks").mkdir(parents=True, exist_ok=True)
+        if not os.access(out / "masks", os.W_OK):
+            raise PermissionError(13, "Permission denied")
+        run.file.write(status="running", message="", frames_done=0, **environment())
+    except OSError as error:
+        raise OutputError(
+            f"{out} cannot be written: {error.strerror or error}. Choose a folder that you may write to."
+        ) from error
+
+
+def _has_files(folder: Path) -> bool:
+    return folder.is_dir() and any(folder.iterdir())
+
+
+def _stage(progress: Progress | None, stage: str, frames: int) -> Callable[[int], None]:
+    def tell(done: int) -> None:
+        if progress is not None:
+            progress(stage, done, frames)
+
+    return tell
+
+
+def _identity(video: Video, prompts: Mapping[int, LabelMap], info: Mapping[str, Any]) -> dict[str, Any]:
+    """What makes two runs the same run."""
+    names = "\n".join(video.names).encode()
+    first_frame = video[0].tobytes()
+    return {
+        **info,
+        "frames": len(video),
+        "size": list(video.size),
+        "video_sha256": hashlib.sha256(names + first_frame).hexdigest(),
+        "prompts": {
+            str(index): hashlib.sha256(np.ascontiguousarray(labels).tobytes()).hexdigest()
+            for index, labels in prompts.items()
+        },
+    }

@@ -1,0 +1,117 @@
+"""`run.json`: what ran, on what, how fast, and how far it came."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import tinct
+from tinct.errors import OutputError
+from tinct.mask_files import written_whole
+
+
+class RunFile:
+    """The account of one run, rewritten as a whole whenever it changes.
+
+    Args:
+        path: `run.json` in the run folder.
+        identity: JSON values that make two runs the same run.
+    """
+
+    def __init__(self, path: Path, identity: Mapping[str, Any]) -> None:
+        self.path = path
+        self.identity: dict[str, Any] = json.loads(json.dumps(identity))
+        self.object_ids: tuple[int, ...] = ()
+        self.frames_done = 0
+        self._content: dict[str, Any] = {}
+
+    @property
+    def fingerprint(self) -> str:
+        """One hash of the identity."""
+        return hashlib.sha256(json.dumps(self.identity, sort_keys=True).encode()).hexdigest()
+
+    def compare(self, resume: bool) -> None:
+        """Take up what the folder's own `run.json` says, if it is this run and we are to go on with it.
+
+        Raises:
+            OutputError: It is another run's, or this run's while `resume` is off, or unreadable.
+        """
+        if not self.path.exists():
+            return
+        previous = self._read()
+        theirs = previous.get("run", {})
+        keys = [key for key in sorted({*self.identity, *theirs}) if self.identity.get(key) != theirs.get(key)]
+        if keys:
+            differences = "; ".join(
+                f"{key}: {_short(theirs.get(key))} there, {_short(self.identity.get(key))} now"
+                for key in keys
+            )
+            raise OutputError(f"{self.path.parent} holds another run ({differences}). Choose another folder.")
+        if not resume:
+            raise OutputError(
+                f"{self.path.parent} already holds this run ({previous.get('status')}). Add --resume to "
+                "go on with it, or choose another folder."
+            )
+        self._content = previous
+        self.object_ids = tuple(previous.get("object_ids", ()))
+        self.frames_done = int(previous.get("frames_done", 0))
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            content = json.loads(self.path.read_text(encoding="utf-8"))
+            if not isinstance(content, dict):
+                raise ValueError("it holds no JSON object")
+        except (OSError, ValueError) as error:
+            raise OutputError(
+                f"{self.path} cannot be read ({error}), so nobody knows which run this is. "
+                "Choose another folder."
+            ) from error
+        return content
+
+    def write(self, **values: Any) -> None:
+        """Change some entries and write the file, atomically.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        self._content |= {**values, "run": self.identity, "object_ids": list(self.object_ids)}
+        with written_whole(self.path) as part:
+            part.write_text(json.dumps(self._content, indent=2) + "\n", encoding="utf-8")
+
+
+def environment() -> dict[str, Any]:
+    """Versions, processor and threads."""
+    return {
+        "versions": {
+            "tinct": tinct.__version__,
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+        },
+        "platform": f"{platform.system()} {platform.machine()}",
+        "threads": torch.get_num_threads(),
+    }
+
+
+def peak_memory() -> dict[str, float]:
+    """The process's peak resident memory in MB, and that of CUDA if it was used; {} where nobody can tell."""
+    peak: dict[str, float] = {}
+    if sys.platform != "win32":
+        import resource
+
+        unit = 1 if sys.platform == "darwin" else 1024
+        peak["peak_memory_mb"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6, 1)
+    if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
+        peak["peak_gpu_memory_mb"] = round(torch.cuda.max_memory_allocated() / 1e6, 1)
+    return peak
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."

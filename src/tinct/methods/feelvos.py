@@ -1,0 +1,645 @@
+"""FEELVOS: Fast End-to-End Embedding Learning for Video Object Segmentation.
+
+Paul Voigtlaender, Yuning Chai, Florian Schroff, Hartwig Adam, Bastian Leibe, Liang-Chieh Chen.
+CVPR 2019, arXiv:1902.09513.
+
+Every pixel is embedded; each pixel of the current frame asks how far the nearest pixel of each
+object lies in the first frame (global matching) and, within a window, in the previous frame (local
+matching); a small head that all objects share turns these distances into masks.
+
+| paper | here |
+|---|---|
+| backbone feature, stride 4 (3.1) | `FeelvosNetwork.extractor`, `FrameEncoding.features` |
+| semantic embedding e_p (3.2) | `FrameEncoding.embedding` |
+| d(p, q) = 1 - 2 / (1 + exp(‖e_p - e_q‖²)), eq. 1 | `ops.matching.squash` |
+| global matching G_{t,o}(p), eq. 2 | `ops.matching.global_matching` against `State.reference` |
+| local matching L_{t,o}(p), eq. 4 and 5 | `ops.matching.local_matching` against `State.previous` |
+| previous frame's predictions (3.5) | `State.previous_probs` |
+| dynamic segmentation head (3.6) | `DynamicSegmentationHead`, once per object |
+| posterior over all objects | `posterior`, a softmax over the head's outputs |
+| bootstrapped cross-entropy (3.7) | `losses.bootstrapped_cross_entropy`, in `FeelvosTask` |
+
+What goes beyond the paper is an `Options` field that the preset "paper" switches off; the page
+docs/methods/feelvos.md gives the reason for each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from tinct.errors import OptionError
+from tinct.masks import ObjectMasks, object_ids_of
+from tinct.networks.backbones import ImageNormalisation
+from tinct.networks.batch_norm import freeze_batch_norm
+from tinct.networks.deeplab import DeepLabV3Plus
+from tinct.networks.heads import Refinement, SharedInputConv, UnitEmbedding, convolution
+from tinct.networks.pyramid import FeaturePyramid
+from tinct.networks.weights import load_weights
+from tinct.ops.components import apart_from
+from tinct.ops.matching import ReferenceSet, global_matching, local_matching, squash
+from tinct.ops.precision import Precision, bfloat16_is_faster
+from tinct.segmenter import StreamingSegmenter
+from tinct.shapes import VOID, Image, LabelMap
+
+COMPACT_BACKBONES = {"mobilenetv2": "mobilenetv2_100"}
+"""Backbones of compact variants, and timm's names for them."""
+
+FAR = 80.0
+"""The squared distance that stands for "no such pixel": `squash` takes it to 1."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """The network's make and the way it is run; the defaults are the paper's.
+
+    Attributes:
+        backbone: "xception65" (3.1) or "mobilenetv2".
+        output_stride: Of the backbone: 16 in training, 8 at test (3.1); compact ones ignore it.
+        feature_channels: Width of the backbone feature (256).
+        embedding_channels: Width of the embedding (3.2: 100).
+        head_layers: Convolutions of the head before the last one (3.6: 4).
+        head_channels: Their width (3.6: 256).
+        head_kernel: Their size (3.6: 7).
+        head_separable: Depthwise-separable ones (3.6) or dense ones.
+        local_radius: Reach k of the local window in cells of the matching grid (4: 15).
+        soft_feedback: Feed back the previous frame's probabilities (3.5), or its hard labels as the
+            authors' code does.
+        reference_pixels: Reference pixels drawn per object in training (3.3: 1024).
+        working_height: Short side in pixels to which frames are brought; None leaves them.
+        unit_embedding: Beyond the paper: embeddings of one length, so that distances are bounded
+            and matching starts as good as nearest neighbours on ImageNet features.
+        soft_minimum: Beyond the paper: temperature of a soft minimum in matching over soft
+            memberships; None takes the nearest pixel, as the paper does.
+        distance_scale: Divides squared distances before eq. 1 squashes them (1 in the paper).
+        contrast: Beyond the paper: each object also sees the distance to everything else.
+        background_head: Run the head for the background too (paper), or hold its logit at 0.
+        refinement: Beyond the paper: sharpen the head's output with stride-4 features.
+        memory_frames: Beyond the paper: so many earlier frames join the global matching (0).
+        memory_every: Frames between two of them.
+        gate: Beyond the paper: drop components that lie apart from the previous mask.
+        gate_reach: How far apart, as a fraction of the frame's short side.
+    """
+
+    backbone: str = "xception65"
+    output_stride: int = 8
+    feature_channels: int = 256
+    embedding_channels: int = 100
+    head_layers: int = 4
+    head_channels: int = 256
+    head_kernel: int = 7
+    head_separable: bool = True
+    local_radius: int = 15
+    soft_feedback: bool = True
+    reference_pixels: int = 1024
+    working_height: int | None = None
+    unit_embedding: bool = False
+    soft_minimum: float | None = None
+    distance_scale: float = 1.0
+    contrast: bool = False
+    background_head: bool = True
+    refinement: bool = False
+    memory_frames: int = 0
+    memory_every: int = 5
+    gate: bool = False
+    gate_reach: float = 0.1
+
+
+COMPACT = Options(
+    backbone="mobilenetv2",
+    feature_channels=96,
+    embedding_channels=64,
+    head_layers=3,
+    head_channels=48,
+    head_kernel=3,
+    head_separable=False,
+    local_radius=7,
+    working_height=240,
+    unit_embedding=True,
+    soft_minimum=1.0,
+    distance_scale=4.0,
+    contrast=True,
+    background_head=False,
+    refinement=True,
+)
+"""The compact network, as it is trained: 240 rows, stride-8 matching."""
+
+_COMPACT_PAPER = replace(COMPACT, working_height=480, local_radius=14, soft_minimum=None, refinement=False)
+
+PRESETS: Mapping[str, Mapping[str, Options]] = {
+    "mobilenetv2": {
+        "default": replace(COMPACT, working_height=360, local_radius=10, memory_frames=3, gate=True),
+        "fast": replace(COMPACT, gate=True),
+        "paper": _COMPACT_PAPER,
+    },
+    "xception65": {"default": Options(), "fast": Options(output_stride=16), "paper": Options()},
+}
+"""Variant → preset → options. "paper" switches off all that goes beyond the paper and is not the network's own make."""
+
+
+MADE_OF = (
+    "backbone", "feature_channels", "embedding_channels", "head_layers", "head_channels", "head_kernel",
+    "head_separable", "unit_embedding", "contrast",
+)  # fmt: skip
+"""The options that trained weights are bound to; all others may be chosen at test."""
+
+
+@dataclass(frozen=True)
+class FrameEncoding:
+    """Frames seen by the network: everything that does not depend on the objects.
+
+    Attributes:
+        features: [B, F, H, W] on the matching grid, for the head.
+        embedding: [B, C, H, W] on the same grid.
+        skip: [B, S, H4, W4], fine features for the refinement, if there is one.
+    """
+
+    features: Tensor
+    embedding: Tensor
+    skip: Tensor | None
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """(H, W) of the matching grid."""
+        return self.embedding.shape[-2], self.embedding.shape[-1]
+
+    def select(self, index: Tensor | slice) -> FrameEncoding:
+        """Some of the frames."""
+        skip = None if self.skip is None else self.skip[index]
+        return FrameEncoding(self.features[index], self.embedding[index], skip)
+
+
+class SemanticEmbedding(nn.Module):
+    """Depthwise 3×3, then 1×1 to C channels, a ReLU after each (3.2; the ReLUs are the authors' code's)."""
+
+    def __init__(self, features: int, channels: int) -> None:
+        super().__init__()
+        self.depthwise = nn.Conv2d(features, features, 3, padding=1, groups=features)
+        self.pointwise = nn.Conv2d(features, channels, 1)
+        self._start_near_identity()
+
+    def _start_near_identity(self) -> None:
+        for weight in (self.depthwise.weight, self.pointwise.weight):
+            nn.init.trunc_normal_(weight, std=0.03)
+        with torch.no_grad():
+            self.depthwise.weight[:, 0, 1, 1] += 1
+            shared = min(self.pointwise.weight.shape[:2])
+            self.pointwise.weight[range(shared), range(shared)] += 1
+        nn.init.zeros_(self.depthwise.bias)  # type: ignore[arg-type]
+        nn.init.zeros_(self.pointwise.bias)  # type: ignore[arg-type]
+
+    def forward(self, features: Float[Tensor, "B F H W"]) -> Float[Tensor, "B C H W"]:
+        """The embedding e_p of every pixel."""
+        return F.relu(self.pointwise(F.relu(self.depthwise(features))))
+
+
+class HeadOutput(NamedTuple):
+    """What the head says of each object, before the softmax over objects.
+
+    Attributes:
+        logits: [N, H', W'], of stride 4.
+        coarse_logits: [N, H, W] on the matching grid; the same tensor where nothing refines it.
+    """
+
+    logits: Float[Tensor, "N H4 W4"]
+    coarse_logits: Float[Tensor, "N H W"]
+
+
+class DynamicSegmentationHead(nn.Module):
+    """The head that runs once for every object with the same weights (3.6)."""
+
+    def __init__(self, options: Options, maps: int, skip_channels: int) -> None:
+        super().__init__()
+        width, kernel, separable = options.head_channels, options.head_kernel, options.head_separable
+        self.first = SharedInputConv(options.feature_channels, maps, width, kernel, separable=separable)
+        self.layers = nn.Sequential(
+            *(
+                nn.Sequential(convolution(width, width, kernel, separable=separable, bias=True), nn.ReLU())
+                for _ in range(options.head_layers - 1)
+            )
+        )
+        self.score = nn.Conv2d(width, 1, 1)
+        nn.init.trunc_normal_(self.score.weight, std=0.01)
+        self.refinement = Refinement(width, skip_channels) if options.refinement else None
+
+    def forward(
+        self, encoding: FrameEncoding, owners: Int64[Tensor, "N"], maps: Float[Tensor, "N M H W"]
+    ) -> HeadOutput:
+        """Logits of all objects of all frames; `owners[n]` is the frame that object n lies in."""
+        hidden = self.layers(self.first(encoding.features, owners, maps))
+        coarse = self.score(hidden)
+        if self.refinement is None or encoding.skip is None:
+            return HeadOutput(coarse[:, 0], coarse[:, 0])
+        return HeadOutput(self.refinement(encoding.skip, owners, hidden, coarse)[:, 0], coarse[:, 0])
+
+
+@dataclass(frozen=True)
+class ObjectMatches:
+    """What one frame's pixels have found: for every label, the background's first.
+
+    Attributes:
+        global_distances: [L, H, W] squared distances to the reference frames.
+        local_distances: [L, H, W] squared distances to the previous frame, within the window.
+        previous_probs: [L, H, W], the previous frame's prediction.
+    """
+
+    global_distances: Tensor
+    local_distances: Tensor
+    previous_probs: Tensor
+
+    def head_maps(self, options: Options) -> Float[Tensor, "N M H W"]:
+        """The head's input for every object that it runs for, in the paper's order: global, previous, local."""
+        maps = torch.cat(
+            [
+                distance_maps(self.global_distances, options),
+                self.previous_probs.unsqueeze(1),
+                distance_maps(self.local_distances, options),
+            ],
+            dim=1,
+        )
+        return maps if options.background_head else maps[1:]
+
+
+def distance_maps(distances: Float[Tensor, "L H W"], options: Options) -> Float[Tensor, "L K H W"]:
+    """Eq. 1 of each label's distance; with `contrast` also that of the nearest other label, and who is nearer."""
+    own = distances.clamp_max(FAR)
+    if not options.contrast:
+        return squash(own / options.distance_scale).unsqueeze(1)
+    temperature = options.soft_minimum or 1.0
+    others = torch.stack([torch.cat([own[:i], own[i + 1 :]]) for i in range(len(own))])
+    if options.soft_minimum is None:
+        other = others.amin(1)
+    else:
+        other = -temperature * torch.logsumexp(-others / temperature, dim=1)
+    nearer = torch.sigmoid((other - own) / temperature)
+    scale = options.distance_scale
+    return torch.stack([squash(own / scale), squash(other / scale), nearer], dim=1)
+
+
+class FeelvosNetwork(nn.Module):
+    """Backbone, embedding and head (Figure 2).
+
+    Attributes:
+        options: How the network was made; of these, whatever leaves the weights alone may be
+            replaced, as `build` does for a preset.
+    """
+
+    SKIP_CHANNELS = 24
+
+    def __init__(self, options: Options) -> None:
+        super().__init__()
+        self.options = options
+        features, channels = options.feature_channels, options.embedding_channels
+        self.extractor: FeaturePyramid | DeepLabV3Plus
+        self.embedding: UnitEmbedding | SemanticEmbedding
+        if options.backbone in COMPACT_BACKBONES:
+            self.extractor = FeaturePyramid(
+                COMPACT_BACKBONES[options.backbone], features, self.SKIP_CHANNELS
+            )
+            self.embedding = UnitEmbedding(self.extractor.stacked_channels, features, channels)
+        else:
+            self.extractor = DeepLabV3Plus(options.backbone, options.output_stride, features)
+            self.normalise = ImageNormalisation(self.extractor.mean, self.extractor.std)
+            self.embedding = SemanticEmbedding(features, channels)
+        maps = 2 * (3 if options.contrast else 1) + 1
+        self.head = DynamicSegmentationHead(options, maps, self.SKIP_CHANNELS)
+
+    def start_from_imagenet(self, source: str = "auto") -> str:
+        """Give the backbone ImageNet weights; says where they came from."""
+        if isinstance(self.extractor, FeaturePyramid):
+            return self.extractor.backbone.start_from_imagenet(source)
+        return self.extractor.start_from_imagenet(source)
+
+    def freeze_for_training(self) -> None:
+        """Take out of training what stays as ImageNet made it: batch norm; and, in the compact network, its first layers."""
+        if isinstance(self.extractor, FeaturePyramid):
+            self.extractor.backbone.freeze_to_stride_4()
+        else:
+            freeze_batch_norm(self.extractor)
+
+    def encode(self, frames: Float[Tensor, "B 3 H W"]) -> FrameEncoding:
+        """Features and embedding of frames in [0, 1]."""
+        if isinstance(self.extractor, FeaturePyramid):
+            seen = self.extractor(frames)
+            skip = seen.skip if self.options.refinement else None
+            return FrameEncoding(seen.features, self.embedding(seen.stacked, seen.features), skip)
+        features = self.extractor(self.normalise(frames))
+        return FrameEncoding(features, self.embedding(features), None)
+
+    def segment(
+        self, encoding: FrameEncoding, owners: Int64[Tensor, "N"], matches: list[ObjectMatches]
+    ) -> HeadOutput:
+        """Logits of every object from its matches, frame by frame of the batch."""
+        maps = torch.cat([m.head_maps(self.options) for m in matches])
+        return self.head(encoding, owners, maps)
+
+
+def label_scores(
+    object_logits: Float[Tensor, "N H W"], options: Options
+) -> Float[Tensor, "L H W"]:
+    """Logits of all labels, the background's first: the head's own, or 0 where the head runs for objects only."""
+    if options.background_head:
+        return object_logits
+    return F.pad(object_logits, (0, 0, 0, 0, 1, 0))
+
+
+def label_membership(
+    labels: Int64[Tensor, "H W"], objects: int, grid: tuple[int, int], *, soft: bool
+) -> Float[Tensor, "L h w"]:
+    """Which pixel of a grid belongs to which label, background first; void pixels belong to none.
+
+    The paper resizes labels to the nearest one (`soft` false); a soft membership is each label's
+    share of the cell.
+    """
+    if not soft:
+        labels = F.interpolate(labels[None, None].float(), size=grid, mode="nearest")[0, 0].long()
+    ids = torch.arange(objects + 1, device=labels.device)
+    membership = (labels == ids.view(-1, 1, 1)).float()
+    return resize_area(membership, grid) if soft else membership
+
+
+def label_positions(labels: LabelMap, object_ids: tuple[int, ...]) -> Int64[Tensor, "H W"]:
+    """Ids replaced by their positions: background 0, the objects 1 to N, anything else void."""
+    table = np.full(256, VOID, np.int64)
+    table[[0, *object_ids]] = np.arange(len(object_ids) + 1)
+    return torch.from_numpy(table[labels])
+
+
+def working_size(size: tuple[int, int], working_height: int | None) -> tuple[int, int]:
+    """The (H, W) at which a frame is segmented: its short side brought to `working_height`, in steps of 8 pixels."""
+    if working_height is None:
+        return size
+    factor = working_height / min(size)
+    height, width = (max(8, round(side * factor / 8) * 8) for side in size)
+    return height, width
+
+
+def enlarged_probs(scores: Float[Tensor, "L h w"], size: tuple[int, int]) -> Float[Tensor, "N H W"]:
+    """Scores enlarged to the frame's size, then the softmax over labels; the objects' part of it."""
+    enlarged = F.interpolate(scores[None], size=size, mode="bilinear", align_corners=False)[0]
+    return enlarged.softmax(0)[1:]
+
+
+def resize_nearest(maps: Float[Tensor, "L H W"], grid: tuple[int, int]) -> Float[Tensor, "L h w"]:
+    """The value at the nearest pixel."""
+    return F.interpolate(maps[None], size=grid, mode="nearest")[0]
+
+
+def resize_area(maps: Float[Tensor, "L H W"], grid: tuple[int, int]) -> Float[Tensor, "L h w"]:
+    """The mean of each cell."""
+    return F.adaptive_avg_pool2d(maps, grid)
+
+
+@dataclass(frozen=True)
+class PixelSet:
+    """Reference pixels: embeddings and the label that each belongs to.
+
+    Attributes:
+        embedding: [R, C].
+        membership: [R, L] in [0, 1], the background first.
+    """
+
+    embedding: Tensor
+    membership: Tensor
+
+    @classmethod
+    def of_frame(cls, embedding: Float[Tensor, "C H W"], membership: Float[Tensor, "L H W"]) -> PixelSet:
+        """All pixels of a frame."""
+        return cls(embedding.flatten(1).T, membership.flatten(1).T)
+
+    def joined(self, other: PixelSet) -> PixelSet:
+        """The pixels of both."""
+        return PixelSet(
+            torch.cat([self.embedding, other.embedding]), torch.cat([self.membership, other.membership])
+        )
+
+    def with_labels(self, old: tuple[int, ...], new: tuple[int, ...]) -> PixelSet:
+        """The same pixels where more objects are known: they belong to none of the new ones."""
+        wider = self.membership.new_zeros(len(self.membership), len(new) + 1)
+        wider[:, [0, *(new.index(i) + 1 for i in old)]] = self.membership
+        return PixelSet(self.embedding, wider)
+
+    def subsampled(self, per_label: int) -> PixelSet:
+        """At most so many pixels of each label, drawn uniformly without replacement (3.3)."""
+        chosen = []
+        owner = self.membership.argmax(1)
+        for label in range(self.membership.shape[1]):
+            pixels = torch.nonzero(owner == label)[:, 0]
+            order = torch.randperm(len(pixels), device=pixels.device)[:per_label]
+            chosen.append(pixels[order])
+        kept = torch.cat(chosen)
+        return PixelSet(self.embedding[kept], self.membership[kept])
+
+
+def match(
+    embedding: Float[Tensor, "C H W"],
+    reference: PixelSet,
+    previous_embedding: Float[Tensor, "C H W"],
+    previous_membership: Float[Tensor, "L H W"],
+    previous_probs: Float[Tensor, "L H W"],
+    options: Options,
+) -> ObjectMatches:
+    """Global matching with the reference pixels (eq. 2) and local matching with the previous frame (eq. 5)."""
+    grid = embedding.shape[-2:]
+    nearest = global_matching(
+        embedding.flatten(1).T, reference.embedding, reference.membership, temperature=options.soft_minimum
+    )
+    local = local_matching(
+        embedding, previous_embedding, previous_membership,
+        radius=options.local_radius, temperature=options.soft_minimum,
+    )  # fmt: skip
+    return ObjectMatches(nearest.unflatten(1, grid), local, previous_probs)
+
+
+@dataclass(frozen=True)
+class FeelvosState:
+    """What is carried from frame to frame; L counts the objects and the background, which comes first.
+
+    Attributes:
+        index: Frames seen.
+        object_ids: Ids of the objects, increasing.
+        prompts: The pixels of all painted frames: the paper's reference, and late prompts.
+        memory: Pixels of earlier frames as they were segmented, oldest first.
+        reference: Both, made ready for matching.
+        embedding: [C, h, w], of the previous frame.
+        membership: [L, h, w], which label its pixels belong to.
+        probs: [L, h, w], the previous frame's prediction as it is fed back.
+        labels: [h4, w4], its label positions on the head's grid, for the gate.
+    """
+
+    index: int
+    object_ids: tuple[int, ...]
+    prompts: PixelSet
+    memory: tuple[PixelSet, ...]
+    reference: ReferenceSet
+    embedding: Tensor
+    membership: Tensor
+    probs: Tensor
+    labels: Tensor
+
+
+class Feelvos(StreamingSegmenter[FeelvosState]):
+    """FEELVOS at test time: one pass per frame, no fine-tuning.
+
+    Args:
+        network: Never changed.
+        device: Where it runs.
+        precision: "float32", "bfloat16", or "auto": bfloat16 where this device is faster with it.
+    """
+
+    def __init__(
+        self, network: FeelvosNetwork, device: torch.device | None = None, precision: Precision = "auto"
+    ) -> None:
+        self.device = device or torch.device("cpu")
+        self.network = network.to(self.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        self.options = network.options
+        lowered = precision == "bfloat16" or (precision == "auto" and bfloat16_is_faster(self.device.type))
+        self.precision: Precision = "bfloat16" if lowered else "float32"
+
+    def start(self, frame: Image, labels: LabelMap) -> FeelvosState:
+        """The painted frame becomes the reference and the previous frame."""
+        object_ids = object_ids_of(labels)
+        encoding = self._encode(frame)
+        return self._prompted(encoding, labels, object_ids, index=1, prompts=None)
+
+    @torch.inference_mode()
+    def step(
+        self, state: FeelvosState, frame: Image, labels: LabelMap | None = None
+    ) -> tuple[FeelvosState, ObjectMasks]:
+        """Match, run the head once per object, take the softmax over objects."""
+        encoding = self._encode(frame)
+        matches = self._match(state, encoding.embedding[0])
+        owners = torch.zeros(len(matches.head_maps(self.options)), dtype=torch.long, device=self.device)
+        with self._lowered():
+            logits = self.network.segment(encoding, owners, [matches]).logits.float()
+        scores = label_scores(logits, self.options)
+        present = scores.argmax(0)
+        if self.options.gate:
+            scores, present = self._gated(scores, present, state.labels)
+        probs = enlarged_probs(scores, frame.shape[:2])
+        masks = ObjectMasks(state.object_ids, probs.cpu().numpy())
+        if labels is not None:
+            return self._corrected(state, encoding, masks, labels)
+        return self._advanced(state, encoding.embedding[0], scores.softmax(0), present), masks
+
+    def _encode(self, frame: Image) -> FrameEncoding:
+        size = working_size(frame.shape[:2], self.options.working_height)
+        if size != frame.shape[:2]:
+            frame = cv2.resize(frame, size[::-1], interpolation=cv2.INTER_AREA)
+        pixels = torch.from_numpy(np.ascontiguousarray(frame)).to(self.device)
+        with torch.inference_mode(), self._lowered():
+            seen = self.network.encode(pixels.permute(2, 0, 1)[None].float() / 255)
+        return FrameEncoding(seen.features, seen.embedding.float(), seen.skip)
+
+    def _lowered(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
+
+    def _match(self, state: FeelvosState, embedding: Float[Tensor, "C H W"]) -> ObjectMatches:
+        grid = embedding.shape[-2:]
+        nearest = state.reference.match(embedding.flatten(1).T)
+        local = local_matching(
+            embedding, state.embedding, state.membership, radius=self.options.local_radius,
+            temperature=self.options.soft_minimum, precision=self.precision,
+        )  # fmt: skip
+        return ObjectMatches(nearest.unflatten(1, grid), local, state.probs)
+
+    def _gated(
+        self, scores: Float[Tensor, "L H W"], present: Tensor, previous: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Drop components that lie apart from where their object was (beyond the paper)."""
+        reach_cells = round(self.options.gate_reach * min(present.shape))
+        apart = apart_from(present.cpu().numpy(), previous.cpu().numpy(), len(scores), reach_cells)
+        if not apart.any():
+            return scores, present
+        dropped = torch.from_numpy(apart).to(self.device)
+        scores = scores.masked_fill(dropped, -20.0)
+        return scores, scores.argmax(0)
+
+    def _advanced(
+        self, state: FeelvosState, embedding: Tensor, probs: Float[Tensor, "L H4 W4"], present: Tensor
+    ) -> FeelvosState:
+        """The frame becomes the previous one and, every few frames, joins the memory."""
+        options, grid = self.options, embedding.shape[-2:]
+        hard = F.one_hot(present, len(probs)).permute(2, 0, 1).float()
+        soft = resize_area(probs, grid)
+        membership = soft if options.soft_minimum is not None else resize_nearest(hard, grid)
+        fed_back = soft if options.soft_feedback else membership
+        memory, reference = state.memory, state.reference
+        if options.memory_frames and state.index % options.memory_every == 0:
+            memory = (*memory, PixelSet.of_frame(embedding, membership))[-options.memory_frames :]
+            reference = self._reference(state.prompts, memory)
+        return replace(
+            state, index=state.index + 1, memory=memory, reference=reference,
+            embedding=embedding, membership=membership, probs=fed_back, labels=present,
+        )  # fmt: skip
+
+    def _reference(self, prompts: PixelSet, memory: tuple[PixelSet, ...]) -> ReferenceSet:
+        pixels = prompts
+        for seen in memory:
+            pixels = pixels.joined(seen)
+        return ReferenceSet.of(
+            pixels.embedding, pixels.membership,
+            temperature=self.options.soft_minimum, precision=self.precision,
+        )  # fmt: skip
+
+    def _corrected(
+        self, state: FeelvosState, encoding: FrameEncoding, masks: ObjectMasks, labels: LabelMap
+    ) -> tuple[FeelvosState, ObjectMasks]:
+        """A painted frame in mid-video: it joins the reference, and the memory, which may be wrong, is dropped."""
+        merged = masks.corrected(labels)
+        object_ids = merged.object_ids
+        prompts = state.prompts.with_labels(state.object_ids, object_ids)
+        state = self._prompted(encoding, merged.label_map, object_ids, index=state.index + 1, prompts=prompts)
+        return state, merged
+
+    @torch.inference_mode()
+    def _prompted(
+        self,
+        encoding: FrameEncoding,
+        labels: LabelMap,
+        object_ids: tuple[int, ...],
+        *,
+        index: int,
+        prompts: PixelSet | None,
+    ) -> FeelvosState:
+        options, grid, embedding = self.options, encoding.grid, encoding.embedding[0]
+        positions = label_positions(labels, object_ids).to(self.device)
+        membership = label_membership(
+            positions, len(object_ids), grid, soft=options.soft_minimum is not None
+        )
+        painted = PixelSet.of_frame(embedding, membership)
+        prompts = painted if prompts is None else prompts.joined(painted)
+        soft = label_membership(positions, len(object_ids), grid, soft=True)
+        fine = encoding.skip.shape[-2:] if encoding.skip is not None else grid
+        return FeelvosState(
+            index, object_ids, prompts, (), self._reference(prompts, ()), embedding, membership,
+            soft if options.soft_feedback else membership,
+            label_membership(positions, len(object_ids), fine, soft=True).argmax(0),
+        )  # fmt: skip
+
+
+def build(
+    variant: str, preset: str, weights: Path, device: torch.device, **overrides: Any
+) -> Feelvos:
+    """A segmenter with weights from a file, as the zoo asks for it."""
+    options = replace(PRESETS[variant][preset], **overrides)
+    made = COMPACT if variant == "mobilenetv2" else options
+    for name in MADE_OF:
+        if getattr(options, name) != getattr(made, name):
+            raise OptionError(
+                f"{name}={getattr(options, name)} changes the network of {variant}, whose weights were "
+                f"made for {getattr(made, name)}; train it anew with that option."
+            )
+    network = FeelvosNetwork(made)
+    load_weights(weights, network, method="feelvos", variant=variant)
+    network.options = options
+    return Feelvos(network, device)

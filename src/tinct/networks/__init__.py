@@ -1,0 +1,1 @@
+"""Everything that has weights: backbones, decoders, ASPP, pyramids, and how weights are saved and loaded."""

@@ -1,0 +1,258 @@
+"""Trained weights in files: fp16 safetensors that say which method and variant they belong to.
+
+A pickle is never read: loading one can run any code its author liked. Before a network is touched, a
+file is checked from the outside inwards: is it there, is it whole, is it the file that was recorded,
+does it belong to this method and variant, does every tensor fit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor, nn
+
+from tinct.errors import OutputError, WeightsError
+
+FORMAT = "tinct-weights-1"
+"""The `format` entry of the file's metadata."""
+
+PICKLE_SUFFIXES = (".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin")
+PICKLE_MAGIC = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+NAMED_TENSORS = 3
+"""How many offending tensors a message names."""
+
+
+def save_weights(
+    path: str | os.PathLike[str],
+    network: nn.Module,
+    *,
+    method: str,
+    variant: str,
+    extra: Mapping[str, str] | None = None,
+) -> str:
+    """Write a network's weights: floating-point tensors as fp16, the others as they are.
+
+    The file appears whole or not at all.
+
+    Args:
+        path: Ends in `.safetensors`; an existing file is replaced.
+        network: What to save; its parameters and buffers.
+        method: The method's registered name.
+        variant: The variant's registered name.
+        extra: More metadata, such as the recipe, the data and the scores.
+
+    Returns:
+        The SHA-256 of the file.
+
+    Raises:
+        WeightsError: A tensor is not finite, or is too large for fp16.
+        OutputError: The file cannot be written.
+    """
+    path = Path(path)
+    if path.suffix != ".safetensors":
+        raise OutputError(f"weights are saved as .safetensors, not {path.suffix!r}: rename {path.name}.")
+    tensors = {name: _to_half(name, tensor) for name, tensor in network.state_dict().items()}
+    metadata = {**(extra or {}), "format": FORMAT, "method": method, "variant": variant}
+    data = save(tensors, metadata)
+    _write_atomically(path, data)
+    return hashlib.sha256(data).hexdigest()
+
+
+def load_weights(
+    path: str | os.PathLike[str],
+    network: nn.Module,
+    *,
+    method: str,
+    variant: str,
+    sha256: str | None = None,
+) -> dict[str, str]:
+    """Read weights into a network, in the network's own dtype and on its own device; all or nothing.
+
+    Args:
+        path: A file that `save_weights` wrote.
+        network: Receives the weights; untouched if anything is wrong with the file.
+        method: The method that the network belongs to.
+        variant: The variant that the network belongs to.
+        sha256: The hash on record; None to skip that check.
+
+    Returns:
+        The file's metadata.
+
+    Raises:
+        WeightsError: The file is missing, a pickle, truncated, no safetensors file, of another hash,
+            method or variant, or its tensors are not those of the network.
+    """
+    path = Path(path)
+    data = _read(path)
+    _refuse_pickle(path, data)
+    metadata = _read_metadata(path, data)
+    found_sha256 = hashlib.sha256(data).hexdigest()
+    if sha256 is not None and found_sha256 != sha256.lower():
+        raise WeightsError(
+            f"{path} has SHA-256 {found_sha256}, but {sha256.lower()} is on record: "
+            "it was changed or damaged; download or reinstall it."
+        )
+    _check_owner(path, metadata, method, variant)
+    try:
+        tensors = load(data)
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise WeightsError(f"{path} is a damaged safetensors file ({error}); download it again.") from error
+    _check_tensors(path, tensors, network.state_dict(), f"{method} ({variant})")
+    network.load_state_dict(tensors)
+    return metadata
+
+
+def sha256_of(path: str | os.PathLike[str]) -> str:
+    """The SHA-256 of a file, in hexadecimal; WeightsError if it cannot be read."""
+    return hashlib.sha256(_read(Path(path))).hexdigest()
+
+
+def weights_from_hub(repo_id: str, filename: str, revision: str = "main") -> Path:
+    """Fetch a weights file from the Hugging Face hub, or take it from the hub's local cache.
+
+    Args:
+        repo_id: `owner/name` of the hub repository.
+        filename: The file's path in that repository; must be a safetensors file.
+        revision: A branch, tag or commit; a commit is the safe choice.
+
+    Returns:
+        The path of the file in the local cache.
+
+    Raises:
+        WeightsError: The file is no safetensors file, does not exist, or the hub cannot be reached.
+    """
+    if not filename.endswith(".safetensors"):
+        raise WeightsError(f"{filename} of {repo_id} is refused: weights come as .safetensors only.")
+    # Imported here because loading the weights of the package needs no hub.
+    from huggingface_hub import hf_hub_download
+
+    try:
+        return Path(hf_hub_download(repo_id=repo_id, filename=filename, revision=revision))
+    except Exception as error:  # the hub's client raises whatever its transport raises
+        raise WeightsError(
+            f"{filename} could not be fetched from the hub repository {repo_id} at {revision}: {error}. "
+            "Check the names and the connection, or give the path of a local file."
+        ) from error
+
+
+def _to_half(name: str, tensor: Tensor) -> Tensor:
+    tensor = tensor.detach().cpu()
+    half = tensor.half() if tensor.is_floating_point() else tensor
+    if half.is_floating_point() and not torch.isfinite(half).all():
+        largest = float(torch.finfo(torch.float16).max)
+        raise WeightsError(
+            f"{name} is not finite in fp16, whose largest number is {largest:.0f}: the training diverged; "
+            "go back to an earlier checkpoint."
+        )
+    # Tied parameters share their memory, which the format forbids.
+    return half.clone(memory_format=torch.contiguous_format)
+
+
+def _write_atomically(path: Path, data: bytes) -> None:
+    temporary: str | None = None
+    try:
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except OSError as error:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+        raise OutputError(
+            f"weights could not be written to {path}: {error}; choose a folder that exists and has room."
+        ) from error
+
+
+def _read(path: Path) -> bytes:
+    if not path.is_file():
+        raise WeightsError(
+            f"no weights file at {path}: check the path, or run `tinct models` for those known."
+        )
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise WeightsError(f"weights file {path} cannot be read: {error}.") from error
+
+
+def _refuse_pickle(path: Path, data: bytes) -> None:
+    if path.suffix in PICKLE_SUFFIXES or data.startswith(PICKLE_MAGIC):
+        raise WeightsError(
+            f"{path} is a pickle, which could run any code when opened, and is refused: "
+            "give a .safetensors file that tinct saved."
+        )
+
+
+def _read_metadata(path: Path, data: bytes) -> dict[str, str]:
+    """The header's metadata, once the file is seen to be exactly as long as its header promises."""
+    strange = f"{path} is not a safetensors file: give a .safetensors file that tinct saved."
+    length = int.from_bytes(data[:8], "little")
+    if len(data) >= 9 and data[8:9] != b"{":
+        raise WeightsError(strange)
+    if len(data) < 8 + length or len(data) < 9:
+        raise WeightsError(f"{path} is truncated: it ends inside its header; download it again.")
+    try:
+        header = json.loads(data[8 : 8 + length])
+        metadata = header.pop("__metadata__", {})
+        ends = [entry["data_offsets"][1] for entry in header.values()]
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        raise WeightsError(strange) from error
+    promised = 8 + length + max(ends, default=0)
+    if len(data) != promised:
+        state = "truncated" if len(data) < promised else "followed by other data"
+        raise WeightsError(
+            f"{path} is {state}: it has {len(data)} bytes, its header promises {promised}; download it again."
+        )
+    return {str(key): str(value) for key, value in metadata.items()}
+
+
+def _check_owner(path: Path, metadata: Mapping[str, str], method: str, variant: str) -> None:
+    if metadata.get("format") != FORMAT:
+        raise WeightsError(
+            f"{path} was not saved by tinct: its format is {metadata.get('format')!r}, expected {FORMAT!r}; "
+            "load it into the network yourself and save it with save_weights."
+        )
+    owner = (metadata.get("method", "?"), metadata.get("variant", "?"))
+    if owner != (method, variant):
+        raise WeightsError(
+            f"{path} holds weights of {owner[0]} ({owner[1]}), not of {method} ({variant}): "
+            f"choose --method {owner[0]} --variant {owner[1]}, or another file."
+        )
+
+
+def _check_tensors(
+    path: Path, tensors: Mapping[str, Tensor], target: Mapping[str, Tensor], owner: str
+) -> None:
+    missing = target.keys() - tensors.keys()
+    unexpected = tensors.keys() - target.keys()
+    shapes = [
+        f"{name} {tuple(tensors[name].shape)} instead of {tuple(target[name].shape)}"
+        for name in sorted(target.keys() & tensors.keys())
+        if tensors[name].shape != target[name].shape
+    ]
+    problems = [
+        f"{problem}: {_a_few(names)}"
+        for problem, names in (("missing", missing), ("unexpected", unexpected), ("of another shape", shapes))
+        if names
+    ]
+    if problems:
+        raise WeightsError(
+            f"{path} does not fit the network of {owner}: {'; '.join(problems)}. It was saved with other "
+            "options or by another version of tinct: use the file that belongs to this one."
+        )
+
+
+def _a_few(names: Iterable[str]) -> str:
+    ordered = sorted(names)
+    rest = len(ordered) - NAMED_TENSORS
+    return ", ".join(ordered[:NAMED_TENSORS]) + (f" and {rest} more" if rest > 0 else "")

@@ -1,0 +1,41 @@
+"""Connected components of a label map, and which of them lie apart from where their object was."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Integer
+
+
+def apart_from(
+    labels: Integer[np.ndarray, "H W"], previous: Integer[np.ndarray, "H W"], count: int, reach_px: int
+) -> Bool[np.ndarray, "L H W"]:
+    """Pixels of every object's components that lie further than a reach from its previous mask.
+
+    An object moves little from one frame to the next, so a component far from all of its previous
+    mask is most likely a look-alike. An object that was nowhere (hidden, or new) may come back
+    anywhere: none of its components is apart.
+
+    Args:
+        labels: 0 background, 1 to count - 1 the objects.
+        previous: The same of the previous frame.
+        count: L, the number of labels with the background.
+        reach_px: In pixels of these maps; distance along rows and columns (a square).
+
+    Returns:
+        True where a pixel of label l should not be l; the background's map is all False.
+    """
+    apart = np.zeros((count, *labels.shape), bool)
+    kernel = np.ones((2 * reach_px + 1, 2 * reach_px + 1), np.uint8)
+    for label in range(1, count):
+        was = (previous == label).astype(np.uint8)
+        now = (labels == label).astype(np.uint8)
+        if not was.any() or not now.any():
+            continue
+        near = cv2.dilate(was, kernel)
+        number, components = cv2.connectedComponents(now, connectivity=8)
+        touching = np.zeros(number, bool)
+        touching[np.unique(components[near > 0])] = True
+        touching[0] = True
+        apart[label] = ~touching[components]
+    return apart

@@ -1,0 +1,1 @@
+"""One recipe per method: which stages, on which data, with which settings."""

@@ -1,0 +1,274 @@
+"""The methods by name, their weights with the source of every score, and one builder for all.
+
+A new method is one row of `METHODS`. Its weights lie in `tinct/weights/` as
+`<method>_<variant>.safetensors`, with a model card `<method>_<variant>.json` beside them.
+Nothing here imports torch until a segmenter is built.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from tinct.errors import OptionError, WeightsError, near_match
+
+if TYPE_CHECKING:
+    import torch
+
+    from tinct.segmenter import StreamingSegmenter, VideoSegmenter
+
+WEIGHTS_FOLDER = Path(__file__).with_name("weights")
+"""Where the package keeps its weights and their model cards."""
+
+PRESETS = ("default", "paper", "fast")
+"""What every method offers: our best setting, the paper's alone, and the one for live use."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """A figure with its source: the paper, or us with the command that made it."""
+
+    value: float
+    source: Literal["ours", "paper"]
+    command: str
+
+    def __post_init__(self) -> None:
+        if self.source not in ("ours", "paper"):
+            raise WeightsError(f"A score's source is 'ours' or 'paper'; {self.source!r} came.")
+
+
+@dataclass(frozen=True)
+class WeightsRecord:
+    """A model card: one weights file and everything that one should know about it.
+
+    Args:
+        method: As in `METHODS`.
+        variant: As in `METHODS`.
+        file: Name inside the package's weights folder.
+        sha256: Of that file, 64 hexadecimal digits.
+        recipe: The command that trained it.
+        data: What it learnt from, with the data's terms.
+        hardware: What it was trained on.
+        seconds: How long that took.
+        scores: Name of the benchmark and measure → score.
+    """
+
+    method: str
+    variant: str
+    file: str
+    sha256: str
+    recipe: str
+    data: str
+    hardware: str
+    seconds: float
+    scores: Mapping[str, Score]
+
+    @property
+    def path(self) -> Path:
+        """The weights file."""
+        return WEIGHTS_FOLDER / self.file
+
+
+@dataclass(frozen=True)
+class MethodRecord:
+    """One row of the zoo.
+
+    Args:
+        title: The paper.
+        module: Holds `Options`, `PRESETS` and `build`.
+        variants: Variant → what it is, in a few words.
+        default_variant: The one taken when none is named.
+        paper_variant: The one that follows the paper.
+        paper_scores: The paper's own figures, with the table or section as their command.
+    """
+
+    title: str
+    module: str
+    variants: Mapping[str, str]
+    default_variant: str
+    paper_variant: str
+    paper_scores: Mapping[str, Score]
+
+
+def _paper(value: float, where: str) -> Score:
+    return Score(value, "paper", where)
+
+
+METHODS: Mapping[str, MethodRecord] = {
+    "feelvos": MethodRecord(
+        title="FEELVOS: Fast End-to-End Embedding Learning for Video Object Segmentation (Voigtlaender 2019)",
+        module="tinct.methods.feelvos",
+        variants={
+            "mobilenetv2": "compact: MobileNetV2, weights in the package, made for a laptop's processor",
+            "xception65": "the paper's: aligned Xception-65, DeepLabv3+, 100-d embedding at stride 4",
+        },
+        default_variant="mobilenetv2",
+        paper_variant="xception65",
+        paper_scores={
+            "DAVIS-2016 val J&F": _paper(0.817, "results on the DAVIS 2016 validation set"),
+            "DAVIS-2017 val J&F": _paper(0.715, "results on the DAVIS 2017 validation set, with YouTube-VOS"),
+        },
+    ),
+}
+"""Every method that tinct has."""
+
+
+def method_record(method: str) -> MethodRecord:
+    """The row of a method; an unknown name raises OptionError with the nearest one."""
+    if method not in METHODS:
+        raise OptionError(f"There is no method {method!r}. {near_match(method, METHODS)}")
+    return METHODS[method]
+
+
+def check_variant(method: str, variant: str | None) -> str:
+    """The variant itself, or the method's default for None; an unknown one raises OptionError."""
+    record = method_record(method)
+    if variant is None:
+        return record.default_variant
+    if variant not in record.variants:
+        raise OptionError(f"{method} has no variant {variant!r}. {near_match(variant, record.variants)}")
+    return variant
+
+
+def weights_record(method: str, variant: str) -> WeightsRecord | None:
+    """The model card of the weights in the package; None if the package has none for this variant.
+
+    Raises:
+        OptionError: Unknown method or variant.
+        WeightsError: The card is not what a card should be.
+    """
+    check_variant(method, variant)
+    path = WEIGHTS_FOLDER / f"{method}_{variant}.json"
+    return read_card(path) if path.exists() else None
+
+
+def read_card(path: Path) -> WeightsRecord:
+    """Read a model card; keys beyond those of `WeightsRecord` are for people and are passed over.
+
+    Raises:
+        WeightsError: It is no JSON, or lacks something.
+    """
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+        values = {field.name: card[field.name] for field in dataclasses.fields(WeightsRecord)}
+        values["scores"] = {
+            name: Score(score["value"], score["source"], score["command"])
+            for name, score in card["scores"].items()
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise WeightsError(
+            f"The model card {path} cannot be used: {error!r}. It must hold "
+            f"{', '.join(field.name for field in dataclasses.fields(WeightsRecord))}; install tinct again."
+        ) from error
+    return WeightsRecord(**values)
+
+
+def file_sha256(path: Path) -> str:
+    """The SHA-256 of a file, as 64 hexadecimal digits.
+
+    Raises:
+        WeightsError: The file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise WeightsError(f"The weights {path} cannot be read: {error.strerror}. Check the path.") from error
+
+
+def resolve_weights(method: str, variant: str, weights: Path | None) -> tuple[Path, str]:
+    """The weights file to load and its SHA-256; the package's own for None, checked against the card.
+
+    Raises:
+        WeightsError: No such file, none in the package, or not the file that the card describes.
+    """
+    if weights is not None:
+        return weights, file_sha256(weights)
+    record = weights_record(method, variant)
+    if record is None:
+        raise WeightsError(
+            f"The package holds no weights for {method} {variant}; give some with --weights FILE "
+            "(build_segmenter(weights=...)), or take a variant that `tinct models` lists with weights."
+        )
+    found = file_sha256(record.path)
+    if found != record.sha256:
+        raise WeightsError(
+            f"{record.path} has the SHA-256 {found[:12]}…, its card says {record.sha256[:12]}…; the file is "
+            "damaged or of another version. Install tinct again."
+        )
+    return record.path, found
+
+
+def build_segmenter(
+    method: str = "feelvos",
+    variant: str | None = None,
+    preset: str = "default",
+    weights: Path | str | None = None,
+    device: str = "auto",
+    **overrides: Any,
+) -> StreamingSegmenter[Any] | VideoSegmenter:
+    """A segmenter, ready for `segment_video`.
+
+    Args:
+        method: A name of `METHODS`.
+        variant: None for the method's default.
+        preset: `default`, `paper` (nothing beyond the paper) or `fast`.
+        weights: A safetensors file; None for the one in the package.
+        device: `auto`, `cpu`, `cuda`, `cuda:1`, ... or `mps`.
+        **overrides: Fields of the method's `Options`.
+
+    Raises:
+        OptionError: An unknown method, variant, preset, option or device.
+        WeightsError: The weights are missing or not what they should be.
+    """
+    variant = check_variant(method, variant)
+    module = importlib.import_module(method_record(method).module)
+    presets = module.PRESETS[variant]
+    if preset not in presets:
+        raise OptionError(f"{method} {variant} has no preset {preset!r}. {near_match(preset, presets)}")
+    known = [field.name for field in dataclasses.fields(module.Options)]
+    for name in overrides:
+        if name not in known:
+            raise OptionError(f"{method} has no option {name!r}. {near_match(name, known)}")
+    target = resolve_device(device)
+    path, _ = resolve_weights(method, variant, None if weights is None else Path(weights))
+    segmenter: StreamingSegmenter[Any] | VideoSegmenter = module.build(
+        variant, preset, path, target, **overrides
+    )
+    return segmenter
+
+
+def resolve_device(name: str) -> torch.device:
+    """The device of that name; `auto` is CUDA, else Apple's MPS, else the processor.
+
+    Raises:
+        OptionError: The name means nothing to torch, or this machine lacks the device.
+    """
+    import torch
+
+    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+    if name == "auto":
+        return torch.device("cuda" if cuda else "mps" if mps else "cpu")
+    kind, _, number = name.partition(":")
+    if kind not in ("cpu", "cuda", "mps") or (number and not number.isdigit()):
+        raise OptionError(
+            f"There is no device {name!r}. {near_match(name, ['auto', 'cpu', 'cuda', 'cuda:0', 'mps'])}"
+        )
+    if kind == "cuda" and not cuda:
+        raise OptionError(
+            f"The device {name!r} was asked for, but torch sees no CUDA device; use --device cpu or auto."
+        )
+    if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
+        last = torch.cuda.device_count() - 1
+        raise OptionError(f"The device {name!r} was asked for, but the last one here is cuda:{last}.")
+    if kind == "mps" and not mps:
+        raise OptionError(
+            "The device 'mps' was asked for, but this machine has none; use --device cpu or auto."
+        )
+    return torch.device(name)

@@ -1,0 +1,254 @@
+"""What every streaming segmenter promises, whatever its method: ids, sizes, order, states, no side effects.
+
+Quality is not asked here. The colour tracker shows that the promises can be kept; every method whose
+weights are in the package is held to them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from tinct import zoo
+from tinct.masks import ObjectMasks, object_ids_of
+from tinct.segmenter import StreamingRun, StreamingSegmenter, segment_video
+from tinct.states import load_state, save_state
+from tinct.video import Video
+
+H, W = 47, 61
+IDS = (1, 5, 7)
+FRAMES = 5
+
+
+@dataclass(frozen=True)
+class ColourState:
+    object_ids: tuple[int, ...]
+    colours: np.ndarray
+
+
+class ColourTracker(StreamingSegmenter[ColourState]):
+    """Gives every pixel to the label whose mean colour so far is nearest."""
+
+    def start(self, frame: np.ndarray, labels: np.ndarray) -> ColourState:
+        ids = object_ids_of(labels)
+        return self._learn(ColourState((), np.zeros((1, 3), np.float32)), frame, labels, ids)
+
+    def step(
+        self, state: ColourState, frame: np.ndarray, labels: np.ndarray | None = None
+    ) -> tuple[ColourState, ObjectMasks]:
+        gaps = np.square(frame[None].astype(np.float32) - state.colours[:, None, None]).sum(-1)
+        found = np.array((0, *state.object_ids), np.uint8)[gaps.argmin(0)]
+        ids = state.object_ids
+        if labels is not None:
+            painted = object_ids_of(labels)
+            ids = tuple(sorted({*ids, *painted}))
+            kept = np.where(np.isin(found, painted), 0, found).astype(np.uint8)
+            found = np.where(labels == 255, found, np.where(labels == 0, kept, labels)).astype(np.uint8)
+        return self._learn(state, frame, found, ids), ObjectMasks.from_label_map(found, ids)
+
+    def _learn(
+        self, state: ColourState, frame: np.ndarray, labels: np.ndarray, ids: tuple[int, ...]
+    ) -> ColourState:
+        known = dict(zip((0, *state.object_ids), state.colours, strict=True))
+        for label in (0, *ids):
+            if (labels == label).any():
+                mean = frame[labels == label].mean(0).astype(np.float32)
+                known[label] = (known[label] + mean) / 2 if state.object_ids and label in known else mean
+        return ColourState(ids, np.stack([known[label] for label in (0, *ids)]))
+
+
+def _with_weights() -> list[tuple[str, str]]:
+    return [
+        (method, variant)
+        for method, record in zoo.METHODS.items()
+        for variant in record.variants
+        if zoo.weights_record(method, variant) is not None
+    ]
+
+
+@pytest.fixture(scope="module", params=["colour tracker", *(f"{m} {v}" for m, v in _with_weights())])
+def segmenter(request: pytest.FixtureRequest) -> StreamingSegmenter[Any]:
+    if request.param == "colour tracker":
+        return ColourTracker()
+    method, variant = request.param.split()
+    built = zoo.build_segmenter(method, variant, device="cpu")
+    if not isinstance(built, StreamingSegmenter):
+        pytest.skip("sees whole videos")
+    return built
+
+
+def scene(
+    seed: int = 0, frames: int = FRAMES, size: tuple[int, int] = (H, W)
+) -> tuple[Video, list[np.ndarray]]:
+    """Three squares, 1, 5 and 7, that wander over a textured ground; their true label maps."""
+    draws = np.random.default_rng(seed)
+    height, width = size
+    ground = draws.integers(90, 130, (height, width, 3))
+    colours = draws.permutation([[220, 40, 40], [40, 220, 40], [40, 40, 220]])
+    images, truths = [], []
+    for t in range(frames):
+        image, truth = ground.copy(), np.zeros(size, np.uint8)
+        for place, (object_id, colour) in enumerate(zip(IDS, colours, strict=True)):
+            top, left = 4 + t, 4 + place * (width // 3) + (-1) ** place * t
+            window = slice(top, top + height // 3), slice(max(left, 0), left + width // 5)
+            image[window] = colour + draws.integers(-15, 15, image[window].shape)
+            truth[window] = object_id
+        images.append(image.astype(np.uint8))
+        truths.append(truth)
+    return Video.from_arrays(images), truths
+
+
+def run(
+    segmenter: StreamingSegmenter[Any], video: Video, prompts: Mapping[int, np.ndarray]
+) -> list[ObjectMasks]:
+    return [masks for _, masks in segment_video(segmenter, video, prompts)]
+
+
+def same(first: list[ObjectMasks], second: list[ObjectMasks]) -> bool:
+    return len(first) == len(second) and all(
+        a.object_ids == b.object_ids and np.array_equal(a.probs, b.probs)
+        for a, b in zip(first, second, strict=True)
+    )
+
+
+@pytest.mark.parametrize("size", [(H, W), (W, H), (40, 64)])
+def test_one_result_per_frame_of_the_videos_size_with_its_ids(
+    segmenter: StreamingSegmenter[Any], size: tuple[int, int]
+) -> None:
+    video, truths = scene(size=size)
+    results = list(segment_video(segmenter, video, {0: truths[0]}))
+    assert [index for index, _ in results] == list(range(FRAMES))
+    for _, masks in results:
+        assert masks.object_ids == IDS
+        assert masks.size == masks.label_map.shape == size
+        assert masks.probs.dtype == np.float32
+        assert masks.probs.min() >= 0
+        assert masks.probs.sum(0).max() <= 1 + 1e-4
+        assert set(np.unique(masks.label_map)) <= {0, *IDS}
+
+
+def test_a_video_of_one_frame_gives_its_mask(segmenter: StreamingSegmenter[Any]) -> None:
+    video, truths = scene(frames=1)
+    (masks,) = run(segmenter, video, {0: truths[0]})
+    np.testing.assert_array_equal(masks.label_map, truths[0])
+
+
+def test_the_first_prompt_may_come_late(segmenter: StreamingSegmenter[Any]) -> None:
+    video, truths = scene()
+    results = run(segmenter, video, {2: truths[2]})
+    assert [masks.object_ids for masks in results] == [(), (), IDS, IDS, IDS]
+    np.testing.assert_array_equal(results[2].label_map, truths[2])
+
+
+def test_an_object_that_leaves_keeps_its_id_and_may_return(segmenter: StreamingSegmenter[Any]) -> None:
+    video, truths = scene()
+    frames = list(video)
+    empty = np.random.default_rng(1).integers(90, 130, (H, W, 3), np.uint8)
+    video = Video.from_arrays([*frames[:2], empty, empty, *frames[2:]])
+    results = run(segmenter, video, {0: truths[0]})
+    assert [masks.object_ids for masks in results] == [IDS] * 7
+
+
+def test_void_pixels_of_a_prompt_are_nobodys_and_never_come_out(segmenter: StreamingSegmenter[Any]) -> None:
+    video, truths = scene()
+    labels = truths[0].copy()
+    labels[:, ::7] = 255
+    results = run(segmenter, video, {0: labels, 2: np.where(labels == 255, 255, truths[2])})
+    np.testing.assert_array_equal(results[0].label_map, np.where(labels == 255, 0, labels))
+    assert all(masks.object_ids == IDS for masks in results)
+    assert all(masks.label_map.max() <= 7 for masks in results)
+
+
+def test_a_late_object_joins_exactly_as_painted(segmenter: StreamingSegmenter[Any]) -> None:
+    video, truths = scene()
+    late = np.zeros((H, W), np.uint8)
+    late[30:45, 20:40] = 6
+    results = run(segmenter, video, {0: truths[0], 2: late})
+    assert [masks.object_ids for masks in results] == [IDS, IDS, (1, 5, 6, 7), (1, 5, 6, 7), (1, 5, 6, 7)]
+    np.testing.assert_array_equal(results[2].label_map == 6, late == 6)
+
+
+def test_a_correction_is_taken_as_painted_and_changes_what_follows(
+    segmenter: StreamingSegmenter[Any],
+) -> None:
+    video, truths = scene()
+    exchange = np.arange(256, dtype=np.uint8)
+    exchange[[1, 5]] = 5, 1
+    swapped = exchange[truths[2]]
+    plain = run(segmenter, video, {0: truths[0]})
+    corrected = run(segmenter, video, {0: truths[0], 2: swapped})
+    assert same(plain[:2], corrected[:2])
+    np.testing.assert_array_equal(corrected[2].label_map, swapped)
+    assert not np.array_equal(plain[3].probs, corrected[3].probs)
+    assert not np.array_equal(plain[4].probs, corrected[4].probs)
+
+
+def test_the_same_seed_gives_the_same_masks(segmenter: StreamingSegmenter[Any]) -> None:
+    video, truths = scene()
+    results = []
+    for _ in range(2):
+        torch.manual_seed(3)
+        results.append(run(segmenter, video, {0: truths[0]}))
+    assert same(*results)
+
+
+def test_interleaved_videos_do_not_disturb_each_other(segmenter: StreamingSegmenter[Any]) -> None:
+    scenes = [scene(seed=1), scene(seed=2, size=(40, 64))]
+    alone = [run(segmenter, video, {0: truths[0]}) for video, truths in scenes]
+    together = zip(
+        *(segment_video(segmenter, video, {0: truths[0]}) for video, truths in scenes), strict=True
+    )
+    for position, results in enumerate(zip(*together, strict=True)):
+        assert same([masks for _, masks in results], alone[position])
+
+
+def test_the_network_is_left_as_it_was(segmenter: StreamingSegmenter[Any]) -> None:
+    def weights() -> list[torch.Tensor]:
+        networks = [value for value in vars(segmenter).values() if isinstance(value, torch.nn.Module)]
+        return [tensor.clone() for network in networks for tensor in network.state_dict().values()]
+
+    before = weights()
+    attributes = set(vars(segmenter))
+    video, truths = scene()
+    run(segmenter, video, {0: truths[0], 2: truths[2]})
+    assert set(vars(segmenter)) == attributes
+    assert all(torch.equal(a, b) for a, b in zip(before, weights(), strict=True))
+    assert isinstance(segmenter, ColourTracker) or before
+
+
+def test_a_state_is_frozen_and_stepping_leaves_it_alone(segmenter: StreamingSegmenter[Any]) -> None:
+    video, truths = scene()
+    frames = list(video)
+    state = segmenter.start(frames[0], truths[0])
+    assert dataclasses.is_dataclass(state)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(state, dataclasses.fields(state)[0].name, None)
+    state, _ = segmenter.step(state, frames[1])
+    once = segmenter.step(state, frames[2])[1]
+    segmenter.step(state, frames[3], truths[3])
+    assert same([once], [segmenter.step(state, frames[2])[1]])
+
+
+@pytest.mark.parametrize("through_a_file", [False, True])
+def test_a_run_goes_on_from_a_state_to_the_same_masks(
+    segmenter: StreamingSegmenter[Any], through_a_file: bool, tmp_path: Path
+) -> None:
+    video, truths = scene()
+    prompts = {0: truths[0], 3: truths[3]}
+    run_one = StreamingRun(segmenter, video, prompts)
+    results = iter(run_one)
+    whole = [next(results)[1] for _ in range(2)]
+    state = run_one.state
+    whole += [masks for _, masks in results]
+    if through_a_file:
+        save_state(tmp_path / "state.safetensors", state)
+        state = load_state(tmp_path / "state.safetensors", type(state))
+    rest = [masks for _, masks in StreamingRun(segmenter, video, prompts, start_at=2, state=state)]
+    assert same(rest, whole[2:])

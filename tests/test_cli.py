@@ -1,0 +1,229 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import tinct
+from tinct import cli, zoo
+from tinct.errors import OptionError
+from tinct.mask_files import write_mask
+from tinct.masks import ObjectMasks
+from tinct.segmenter import StreamingSegmenter
+
+H, W = 11, 16
+
+
+class Held(StreamingSegmenter[np.ndarray]):
+    """Holds the newest prompt where it was."""
+
+    def start(self, frame: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        return labels
+
+    def step(
+        self, state: np.ndarray, frame: np.ndarray, labels: np.ndarray | None = None
+    ) -> tuple[np.ndarray, ObjectMasks]:
+        newest = state if labels is None else labels
+        return newest, ObjectMasks.from_label_map(newest)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Five frames, two masks, and a segmenter that needs no weights."""
+    (tmp_path / "clip").mkdir()
+    for t in range(5):
+        Image.fromarray(np.full((H, W, 3), 10 * t, np.uint8)).save(tmp_path / "clip" / f"{t}.png")
+    for object_id, name in ((3, "first"), (4, "later")):
+        labels = np.zeros((H, W), np.uint8)
+        labels[2:8, 3:9] = object_id
+        write_mask(tmp_path / f"{name}.png", labels)
+    monkeypatch.setattr(zoo, "build_segmenter", lambda *_: Held())
+    monkeypatch.setattr(zoo, "resolve_weights", lambda *_: (Path("w"), "ab" * 32))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def tinct_command(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
+    """The exit code of `tinct words...`."""
+    monkeypatch.setattr(sys, "argv", ["tinct", *words])
+    monkeypatch.delenv("TINCT_DEBUG", raising=False)
+    try:
+        cli.main()
+    except SystemExit as end:
+        return int(end.code or 0)
+    return 0
+
+
+def test_help_loads_neither_torch_nor_numpy() -> None:
+    program = (
+        "import sys; sys.argv = ['tinct', '--help']\n"
+        "from tinct.cli import main\n"
+        "try: main()\n"
+        "finally: print([m for m in ('torch', 'numpy', 'cv2', 'jaxtyping') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert "segment" in done.stdout
+    assert done.stdout.endswith("[]\n")
+
+
+def test_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert tinct_command(monkeypatch, "--version") == 0
+    assert capsys.readouterr().out == f"tinct {tinct.__version__}\n"
+
+
+def test_segment_writes_the_folder_and_says_where(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = tinct_command(
+        monkeypatch, "segment", "clip", "--mask", "first.png", "--mask", "3:later.png", "--out", "out"
+    )
+    assert code == 0
+    said = capsys.readouterr()
+    assert "5 masks of objects 3, 4" in said.out
+    assert "overlay.mp4" in said.out
+    assert said.err == ""
+    assert (folder / "out" / "overlay.mp4").exists()
+    account = json.loads((folder / "out" / "run.json").read_text())
+    assert list(account["run"]["prompts"]) == ["0", "3"]
+    assert account["run"]["video"] == "clip"
+    assert (account["run"]["method"], account["run"]["variant"]) == ("feelvos", "mobilenetv2")
+    assert account["run"]["weights_sha256"] == "ab" * 32
+
+
+def test_resume_and_no_overlay(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("segment", "clip", "--mask", "first.png", "--out", "out", "--no-overlay")
+    assert tinct_command(monkeypatch, *words) == 0
+    assert not (folder / "out" / "overlay.mp4").exists()
+    assert tinct_command(monkeypatch, *words) == 1
+    assert "--resume" in capsys.readouterr().err
+    assert tinct_command(monkeypatch, *words, "--resume") == 0
+    assert "every mask was there already" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["segment", "none.mp4", "--mask", "first.png", "--out", "out"], 1, "none.mp4"),
+        (["segment", "clip", "--mask", "none.png", "--out", "out"], 1, "none.png"),
+        (["segment", "clip", "--mask", "5:first.png", "--out", "out"], 1, "frames 0 to 4"),
+        (["segment", "clip", "--mask", "a.png", "--mask", "0:b.png", "--out", "o"], 1, "the same frame"),
+        (["segment", "clip", "--mask", "first.png", "--out", "out", "--method", "feelvoz"], 1, "'feelvos'"),
+        (["segment", "clip", "--mask", "first.png", "--out", "out", "--device", "gpu"], 1, "no device 'gpu'"),
+        (["segment", "clip", "--out", "out"], 2, "--mask"),
+        (["segmnet"], 2, "segment"),
+    ],
+)
+def test_what_cannot_be_done_is_explained(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    code: int,
+    message: str,
+) -> None:
+    assert tinct_command(monkeypatch, *words) == code
+    said = capsys.readouterr().err
+    assert message in said
+    assert "Traceback" not in said
+    assert not (folder / "out").exists()
+
+
+def test_debug_shows_the_traceback(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TINCT_DEBUG", "0")
+    words = ("segment", "none.mp4", "--mask", "first.png", "--out", "out")
+    assert tinct_command(monkeypatch, "--debug", *words) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_ctrl_c_ends_with_130_and_says_how_to_go_on(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Held, "step", interrupt)
+    assert tinct_command(monkeypatch, "segment", "clip", "--mask", "first.png", "--out", "out") == 130
+    assert "1 of 5 masks are whole" in capsys.readouterr().err
+
+
+def test_ctrl_c_before_the_first_frame_ends_with_130(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(zoo, "build_segmenter", interrupt)
+    assert tinct_command(monkeypatch, "segment", "clip", "--mask", "first.png", "--out", "out") == 130
+
+
+def test_threads_are_set(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(torch, "set_num_threads", asked.append)
+    words = ("segment", "clip", "--mask", "first.png", "--out", "out", "--no-overlay", "--threads", "2")
+    assert tinct_command(monkeypatch, *words) == 0
+    assert asked == [2]
+
+
+def test_a_progress_bar_is_shown_on_a_terminal(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    words = ("segment", "clip", "--mask", "first.png", "--out", "out")
+    assert tinct_command(monkeypatch, *words) == 0
+    said = capsys.readouterr().err
+    assert "segment" in said
+    assert "5/5" in said
+
+
+@pytest.mark.parametrize(
+    ("text", "index", "path"),
+    [
+        ("a.png", 0, "a.png"),
+        ("12:a.png", 12, "a.png"),
+        ("C:\\masks\\a.png", 0, "C:\\masks\\a.png"),
+        ("a:3:b.png", 0, "a:3:b.png"),
+        ("3:C:\\a.png", 3, "C:\\a.png"),
+        ("./3:a.png", 0, "./3:a.png"),
+        ("²:a.png", 0, "²:a.png"),
+        ("-1:a.png", 0, "-1:a.png"),
+        ("3:", 0, "3:"),
+    ],
+)
+def test_only_digits_before_the_first_colon_are_an_index(text: str, index: int, path: str) -> None:
+    assert cli.parse_mask(text) == (index, Path(path))
+
+
+def test_models_lists_every_variant(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert tinct_command(monkeypatch, "models", "--json") == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [(row["method"], row["variant"]) for row in rows] == [
+        (method, variant) for method, record in zoo.METHODS.items() for variant in record.variants
+    ]
+    assert {score["source"] for row in rows for score in row["paper_scores"].values()} == {"paper"}
+    assert tinct_command(monkeypatch, "models") == 0
+    said = capsys.readouterr().out
+    assert "feelvos" in said
+    assert "0.817" in said
+
+
+def test_the_public_names_are_there() -> None:
+    for name in tinct.__all__:
+        assert getattr(tinct, name) is not None
+    assert dir(tinct) == tinct.__all__
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        tinct.nothing  # noqa: B018
+
+
+def test_an_option_error_is_a_tinct_error() -> None:
+    assert issubclass(OptionError, tinct.TinctError)

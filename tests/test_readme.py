@@ -1,0 +1,134 @@
+"""What README and the quickstart show is run as it stands, on a small generated clip."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import shlex
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+import typer.main
+from typer.testing import CliRunner
+
+from tinct.cli import app
+from tinct.mask_files import write_mask
+from tinct.video import FilmWriter, Video
+
+ROOT = Path(__file__).parents[1]
+RUN_PAGES = ("README.md", "docs/quickstart.md")
+ALL_PAGES = sorted(
+    str(path.relative_to(ROOT))
+    for path in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/**/*.md")]
+)
+SIZE = (48, 64)
+FRAMES = 8
+
+
+def blocks(page: str, language: str) -> list[str]:
+    """The fenced code blocks of one language on a page."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def tinct_commands(page: str) -> list[str]:
+    """The `tinct ...` command lines of a page's shell blocks, continuation lines joined."""
+    lines = "\n".join(blocks(page, "sh")).replace("\\\n", " ").splitlines()
+    return [line.split("  #")[0].strip() for line in lines if line.startswith("tinct ")]
+
+
+def painted(shift: int) -> np.ndarray:
+    labels = np.zeros(SIZE, np.uint8)
+    labels[8:24, 6 + shift : 26 + shift] = 1
+    labels[30:44, 36:56] = 2
+    return labels
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder in which the files that the pages name lie."""
+    colours = np.array([(70, 90, 60), (220, 60, 30), (40, 60, 220)], np.uint8)
+    with FilmWriter(tmp_path / "clip.mp4", Fraction(25), SIZE) as film:
+        for index in range(FRAMES):
+            film.write(colours[painted(index)])
+    write_mask(tmp_path / "first.png", painted(0))
+    write_mask(tmp_path / "fixed.png", painted(6))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+SNIPPETS = [
+    pytest.param(code, id=f"{page}-{number}")
+    for page in RUN_PAGES
+    for number, code in enumerate(blocks(page, "python"))
+]
+
+
+@pytest.mark.parametrize("code", SNIPPETS)
+@pytest.mark.usefixtures("workspace")
+def test_the_python_snippets_run(code: str) -> None:
+    exec(compile(code, "snippet", "exec"), {"__name__": "snippet"})
+
+
+def test_the_readmes_snippet_writes_every_mask(workspace: Path) -> None:
+    exec(compile(blocks("README.md", "python")[0], "snippet", "exec"), {"__name__": "snippet"})
+    assert all((workspace / f"{name}.png").is_file() for name in Video.open("clip.mp4").names)
+
+
+@pytest.mark.parametrize("page", RUN_PAGES)
+def test_the_command_lines_run(page: str, workspace: Path) -> None:
+    commands = [command for command in tinct_commands(page) if not command.startswith("tinct train")]
+    assert any(command.startswith("tinct segment") for command in commands)
+    for command in commands:
+        result = CliRunner().invoke(app, shlex.split(command)[1:], catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+    assert len(list((workspace / "run" / "masks").glob("*.png"))) == FRAMES
+    assert (workspace / "run" / "overlay.mp4").is_file()
+    assert (workspace / "run" / "run.json").is_file()
+
+
+COMMANDS = [
+    pytest.param(command, id=f"{page}: {command}") for page in ALL_PAGES for command in tinct_commands(page)
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_line_in_the_docs_is_understood(command: str) -> None:
+    verb, *arguments = shlex.split(command)[1:]
+    group = typer.main.get_command(app)
+    subcommand = group.get_command(group.make_context("tinct", [verb]), verb)  # type: ignore[attr-defined]
+    assert subcommand is not None, f"there is no verb {verb!r}"
+    subcommand.make_context(verb, arguments)
+
+
+@pytest.mark.parametrize("page", ALL_PAGES)
+def test_links_between_pages_lead_somewhere(page: str) -> None:
+    text = re.sub(
+        r"^```.*?^```$", "", (ROOT / page).read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL
+    )
+    targets = re.findall(r"\]\(([^)#]+)", text)
+    local = [target for target in targets if not target.startswith(("http:", "https:", "mailto:"))]
+    missing = [target for target in local if not (ROOT / page).parent.joinpath(target).exists()]
+    assert not missing
+
+
+def make_targets() -> list[str]:
+    """The targets of every `make ...` on the pages, at a line's start or in backquotes."""
+    texts = [(ROOT / page).read_text(encoding="utf-8") for page in ALL_PAGES]
+    return sorted(
+        {name for text in texts for name in re.findall(r"(?:^|`)make ([a-z]+)", text, re.MULTILINE)}
+    )
+
+
+@pytest.mark.parametrize("target", make_targets())
+def test_make_targets_that_the_pages_name_exist(target: str) -> None:
+    assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def test_the_feelvos_page_names_every_option() -> None:
+    from tinct.methods.feelvos import Options
+
+    page = (ROOT / "docs/methods/feelvos.md").read_text(encoding="utf-8")
+    assert [field.name for field in dataclasses.fields(Options) if f"`{field.name}`" not in page] == []
