@@ -34,6 +34,11 @@ class Held(StreamingSegmenter[np.ndarray]):
         return newest, ObjectMasks.from_label_map(newest)
 
 
+def _held(method: str, variant: str, preset: str, weights: Path | None, device: str) -> Held:
+    zoo.resolve_device(device)
+    return Held()
+
+
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Five frames, two masks, and a segmenter that needs no weights."""
@@ -44,7 +49,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         labels = np.zeros((H, W), np.uint8)
         labels[2:8, 3:9] = object_id
         write_mask(tmp_path / f"{name}.png", labels)
-    monkeypatch.setattr(zoo, "build_segmenter", lambda *_: Held())
+    monkeypatch.setattr(zoo, "build_segmenter", _held)
     monkeypatch.setattr(zoo, "resolve_weights", lambda *_: (Path("w"), "ab" * 32))
     monkeypatch.chdir(tmp_path)
     return tmp_path

@@ -87,6 +87,13 @@ def test_tensors_that_share_memory_can_be_saved(tmp_path: Path) -> None:
     assert back.memories[0].embedding.tolist() == [[2, 3, 4, 5]] * 2
 
 
+def test_tensors_made_in_inference_mode_can_be_saved(tmp_path: Path) -> None:
+    with torch.inference_mode():
+        state = Other(torch.arange(6.0).reshape(2, 3).T)
+    save_state(tmp_path / "s.safetensors", state)
+    assert load_state(tmp_path / "s.safetensors", Other).reference.tolist() == [[0, 3], [1, 4], [2, 5]]
+
+
 def test_saving_leaves_the_state_alone(tmp_path: Path) -> None:
     state = a_state()
     before = state.reference.clone()

@@ -124,7 +124,7 @@ def test_a_card_that_is_none_is_explained(folder: Path, text: str) -> None:
 
 def test_a_score_has_a_known_source() -> None:
     with pytest.raises(WeightsError, match="'ours' or 'paper'"):
-        zoo.Score(0.9, "hearsay", "")  # type: ignore[arg-type]
+        zoo.Score(0.9, "hearsay", "")
 
 
 def test_damaged_weights_are_refused(folder: Path) -> None:

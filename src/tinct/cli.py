@@ -37,10 +37,11 @@ app = typer.Typer(
 )
 
 
-def _show_version(wanted: bool) -> None:
+def _show_version(wanted: bool) -> bool:
     if wanted:
         print(f"tinct {tinct.__version__}")
         raise typer.Exit
+    return wanted
 
 
 @app.callback()
@@ -142,14 +143,12 @@ def _build(
     from tinct import zoo
 
     variant = zoo.check_variant(method, variant)
-    target = zoo.resolve_device(device)
-    segmenter = zoo.build_segmenter(method, variant, preset, weights, str(target))
+    segmenter = zoo.build_segmenter(method, variant, preset, weights, device)
     return segmenter, {
         "method": method,
         "variant": variant,
         "preset": preset,
         "weights_sha256": zoo.resolve_weights(method, variant, weights)[1],
-        "device": str(target),
     }
 
 

@@ -21,7 +21,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 from jaxtyping import Bool, Int64, Shaped, UInt8
 from PIL import Image as Pictures
@@ -30,12 +29,11 @@ from PIL import UnidentifiedImageError
 from tinct.errors import MaskError, OutputError, near_match
 from tinct.masks import MAX_OBJECTS, check_labels, check_size, voc_palette
 from tinct.shapes import VOID, LabelMap
+from tinct.stray_colours import blends, flat_colours, snap_strays, stray_colours
 
 REPAIR_HINT = "repair=True (--repair-mask on the command line)"
 
-_NEAR = 32  # Two colours nearer than this (in every channel, of 255) are one colour and its noise.
 _DRIFT = 8  # Black, white and VOC colours are recognised within this difference.
-_MANY = 32  # So many colours without any flat area are soft edges, whatever they lie between.
 
 
 def read_mask(
@@ -64,7 +62,8 @@ def read_mask(
     if painting.stray.any():
         if not repair:
             raise MaskError(_stray_message(painting))
-        painting = _repaired(painting)
+        codes = snap_strays(painting.codes, painting.colours, painting.stray)
+        painting = replace(painting, codes=codes, stray=np.zeros_like(painting.stray))
     return check_labels(painting.ids[painting.codes], name=path.name)
 
 
@@ -189,7 +188,7 @@ def _painting(picture: Pictures.Image, name: str) -> _Painting:
         return indexed
     pixels = _grey_or_rgb(picture, name)
     codes, colours = _index_colours(pixels)
-    stray = _stray_colours(codes, colours, is_jpeg=is_jpeg)
+    stray = stray_colours(codes, colours, is_jpeg=is_jpeg)
     _refuse_photo(name, np.bincount(codes.ravel()).astype(np.int64), stray)
     return _Painting(codes, colours, _ids_of(colours, stray, name), stray, name, is_jpeg)
 
@@ -206,10 +205,10 @@ def _from_palette(picture: Pictures.Image, name: str) -> _Painting | None:
     codes = np.searchsorted(used, codes)
     black = (colours == 0).all(axis=1)
     # A colour reducer orders its palette as it likes; then only the colours say what is background.
-    flat = _flat_colours(codes, len(used))
+    flat = flat_colours(codes, len(used))
     reordered = bool(used[0] == 0 and not black[0] and black.any())
     two_tone = list(used) == [0, VOID] and bool((palette[VOID] == 255).all())
-    soft = distinct and (_blends(codes, colours, flat).sum() >= 3 or len(used) > MAX_OBJECTS + 2)
+    soft = distinct and (blends(codes, colours, flat).sum() >= 3 or len(used) > MAX_OBJECTS + 2)
     if reordered or two_tone or soft:
         return None
     return _Painting(codes, colours, used.astype(np.uint8), np.zeros(len(used), np.bool_), name, False)
@@ -263,72 +262,6 @@ def _index_colours(
     return codes.reshape(packed.shape).astype(np.int64), colours
 
 
-def _stray_colours(
-    codes: Int64[np.ndarray, "H W"], colours: UInt8[np.ndarray, "K C"], *, is_jpeg: bool
-) -> Bool[np.ndarray, "K"]:
-    """Which colours are not paint: blends of their neighbours, or noise around a main colour."""
-    flat = _flat_colours(codes, len(colours))
-    grey = colours.shape[1] == 1
-    thin = int((~flat).sum())
-    noisy_white = grey and colours[-1, 0] == 255 and bool(((colours >= 200) & (colours < 255)).any())
-    noisy_colour = not grey and (len(colours) > 1024 or _nearest_gap(colours) <= 16)
-    if is_jpeg or noisy_white or noisy_colour or thin >= _MANY or _blends(codes, colours, flat).any():
-        return ~_main_colours(codes, colours, flat)
-    return np.zeros(len(colours), np.bool_)
-
-
-def _flat_colours(codes: Int64[np.ndarray, "H W"], number: int) -> Bool[np.ndarray, "K"]:
-    """Which colours fill a block of 3×3 pixels somewhere; edges and noise seldom do."""
-    H, W = codes.shape
-    flat = np.zeros(number, np.bool_)
-    if H >= 3 and W >= 3:
-        centre = codes[1:-1, 1:-1]
-        windows = (codes[y : H - 2 + y, x : W - 2 + x] == centre for y in range(3) for x in range(3))
-        flat[centre[np.logical_and.reduce(list(windows))]] = True
-    return flat
-
-
-def _main_colours(
-    codes: Int64[np.ndarray, "H W"], colours: UInt8[np.ndarray, "K C"], flat: Bool[np.ndarray, "K"]
-) -> Bool[np.ndarray, "K"]:
-    """The flat colours from the most common on, but for those near one that is main already."""
-    counts = np.bincount(codes.ravel(), minlength=len(colours))
-    candidates = np.flatnonzero(flat) if flat.any() else np.array([counts.argmax()])
-    table = colours.astype(np.int16)
-    chosen: list[int] = []
-    for code in candidates[np.argsort(-counts[candidates], kind="stable")]:
-        if not chosen or np.abs(table[chosen] - table[code]).max(axis=1).min() > _NEAR:
-            chosen.append(int(code))
-    main = np.zeros(len(colours), np.bool_)
-    main[chosen] = True
-    return main
-
-
-def _nearest_gap(colours: UInt8[np.ndarray, "K C"]) -> int:
-    """The smallest difference between two colours: the largest of the channels' differences."""
-    table = colours.astype(np.int16)
-    gaps = [int(np.abs(table[i + 1 :] - table[i]).max(axis=1).min()) for i in range(len(table) - 1)]
-    return min(gaps, default=255)
-
-
-def _blends(
-    codes: Int64[np.ndarray, "H W"], colours: UInt8[np.ndarray, "K C"], flat: Bool[np.ndarray, "K"]
-) -> Bool[np.ndarray, "K"]:
-    """Which colours without a flat area lie, in the picture and in colour, between two that have one."""
-    pixels, solid = colours[codes], flat[codes]
-    window = np.ones((5, 5), np.uint8)
-    inside = ~solid
-    contrast = np.zeros(codes.shape, np.bool_)
-    for channel in range(colours.shape[1]):
-        values = np.ascontiguousarray(pixels[..., channel])
-        low = cv2.erode(np.where(solid, values, np.uint8(255)), window)
-        high = cv2.dilate(np.where(solid, values, np.uint8(0)), window)
-        inside &= (low <= values) & (values <= high)
-        contrast |= (low < values) & (values < high) & (high - low.astype(np.int16) >= 16)
-    blended = np.bincount(codes[inside & contrast], minlength=len(colours))
-    return ~flat & (blended > 0.7 * np.bincount(codes.ravel(), minlength=len(colours)))
-
-
 def _refuse_photo(name: str, counts: Int64[np.ndarray, "K"], stray: Bool[np.ndarray, "K"]) -> None:
     mains = int((~stray).sum())
     if counts[stray].sum() <= 0.5 * counts.sum() and mains <= MAX_OBJECTS + 2:
@@ -379,20 +312,3 @@ def _stray_message(painting: _Painting) -> str:
         "Paint with a hard brush (no anti-aliasing) and save as PNG, or let "
         f"stray pixels snap to the nearest main colour: {REPAIR_HINT}."
     )
-
-
-def _repaired(painting: _Painting) -> _Painting:
-    """Every stray pixel takes, of the main colours within 3 pixels (or of all), the one nearest in colour."""
-    codes, colours = painting.codes, painting.colours
-    stray = painting.stray[codes]
-    pixels = colours[codes[stray]].astype(np.float32)
-    best_cost = np.full(len(pixels), np.inf, np.float32)
-    best = np.zeros(len(pixels), np.int64)
-    for code in np.flatnonzero(~painting.stray):
-        near = cv2.dilate((codes == code).astype(np.uint8), np.ones((7, 7), np.uint8))[stray] > 0
-        cost = np.linalg.norm(pixels - colours[code], axis=1) + np.where(near, 0, 1000)
-        better = cost < best_cost
-        best[better], best_cost[better] = code, cost[better]
-    repaired = codes.copy()
-    repaired[stray] = best
-    return replace(painting, codes=repaired, stray=np.zeros_like(painting.stray))

@@ -110,7 +110,8 @@ def _write_text(image: Image, text: str, middle: tuple[int, int]) -> None:
 
 
 def _text_height_px(image: Image) -> int:
-    return max(12, round(min(image.shape[:2]) / 18))
+    H, W = image.shape[:2]
+    return max(12, round(int(min(H, W)) / 18))
 
 
 @cache

@@ -386,9 +386,7 @@ def _container(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
         pictures = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
         kind = container.format.name
         if not pictures or kind == "tty" or kind.endswith("_pipe"):
-            raise VideoError(
-                f"{path} holds no video (its format is {kind}); expected MP4, MOV, MKV, WebM, AVI."
-            )
+            raise VideoError(f"{path} holds no video (its format is {kind}); expected such as MP4 or MKV.")
         yield container, pictures[0]
 
 

@@ -14,7 +14,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from tinct.errors import OptionError, WeightsError, near_match
 
@@ -32,10 +32,10 @@ PRESETS = ("default", "paper", "fast")
 
 @dataclass(frozen=True)
 class Score:
-    """A figure with its source: the paper, or us with the command that made it."""
+    """A figure with its source: `paper`, or `ours` with the command that made it."""
 
     value: float
-    source: Literal["ours", "paper"]
+    source: str
     command: str
 
     def __post_init__(self) -> None:
@@ -157,8 +157,9 @@ def read_card(path: Path) -> WeightsRecord:
     try:
         card = json.loads(path.read_text(encoding="utf-8"))
         values = {field.name: card[field.name] for field in dataclasses.fields(WeightsRecord)}
+        values["seconds"] = float(card["seconds"])
         values["scores"] = {
-            name: Score(score["value"], score["source"], score["command"])
+            name: Score(float(score["value"]), score["source"], score["command"])
             for name, score in card["scores"].items()
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

@@ -1,27 +1,38 @@
-"""Previous masks as a network would have made them: damaged on purpose, so that training meets its own errors."""
+"""Previous masks as a network would have made them: damaged, so that training meets its own errors."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
+from jaxtyping import UInt8
 
 from tinct.shapes import BinaryMask
 
 Random = np.random.Generator
 
+SoftMask = UInt8[np.ndarray, "H W"]
+"""Probabilities of one object, 255 is certain."""
 
-def degrade_mask(mask: BinaryMask, random: Random) -> np.ndarray:
+LOST = 1 / 30
+"""Share of masks that are emptied, as for an object that was lost."""
+
+
+def degrade_mask(mask: BinaryMask, random: Random) -> SoftMask:
     """A damaged copy of one object's mask, as probabilities.
 
-    Shift, scale, dilation or erosion, bites out of it and blobs beside it, blur; one in thirty is
-    emptied, as for an object that was lost.
+    Shift, scale, dilation or erosion, bites out of it and blobs beside it, blur; a share of `LOST`
+    is emptied. An empty mask stays empty.
+
+    Args:
+        mask: bool [H, W], the truth; left as it is.
+        random: Decides everything: the same state gives the same damage.
 
     Returns:
         uint8 [H, W]: 255 is certain.
     """
     H, W = mask.shape
     extent = max(8.0, float(np.sqrt(mask.sum())))
-    if random.random() < 1 / 30:
+    if random.random() < LOST:
         return np.zeros((H, W), np.uint8)
     soft = mask.astype(np.uint8) * 255
     soft = _shift_and_scale(soft, random, extent)
@@ -31,31 +42,32 @@ def degrade_mask(mask: BinaryMask, random: Random) -> np.ndarray:
     if random.random() < 0.3:
         soft = _discs(soft, mask, random, extent, value=255, inside=False)
     spread = random.uniform(0.5, 4.0)
-    return cv2.GaussianBlur(soft, (0, 0), spread)
+    return np.asarray(cv2.GaussianBlur(soft, (0, 0), spread), np.uint8)
 
 
-def _shift_and_scale(soft: np.ndarray, random: Random, extent: float) -> np.ndarray:
+def _shift_and_scale(soft: SoftMask, random: Random, extent: float) -> SoftMask:
     H, W = soft.shape
     ys, xs = np.nonzero(soft)
     centre = np.array([xs.mean(), ys.mean()]) if len(xs) else np.array([W / 2, H / 2])
     scale = np.exp(random.normal(0, 0.05))
     shift = random.normal(0, 0.05 * extent, 2)
     matrix = np.column_stack([np.eye(2) * scale, centre + shift - scale * centre])
-    return cv2.warpAffine(soft, matrix, (W, H))
+    return np.asarray(cv2.warpAffine(soft, matrix, (W, H)), np.uint8)
 
 
-def _grow_or_shrink(soft: np.ndarray, random: Random, extent: float) -> np.ndarray:
+def _grow_or_shrink(soft: SoftMask, random: Random, extent: float) -> SoftMask:
     reach = int(abs(random.normal(0, 0.03 * extent)))
     if reach == 0:
         return soft
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
-    return cv2.dilate(soft, kernel) if random.random() < 0.5 else cv2.erode(soft, kernel)
+    changed = cv2.dilate(soft, kernel) if random.random() < 0.5 else cv2.erode(soft, kernel)
+    return np.asarray(changed, np.uint8)
 
 
 def _discs(
-    soft: np.ndarray, mask: BinaryMask, random: Random, extent: float, *, value: int, inside: bool
-) -> np.ndarray:
-    """Discs of a value: around pixels of the object, or around any pixel not far from it."""
+    soft: SoftMask, mask: BinaryMask, random: Random, extent: float, *, value: int, inside: bool
+) -> SoftMask:
+    """Discs of a value around pixels of the object, or (not `inside`) around pixels not far from it."""
     H, W = mask.shape
     ys, xs = np.nonzero(mask)
     if len(xs) == 0:
@@ -67,5 +79,5 @@ def _discs(
             dx, dy = random.normal(0, 0.8 * extent, 2)
             x, y = int(np.clip(x + dx, 0, W - 1)), int(np.clip(y + dy, 0, H - 1))
         radius = max(1, int(random.uniform(0.05, 0.25) * extent))
-        soft = cv2.circle(soft.copy(), (x, y), radius, value, -1)
+        soft = np.asarray(cv2.circle(soft.copy(), (x, y), radius, value, -1), np.uint8)
     return soft

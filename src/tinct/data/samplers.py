@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import torch
+from jaxtyping import UInt8
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -21,9 +22,13 @@ from tinct.data.degrade import degrade_mask
 from tinct.data.static_images import StaticImages
 from tinct.data.synthetic import Layer, Motion, compose, cut_out, draw_motion, move_each
 from tinct.data.transforms import jitter_colours
+from tinct.errors import DatasetError, OptionError
 from tinct.shapes import VOID, Image, LabelMap
 
 Random = np.random.Generator
+
+ClipImages = UInt8[np.ndarray, "T H W 3"]
+ClipLabels = UInt8[np.ndarray, "T H W"]
 
 
 @dataclass(frozen=True)
@@ -32,7 +37,7 @@ class ClipOptions:
 
     Attributes:
         size: (H, W) in pixels.
-        frames: Reference, previous and queries together.
+        frames: Reference, previous and queries together: 3 or more.
         max_objects: More objects than these become background.
         min_reference_pixels: An object must have so many in the reference frame.
         max_step: Largest distance of consecutive frames of the video.
@@ -40,6 +45,9 @@ class ClipOptions:
         degrade: Share of clips whose previous mask is damaged.
         colour: Strength of the colour changes.
         seed: The clip at an index depends on it and on the index alone.
+
+    Raises:
+        OptionError: A number is out of its range.
     """
 
     size: tuple[int, int] = (240, 432)
@@ -52,12 +60,24 @@ class ClipOptions:
     colour: float = 1.0
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        if self.frames < 3:
+            raise OptionError(
+                f"Clips of {self.frames} frames came; they hold 3 or more: a reference, a previous frame "
+                "and queries."
+            )
+        if self.max_objects < 1 or self.max_step < 1 or self.seed < 0 or min(self.size) < 1:
+            raise OptionError(
+                f"Clips with max_objects = {self.max_objects}, max_step = {self.max_step}, "
+                f"seed = {self.seed} and size = {self.size} came; the seed starts at 0, all others at 1."
+            )
+
 
 CAMERA = Motion(scale=(1.0, 1.6), step_scale=0.02, step_turn_degrees=1.5, step_shift=0.015, bend=0.008)
 """A photo as the background of a clip."""
 
 OVER_VIDEO = Motion(
-    scale=(0.95, 1.7), turn_degrees=8, shift=0.15,
+    scale=(0.95, 2.0), turn_degrees=8, shift=0.15,
     step_scale=0.015, step_turn_degrees=1.0, step_shift=0.01, bend=0.004,
 )  # fmt: skip
 """A clip of a real video, which moves by itself."""
@@ -68,6 +88,9 @@ PASTED = Motion(
 )  # fmt: skip
 """An object set over a clip."""
 
+MIN_PASTED_PIXELS = 200
+"""Smaller objects are not worth pasting."""
+
 
 class Clips(Dataset[dict[str, Tensor]], ABC):
     """Training clips, one per index, without end.
@@ -75,24 +98,38 @@ class Clips(Dataset[dict[str, Tensor]], ABC):
     Each is a dictionary of tensors: `frames` uint8 [T, H, W, 3]; `labels` uint8 [T, H, W] with ids
     1..n; `previous` uint8 [max_objects, H, W], the possibly damaged masks of frame 1 as
     probabilities of 255; `objects`, the count n.
+
+    Args:
+        options: What the clips look like.
     """
+
+    ATTEMPTS = 100
+    """Clips drawn for one index before it is clear that none will show an object."""
 
     def __init__(self, options: ClipOptions) -> None:
         self.options = options
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
-        for attempt in range(100):
+        """Clip `index`; DatasetError if the data are broken or show no object."""
+        for attempt in range(self.ATTEMPTS):
             random = np.random.default_rng([self.options.seed, index, attempt])
             images, labels = self.draw(random)
             chosen = choose_objects(labels, self.options, random)
             if chosen is not None:
                 images = jitter_colours(images, random, strength=self.options.colour)
                 return _to_tensors(images, *chosen)
-        raise RuntimeError("a hundred clips in a row held no object in their reference frame")
+        raise DatasetError(
+            f"{self.ATTEMPTS} clips in a row showed no object of {self.options.min_reference_pixels} pixels "
+            "in their reference frame. Look whether the masks hold objects: ids from 1 to 254, 255 is void."
+        )
 
     @abstractmethod
-    def draw(self, random: Random) -> tuple[np.ndarray, np.ndarray]:
-        """Images uint8 [T, H, W, 3] and label maps uint8 [T, H, W] of one clip."""
+    def draw(self, random: Random) -> tuple[ClipImages, ClipLabels]:
+        """Images and label maps of one clip; ids are any."""
+
+    @abstractmethod
+    def describe(self) -> str:
+        """What the clips are made from and how, in one line: runs on other clips are other runs."""
 
     def times(self, random: Random) -> list[float]:
         """When the frames of a clip are: the reference some way off, the others in a row."""
@@ -102,8 +139,8 @@ class Clips(Dataset[dict[str, Tensor]], ABC):
 
 
 def choose_objects(
-    labels: np.ndarray, options: ClipOptions, random: Random
-) -> tuple[np.ndarray, np.ndarray, int] | None:
+    labels: ClipLabels, options: ClipOptions, random: Random
+) -> tuple[ClipLabels, UInt8[np.ndarray, "M H W"], int] | None:
     """Pick the objects of a clip among those that its reference frame shows well.
 
     Returns:
@@ -128,7 +165,9 @@ def choose_objects(
     return labels, previous, n
 
 
-def _to_tensors(images: np.ndarray, labels: np.ndarray, previous: np.ndarray, n: int) -> dict[str, Tensor]:
+def _to_tensors(
+    images: ClipImages, labels: ClipLabels, previous: UInt8[np.ndarray, "M H W"], n: int
+) -> dict[str, Tensor]:
     return {
         "frames": torch.from_numpy(images),
         "labels": torch.from_numpy(labels),
@@ -144,7 +183,11 @@ class StillClips(Clips):
         super().__init__(options)
         self.stills = stills
 
-    def draw(self, random: Random) -> tuple[np.ndarray, np.ndarray]:
+    def describe(self) -> str:
+        """How many photos, and the options."""
+        return f"{len(self.stills)} photos, {self.options}"
+
+    def draw(self, random: Random) -> tuple[ClipImages, ClipLabels]:
         """A photo as background; with probability `paste` one or two objects over it."""
         times = self.times(random)
         image, labels = self._read(random)
@@ -166,16 +209,28 @@ class StillClips(Clips):
 class VideoClips(Clips):
     """Clips of real sequences; with probability `paste` an object of another one crosses them.
 
-    Frames are kept in memory after their first reading, at a short side of `stored_px`.
+    Args:
+        sequences: Where the frames come from.
+        options: What the clips look like.
+        stored_px: Frames are brought to this short side, if they are larger, and kept in memory
+            after their first reading, up to `STORED_FRAMES` of them.
     """
 
-    def __init__(self, sequences: Davis, options: ClipOptions, *, stored_px: int = 312) -> None:
+    STORED_FRAMES = 5000
+    """At 312 × 555 pixels some 3.5 GB; more frames than these are read anew each time."""
+
+    def __init__(self, sequences: Davis, options: ClipOptions, *, stored_px: int = 400) -> None:
         super().__init__(options)
         self.sequences = sequences
         self.stored_px = stored_px
         self._stored: dict[tuple[str, int], tuple[Image, LabelMap]] = {}
 
-    def draw(self, random: Random) -> tuple[np.ndarray, np.ndarray]:
+    def describe(self) -> str:
+        """How many sequences and frames, and the options."""
+        frames = sum(len(sequence) for sequence in self.sequences)
+        return f"{len(self.sequences)} sequences of {frames} frames, {self.stored_px} px, {self.options}"
+
+    def draw(self, random: Random) -> tuple[ClipImages, ClipLabels]:
         """Frames of one sequence, under a slight motion of the camera."""
         sequence = self._any_sequence(random)
         images, labels = self._read(sequence, self._frame_indices(sequence, random))
@@ -196,7 +251,10 @@ class VideoClips(Clips):
         return self.sequences[int(random.integers(len(self.sequences)))]
 
     def _frame_indices(self, sequence: Sequence, random: Random) -> list[int]:
-        """A reference from anywhere; then frames in a row, forward or backward, 1 to max_step apart."""
+        """A reference from anywhere; then frames in a row, forward or backward, 1 to max_step apart.
+
+        A sequence that is too short for such a row is taken with smaller steps, down to standing still.
+        """
         row = self.options.frames - 1
         step = int(min(random.integers(1, self.options.max_step + 1), (len(sequence) - 1) // (row - 1)))
         start = int(random.integers(len(sequence) - step * (row - 1)))
@@ -211,14 +269,28 @@ class VideoClips(Clips):
 
     def _read_stored(self, sequence: Sequence, index: int) -> tuple[Image, LabelMap]:
         key = (sequence.name, index)
-        if key not in self._stored:
-            image, labels = sequence.read_frame(index), sequence.read_labels(index)
-            factor = self.stored_px / min(labels.shape)
-            if factor < 1:
-                image = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
-                labels = cv2.resize(labels, image.shape[1::-1], interpolation=cv2.INTER_NEAREST)
-            self._stored[key] = image, labels
-        return self._stored[key]
+        if key in self._stored:
+            return self._stored[key]
+        image, labels = sequence.read_frame(index), sequence.read_labels(index)
+        if image.shape[:2] != labels.shape:
+            raise DatasetError(
+                f"{sequence.label_maps[index]} is {labels.shape[1]}×{labels.shape[0]}, but its frame is "
+                f"{image.shape[1]}×{image.shape[0]}; fetch the dataset anew."
+            )
+        pair = _shrunk(image, labels, self.stored_px / min(labels.shape))
+        if len(self._stored) < self.STORED_FRAMES:
+            self._stored[key] = pair
+        return pair
+
+
+def _shrunk(image: Image, labels: LabelMap, factor: float) -> tuple[Image, LabelMap]:
+    """A frame and its label map at `factor` of their size; as they are from 1 on."""
+    if factor >= 1:
+        return image, labels
+    smaller = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+    size = smaller.shape[1], smaller.shape[0]
+    fewer = cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST)
+    return np.asarray(smaller, np.uint8), np.asarray(fewer, np.uint8)
 
 
 class MixedClips(Clips):
@@ -234,7 +306,11 @@ class MixedClips(Clips):
         super().__init__(main.options)
         self.main, self.other, self.share = main, other, share
 
-    def draw(self, random: Random) -> tuple[np.ndarray, np.ndarray]:
+    def describe(self) -> str:
+        """Both sources."""
+        return f"{self.main.describe()}; a share of {self.share} of {self.other.describe()}"
+
+    def draw(self, random: Random) -> tuple[ClipImages, ClipLabels]:
         """A clip of either source."""
         return (self.other if random.random() < self.share else self.main).draw(random)
 
@@ -242,7 +318,18 @@ class MixedClips(Clips):
 def pasted_layer(
     random: Random, images: list[Image], labels: list[LabelMap], times: list[float], size: tuple[int, int]
 ) -> Layer | None:
-    """One object, cut out of a clip (or of a single photo), under a motion of its own; None if it is too small."""
+    """One object, cut out of a clip or of a single photo, under a motion of its own.
+
+    Args:
+        random: Decides which object, and how it moves.
+        images: Frames that move by themselves, one per time; or one photo, repeated.
+        labels: Their label maps.
+        times: When each frame of the clip is.
+        size: (H, W) of the clip.
+
+    Returns:
+        None if there is no object in the first frame, or too little of it.
+    """
     ids = np.flatnonzero(np.bincount(labels[0].ravel(), minlength=256)[:VOID])
     ids = ids[ids > 0]
     if len(ids) == 0:
@@ -250,7 +337,7 @@ def pasted_layer(
     object_id = int(random.choice(ids))
     cuts = [cut_out(y, object_id) for y in labels]
     ys, xs = np.nonzero(np.maximum.reduce([mask for mask, _ in cuts]))
-    if len(ys) < 200:
+    if len(ys) < MIN_PASTED_PIXELS:
         return None
     box = np.s_[max(0, ys.min() - 2) : ys.max() + 3, max(0, xs.min() - 2) : xs.max() + 3]
     masks, alphas = [mask[box] for mask, _ in cuts], [alpha[box] for _, alpha in cuts]

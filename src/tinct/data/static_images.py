@@ -6,49 +6,52 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
-import numpy as np
-
+from tinct.data.images import read_indices, read_rgb
 from tinct.errors import DatasetError
 from tinct.shapes import Image, LabelMap
+
+PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
 
 
 @dataclass(frozen=True)
 class Still:
-    """A photo and its grey label PNG (ids, 0 background, 255 void)."""
+    """A photo and its label PNG, grey or palette (ids, 0 background, 255 void)."""
 
     image: Path
     mask: Path
 
     def read(self) -> tuple[Image, LabelMap]:
-        """The photo as uint8 RGB, and its label map."""
-        image = cv2.imread(str(self.image), cv2.IMREAD_COLOR)
-        labels = cv2.imread(str(self.mask), cv2.IMREAD_GRAYSCALE)
-        if image is None or labels is None:
-            broken = self.image if image is None else self.mask
-            raise DatasetError(f"{broken} cannot be read as an image.")
+        """The photo as uint8 RGB, and its label map.
+
+        Raises:
+            DatasetError: Either file is broken, or they are of different sizes.
+        """
+        image, (labels, _) = read_rgb(self.image), read_indices(self.mask)
         if image.shape[:2] != labels.shape:
             raise DatasetError(
-                f"{self.mask} is {labels.shape[1]}×{labels.shape[0]}, "
-                f"but its photo is {image.shape[1]}×{image.shape[0]}."
+                f"{self.mask} is {labels.shape[1]}×{labels.shape[0]}, but its photo {self.image.name} is "
+                f"{image.shape[1]}×{image.shape[0]}; make the mask anew, at the photo's size."
             )
-        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.asarray(labels, np.uint8)
+        return image, labels
 
 
 class StaticImages:
     """All stills below a folder: every `images` folder with a `masks` folder beside it.
 
     Raises:
-        DatasetError: No such pair of folders, or a photo without a mask.
+        DatasetError: No such pair of folders, no photo, or a photo without a mask.
     """
 
     def __init__(self, root: Path) -> None:
         folders = sorted(p for p in root.rglob("images") if p.is_dir() and (p.parent / "masks").is_dir())
         if not folders:
-            raise DatasetError(f"{root} holds no folder `images` with a folder `masks` beside it.")
+            raise DatasetError(
+                f"{root} holds no folder `images` with a folder `masks` beside it; "
+                "images/NAME.jpg belongs to masks/NAME.png."
+            )
         self.stills = tuple(still for folder in folders for still in _stills(folder))
         if not self.stills:
-            raise DatasetError(f"The folders `images` below {root} are empty.")
+            raise DatasetError(f"The folders `images` below {root} hold no photo (.jpg, .jpeg, .png).")
 
     def __len__(self) -> int:
         return len(self.stills)
@@ -62,8 +65,8 @@ class StaticImages:
 
 def _stills(folder: Path) -> Iterator[Still]:
     masks = folder.parent / "masks"
-    for image in sorted(p for p in folder.iterdir() if p.suffix.lower() in {".jpg", ".jpeg", ".png"}):
+    for image in sorted(p for p in folder.iterdir() if p.suffix.lower() in PHOTO_SUFFIXES):
         mask = masks / f"{image.stem}.png"
         if not mask.is_file():
-            raise DatasetError(f"{image} has no mask {mask}.")
+            raise DatasetError(f"{image} has no mask; {mask} was expected.")
         yield Still(image, mask)

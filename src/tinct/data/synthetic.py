@@ -1,8 +1,13 @@
 """Clips put together from layers: a moving background, and objects that move over it and hide each other.
 
-A `Layer` is an image and label map per frame. `move` gives a layer a motion of its own (affine and
-thin-plate), `cut_out` takes the objects out of a picture, and `compose` stacks layers from the back
-to the front. From a photo this makes a clip; over a real clip it adds an object that crosses it.
+A `Layer` is an image and label map per frame. `move_each` gives a layer a motion of its own (affine
+and thin-plate), `cut_out` takes an object out of a picture, and `compose` stacks layers from the
+back to the front. From a photo this makes a clip; over a real clip it adds an object that crosses it.
+
+Why not torchvision's paired transforms: each layer has a motion of its own that drifts from frame
+to frame, so there is one sampling map per layer and frame. Those transforms apply one map to a
+whole sample and draw it from torch's global generator, while a clip must be a function of its seed
+and index alone; and `cv2.remap` samples uint8 images several times as fast.
 """
 
 from __future__ import annotations
@@ -16,6 +21,9 @@ from jaxtyping import Float, UInt8
 from tinct.shapes import VOID, Image, LabelMap
 
 Random = np.random.Generator
+
+SamplingMap = Float[np.ndarray, "H W 2"]
+"""For every target pixel the (x, y) in source pixels that it shows; pixel centres are whole numbers."""
 
 
 @dataclass(frozen=True)
@@ -93,11 +101,18 @@ def draw_motion(
     motion: Motion,
     source_size: tuple[int, int],
     target_size: tuple[int, int],
-) -> list[Float[np.ndarray, "H W 2"]]:
+) -> list[SamplingMap]:
     """One sampling map (target pixel → source pixel, x then y) per time of a clip that drifts.
 
     Scale, rotation and shift drift with a constant velocity per unit of time, with a little noise;
     a thin-plate field changes along with them.
+
+    Args:
+        random: Decides everything.
+        times: When each frame is; the unit is that of `motion`'s steps.
+        motion: How far things go.
+        source_size: (H, W) of what moves.
+        target_size: (H, W) of the clip.
     """
     scale = float(np.exp(random.uniform(*np.log(motion.scale))))
     turn = random.uniform(-1, 1) * motion.turn_degrees
@@ -123,19 +138,17 @@ def draw_motion(
     return maps
 
 
-def _bend_field(random: Random, spread: float, size: tuple[int, int]) -> Float[np.ndarray, "H W 2"]:
+def _bend_field(random: Random, spread: float, size: tuple[int, int]) -> SamplingMap:
     """A smooth displacement in target pixels: random at 4×4 control points, bicubic between them.
 
     Bicubic interpolation of a coarse grid stands for the thin-plate spline: as smooth, and a
     hundred times as fast.
     """
     control = random.normal(0.0, spread * max(size), (4, 4, 2)).astype(np.float32)
-    return cv2.resize(control, size[::-1], interpolation=cv2.INTER_CUBIC)
+    return np.asarray(cv2.resize(control, size[::-1], interpolation=cv2.INTER_CUBIC), np.float32)
 
 
-def _sampling_map(
-    matrix: Float[np.ndarray, "2 3"], bend: Float[np.ndarray, "H W 2"], size: tuple[int, int]
-) -> Float[np.ndarray, "H W 2"]:
+def _sampling_map(matrix: Float[np.ndarray, "2 3"], bend: SamplingMap, size: tuple[int, int]) -> SamplingMap:
     rows, columns = np.mgrid[: size[0], : size[1]].astype(np.float32)
     x, y = columns + bend[..., 0], rows + bend[..., 1]
     linear = matrix.astype(np.float32)
@@ -148,22 +161,25 @@ def _sampling_map(
     )
 
 
-def move(
-    image: Image, labels: LabelMap, alpha: LabelMap | None, maps: list[Float[np.ndarray, "H W 2"]]
-) -> Layer:
-    """A picture under a motion. Without an alpha it covers everything and is mirrored at its border."""
-    return move_each([image] * len(maps), [labels] * len(maps), None if alpha is None else [alpha] * len(maps), maps)
-
-
 def move_each(
     images: list[Image],
     labels: list[LabelMap],
     alphas: list[LabelMap] | None,
-    maps: list[Float[np.ndarray, "H W 2"]],
+    maps: list[SamplingMap],
 ) -> Layer:
-    """As `move`, for a clip: frame t goes through map t."""
+    """A clip under a motion: frame t goes through map t.
+
+    Args:
+        images: uint8 RGB frames, all of one size; the same one again and again for a photo.
+        labels: Their label maps, sampled at the nearest pixel.
+        alphas: Their opacities, or None for a background: it covers everything, and is mirrored at
+            its border, labels too.
+        maps: From `draw_motion`.
+    """
     border = cv2.BORDER_REFLECT_101 if alphas is None else cv2.BORDER_CONSTANT
-    moved_images = [_remap(i, m, cv2.INTER_LINEAR, cv2.BORDER_REFLECT_101) for i, m in zip(images, maps, strict=True)]
+    moved_images = [
+        _remap(i, m, cv2.INTER_LINEAR, cv2.BORDER_REFLECT_101) for i, m in zip(images, maps, strict=True)
+    ]
     moved_labels = [_remap(y, m, cv2.INTER_NEAREST, border) for y, m in zip(labels, maps, strict=True)]
     if alphas is None:
         moved_alphas = [np.full(y.shape, 255, np.uint8) for y in moved_labels]
@@ -172,15 +188,17 @@ def move_each(
     return Layer(np.stack(moved_images), np.stack(moved_labels), np.stack(moved_alphas))
 
 
-def _remap(picture: np.ndarray, sampling: np.ndarray, interpolation: int, border: int) -> np.ndarray:
-    return cv2.remap(picture, sampling, None, interpolation, borderMode=border)
+def _remap(
+    picture: UInt8[np.ndarray, "..."], sampling: SamplingMap, interpolation: int, border: int
+) -> UInt8[np.ndarray, "..."]:
+    return np.asarray(cv2.remap(picture, sampling, None, interpolation, borderMode=border), np.uint8)
 
 
 def cut_out(labels: LabelMap, object_id: int) -> tuple[LabelMap, LabelMap]:
-    """One object of a picture as a layer of its own: its label map (id 1) and its alpha, soft at the edge."""
+    """One object of a picture: its label map (id 1 of its own layer) and its alpha, soft at the edge."""
     mask = (labels == object_id).astype(np.uint8)
     inner = cv2.erode(mask, np.ones((3, 3), np.uint8)) * 255
-    return mask, cv2.GaussianBlur(inner, (3, 3), 0)
+    return mask, np.asarray(cv2.GaussianBlur(inner, (3, 3), 0), np.uint8)
 
 
 def compose(layers: list[Layer]) -> tuple[UInt8[np.ndarray, "T H W 3"], UInt8[np.ndarray, "T H W"]]:

@@ -1,10 +1,15 @@
-"""Colour changes for training clips. (Geometry lies in `synthetic`: there images and labels move together.)"""
+"""Colour changes for training clips.
+
+Geometry lies in `synthetic`, where images and labels move together.
+"""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
+
+from tinct.shapes import Image
 
 Random = np.random.Generator
 
@@ -12,7 +17,13 @@ Random = np.random.Generator
 def jitter_colours(
     images: UInt8[np.ndarray, "T H W 3"], random: Random, *, strength: float = 1.0
 ) -> UInt8[np.ndarray, "T H W 3"]:
-    """Change brightness, contrast, gamma, colour cast and saturation: much per clip, little per frame."""
+    """Change brightness, contrast, gamma, colour cast and saturation: much per clip, little per frame.
+
+    Args:
+        images: uint8 RGB [T, H, W, 3]; left as they are.
+        random: Decides by how much.
+        strength: 1 for what the recipes use; 0 changes nothing.
+    """
     clip = random.normal(size=7) * strength
     changed = np.empty_like(images)
     for t, image in enumerate(images):
@@ -21,7 +32,7 @@ def jitter_colours(
     return changed
 
 
-def _change_colours(image: np.ndarray, amounts: np.ndarray) -> np.ndarray:
+def _change_colours(image: Image, amounts: Float[np.ndarray, "7"]) -> Image:
     brightness, contrast, gamma, saturation = amounts[:4] * [0.08, 0.12, 0.12, 0.2]
     cast = amounts[4:7] * 0.03
     values = np.linspace(0, 1, 256) ** np.exp(gamma)
@@ -30,4 +41,4 @@ def _change_colours(image: np.ndarray, amounts: np.ndarray) -> np.ndarray:
     image = cv2.LUT(image, table.astype(np.uint8).reshape(1, 256, 3))
     grey = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     weight = float(np.clip(1 + saturation, 0.2, 1.8))
-    return np.asarray(cv2.addWeighted(image, weight, grey, 1 - weight, 0))
+    return np.asarray(cv2.addWeighted(image, weight, grey, 1 - weight, 0), np.uint8)

@@ -191,7 +191,7 @@ def _where_to_go_on(run: _Run, paths: list[Path]) -> tuple[int, Any, tuple[int, 
         frames = int(extra["frames"])
         if extra["run"] != run.file.fingerprint or not _whole_masks(run, paths, frames):
             return 0, None, ()
-        state: Any = load_state(run.state_path, state_class, getattr(run.segmenter, "device", "cpu"))
+        state: Any = load_state(run.state_path, state_class, _device(run.segmenter))
     except (TinctError, KeyError, ValueError):
         # A broken state costs time only: the run begins again and gives the same masks.
         return 0, None, ()
@@ -217,6 +217,10 @@ def _state_class(segmenter: Segmenter) -> type | None:
                 state_class: type = get_args(base)[0]
                 return state_class
     return None
+
+
+def _device(segmenter: Segmenter) -> str:
+    return str(getattr(segmenter, "device", "cpu"))
 
 
 def _save_state(run: _Run) -> None:
@@ -279,7 +283,7 @@ def _claim(run: _Run, paths: list[Path], resume: bool) -> None:
         (out / "masks").mkdir(parents=True, exist_ok=True)
         if not os.access(out / "masks", os.W_OK):
             raise PermissionError(13, "Permission denied")
-        run.file.write(status="running", message="", frames_done=0, **environment())
+        run.file.write(status="running", message="", frames_done=0, **environment(_device(run.segmenter)))
     except OSError as error:
         raise OutputError(
             f"{out} cannot be written: {error.strerror or error}. Choose a folder that you may write to."

@@ -86,9 +86,10 @@ class RunFile:
             part.write_text(json.dumps(self._content, indent=2) + "\n", encoding="utf-8")
 
 
-def environment() -> dict[str, Any]:
-    """Versions, processor and threads."""
+def environment(device: str) -> dict[str, Any]:
+    """Versions, processor and threads; none of it makes a run another run."""
     return {
+        "device": device,
         "versions": {
             "tinct": tinct.__version__,
             "torch": torch.__version__,

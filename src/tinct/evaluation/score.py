@@ -14,15 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
-from PIL import Image as PillowImage
 
-from tinct.errors import DatasetError, NumericalError, OptionError, near_match
+from tinct.data import davis
+from tinct.data.davis import Davis
+from tinct.errors import DatasetError, NumericalError, OptionError
 from tinct.masks import ObjectMasks
 from tinct.metrics import contour_accuracy, decay, mean, recall, region_similarity
 from tinct.segmenter import StreamingSegmenter
-from tinct.shapes import BinaryMask, Image
+from tinct.shapes import BACKGROUND
 
 OnFrame = Callable[[str, str, ObjectMasks], None]
 """Called with the sequence's name, the frame's name and the masks of every frame after the first."""
@@ -152,116 +152,54 @@ def score_davis_2016(
             f"every = {every} and max_frames = {max_frames} came; every starts at 1, and max_frames at 3, "
             "because the first and the last frame are not scored."
         )
-    listed = sequences_of(root, split)
-    for name in sequences or ():
-        if name not in listed:
-            raise OptionError(f"Sequence {name!r} is not in split {split!r}. {near_match(name, listed)}")
     scores = []
-    for name in listed if sequences is None else sequences:
-        frames = frames_of(root, name, every, max_frames)
-        scores.append(_score_sequence(segmenter, name, frames, on_frame))
+    for sequence in Davis(Path(root), split, only=sequences):
+        thinned = sequence.thinned(every, max_frames)
+        if len(thinned) < 3:
+            raise DatasetError(
+                f"Sequence {sequence.name!r} gives {len(thinned)} frames (every = {every}) of {root}; at "
+                "least 3 were expected: the first and the last are not scored."
+            )
+        scores.append(_score_sequence(segmenter, thinned, on_frame))
         if progress is not None:
             progress(scores[-1])
-    if not scores:
-        raise DatasetError(f"Split {split!r} of {root} names no sequence; list one name per line.")
     return Scores(tuple(scores))
 
 
-def sequences_of(root: Path | str, split: str) -> list[str]:
-    """The names of a split's sequences, in the order of its list.
-
-    Raises:
-        DatasetError: There is no such list.
-    """
-    path = Path(root) / "ImageSets" / "2016" / f"{split}.txt"
-    if not path.is_file():
-        known = near_match(split, (p.stem for p in path.parent.glob("*.txt")))
-        raise DatasetError(f"Split {split!r} has no list {path}. {known}")
-    return path.read_text(encoding="utf-8").split()
-
-
-def frames_of(
-    root: Path | str, sequence: str, every: int = 1, max_frames: int | None = None
-) -> list[tuple[Path, Path]]:
-    """The (frame, truth) files of a sequence, in order: each n-th, and at most `max_frames` of these.
-
-    Raises:
-        DatasetError: A frame has no truth, or there are fewer than three frames.
-    """
-    pictures = sorted((Path(root) / "JPEGImages" / "480p" / sequence).glob("*.jpg"))[::every][:max_frames]
-    folder = Path(root) / "Annotations" / "480p" / sequence
-    pairs = [(picture, folder / f"{picture.stem}.png") for picture in pictures]
-    for picture, truth in pairs:
-        if not truth.is_file():
-            raise DatasetError(f"Frame {picture} has no truth; {truth} was expected.")
-    if len(pairs) < 3:
-        raise DatasetError(
-            f"Sequence {sequence!r} gives {len(pairs)} frames (every = {every}) under "
-            f"{root}/JPEGImages/480p; at least 3 were expected: the first and the last are not scored."
-        )
-    return pairs
-
-
-def read_frame(path: Path) -> Image:
-    """Read one frame as RGB.
-
-    Raises:
-        DatasetError: The file is no readable image.
-    """
-    picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if picture is None:
-        raise DatasetError(f"{path} cannot be read as an image; copy it anew from the dataset.")
-    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8)
-
-
-def read_truth(path: Path) -> BinaryMask:
-    """Read one annotation: brighter than 127 is the object; in a palette PNG, whatever is not index 0.
-
-    Raises:
-        DatasetError: The file is no readable image.
-    """
-    try:
-        with PillowImage.open(path) as picture:
-            indexed = picture.mode == "P"
-            pixels = np.asarray(picture if indexed else picture.convert("L"))
-    except OSError as error:
-        raise DatasetError(f"{path} cannot be read as a mask ({error}); copy it anew.") from error
-    return np.asarray(pixels > (0 if indexed else 127), np.bool_)
-
-
 def _score_sequence(
-    segmenter: StreamingSegmenter[Any],
-    name: str,
-    frames: Sequence[tuple[Path, Path]],
-    on_frame: OnFrame | None,
+    segmenter: StreamingSegmenter[Any], sequence: davis.Sequence, on_frame: OnFrame | None
 ) -> SequenceScore:
     names, region, contour, wall_s, cpu_s = [], [], [], [], []
-    for (picture, truth_file), masks, wall, cpu in _steps(segmenter, frames):
+    for index, masks, wall, cpu in _steps(segmenter, sequence):
+        frame_name = sequence.frames[index].stem
         wall_s.append(wall)
         cpu_s.append(cpu)
         if on_frame is not None:
-            on_frame(name, picture.stem, masks)
-        if picture == frames[-1][0]:
+            on_frame(sequence.name, frame_name, masks)
+        if index == len(sequence) - 1:
             break
-        truth = read_truth(truth_file)
-        prediction = masks.label_map != 0
-        names.append(picture.stem)
+        truth = sequence.read_labels(index) != BACKGROUND
+        prediction = masks.label_map != BACKGROUND
+        names.append(frame_name)
         region.append(region_similarity(prediction, truth))
         contour.append(contour_accuracy(prediction, truth))
-    return SequenceScore(name, tuple(names), tuple(region), tuple(contour), tuple(wall_s), tuple(cpu_s))
+    return SequenceScore(
+        sequence.name, tuple(names), tuple(region), tuple(contour), tuple(wall_s), tuple(cpu_s)
+    )
 
 
 def _steps(
-    segmenter: StreamingSegmenter[Any], frames: Sequence[tuple[Path, Path]]
-) -> Iterator[tuple[tuple[Path, Path], ObjectMasks, float, float]]:
+    segmenter: StreamingSegmenter[Any], sequence: davis.Sequence
+) -> Iterator[tuple[int, ObjectMasks, float, float]]:
     """The masks of every frame after the first, with the seconds (wall, processor) that they took."""
-    first_picture, first_truth = frames[0]
-    labels = read_truth(first_truth).astype(np.uint8)
+    labels = (sequence.read_labels(0) != BACKGROUND).astype(np.uint8)
     if not labels.any():
-        raise DatasetError(f"{first_truth} shows no object; the first frame's truth must show one.")
-    state = segmenter.start(read_frame(first_picture), labels)
-    for pair in frames[1:]:
-        frame = read_frame(pair[0])
+        raise DatasetError(
+            f"{sequence.label_maps[0]} shows no object; the first frame's truth must show one."
+        )
+    state = segmenter.start(sequence.read_frame(0), labels)
+    for index in range(1, len(sequence)):
+        frame = sequence.read_frame(index)
         wall, cpu = time.perf_counter(), time.process_time()
         state, masks = segmenter.step(state, frame)
         # A user wants labels, so making them belongs to the frame's time; they are kept for the caller.
@@ -269,7 +207,7 @@ def _steps(
         seconds = time.perf_counter() - wall, time.process_time() - cpu
         if not np.isfinite(masks.probs).all():
             raise NumericalError(
-                f"The network gave NaN or infinity at {pair[0]}, where probabilities were expected; "
-                "its weights are broken (in training: the step was too long)."
+                f"The network gave NaN or infinity at {sequence.frames[index]}, where probabilities were "
+                "expected; its weights are broken (in training: the step was too long)."
             )
-        yield pair, masks, *seconds
+        yield index, masks, *seconds

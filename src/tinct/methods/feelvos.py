@@ -47,9 +47,11 @@ from tinct.networks.pyramid import FeaturePyramid
 from tinct.networks.weights import load_weights
 from tinct.ops.components import apart_from
 from tinct.ops.matching import ReferenceSet, global_matching, local_matching, squash
+from tinct.ops.membership import PixelSet, label_membership, label_positions
 from tinct.ops.precision import Precision, bfloat16_is_faster
+from tinct.ops.resize import enlarged_probs, resize_area, resize_nearest, working_size
 from tinct.segmenter import StreamingSegmenter
-from tinct.shapes import VOID, Image, LabelMap
+from tinct.shapes import Image, LabelMap
 
 COMPACT_BACKBONES = {"mobilenetv2": "mobilenetv2_100"}
 """Backbones of compact variants, and timm's names for them."""
@@ -143,7 +145,7 @@ PRESETS: Mapping[str, Mapping[str, Options]] = {
     },
     "xception65": {"default": Options(), "fast": Options(output_stride=16), "paper": Options()},
 }
-"""Variant → preset → options. "paper" switches off all that goes beyond the paper and is not the network's own make."""
+"""Variant → preset → options; "paper" switches off what goes beyond the paper, but for `MADE_OF`."""
 
 
 MADE_OF = (
@@ -257,7 +259,7 @@ class ObjectMatches:
     previous_probs: Tensor
 
     def head_maps(self, options: Options) -> Float[Tensor, "N M H W"]:
-        """The head's input for every object that it runs for, in the paper's order: global, previous, local."""
+        """The head's input for each of its objects, in the paper's order: global, previous, local."""
         maps = torch.cat(
             [
                 distance_maps(self.global_distances, options),
@@ -270,7 +272,7 @@ class ObjectMatches:
 
 
 def distance_maps(distances: Float[Tensor, "L H W"], options: Options) -> Float[Tensor, "L K H W"]:
-    """Eq. 1 of each label's distance; with `contrast` also that of the nearest other label, and who is nearer."""
+    """Eq. 1 of each label's distance; with `contrast` also the nearest other label's, and who is nearer."""
     own = distances.clamp_max(FAR)
     if not options.contrast:
         return squash(own / options.distance_scale).unsqueeze(1)
@@ -302,9 +304,7 @@ class FeelvosNetwork(nn.Module):
         self.extractor: FeaturePyramid | DeepLabV3Plus
         self.embedding: UnitEmbedding | SemanticEmbedding
         if options.backbone in COMPACT_BACKBONES:
-            self.extractor = FeaturePyramid(
-                COMPACT_BACKBONES[options.backbone], features, self.SKIP_CHANNELS
-            )
+            self.extractor = FeaturePyramid(COMPACT_BACKBONES[options.backbone], features, self.SKIP_CHANNELS)
             self.embedding = UnitEmbedding(self.extractor.stacked_channels, features, channels)
         else:
             self.extractor = DeepLabV3Plus(options.backbone, options.output_stride, features)
@@ -320,7 +320,7 @@ class FeelvosNetwork(nn.Module):
         return self.extractor.start_from_imagenet(source)
 
     def freeze_for_training(self) -> None:
-        """Take out of training what stays as ImageNet made it: batch norm; and, in the compact network, its first layers."""
+        """Take out of training what stays as ImageNet made it: batch norm, or the compact first layers."""
         if isinstance(self.extractor, FeaturePyramid):
             self.extractor.backbone.freeze_to_stride_4()
         else:
@@ -340,104 +340,15 @@ class FeelvosNetwork(nn.Module):
     ) -> HeadOutput:
         """Logits of every object from its matches, frame by frame of the batch."""
         maps = torch.cat([m.head_maps(self.options) for m in matches])
-        return self.head(encoding, owners, maps)
+        output: HeadOutput = self.head(encoding, owners, maps)
+        return output
 
 
-def label_scores(
-    object_logits: Float[Tensor, "N H W"], options: Options
-) -> Float[Tensor, "L H W"]:
-    """Logits of all labels, the background's first: the head's own, or 0 where the head runs for objects only."""
+def label_scores(object_logits: Float[Tensor, "N H W"], options: Options) -> Float[Tensor, "L H W"]:
+    """Logits of all labels, the background's first: the head's, or 0 where the head runs for objects only."""
     if options.background_head:
         return object_logits
     return F.pad(object_logits, (0, 0, 0, 0, 1, 0))
-
-
-def label_membership(
-    labels: Int64[Tensor, "H W"], objects: int, grid: tuple[int, int], *, soft: bool
-) -> Float[Tensor, "L h w"]:
-    """Which pixel of a grid belongs to which label, background first; void pixels belong to none.
-
-    The paper resizes labels to the nearest one (`soft` false); a soft membership is each label's
-    share of the cell.
-    """
-    if not soft:
-        labels = F.interpolate(labels[None, None].float(), size=grid, mode="nearest")[0, 0].long()
-    ids = torch.arange(objects + 1, device=labels.device)
-    membership = (labels == ids.view(-1, 1, 1)).float()
-    return resize_area(membership, grid) if soft else membership
-
-
-def label_positions(labels: LabelMap, object_ids: tuple[int, ...]) -> Int64[Tensor, "H W"]:
-    """Ids replaced by their positions: background 0, the objects 1 to N, anything else void."""
-    table = np.full(256, VOID, np.int64)
-    table[[0, *object_ids]] = np.arange(len(object_ids) + 1)
-    return torch.from_numpy(table[labels])
-
-
-def working_size(size: tuple[int, int], working_height: int | None) -> tuple[int, int]:
-    """The (H, W) at which a frame is segmented: its short side brought to `working_height`, in steps of 8 pixels."""
-    if working_height is None:
-        return size
-    factor = working_height / min(size)
-    height, width = (max(8, round(side * factor / 8) * 8) for side in size)
-    return height, width
-
-
-def enlarged_probs(scores: Float[Tensor, "L h w"], size: tuple[int, int]) -> Float[Tensor, "N H W"]:
-    """Scores enlarged to the frame's size, then the softmax over labels; the objects' part of it."""
-    enlarged = F.interpolate(scores[None], size=size, mode="bilinear", align_corners=False)[0]
-    return enlarged.softmax(0)[1:]
-
-
-def resize_nearest(maps: Float[Tensor, "L H W"], grid: tuple[int, int]) -> Float[Tensor, "L h w"]:
-    """The value at the nearest pixel."""
-    return F.interpolate(maps[None], size=grid, mode="nearest")[0]
-
-
-def resize_area(maps: Float[Tensor, "L H W"], grid: tuple[int, int]) -> Float[Tensor, "L h w"]:
-    """The mean of each cell."""
-    return F.adaptive_avg_pool2d(maps, grid)
-
-
-@dataclass(frozen=True)
-class PixelSet:
-    """Reference pixels: embeddings and the label that each belongs to.
-
-    Attributes:
-        embedding: [R, C].
-        membership: [R, L] in [0, 1], the background first.
-    """
-
-    embedding: Tensor
-    membership: Tensor
-
-    @classmethod
-    def of_frame(cls, embedding: Float[Tensor, "C H W"], membership: Float[Tensor, "L H W"]) -> PixelSet:
-        """All pixels of a frame."""
-        return cls(embedding.flatten(1).T, membership.flatten(1).T)
-
-    def joined(self, other: PixelSet) -> PixelSet:
-        """The pixels of both."""
-        return PixelSet(
-            torch.cat([self.embedding, other.embedding]), torch.cat([self.membership, other.membership])
-        )
-
-    def with_labels(self, old: tuple[int, ...], new: tuple[int, ...]) -> PixelSet:
-        """The same pixels where more objects are known: they belong to none of the new ones."""
-        wider = self.membership.new_zeros(len(self.membership), len(new) + 1)
-        wider[:, [0, *(new.index(i) + 1 for i in old)]] = self.membership
-        return PixelSet(self.embedding, wider)
-
-    def subsampled(self, per_label: int) -> PixelSet:
-        """At most so many pixels of each label, drawn uniformly without replacement (3.3)."""
-        chosen = []
-        owner = self.membership.argmax(1)
-        for label in range(self.membership.shape[1]):
-            pixels = torch.nonzero(owner == label)[:, 0]
-            order = torch.randperm(len(pixels), device=pixels.device)[:per_label]
-            chosen.append(pixels[order])
-        kept = torch.cat(chosen)
-        return PixelSet(self.embedding[kept], self.membership[kept])
 
 
 def match(
@@ -448,7 +359,7 @@ def match(
     previous_probs: Float[Tensor, "L H W"],
     options: Options,
 ) -> ObjectMatches:
-    """Global matching with the reference pixels (eq. 2) and local matching with the previous frame (eq. 5)."""
+    """Global matching with the reference (eq. 2) and local matching with the previous frame (eq. 5)."""
     grid = embedding.shape[-2:]
     nearest = global_matching(
         embedding.flatten(1).T, reference.embedding, reference.membership, temperature=options.soft_minimum
@@ -457,7 +368,7 @@ def match(
         embedding, previous_embedding, previous_membership,
         radius=options.local_radius, temperature=options.soft_minimum,
     )  # fmt: skip
-    return ObjectMatches(nearest.unflatten(1, grid), local, previous_probs)
+    return ObjectMatches(nearest.reshape(-1, *grid), local, previous_probs)
 
 
 @dataclass(frozen=True)
@@ -550,7 +461,7 @@ class Feelvos(StreamingSegmenter[FeelvosState]):
             embedding, state.embedding, state.membership, radius=self.options.local_radius,
             temperature=self.options.soft_minimum, precision=self.precision,
         )  # fmt: skip
-        return ObjectMatches(nearest.unflatten(1, grid), local, state.probs)
+        return ObjectMatches(nearest.reshape(-1, *grid), local, state.probs)
 
     def _gated(
         self, scores: Float[Tensor, "L H W"], present: Tensor, previous: Tensor
@@ -568,7 +479,7 @@ class Feelvos(StreamingSegmenter[FeelvosState]):
         self, state: FeelvosState, embedding: Tensor, probs: Float[Tensor, "L H4 W4"], present: Tensor
     ) -> FeelvosState:
         """The frame becomes the previous one and, every few frames, joins the memory."""
-        options, grid = self.options, embedding.shape[-2:]
+        options, grid = self.options, (embedding.shape[-2], embedding.shape[-1])
         hard = F.one_hot(present, len(probs)).permute(2, 0, 1).float()
         soft = resize_area(probs, grid)
         membership = soft if options.soft_minimum is not None else resize_nearest(hard, grid)
@@ -594,7 +505,7 @@ class Feelvos(StreamingSegmenter[FeelvosState]):
     def _corrected(
         self, state: FeelvosState, encoding: FrameEncoding, masks: ObjectMasks, labels: LabelMap
     ) -> tuple[FeelvosState, ObjectMasks]:
-        """A painted frame in mid-video: it joins the reference, and the memory, which may be wrong, is dropped."""
+        """A painted frame in mid-video joins the reference; the memory, which may be wrong, is dropped."""
         merged = masks.corrected(labels)
         object_ids = merged.object_ids
         prompts = state.prompts.with_labels(state.object_ids, object_ids)
@@ -613,13 +524,11 @@ class Feelvos(StreamingSegmenter[FeelvosState]):
     ) -> FeelvosState:
         options, grid, embedding = self.options, encoding.grid, encoding.embedding[0]
         positions = label_positions(labels, object_ids).to(self.device)
-        membership = label_membership(
-            positions, len(object_ids), grid, soft=options.soft_minimum is not None
-        )
+        membership = label_membership(positions, len(object_ids), grid, soft=options.soft_minimum is not None)
         painted = PixelSet.of_frame(embedding, membership)
         prompts = painted if prompts is None else prompts.joined(painted)
         soft = label_membership(positions, len(object_ids), grid, soft=True)
-        fine = encoding.skip.shape[-2:] if encoding.skip is not None else grid
+        fine = grid if encoding.skip is None else (encoding.skip.shape[-2], encoding.skip.shape[-1])
         return FeelvosState(
             index, object_ids, prompts, (), self._reference(prompts, ()), embedding, membership,
             soft if options.soft_feedback else membership,
@@ -627,9 +536,7 @@ class Feelvos(StreamingSegmenter[FeelvosState]):
         )  # fmt: skip
 
 
-def build(
-    variant: str, preset: str, weights: Path, device: torch.device, **overrides: Any
-) -> Feelvos:
+def build(variant: str, preset: str, weights: Path, device: torch.device, **overrides: Any) -> Feelvos:
     """A segmenter with weights from a file, as the zoo asks for it."""
     options = replace(PRESETS[variant][preset], **overrides)
     made = COMPACT if variant == "mobilenetv2" else options

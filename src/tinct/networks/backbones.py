@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import timm
 import torch
 from jaxtyping import Float
@@ -72,9 +74,8 @@ class PyramidBackbone(nn.Module):
             layer.requires_grad_(False)
 
 
-def _timm_features(name: str) -> nn.Module:
-    model: nn.Module = timm.create_model(name, features_only=True, pretrained=False, out_indices=(1, 2, 3, 4))
-    return model
+def _timm_features(name: str) -> Any:
+    return timm.create_model(name, features_only=True, pretrained=False, out_indices=(1, 2, 3, 4))
 
 
 def fold_batch_norm(network: nn.Module) -> None:
@@ -88,10 +89,17 @@ def fold_batch_norm(network: nn.Module) -> None:
         if isinstance(layer, nn.Conv2d):
             convolution = layer
         elif isinstance(layer, nn.BatchNorm2d):
-            assert convolution is not None and convolution.out_channels == layer.num_features
+            assert convolution is not None
+            assert layer.running_mean is not None
+            assert layer.running_var is not None
             folded = fuse_conv_bn_weights(
-                convolution.weight, convolution.bias,
-                layer.running_mean, layer.running_var, layer.eps, layer.weight, layer.bias,
+                convolution.weight,
+                convolution.bias,
+                layer.running_mean,
+                layer.running_var,
+                layer.eps,
+                layer.weight,
+                layer.bias,
             )
             convolution.weight, convolution.bias = folded
             network.set_submodule(name, getattr(layer, "act", nn.Identity()))

@@ -33,6 +33,7 @@ class SharedInputConv(nn.Module):
 
 
 def convolution(inputs: int, channels: int, kernel: int, *, separable: bool, bias: bool) -> nn.Module:
+    """A dense convolution, or a depthwise one, a ReLU and a pointwise one; the size stays."""
     if not separable:
         return nn.Conv2d(inputs, channels, kernel, padding=kernel // 2, bias=bias)
     depthwise = nn.Conv2d(inputs, inputs, kernel, padding=kernel // 2, groups=inputs)
@@ -64,7 +65,7 @@ class Refinement(nn.Module):
         """The coarse logits, enlarged, plus a correction."""
         maps = torch.cat([self.narrow(hidden), coarse], 1)
         maps = F.interpolate(maps, size=skip.shape[-2:], mode="bilinear", align_corners=False)
-        correction = self.score(F.relu(self.second(self.first(skip, owners, maps))))
+        correction: Tensor = self.score(F.relu(self.second(self.first(skip, owners, maps))))
         return maps[:, -1:] + correction
 
 

@@ -1,4 +1,4 @@
-"""A light feature pyramid over a small backbone, for the compact variants (after Lin et al., FPN, CVPR 2017)."""
+"""A light feature pyramid over a small backbone, for compact variants (after Lin et al., FPN, CVPR 2017)."""
 
 from __future__ import annotations
 

@@ -28,13 +28,12 @@ from tinct.methods.feelvos import (
     HeadOutput,
     ObjectMatches,
     Options,
-    PixelSet,
-    label_membership,
     label_scores,
     match,
-    resize_area,
 )
 from tinct.networks.weights import load_weights
+from tinct.ops.membership import PixelSet, label_membership
+from tinct.ops.resize import resize_area
 from tinct.training.stages import Stage, Task, adamw, cosine_schedule, polynomial_schedule, sgd
 
 

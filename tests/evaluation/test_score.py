@@ -9,7 +9,7 @@ import pytest
 from PIL import Image as PillowImage
 
 from tinct.errors import DatasetError, MaskError, NumericalError, OptionError
-from tinct.evaluation.score import Scores, Statistics, read_truth, score_davis_2016
+from tinct.evaluation.score import Scores, Statistics, score_davis_2016
 from tinct.masks import ObjectMasks
 from tinct.segmenter import StreamingSegmenter
 from tinct.shapes import Image, LabelMap
@@ -143,17 +143,18 @@ def test_an_incomplete_dataset_is_explained(dataset: Path) -> None:
         score_davis_2016(BrightSegmenter(), dataset, "def")
     with pytest.raises(DatasetError, match="gives 2 frames"):
         score(every=4, sequences=["left"])
+    (dataset / "ImageSets" / "2016" / "empty.txt").write_text("\n")
     with pytest.raises(DatasetError, match="names no sequence"):
-        score(sequences=[])
+        score_davis_2016(BrightSegmenter(), dataset, "empty")
     truth = dataset / "Annotations" / "480p" / "left" / "00000.png"
     PillowImage.new("L", (WIDTH, HEIGHT)).save(truth)
     with pytest.raises(DatasetError, match="shows no object"):
         score()
     truth.write_bytes(b"no image")
-    with pytest.raises(DatasetError, match="cannot be read as a mask"):
+    with pytest.raises(DatasetError, match="cannot be read as a label image"):
         score()
     truth.unlink()
-    with pytest.raises(DatasetError, match="has no truth"):
+    with pytest.raises(DatasetError, match="lacks 1 of 7 annotations"):
         score()
     (dataset / "JPEGImages" / "480p" / "right" / "00003.jpg").write_bytes(b"no image")
     with pytest.raises(DatasetError, match="cannot be read as an image"):
@@ -168,10 +169,3 @@ def test_masks_of_another_size_are_refused(dataset: Path) -> None:
 def test_a_network_that_gives_nan_is_not_scored(dataset: Path) -> None:
     with pytest.raises(NumericalError, match=r"00001\.jpg"):
         score_davis_2016(BrightSegmenter(one=math.nan), dataset, "dev")
-
-
-def test_colour_annotations_are_read_by_brightness(tmp_path: Path) -> None:
-    picture = PillowImage.new("RGBA", (3, 1), (0, 0, 0, 255))
-    picture.putpixel((1, 0), (255, 255, 255, 255))
-    picture.save(tmp_path / "truth.png")
-    assert read_truth(tmp_path / "truth.png").tolist() == [[False, True, False]]

@@ -1,0 +1,80 @@
+"""Which pixel belongs to which label: label maps brought to a network's grid, and sets of labelled pixels.
+
+Labels are positions here, not ids: the background is 0, the N objects are 1 to N, L = N + 1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from tinct.ops.resize import resize_area
+from tinct.shapes import VOID, LabelMap
+
+
+def label_positions(labels: LabelMap, object_ids: tuple[int, ...]) -> Int64[Tensor, "H W"]:
+    """Ids replaced by their positions: background 0, the objects 1 to N, anything else void."""
+    table = np.full(256, VOID, np.int64)
+    table[[0, *object_ids]] = np.arange(len(object_ids) + 1)
+    return torch.from_numpy(table[labels])
+
+
+def label_membership(
+    labels: Int64[Tensor, "H W"], objects: int, grid: tuple[int, int], *, soft: bool
+) -> Float[Tensor, "L h w"]:
+    """Which pixel of a grid belongs to which label, background first; void pixels belong to none.
+
+    The paper resizes labels to the nearest one (`soft` false); a soft membership is each label's
+    share of the cell.
+    """
+    if not soft:
+        labels = F.interpolate(labels[None, None].float(), size=grid, mode="nearest")[0, 0].long()
+    ids = torch.arange(objects + 1, device=labels.device)
+    membership = (labels == ids.view(-1, 1, 1)).float()
+    return resize_area(membership, grid) if soft else membership
+
+
+@dataclass(frozen=True)
+class PixelSet:
+    """Reference pixels: embeddings and the label that each belongs to.
+
+    Attributes:
+        embedding: [R, C].
+        membership: [R, L] in [0, 1], the background first.
+    """
+
+    embedding: Tensor
+    membership: Tensor
+
+    @classmethod
+    def of_frame(cls, embedding: Float[Tensor, "C H W"], membership: Float[Tensor, "L H W"]) -> PixelSet:
+        """All pixels of a frame."""
+        return cls(embedding.flatten(1).T, membership.flatten(1).T)
+
+    def joined(self, other: PixelSet) -> PixelSet:
+        """The pixels of both."""
+        return PixelSet(
+            torch.cat([self.embedding, other.embedding]), torch.cat([self.membership, other.membership])
+        )
+
+    def with_labels(self, old: tuple[int, ...], new: tuple[int, ...]) -> PixelSet:
+        """The same pixels where more objects are known: they belong to none of the new ones."""
+        wider = self.membership.new_zeros(len(self.membership), len(new) + 1)
+        wider[:, [0, *(new.index(i) + 1 for i in old)]] = self.membership
+        return PixelSet(self.embedding, wider)
+
+    def subsampled(self, per_label: int) -> PixelSet:
+        """At most so many pixels of each label, drawn uniformly without replacement (3.3)."""
+        chosen = []
+        owner = self.membership.argmax(1)
+        for label in range(self.membership.shape[1]):
+            pixels = torch.nonzero(owner == label)[:, 0]
+            order = torch.randperm(len(pixels), device=pixels.device)[:per_label]
+            chosen.append(pixels[order])
+        kept = torch.cat(chosen)
+        return PixelSet(self.embedding[kept], self.membership[kept])

@@ -1,0 +1,37 @@
+"""Sizes at which networks work, and maps brought from one size to another (pixel centres aligned)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+
+def working_size(size: tuple[int, int], working_height: int | None) -> tuple[int, int]:
+    """The (H, W) of a frame in the network: short side `working_height`, both in steps of 8 pixels."""
+    if working_height is None:
+        return size
+    factor = working_height / min(size)
+    height, width = (max(8, round(side * factor / 8) * 8) for side in size)
+    return height, width
+
+
+def enlarged_probs(scores: Float[Tensor, "L h w"], size: tuple[int, int]) -> Float[Tensor, "N H W"]:
+    """Scores enlarged to the frame's size, then the softmax over labels; the objects' part of it."""
+    enlarged = F.interpolate(scores[None], size=size, mode="bilinear", align_corners=False)[0]
+    if len(enlarged) == 2:
+        return torch.sigmoid(enlarged[1:] - enlarged[0])
+    # In place and by whole planes: three times as fast as torch's softmax over the first dimension.
+    weights = enlarged.sub_(enlarged.amax(0)).exp_()
+    return weights[1:].div_(weights.sum(0))
+
+
+def resize_nearest(maps: Float[Tensor, "L H W"], grid: tuple[int, int]) -> Float[Tensor, "L h w"]:
+    """The value at the nearest pixel."""
+    return F.interpolate(maps[None], size=grid, mode="nearest")[0]
+
+
+def resize_area(maps: Float[Tensor, "L H W"], grid: tuple[int, int]) -> Float[Tensor, "L h w"]:
+    """The mean of each cell."""
+    return F.adaptive_avg_pool2d(maps, grid)

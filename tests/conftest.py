@@ -1,0 +1,35 @@
+"""What all tests share: shapes checked at every call, one thread, fixed seeds, the training data if it is there."""
+
+from __future__ import annotations
+
+import random
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from jaxtyping import install_import_hook
+
+# Before anything imports tinct: from here on its annotations are checked at run time.
+install_import_hook("tinct", "beartype.beartype")
+
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    """Every test starts from the same random state, alone or in the whole run, on few threads."""
+    random.seed(0)
+    np.random.seed(0)
+    # Tests of masks and videos do without torch, and should not wait for its import.
+    if (torch := sys.modules.get("torch")) is not None:
+        torch.manual_seed(0)
+        torch.set_num_threads(min(2, torch.get_num_threads()))
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of training data (`davis-2016`, `stills`), or a skip by name."""
+    if not (DATA / "davis-2016").is_dir():
+        pytest.skip("needs the training data next to the checkout")
+    return DATA
