@@ -1,4 +1,4 @@
-"""What all tests share: shapes checked at every call, one thread, fixed seeds, the training data if it is there."""
+"""What all tests share: annotations checked at every call, fixed seeds, the training data if it is there."""
 
 from __future__ import annotations
 

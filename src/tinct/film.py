@@ -7,7 +7,6 @@ from contextlib import ExitStack, contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Self
 
 import av
 import numpy as np
@@ -35,7 +34,10 @@ class FilmWriter:
     """
 
     def __init__(
-        self, path: str | Path, rate: Fraction | float | None = None, size: tuple[int, int] | None = None
+        self,
+        path: str | Path,
+        rate: Fraction | float | int | None = None,
+        size: tuple[int, int] | None = None,
     ) -> None:
         self.path = Path(path)
         self._rate = Fraction(24 if rate is None else rate).limit_denominator(1001)
@@ -43,7 +45,7 @@ class FilmWriter:
         self._written = 0
         self._files = ExitStack()
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> FilmWriter:
         part = self._files.enter_context(written_whole(self.path))
         with self._explained():
             self._container = av.open(

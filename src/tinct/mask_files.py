@@ -55,10 +55,10 @@ def read_mask(
             says what was found in it and how to fix it.
     """
     path = Path(path)
-    picture = _open(path)
-    if frame_size is not None:
-        check_size((picture.height, picture.width), frame_size, name=path.name)
-    painting = _painting(_load(picture, path), path.name)
+    with _opened(path) as picture:
+        if frame_size is not None:
+            check_size((picture.height, picture.width), frame_size, name=path.name)
+        painting = _painting(_loaded(picture, path), path.name)
     if painting.stray.any():
         if not repair:
             raise MaskError(_stray_message(painting))
@@ -76,10 +76,12 @@ def read_label_png(path: str | Path) -> LabelMap:
         MaskError: The file is missing or unreadable, or is neither a palette nor an 8-bit grey image.
     """
     path = Path(path)
-    picture = _open(path)
-    if picture.mode not in ("P", "L", "1"):
-        raise MaskError(f"{path} is an image of mode {picture.mode}; expected a palette or 8-bit grey PNG.")
-    return np.array(_load(picture, path), np.uint8)
+    with _opened(path) as picture:
+        if picture.mode not in ("P", "L", "1"):
+            raise MaskError(
+                f"{path} is an image of mode {picture.mode}; expected a palette or 8-bit grey PNG."
+            )
+        return np.array(_loaded(picture, path), np.uint8)
 
 
 def write_mask(path: str | Path, labels: LabelMap) -> None:
@@ -157,7 +159,7 @@ class _Painting:
         return np.bincount(self.codes.ravel(), minlength=len(self.colours)).astype(np.int64)
 
 
-def _open(path: Path) -> Pictures.Image:
+def _opened(path: Path) -> Pictures.Image:
     try:
         return Pictures.open(path)
     except FileNotFoundError as error:
@@ -174,7 +176,7 @@ def _open(path: Path) -> Pictures.Image:
         raise MaskError(f"{path} cannot be read as a mask: {error}.") from error
 
 
-def _load(picture: Pictures.Image, path: Path) -> Pictures.Image:
+def _loaded(picture: Pictures.Image, path: Path) -> Pictures.Image:
     try:
         picture.load()
     except (OSError, ValueError, SyntaxError) as error:
@@ -189,8 +191,9 @@ def _painting(picture: Pictures.Image, name: str) -> _Painting:
     pixels = _grey_or_rgb(picture, name)
     codes, colours = _index_colours(pixels)
     stray = stray_colours(codes, colours, is_jpeg=is_jpeg)
-    _refuse_photo(name, np.bincount(codes.ravel()).astype(np.int64), stray)
-    return _Painting(codes, colours, _ids_of(colours, stray, name), stray, name, is_jpeg)
+    painting = _Painting(codes, colours, np.zeros(len(colours), np.uint8), stray, name, is_jpeg)
+    _refuse_photo(painting)
+    return replace(painting, ids=_ids_of(colours, stray, name))
 
 
 def _from_palette(picture: Pictures.Image, name: str) -> _Painting | None:
@@ -262,15 +265,27 @@ def _index_colours(
     return codes.reshape(packed.shape).astype(np.int64), colours
 
 
-def _refuse_photo(name: str, counts: Int64[np.ndarray, "K"], stray: Bool[np.ndarray, "K"]) -> None:
+def _refuse_photo(painting: _Painting) -> None:
+    """Tell a picture from a painting: few of its pixels have, or are near, a few main colours."""
+    counts, stray = painting.counts, painting.stray
     mains = int((~stray).sum())
-    if counts[stray].sum() <= 0.5 * counts.sum() and mains <= MAX_OBJECTS + 2:
+    share = counts[stray].sum() / counts.sum()
+    photo = share > 0.8 or (share > 0.5 and (mains > 8 or _share_far_from_paint(painting) > 0.15))
+    if not photo and mains <= MAX_OBJECTS + 2:
         return
-    what = "looks like a photo" if stray.any() else "holds more objects than anyone paints"
+    what = "looks like a photo" if photo else "holds more objects than anyone paints"
     raise MaskError(
-        f"{name} {what}: {len(counts)} colours, of which {mains} fill flat areas. Expected a mask: "
+        f"{painting.name} {what}: {len(counts)} colours, of which {mains} fill areas. Expected a mask: "
         f"one flat colour or id per object, at most {MAX_OBJECTS} objects, on a black (0) background."
     )
+
+
+def _share_far_from_paint(painting: _Painting) -> float:
+    table = painting.colours.astype(np.int16)
+    far = np.ones(len(table), np.bool_)
+    for colour in table[~painting.stray]:
+        far &= np.abs(table - colour).max(axis=1) > 32
+    return float(painting.counts[far].sum() / painting.counts.sum())
 
 
 def _ids_of(

@@ -263,8 +263,8 @@ class FileVideo(Video):
                 first = next(container.decode(stream), None)
         except FFmpegError as error:
             raise VideoError(
-                f"{path} cannot be read as a video ({error.strerror}); expected a file such as MP4, MOV, MKV, "
-                "WebM or AVI. It may have been cut short."
+                f"{path} cannot be read as a video ({error.strerror}); expected a file such as MP4, MOV, "
+                "MKV, WebM or AVI. It may have been cut short."
             ) from error
         if first is None:
             raise VideoError(f"{path} is a video without frames; it may have been cut short.")

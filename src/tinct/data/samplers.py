@@ -151,7 +151,7 @@ def choose_objects(
     candidates = [i for i in range(1, VOID) if counts[i] >= options.min_reference_pixels]
     if not candidates:
         return None
-    n = int(min(len(candidates), random.integers(1, options.max_objects + 1)))
+    n = min(len(candidates), int(random.integers(1, options.max_objects + 1)))
     picked = random.choice(candidates, n, replace=False)
     table = np.zeros(256, np.uint8)
     table[VOID] = VOID
@@ -216,8 +216,8 @@ class VideoClips(Clips):
             after their first reading, up to `STORED_FRAMES` of them.
     """
 
-    STORED_FRAMES = 5000
-    """At 312 × 555 pixels some 3.5 GB; more frames than these are read anew each time."""
+    STORED_FRAMES = 3000
+    """At 400 × 711 pixels 3.4 GB per worker; more frames than these are read anew each time."""
 
     def __init__(self, sequences: Davis, options: ClipOptions, *, stored_px: int = 400) -> None:
         super().__init__(options)
@@ -256,7 +256,7 @@ class VideoClips(Clips):
         A sequence that is too short for such a row is taken with smaller steps, down to standing still.
         """
         row = self.options.frames - 1
-        step = int(min(random.integers(1, self.options.max_step + 1), (len(sequence) - 1) // (row - 1)))
+        step = min(int(random.integers(1, self.options.max_step + 1)), (len(sequence) - 1) // (row - 1))
         start = int(random.integers(len(sequence) - step * (row - 1)))
         indices = [start + step * t for t in range(row)]
         if random.random() < 0.5:

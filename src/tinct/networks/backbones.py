@@ -82,7 +82,8 @@ def fold_batch_norm(network: nn.Module) -> None:
     """Fold every batch norm that follows a convolution, in order of definition, into that convolution.
 
     What remains of timm's norm-and-activation layers is the activation. The network then computes
-    what it computed in evaluation mode, in training mode too.
+    what it computed in evaluation mode, in training mode too. The biases, which come from batch
+    norm, are not trained, as those of a frozen batch norm are not.
     """
     convolution: nn.Conv2d | None = None
     for name, layer in list(network.named_modules()):
@@ -92,7 +93,7 @@ def fold_batch_norm(network: nn.Module) -> None:
             assert convolution is not None
             assert layer.running_mean is not None
             assert layer.running_var is not None
-            folded = fuse_conv_bn_weights(
+            weight, bias = fuse_conv_bn_weights(
                 convolution.weight,
                 convolution.bias,
                 layer.running_mean,
@@ -101,6 +102,6 @@ def fold_batch_norm(network: nn.Module) -> None:
                 layer.weight,
                 layer.bias,
             )
-            convolution.weight, convolution.bias = folded
+            convolution.weight, convolution.bias = weight, bias.requires_grad_(False)
             network.set_submodule(name, getattr(layer, "act", nn.Identity()))
             convolution = None

@@ -29,8 +29,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
-import torch.nn.functional as F
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from tinct.ops.precision import (
@@ -46,9 +45,7 @@ from tinct.ops.precision import (
     sum_dtype,
     wall,
 )
-
-_BLOCK = 8
-"""Side of local matching's query blocks in cells: larger ones waste pairs, smaller ones waste products."""
+from tinct.ops.windows import BLOCK, blocks_of, from_blocks, near_in_patch, padded, patches_of_column
 
 _QUERY_TILE, _REFERENCE_TILE = 4096, 512
 """Pixels per tile of global matching: 8 MB in float32."""
@@ -177,15 +174,19 @@ class ReferenceSet:
     def _least(self, query: Float[Tensor, "Q K"]) -> Float[Tensor, "N Q"]:
         least = query.new_full((len(self.runs), len(query)), torch.inf)
         ordered = comparable(least)
+        # A query's own norm is the same for all pixels: unless rounding wants a distance, it can wait.
+        late = query.dtype == self.weights.dtype
+        used = query.shape[1] - late
         for columns, scratch in _query_tiles(query):
-            tile = query[columns]
+            tile = query[columns, :used]
             for index, (first, last) in enumerate(self.runs):
                 best = ordered[index, columns]
                 for rows in _spans(first, last, _reference_tile(query)):
                     pairs = _cut(scratch, len(tile), rows.stop - rows.start)
-                    torch.mm(tile, self.rows[rows].T, out=pairs)
+                    torch.mm(tile, self.rows[rows, :used].T, out=pairs)
                     torch.minimum(best, comparable(pairs).amin(1), out=best)
-        return least.to(self.weights.dtype).clamp_min_(0)
+        least = least.to(self.weights.dtype)
+        return (least + query[:, -1] if late else least).clamp_min_(0)
 
     def _mass(self, query: Float[Tensor, "Q K"]) -> Float[Tensor, "N Q"]:
         """Σ_r m_r 2^(shift - d²/(τ ln 2))."""
@@ -231,112 +232,103 @@ def local_matching(
     """
     radius = min(radius, max(query.shape[1:]))
     if not _needs_gradient(query, previous, membership):
-        return _Windows.of(query, previous, membership, radius, temperature, precision).match()
+        return _local_fast(query, previous, membership, radius, temperature, precision)
     with torch.autocast(query.device.type, enabled=False):
         wide = sum_dtype(query.dtype)
         queries, patches, owners = (
-            _blocks(grid.to(wide).permute(1, 2, 0), reach).flatten(0, 1)
+            blocks_of(grid.to(wide).permute(1, 2, 0), reach).flatten(0, 1)
             for grid, reach in ((query, 0), (previous, radius), (membership, radius))
         )
-        inside = _blocks(torch.ones_like(query[0, :, :, None]), radius)[..., 0].flatten(0, 1) > 0
-        apart = ~(_near(radius, query.device) & inside.unsqueeze(1))
+        inside = blocks_of(torch.ones_like(query[0, :, :, None]), radius)[..., 0].flatten(0, 1) > 0
+        apart = ~(near_in_patch(radius, query.device) & inside.unsqueeze(1))
         distances = squared_distances(queries, patches).masked_fill(apart, torch.inf)
-        return _from_blocks(_nearest(distances, owners, temperature), (query.shape[1], query.shape[2]))
+        return from_blocks(_nearest(distances, owners, temperature), (query.shape[1], query.shape[2]))
 
 
-@dataclass(frozen=True)
-class _Windows:
-    """Local matching without a gradient: query blocks, and strips of the previous frame, 8 columns apart.
+@torch.no_grad()
+def _local_fast(
+    query: Float[Tensor, "C H W"],
+    previous: Float[Tensor, "C H W"],
+    membership: Float[Tensor, "N H W"],
+    radius: int,
+    temperature: float | None,
+    precision: Precision,
+) -> Float[Tensor, "N H W"]:
+    """Local matching by columns of blocks: the patches of a column overlap within one copied strip."""
+    dtype = matching_dtype(precision, query)
+    queries = blocks_of(fold_query(query.permute(1, 2, 0), temperature, dtype), 0)
+    rows = padded(fold_reference(previous.permute(1, 2, 0), temperature, dtype), radius)
+    owners = padded(membership.permute(1, 2, 0), radius).permute(2, 0, 1).contiguous()
+    near = near_in_patch(radius, query.device)
+    if temperature is None:
+        owners, window = wall(owners > 0.5, dtype), wall(near, dtype)
+    else:
+        owners = owners.to(sum_dtype(dtype))
+        open_window = owners.new_full((1,), SHIFT - folded_shift(temperature, dtype))
+        window = open_window.where(near.T.contiguous(), -torch.inf)
+    nearest = query.new_empty(*queries.shape[:2], len(owners), BLOCK**2, dtype=sum_dtype(dtype))
+    step = max(1, _LOCAL_PAIRS // near.numel())
+    count = near.numel() * min(step, len(queries))
+    scratch = (queries.new_empty(count), queries.new_empty(count, dtype=window.dtype))
+    for column in range(queries.shape[1]):
+        patches = patches_of_column(rows[None], column, radius)[0]
+        owned = patches_of_column(owners[..., None], column, radius)[:, :, 0]
+        for span in _spans(0, len(queries), step):
+            block = (queries[span, column], patches[span], owned[:, span], window, scratch)
+            if temperature is None:
+                nearest[span, column] = _local_least(*block)
+            else:
+                nearest[span, column] = _local_soft(*block, temperature)
+    return from_blocks(nearest.flatten(0, 1), (query.shape[1], query.shape[2]))
 
-    A block's patch is a contiguous run of its strip, so that no patch is ever copied.
 
-    Attributes:
-        queries: [rows of blocks, columns of blocks, M, K], folded.
-        previous: [H', W', K], folded and padded.
-        membership: [H', W', N], padded.
-        near: [M, P], which pixel of the patch lies in whose window.
-    """
+def _local_least(
+    queries: Float[Tensor, "B M K"],
+    patches: Float[Tensor, "B K P"],
+    owners: Shaped[Tensor, "N B P"],
+    window: Shaped[Tensor, "M P"],
+    scratch: tuple[Tensor, Tensor],
+) -> Float[Tensor, "B N M"]:
+    """`owners` and `window` are walls: the larger of one and a distance is the distance, or infinity."""
+    pairs = torch.bmm(queries, patches, out=_cut(scratch[0], len(queries), *window.shape))
+    ordered = comparable(pairs)
+    torch.maximum(ordered, window, out=ordered)
+    least = pairs.new_full((len(owners), *pairs.shape[:2]), torch.inf)
+    for index, held in enumerate((owners <= 0).any(2).tolist()):
+        if any(held):
+            span = slice(held.index(True), len(held) - held[::-1].index(True))
+            walled = _cut(scratch[1], *ordered.shape)[span]
+            torch.maximum(ordered[span], owners[index, span].unsqueeze(1), out=walled)
+            comparable(least[index])[span] = walled.amin(-1)
+    return least.transpose(0, 1)
 
-    size: tuple[int, int]
-    radius: int
-    temperature: float | None
-    queries: Tensor
-    previous: Tensor
-    membership: Tensor
-    near: Tensor
 
-    @classmethod
-    @torch.no_grad()
-    def of(
-        cls, query: Tensor, previous: Tensor, membership: Tensor, radius: int, temperature: float | None,
-        precision: Precision,
-    ) -> _Windows:  # fmt: skip
-        dtype = matching_dtype(precision, query)
-        queries = fold_query(query.permute(1, 2, 0), temperature, dtype)
-        rows = fold_reference(previous.permute(1, 2, 0), temperature, dtype)
-        owners = membership.permute(1, 2, 0).to(sum_dtype(dtype))
-        return cls(
-            (query.shape[1], query.shape[2]), radius, temperature, _blocks(queries, 0),
-            _padded(rows, radius), _padded(owners, radius), _near(radius, query.device),
-        )  # fmt: skip
-
-    @torch.no_grad()
-    def match(self) -> Float[Tensor, "N H W"]:
-        blocks, columns = self.queries.shape[:2]
-        nearest = self.membership.new_empty(blocks, columns, self.membership.shape[-1], _BLOCK**2)
-        scratch = self.queries.new_empty(2, max(_LOCAL_PAIRS, self.near.numel()))
-        step = max(1, _LOCAL_PAIRS // self.near.numel())
-        reduce = self._least if self.temperature is None else self._soft
-        for column in range(columns):
-            patches = self._strip(self.previous, column)
-            owners = self._strip(self.membership, column)
-            for rows in _spans(0, blocks, step):
-                queries = self.queries[rows, column]
-                nearest[rows, column] = reduce(queries, patches[rows], owners[rows], scratch)
-        return _from_blocks(nearest.flatten(0, 1), self.size)
-
-    def _strip(self, grid: Shaped[Tensor, "H W K"], column: int) -> Shaped[Tensor, "B K P"]:
-        """The patches of a column of blocks: overlapping views of one copy."""
-        width = _BLOCK + 2 * self.radius
-        strip = grid[:, column * _BLOCK : column * _BLOCK + width].reshape(-1, grid.shape[-1])
-        return strip.unfold(0, width * width, _BLOCK * width)
-
-    def _least(self, queries: Tensor, patches: Tensor, owners: Tensor, scratch: Tensor) -> Tensor:
-        """[B, M, K] against [B, K, P] with owners [B, N, P] -> [B, N, M]."""
-        shape = (len(queries), len(self.near), patches.shape[-1])
-        pairs = torch.bmm(queries, patches, out=_cut(scratch[0], *shape))
-        ordered = comparable(pairs)
-        # The larger of a distance and the wall is the distance, clamped at 0, or infinity.
-        torch.maximum(ordered, wall(self.near, pairs.dtype), out=ordered)
-        walls = wall(owners > 0.5, pairs.dtype).unbind(1)
-        least = pairs.new_full((owners.shape[1], *shape[:2]), torch.inf)
-        for index, held in enumerate((owners > 0.5).any(2).T.tolist()):
-            if any(held):
-                rows = slice(held.index(True), len(held) - held[::-1].index(True))
-                walled = comparable(_cut(scratch[1], *shape)[rows])
-                torch.maximum(ordered[rows], walls[index][rows].unsqueeze(1), out=walled)
-                comparable(least[index])[rows] = walled.amin(-1)
-        return least.transpose(0, 1)
-
-    def _soft(self, queries: Tensor, patches: Tensor, owners: Tensor, scratch: Tensor) -> Tensor:
-        """As `_least`, by sums of powers of two; pairs lie reference-major, as the sums want them."""
-        shape = (len(queries), patches.shape[-1], len(self.near))
-        assert self.temperature is not None
-        folded = folded_shift(self.temperature, queries.dtype)
-        pairs = torch.bmm(patches.mT, queries.mT, out=_cut(scratch[0], *shape))
-        if pairs.dtype != owners.dtype:
-            pairs = pairs.to(owners.dtype)
-        walls = owners.new_full((1,), SHIFT - folded).where(self.near.T, -torch.inf)
-        mass = torch.bmm(owners, (pairs + walls).exp2_())
-        scale = exponent_scale(self.temperature)
-        starved = mass < least_mass(mass.dtype)
-        if (
-            starved.any()
-            and (starved & (((owners > 0).to(mass.dtype) @ self.near.T.to(mass.dtype)) > 0)).any()
-        ):
-            distances = ((folded - pairs) / scale).masked_fill_(~self.near.T, torch.inf).clamp_min_(0)
-            return _nearest(distances.mT, owners.mT, self.temperature)
-        return (SHIFT - mass.log2()) / scale
+def _local_soft(
+    queries: Float[Tensor, "B M K"],
+    patches: Float[Tensor, "B K P"],
+    owners: Float[Tensor, "N B P"],
+    window: Float[Tensor, "P M"],
+    scratch: tuple[Tensor, Tensor],
+    temperature: float,
+) -> Float[Tensor, "B N M"]:
+    """As `_local_least`, by sums; pairs lie reference-major, and `window` is added to the exponents."""
+    scale, folded = exponent_scale(temperature), folded_shift(temperature, queries.dtype)
+    owners = owners.transpose(0, 1)
+    pairs = torch.bmm(patches.mT, queries.mT, out=_cut(scratch[0], len(queries), *window.shape))
+    weights = _cut(scratch[1], *pairs.shape)
+    if pairs.dtype == weights.dtype:
+        torch.add(pairs, window, out=weights)
+    else:
+        weights.copy_(pairs).add_(window)
+    mass = torch.bmm(owners, weights.exp2_())
+    starved = mass < least_mass(mass.dtype)
+    if starved.any():
+        near = window > -torch.inf
+        in_reach = ((owners > 0).to(mass.dtype) @ near.to(mass.dtype)) > 0
+        if (starved & in_reach).any():
+            distances = ((folded - pairs.to(mass.dtype)) / scale).clamp_min_(0).masked_fill_(~near, torch.inf)
+            return _nearest(distances.mT, owners.mT, temperature)
+    return (SHIFT - mass.log2()) / scale
 
 
 def _nearest(
@@ -400,33 +392,3 @@ def _query_tiles(query: Float[Tensor, "Q K"]) -> Iterator[tuple[slice, Tensor]]:
 
 def _cut(scratch: Tensor, *shape: int) -> Tensor:
     return scratch[: torch.Size(shape).numel()].view(shape)
-
-
-def _near(radius: int, device: torch.device) -> Bool[Tensor, "M P"]:
-    """Which pixel of a patch lies in the window of which cell of its block."""
-    near = (
-        torch.arange(_BLOCK + 2 * radius, device=device)
-        - torch.arange(_BLOCK, device=device)[:, None]
-        - radius
-    ).abs() <= radius
-    return (near[:, None, :, None] & near[None, :, None, :]).flatten(2).flatten(0, 1)
-
-
-def _padded(grid: Shaped[Tensor, "H W K"], reach: int) -> Shaped[Tensor, "H2 W2 K"]:
-    """Zeros around: `reach` on every side, and what whole blocks need."""
-    below, right = -grid.shape[0] % _BLOCK + reach, -grid.shape[1] % _BLOCK + reach
-    return F.pad(grid, (0, 0, reach, right, reach, below))
-
-
-def _blocks(grid: Shaped[Tensor, "H W K"], reach: int) -> Shaped[Tensor, "rows columns P K"]:
-    """Every block of cells, with `reach` cells more on every side."""
-    side = _BLOCK + 2 * reach
-    blocks = _padded(grid, reach).unfold(0, side, _BLOCK).unfold(1, side, _BLOCK)
-    return blocks.permute(0, 1, 3, 4, 2).flatten(2, 3)
-
-
-def _from_blocks(blocks: Shaped[Tensor, "G N M"], size: tuple[int, int]) -> Shaped[Tensor, "N H W"]:
-    """Blocks, row by row, put together; what pads them is cut off."""
-    rows, columns = -(-size[0] // _BLOCK), -(-size[1] // _BLOCK)
-    grid = blocks.reshape(rows, columns, -1, _BLOCK, _BLOCK)
-    return grid.permute(2, 0, 3, 1, 4).flatten(3, 4).flatten(1, 2)[:, : size[0], : size[1]]

@@ -1,7 +1,7 @@
 """The number format of matching: exact float32, or bfloat16 where the processor gains from it.
 
 `fold_query` and `fold_reference` write squared distances as one matrix product,
-[q, |q|², 1]·[-2r, 1, |r|²] = ||q - r||². In bfloat16 the embeddings are rounded first; the norms,
+[q, 1, |q|²]·[-2r, |r|², 1] = ||q - r||². In bfloat16 the embeddings are rounded first; the norms,
 computed from the rounded values in float32, take two bfloat16 columns each (16 bits). The product
 accumulates in float32 and is rounded once, as a distance: the error is relative to d², and the
 norms do not cancel into noise, as they would if the inner product were rounded.
@@ -90,7 +90,7 @@ def fold_query(
 ) -> Float[Tensor, "*G K"]:
     """Rows whose product with `fold_reference`'s is d², or SHIFT - d²/(τ ln 2) with a temperature."""
     rounded, norms = _rounded(points, temperature, dtype)
-    return torch.cat([rounded, *norms, *(torch.ones_like(column) for column in norms)], -1)
+    return torch.cat([rounded, *(torch.ones_like(column) for column in norms), *norms], -1)
 
 
 def fold_reference(
@@ -100,7 +100,7 @@ def fold_reference(
     rounded, norms = _rounded(points, temperature, dtype)
     ones = [torch.ones_like(column) for column in norms]
     norms[0] = norms[0] - folded_shift(temperature, dtype)
-    folded = torch.cat([-2 * rounded, *ones, *norms], -1)
+    folded = torch.cat([-2 * rounded, *norms, *ones], -1)
     return folded if temperature is None else folded.neg_()
 
 

@@ -1,18 +1,25 @@
-"""What a recipe is made of: a task that turns a batch into a loss, and stages that say how long and on what."""
+"""What a recipe is made of: a task (network and loss), and stages that say how long and on what."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from tinct.data.samplers import Clips
+from tinct.errors import OptionError
+
+ParameterGroups = list[dict[str, Any]]
+"""As torch's optimisers take them: each with its "params" and "lr"."""
 
 
 class Task(nn.Module):
-    """A network with its loss: what the loop trains.
+    """A network with its loss: what the loop trains. A recipe derives its own.
 
     Attributes:
         network: What is saved, averaged and shipped.
@@ -20,8 +27,15 @@ class Task(nn.Module):
 
     network: nn.Module
 
-    def forward(self, batch: Mapping[str, Tensor], step: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss of a batch of clips at a step of the stage, and figures worth plotting."""
+    def forward(
+        self, batch: Mapping[str, Tensor], step: int
+    ) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]]]:
+        """The loss of a batch of clips at a step of the stage, and figures worth plotting.
+
+        Args:
+            batch: A batch of `Clips`, on the task's device.
+            step: Counted from 0 in every stage.
+        """
         raise NotImplementedError
 
     def parameter_groups(self) -> list[tuple[list[nn.Parameter], float]]:
@@ -30,19 +44,79 @@ class Task(nn.Module):
 
 
 @dataclass(frozen=True)
+class CosineSchedule:
+    """Rise linearly over the warm-up, then fall along half a cosine to 0.
+
+    Attributes:
+        warm_up_steps: Steps until the full learning rate is reached.
+    """
+
+    warm_up_steps: int
+
+    def __call__(self, step: int, steps: int) -> float:
+        """The factor on the learning rate at a step of so many."""
+        if step < self.warm_up_steps:
+            return (step + 1) / self.warm_up_steps
+        progress = (step - self.warm_up_steps) / max(1, steps - self.warm_up_steps)
+        return 0.5 * (1 + math.cos(progress * math.pi))
+
+
+@dataclass(frozen=True)
+class PolynomialSchedule:
+    """Fall as (1 - step / steps) ** power: DeepLab's "poly".
+
+    Attributes:
+        power: DeepLab takes 0.9.
+    """
+
+    power: float
+
+    def __call__(self, step: int, steps: int) -> float:
+        """The factor on the learning rate at a step of so many."""
+        return float((1 - step / steps) ** self.power)
+
+
+@dataclass(frozen=True)
+class AdamW:
+    """Makes AdamW with decoupled weight decay."""
+
+    weight_decay: float
+
+    def __call__(self, groups: ParameterGroups) -> torch.optim.Optimizer:
+        """The optimiser of these parameters."""
+        return torch.optim.AdamW(groups, weight_decay=self.weight_decay)
+
+
+@dataclass(frozen=True)
+class SGD:
+    """Makes SGD with momentum."""
+
+    momentum: float
+    weight_decay: float
+
+    def __call__(self, groups: ParameterGroups) -> torch.optim.Optimizer:
+        """The optimiser of these parameters."""
+        return torch.optim.SGD(groups, momentum=self.momentum, weight_decay=self.weight_decay)
+
+
+@dataclass(frozen=True)
 class Stage:
     """One part of a recipe; weights are handed on to the next.
 
     Attributes:
-        name: Names the stage's checkpoint, such as "stills".
+        name: Names the stage's weights, such as "stills".
         clips: The stage's data.
         steps: Optimiser steps.
         batch: Clips per step and process.
         learning_rate: The largest.
-        schedule: (step, steps) → factor on the learning rate.
-        optimiser: Parameter groups → optimiser, such as `adamw`.
+        schedule: (step, steps) → factor on the learning rate, such as `CosineSchedule`.
+        optimiser: Parameter groups → optimiser, such as `AdamW`.
         clip_gradient_norm: Gradients are scaled down to this norm.
-        ema_decay: Of the moving average of the weights, which is what is saved as the result.
+        ema_decay: Of the moving average of the weights, which is what is saved as the result; 0
+            keeps the weights as they are.
+
+    Raises:
+        OptionError: A number is out of its range.
     """
 
     name: str
@@ -51,33 +125,33 @@ class Stage:
     batch: int
     learning_rate: float
     schedule: Callable[[int, int], float]
-    optimiser: Callable[[list[dict[str, object]], float], torch.optim.Optimizer]
+    optimiser: Callable[[ParameterGroups], torch.optim.Optimizer]
     clip_gradient_norm: float
     ema_decay: float
 
+    def __post_init__(self) -> None:
+        if self.steps < 1 or self.batch < 1:
+            raise OptionError(
+                f"Stage {self.name!r} has steps = {self.steps} and batch = {self.batch}; both start at 1. "
+                "Leave out a stage that is not wanted."
+            )
+        if self.learning_rate <= 0 or self.clip_gradient_norm <= 0 or not 0 <= self.ema_decay < 1:
+            raise OptionError(
+                f"Stage {self.name!r} has learning_rate = {self.learning_rate}, clip_gradient_norm = "
+                f"{self.clip_gradient_norm} and ema_decay = {self.ema_decay}; the first two are above 0, and "
+                "ema_decay lies in [0, 1)."
+            )
 
-def cosine_schedule(warm_up_steps: int) -> Callable[[int, int], float]:
-    """Rise linearly over the warm-up, then fall along half a cosine to 0."""
-
-    def factor(step: int, steps: int) -> float:
-        if step < warm_up_steps:
-            return (step + 1) / warm_up_steps
-        progress = (step - warm_up_steps) / max(1, steps - warm_up_steps)
-        return 0.5 * (1 + float(torch.cos(torch.tensor(progress * torch.pi))))
-
-    return factor
-
-
-def polynomial_schedule(power: float) -> Callable[[int, int], float]:
-    """Fall as (1 - step / steps) ** power (DeepLab's "poly")."""
-    return lambda step, steps: float((1 - step / steps) ** power)
-
-
-def adamw(weight_decay: float) -> Callable[[list[dict[str, object]], float], torch.optim.Optimizer]:
-    """AdamW with decoupled weight decay."""
-    return lambda groups, rate: torch.optim.AdamW(groups, lr=rate, weight_decay=weight_decay)
-
-
-def sgd(momentum: float, weight_decay: float) -> Callable[[list[dict[str, object]], float], torch.optim.Optimizer]:
-    """SGD with momentum."""
-    return lambda groups, rate: torch.optim.SGD(groups, lr=rate, momentum=momentum, weight_decay=weight_decay)
+    def describe(self) -> dict[str, str]:
+        """Everything that decides what the stage computes, as text: a resumed run must agree with it."""
+        return {
+            "name": self.name,
+            "steps": str(self.steps),
+            "batch": str(self.batch),
+            "learning_rate": repr(self.learning_rate),
+            "schedule": repr(self.schedule),
+            "optimiser": repr(self.optimiser),
+            "clip_gradient_norm": repr(self.clip_gradient_norm),
+            "ema_decay": repr(self.ema_decay),
+            "clips": self.clips.describe(),
+        }

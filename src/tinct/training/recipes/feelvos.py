@@ -1,209 +1,31 @@
-"""How FEELVOS is trained: its loss on a clip, and the stages of both variants.
+"""How FEELVOS is trained: the stages of both variants, and the run.
 
 The paper's recipe (3.7): clips of [reference, t-1, t], the truth of t-1 fed back, loss on t only.
-The compact recipe rolls three frames out and lets the gradient flow through the fed-back mask, so
-that the network meets its own errors; it starts with clips made from photos.
+The compact recipe starts with clips made from photos, and rolls three frames out (`feelvos_task`).
+
+    tinct train feelvos --data DAVIS --stills STILLS --out runs/feelvos
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
-from jaxtyping import Float, Int64
-from torch import Tensor, nn
 
 from tinct.data.davis import Davis
 from tinct.data.samplers import ClipOptions, Clips, MixedClips, StillClips, VideoClips
 from tinct.data.static_images import StaticImages
-from tinct.losses import bootstrapped_cross_entropy, bootstrapping_schedule, soft_dice
-from tinct.methods.feelvos import (
-    COMPACT,
-    FAR,
-    FeelvosNetwork,
-    FrameEncoding,
-    HeadOutput,
-    ObjectMatches,
-    Options,
-    label_scores,
-    match,
-)
+from tinct.errors import OptionError, near_match
+from tinct.evaluation.score import score_davis_2016
+from tinct.methods.feelvos import COMPACT, FeelvosNetwork, Options, build
 from tinct.networks.weights import load_weights
-from tinct.ops.membership import PixelSet, label_membership
-from tinct.ops.resize import resize_area
-from tinct.training.stages import Stage, Task, adamw, cosine_schedule, polynomial_schedule, sgd
-
-
-@dataclass(frozen=True)
-class LossOptions:
-    """Weights of the parts of the loss; the defaults are the paper's: bootstrapped cross-entropy alone.
-
-    Attributes:
-        bootstrapped: Of the cross-entropy of the hardest pixels (3.7).
-        kept_fraction: Their share at the end of the schedule (3.7: 15 %).
-        bootstrap_steps: Steps over which the share falls from all pixels to that (3.7: 100,000).
-        cross_entropy: Of the cross-entropy of all pixels.
-        dice: Of the Dice loss.
-        coarse: Of the cross-entropy of the head's output before refinement.
-        matching: Of the cross-entropy of each kind of matching by itself.
-        memory: Share of rolled-out frames that join the reference pixels.
-    """
-
-    bootstrapped: float = 1.0
-    kept_fraction: float = 0.15
-    bootstrap_steps: int = 100_000
-    cross_entropy: float = 0.0
-    dice: float = 0.0
-    coarse: float = 0.0
-    matching: float = 0.0
-    memory: float = 0.0
-
-
-COMPACT_LOSS = LossOptions(
-    bootstrapped=0.5, kept_fraction=0.10, bootstrap_steps=0, cross_entropy=1.0, dice=0.5,
-    coarse=0.25, matching=0.25, memory=0.4,
-)  # fmt: skip
-
-
-@dataclass
-class _ClipRun:
-    """Where the roll-out of one clip of the batch stands."""
-
-    reference: PixelSet
-    membership: Tensor
-    probs: Tensor
-
-
-class FeelvosTask(Task):
-    """The loss of a batch of clips: encode all frames at once, then roll the queries out one by one."""
-
-    network: FeelvosNetwork
-
-    def __init__(self, network: FeelvosNetwork, loss: LossOptions) -> None:
-        super().__init__()
-        self.network = network
-        self.loss = loss
-
-    def parameter_groups(self) -> list[tuple[list[nn.Parameter], float]]:
-        """The backbone learns at a tenth of the rate, the embedding's projection at 0.3 of it."""
-        groups: dict[float, list[nn.Parameter]] = {}
-        for name, parameter in self.network.named_parameters():
-            if not parameter.requires_grad:
-                continue
-            slow = 0.1 if ".backbone." in name else 0.3 if ".projection." in name else 1.0
-            groups.setdefault(slow, []).append(parameter)
-        return [(parameters, factor) for factor, parameters in groups.items()]
-
-    def forward(self, batch: Mapping[str, Tensor], step: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """The mean over the clip's queries of all parts of the loss."""
-        frames, labels, objects = batch["frames"], batch["labels"].long(), batch["objects"].tolist()
-        B, T = labels.shape[:2]
-        seen = self.network.encode(frames.flatten(0, 1).permute(0, 3, 1, 2).float() / 255)
-        encodings = [seen.select(torch.arange(t, B * T, T)) for t in range(T)]
-        runs = [
-            self._start(encodings[0], b, labels[b, 0], batch["previous"][b], objects[b]) for b in range(B)
-        ]
-        parts: dict[str, list[Tensor]] = {}
-        for t in range(2, T):
-            self._query(encodings[t - 1], encodings[t], runs, labels[:, t], step, parts)
-            if t + 1 < T and torch.rand(()) < self.loss.memory:
-                self._remember(encodings[t], runs)
-        means = {name: torch.stack(values).mean() for name, values in parts.items()}
-        total = sum((getattr(self.loss, name) * value for name, value in means.items()), seen.embedding.new_zeros(()))
-        return total, {"loss": total.detach(), **{name: value.detach() for name, value in means.items()}}
-
-    def _start(
-        self, encoding: FrameEncoding, b: int, labels: Tensor, previous: Tensor, objects: int
-    ) -> _ClipRun:
-        options, grid = self.network.options, encoding.grid
-        membership = label_membership(labels, objects, grid, soft=options.soft_minimum is not None)
-        reference = PixelSet.of_frame(encoding.embedding[b], membership)
-        masks = resize_area(previous[:objects].float() / 255, grid)
-        probs = torch.cat([(1 - masks.sum(0, keepdim=True)).clamp_min(0), masks])
-        return _ClipRun(reference.subsampled(options.reference_pixels), self._membership(probs), probs)
-
-    def _membership(self, probs: Float[Tensor, "L H W"]) -> Float[Tensor, "L H W"]:
-        if self.network.options.soft_minimum is not None:
-            return probs
-        return F.one_hot(probs.argmax(0), len(probs)).permute(2, 0, 1).to(probs.dtype)
-
-    def _query(
-        self,
-        previous: FrameEncoding,
-        query: FrameEncoding,
-        runs: list[_ClipRun],
-        labels: Int64[Tensor, "B H W"],
-        step: int,
-        parts: dict[str, list[Tensor]],
-    ) -> None:
-        """Segment frame t of every clip, add up its loss, and hand its prediction on."""
-        options = self.network.options
-        matches = [
-            match(query.embedding[b], r.reference, previous.embedding[b], r.membership, r.probs, options)
-            for b, r in enumerate(runs)
-        ]
-        heads = [len(r.probs) - (0 if options.background_head else 1) for r in runs]
-        owners = torch.repeat_interleave(torch.arange(len(runs)), torch.tensor(heads)).to(labels.device)
-        output = self.network.segment(query, owners, matches)
-        self._add_losses(output, heads, matches, labels, step, parts)
-        for run, logits in zip(runs, output.logits.float().split(heads), strict=True):
-            probs = resize_area(label_scores(logits, options).softmax(0), query.grid)
-            run.probs, run.membership = probs, self._membership(probs)
-
-    def _add_losses(
-        self,
-        output: HeadOutput,
-        heads: list[int],
-        matches: list[ObjectMatches],
-        labels: Int64[Tensor, "B H W"],
-        step: int,
-        parts: dict[str, list[Tensor]],
-    ) -> None:
-        options, size = self.network.options, labels.shape[-2:]
-        scores = F.interpolate(
-            stack_scores([label_scores(x, options) for x in output.logits.float().split(heads)]),
-            size=size, mode="bilinear", align_corners=False,
-        )  # fmt: skip
-        kept = bootstrapping_schedule(step, self.loss.bootstrap_steps, self.loss.kept_fraction)
-        found = {"bootstrapped": bootstrapped_cross_entropy(scores, labels, kept)}
-        if self.loss.cross_entropy:
-            found["cross_entropy"] = bootstrapped_cross_entropy(scores, labels, 1.0)
-        if self.loss.dice:
-            found["dice"] = soft_dice(scores, labels)
-        grid = matches[0].global_distances.shape[-2:]
-        small = F.interpolate(labels[:, None].float(), size=grid, mode="nearest")[:, 0].long()
-        if self.loss.coarse:
-            coarse = [label_scores(x, options) for x in output.coarse_logits.float().split(heads)]
-            found["coarse"] = bootstrapped_cross_entropy(stack_scores(coarse), small, 1.0)
-        if self.loss.matching:
-            readouts = [
-                stack_scores([-d.clamp_max(FAR) for d in distances])
-                for distances in (
-                    [m.global_distances for m in matches],
-                    [m.local_distances for m in matches],
-                )
-            ]
-            found["matching"] = sum(
-                (bootstrapped_cross_entropy(r, small, 1.0) for r in readouts), scores.new_zeros(())
-            )
-        for name, value in found.items():
-            parts.setdefault(name, []).append(value)
-
-    def _remember(self, encoding: FrameEncoding, runs: list[_ClipRun]) -> None:
-        """Let the frame just segmented join the reference pixels, as the memory does at test."""
-        per_label = self.network.options.reference_pixels // 2
-        for b, run in enumerate(runs):
-            seen = PixelSet.of_frame(encoding.embedding[b], run.membership.detach())
-            run.reference = run.reference.joined(seen.subsampled(per_label))
-
-
-def stack_scores(scores: list[Float[Tensor, "_ H W"]]) -> Float[Tensor, "B L H W"]:
-    """Scores of clips with different numbers of objects in one batch: absent objects score -100."""
-    most = max(len(s) for s in scores)
-    return torch.stack([F.pad(s, (0, 0, 0, 0, 0, most - len(s)), value=-100.0) for s in scores])
+from tinct.training.checkpoint import FILE_NAME as CHECKPOINT
+from tinct.training.loop import train
+from tinct.training.options import LoopOptions, Outcome, Progress
+from tinct.training.recipes.feelvos_task import COMPACT_LOSS, FeelvosTask, LossOptions
+from tinct.training.stages import SGD, AdamW, CosineSchedule, PolynomialSchedule, Stage
 
 
 @dataclass(frozen=True)
@@ -222,6 +44,10 @@ class Data:
     stills: Path | None = None
     year: str = "2016"
 
+    def videos(self) -> Davis:
+        """The sequences; DatasetError if something of them is missing."""
+        return Davis(self.davis, self.split, year=self.year)
+
 
 def compact_stages(data: Data, steps: Mapping[str, int], seed: int) -> list[Stage]:
     """Photos first, then videos with a quarter of photos mixed in; 240×432, AdamW, cosine.
@@ -231,65 +57,171 @@ def compact_stages(data: Data, steps: Mapping[str, int], seed: int) -> list[Stag
         steps: Of each stage, "stills" and "video"; 0 leaves a stage out.
         seed: Of the clips.
     """
-
-    def stage(name: str, clips: Clips, learning_rate: float) -> Stage:
-        return Stage(
-            name, clips, steps[name], batch=4, learning_rate=learning_rate, schedule=cosine_schedule(100),
-            optimiser=adamw(weight_decay=1e-3), clip_gradient_norm=2.0, ema_decay=0.998,
-        )  # fmt: skip
-
     options = ClipOptions(seed=seed)
-    videos: Clips = VideoClips(Davis(data.davis, data.split, year=data.year), options)
-    stages = []
+    sources: dict[str, tuple[Clips, float]] = {}
+    videos: Clips = VideoClips(data.videos(), options)
     if data.stills is not None:
         stills = StillClips(StaticImages(data.stills), replace(options, paste=0.7))
-        stages.append(stage("stills", stills, 1e-3))
+        sources["stills"] = stills, 1e-3
         videos = MixedClips(videos, stills, 0.25)
-    stages.append(stage("video", videos, 7e-4))
-    return [s for s in stages if s.steps]
+    sources["video"] = videos, 7e-4
+    return [
+        Stage(
+            name, clips, steps[name], batch=4, learning_rate=learning_rate, schedule=CosineSchedule(100),
+            optimiser=AdamW(weight_decay=1e-3), clip_gradient_norm=2.0, ema_decay=0.998,
+        )
+        for name, (clips, learning_rate) in sources.items()
+        if steps.get(name, 0)
+    ]  # fmt: skip
 
 
 def paper_stages(data: Data, steps: Mapping[str, int], seed: int) -> list[Stage]:
-    """The paper's one stage: 465×465 crops of [reference, t-1, t], nothing pasted or damaged, SGD, poly (3.7)."""
+    """The paper's one stage (3.7): 465×465 crops of [reference, t-1, t], SGD, poly; nothing is pasted.
+
+    Args:
+        data: Stills are not used.
+        steps: Of the stage "video".
+        seed: Of the clips.
+    """
     options = ClipOptions(
         size=(465, 465), frames=3, max_objects=10, max_step=1, paste=0.0, degrade=0.0, colour=0.0, seed=seed
     )
-    clips = VideoClips(Davis(data.davis, data.split, year=data.year), options, stored_px=480)
     return [
         Stage(
-            "video", clips, steps["video"], batch=6, learning_rate=7e-4, schedule=polynomial_schedule(0.9),
-            optimiser=sgd(momentum=0.9, weight_decay=4e-5), clip_gradient_norm=5.0, ema_decay=0.0,
+            "video", VideoClips(data.videos(), options, stored_px=480), steps["video"], batch=6,
+            learning_rate=7e-4, schedule=PolynomialSchedule(0.9),
+            optimiser=SGD(momentum=0.9, weight_decay=4e-5), clip_gradient_norm=5.0, ema_decay=0.0,
         )
     ]  # fmt: skip
 
 
-DEFAULT_STEPS = {
-    "mobilenetv2": {"stills": 1500, "video": 2700},
-    "xception65": {"video": 200_000},
+@dataclass(frozen=True)
+class Variant:
+    """How one variant is trained.
+
+    Attributes:
+        options: How the network is made in training; weights do not depend on the stride.
+        loss: Of what its loss consists.
+        stages: Data, steps, seed → stages.
+        steps: Steps of each stage, where none are asked for.
+    """
+
+    options: Options
+    loss: LossOptions
+    stages: Callable[[Data, Mapping[str, int], int], list[Stage]]
+    steps: Mapping[str, int]
+
+
+VARIANTS: Mapping[str, Variant] = {
+    "mobilenetv2": Variant(
+        replace(COMPACT, reference_pixels=512), COMPACT_LOSS, compact_stages, {"stills": 1500, "video": 2700}
+    ),
+    "xception65": Variant(Options(output_stride=16), LossOptions(), paper_stages, {"video": 200_000}),
 }
-"""The paper's 200,000 steps, and what two CPU cores do in 90 minutes."""
+"""The paper's 200,000 steps, and what two CPU cores do in some hours."""
 
 
-def build_task(variant: str, *, imagenet: str = "auto", weights: Path | None = None) -> FeelvosTask:
+def build_task(variant: str, *, imagenet: str | None = "auto", weights: Path | None = None) -> FeelvosTask:
     """The network of a variant, ready to train.
 
     Args:
         variant: "mobilenetv2" or "xception65".
-        imagenet: Where the backbone's ImageNet weights come from (`load_imagenet`).
+        imagenet: Where the backbone's ImageNet weights come from (`load_imagenet`); None leaves it
+            as chance made it, for a checkpoint to fill.
         weights: Start from these weights instead.
+
+    Raises:
+        OptionError: No such variant or source.
+        WeightsError: Weights are missing or do not fit.
     """
-    options, loss = TRAINING[variant]
-    network = FeelvosNetwork(options)
+    if variant not in VARIANTS:
+        raise OptionError(f"feelvos has no variant {variant!r}. {near_match(variant, VARIANTS)}")
+    network = FeelvosNetwork(VARIANTS[variant].options)
     if weights is not None:
         load_weights(weights, network, method="feelvos", variant=variant)
-    else:
+    elif imagenet is not None:
         network.start_from_imagenet(imagenet)
     network.freeze_for_training()
-    return FeelvosTask(network, loss)
+    return FeelvosTask(network, VARIANTS[variant].loss)
 
 
-TRAINING = {
-    "mobilenetv2": (replace(COMPACT, reference_pixels=512), COMPACT_LOSS),
-    "xception65": (Options(output_stride=16), LossOptions()),
-}
-"""Of each variant: how the network is made in training, and its loss. Weights do not depend on the stride."""
+def build_stages(variant: str, data: Data, steps: Mapping[str, int] | None, seed: int) -> list[Stage]:
+    """The stages of a variant's recipe.
+
+    Args:
+        variant: "mobilenetv2" or "xception65".
+        data: What to train on.
+        steps: Steps of stages by name; those not named are as the recipe has them, 0 leaves one out.
+        seed: Of the clips.
+
+    Raises:
+        OptionError: No such variant or stage, or a stage whose data are lacking.
+        DatasetError: Something of the data is missing.
+    """
+    if variant not in VARIANTS:
+        raise OptionError(f"feelvos has no variant {variant!r}. {near_match(variant, VARIANTS)}")
+    recipe = VARIANTS[variant]
+    for name, count in (steps or {}).items():
+        if name not in recipe.steps:
+            raise OptionError(
+                f"The recipe of {variant} has no stage {name!r}. {near_match(name, recipe.steps)}"
+            )
+        if count < 0:
+            raise OptionError(f"Stage {name!r} was given {count} steps; 0 leaves it out.")
+        if name == "stills" and count and data.stills is None:
+            raise OptionError("Stage 'stills' needs photos with masks; give their folder with --stills.")
+    return recipe.stages(data, {**recipe.steps, **(steps or {})}, seed)
+
+
+def train_feelvos(
+    data: Data,
+    options: LoopOptions,
+    *,
+    steps: Mapping[str, int] | None = None,
+    imagenet: str = "auto",
+    weights: Path | None = None,
+    dev: str | None = None,
+    progress: Callable[[list[Stage]], Progress] | None = None,
+) -> Outcome:
+    """Train a variant by its recipe; the result is `<last stage>.safetensors` in the run's folder.
+
+    Args:
+        data: What to train on.
+        options: The run: folder, variant, seed, precision, resume.
+        steps: See `build_stages`.
+        imagenet: See `build_task`.
+        weights: See `build_task`.
+        dev: A split of the same data: J and F on it are measured at the end of every stage, from
+            the weights as they are saved, and written to the curve.
+        progress: Stages → what is called after every step.
+
+    Raises:
+        OptionError: A variant, stage, source or option that does not exist, or a run that is not this one.
+        DatasetError: Something of the data is missing or broken.
+        WeightsError: Weights to start from are missing or do not fit.
+        TinctError: Whatever else `tinct.training.loop.train` raises.
+    """
+    stages = build_stages(options.variant, data, steps, options.seed)
+    if dev is not None:
+        # Looked at now: a missing list should not be found out after the first stage's hours.
+        Davis(data.davis, dev)
+    resumes = options.resume and (options.out / CHECKPOINT).exists()
+    torch.manual_seed(options.seed)
+    task = build_task(
+        options.variant,
+        imagenet=None if resumes else imagenet,
+        weights=None if resumes else weights,
+    )
+
+    def score(file: Path, device: torch.device) -> dict[str, float]:
+        segmenter = build(options.variant, "default", file, device)
+        scores = score_davis_2016(segmenter, data.davis, str(dev))
+        return {"j_and_f": scores.j_and_f, "j": scores.region.mean, "f": scores.contour.mean}
+
+    return train(
+        task,
+        stages,
+        options,
+        progress=None if progress is None else progress(stages),
+        on_stage_end=None if dev is None else score,
+    )

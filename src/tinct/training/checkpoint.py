@@ -1,0 +1,130 @@
+"""Checkpoints of a run: written whole or not at all, and never resumed by another recipe."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tinct.errors import OptionError, OutputError, TinctError
+from tinct.training.stages import Stage
+
+FORMAT = "tinct-checkpoint-1"
+FILE_NAME = "checkpoint.pt"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Where a run stands, between two steps.
+
+    Attributes:
+        recipe: What is run (`recipe_of`).
+        stage: Index of the stage under way; as many as there are stages once all are done.
+        step: Its steps done.
+        seconds: Spent so far, in all slices together.
+        precision: "no", "bf16" or "fp16".
+        network: The state of the network.
+        average: The state of its moving average; None at the start of a stage, as the next two.
+        optimiser: The state of the optimiser.
+        scaler: The state of the gradient scaler, under fp16.
+    """
+
+    recipe: dict[str, Any]
+    stage: int
+    step: int
+    seconds: float
+    precision: str
+    network: dict[str, Tensor]
+    average: dict[str, Tensor] | None = None
+    optimiser: dict[str, Any] | None = None
+    scaler: dict[str, Any] | None = None
+
+
+def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Replace the checkpoint; until the new one is whole on disk, the one before stays.
+
+    Raises:
+        OutputError: The folder is full or cannot be written.
+    """
+    content = {field.name: getattr(checkpoint, field.name) for field in fields(checkpoint)}
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("wb") as file:
+            torch.save({"format": FORMAT, **content}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except (OSError, RuntimeError) as error:
+        raise OutputError(
+            f"{path} cannot be written: {error}. Free some space and resume; the checkpoint before is whole."
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read_checkpoint(path: Path) -> Checkpoint | None:
+    """The checkpoint of that name, on the CPU; None if there is no such file.
+
+    Raises:
+        TinctError: It is damaged, or something else.
+    """
+    if not path.exists():
+        return None
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        if content.pop("format") != FORMAT:
+            raise ValueError(f"its format is not {FORMAT!r}")
+        return Checkpoint(**content)
+    except (
+        OSError, RuntimeError, EOFError, ValueError, KeyError, TypeError, AttributeError,
+        pickle.UnpicklingError, zipfile.BadZipFile,
+    ) as error:  # fmt: skip
+        reason = (str(error).splitlines() or [""])[0] or type(error).__name__
+        raise TinctError(
+            f"{path} cannot be read as a checkpoint of a run: {reason}. It is damaged or of another version "
+            "of tinct. Put back a copy of it, or delete it to start the run anew."
+        ) from error
+
+
+def recipe_of(
+    stages: Sequence[Stage], *, method: str, variant: str, seed: int, processes: int
+) -> dict[str, Any]:
+    """What decides which weights a run ends with, but for the precision and the machine."""
+    described = [stage.describe() for stage in stages]
+    return {"method": method, "variant": variant, "seed": seed, "processes": processes, "stages": described}
+
+
+def check_recipe(checkpoint: Checkpoint, recipe: Mapping[str, Any], path: Path) -> None:
+    """Refuse to resume a run by another recipe; the steps of stages that are still to come may change.
+
+    Raises:
+        OptionError: They differ; the message says in what.
+    """
+    differences = [
+        f"{name} was {checkpoint.recipe.get(name)!r} and is {recipe[name]!r}"
+        for name in ("method", "variant", "seed", "processes")
+        if checkpoint.recipe.get(name) != recipe[name]
+    ]
+    before, now = checkpoint.recipe.get("stages", []), recipe["stages"]
+    # A stage with no step done is still to come.
+    begun = checkpoint.stage + (checkpoint.step > 0)
+    if len(now) < begun:
+        differences.append(f"stage {before[len(now)]['name']!r} was begun and is gone")
+    for index, (old, new) in enumerate(zip(before, now, strict=False)):
+        differences += [
+            f"{name} of stage {old['name']!r} was {old.get(name)} and is {value}"
+            for name, value in new.items()
+            if old.get(name) != value and (name != "steps" or index < begun)
+        ]
+    if differences:
+        raise OptionError(
+            f"{path} belongs to another run: {'; '.join(differences)}. Resume it with the options that it "
+            "was started with, or give another folder."
+        )

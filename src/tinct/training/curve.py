@@ -1,0 +1,48 @@
+"""The figures of a run: one JSON object per line, and TensorBoard where it is installed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+FILE_NAME = "curve.jsonl"
+
+
+def append_figures(folder: Path, stage: str, step: int, seconds: float, figures: Mapping[str, float]) -> None:
+    """Add a line: the stage, its steps done, the run's seconds so far, and figures."""
+    line = {
+        "stage": stage,
+        "step": step,
+        "seconds": round(seconds, 1),
+        **{name: round(value, 5) for name, value in figures.items()},
+    }
+    with (folder / FILE_NAME).open("a", encoding="utf-8") as curve:
+        curve.write(json.dumps(line) + "\n")
+
+
+def rewind(folder: Path, stages: Sequence[str], stage: int, step: int, *, score: str) -> None:
+    """Drop the lines that a run resumed at a step will write again, and a line that was cut off.
+
+    Args:
+        folder: The run's.
+        stages: Names of the stages in order.
+        stage: Index of the stage at which the run goes on.
+        step: Its steps done; lines of that step stay.
+        score: A figure of lines that are written after the last step of a stage: at that step they
+            are dropped.
+    """
+    path = folder / FILE_NAME
+    if not path.exists():
+        return
+    kept = []
+    for text in path.read_text(encoding="utf-8").splitlines():
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            line = json.loads(text)
+            if (stages.index(line["stage"]), line["step"], score in line) <= (stage, step, False):
+                kept.append(text + "\n")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text("".join(kept), encoding="utf-8")
+    os.replace(temporary, path)

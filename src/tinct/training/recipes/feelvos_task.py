@@ -1,0 +1,203 @@
+"""What FEELVOS learns from a clip: the roll-out, and the parts of the loss.
+
+The paper (3.7) rolls out one frame and feeds back the truth of the one before. The compact recipe
+rolls three frames out and lets the gradient flow through the fed-back mask, so that the network
+meets its own errors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from tinct.losses import bootstrapped_cross_entropy, bootstrapping_schedule, soft_dice
+from tinct.methods.feelvos import (
+    FAR,
+    FeelvosNetwork,
+    FrameEncoding,
+    HeadOutput,
+    ObjectMatches,
+    label_scores,
+    match,
+)
+from tinct.ops.membership import PixelSet, label_membership
+from tinct.ops.resize import resize_area
+from tinct.training.stages import Task
+
+
+@dataclass(frozen=True)
+class LossOptions:
+    """Weights of the parts of the loss; the defaults are the paper's: bootstrapped cross-entropy alone.
+
+    Attributes:
+        bootstrapped: Of the cross-entropy of the hardest pixels (3.7).
+        kept_fraction: Their share at the end of the schedule (3.7: 15 %).
+        bootstrap_steps: Steps over which the share falls from all pixels to that (3.7: 100,000).
+        cross_entropy: Of the cross-entropy of all pixels.
+        dice: Of the Dice loss.
+        coarse: Of the cross-entropy of the head's output before refinement.
+        matching: Of the cross-entropy of each kind of matching by itself.
+        memory: Share of rolled-out frames that join the reference pixels.
+    """
+
+    bootstrapped: float = 1.0
+    kept_fraction: float = 0.15
+    bootstrap_steps: int = 100_000
+    cross_entropy: float = 0.0
+    dice: float = 0.0
+    coarse: float = 0.0
+    matching: float = 0.0
+    memory: float = 0.0
+
+
+COMPACT_LOSS = LossOptions(
+    bootstrapped=0.5, kept_fraction=0.10, bootstrap_steps=0, cross_entropy=1.0, dice=0.5,
+    coarse=0.25, matching=0.25, memory=0.4,
+)  # fmt: skip
+
+
+@dataclass
+class _ClipRun:
+    """Where the roll-out of one clip of the batch stands."""
+
+    reference: PixelSet
+    membership: Tensor
+    probs: Tensor
+
+
+class FeelvosTask(Task):
+    """The loss of a batch of clips: encode all frames at once, then roll the queries out one by one."""
+
+    network: FeelvosNetwork
+
+    def __init__(self, network: FeelvosNetwork, loss: LossOptions) -> None:
+        super().__init__()
+        self.network = network
+        self.loss = loss
+
+    def parameter_groups(self) -> list[tuple[list[nn.Parameter], float]]:
+        """The backbone learns at a tenth of the rate, the embedding's projection at 0.3 of it."""
+        groups: dict[float, list[nn.Parameter]] = {}
+        for name, parameter in self.network.named_parameters():
+            if not parameter.requires_grad:
+                continue
+            slow = 0.1 if ".backbone." in name else 0.3 if ".projection." in name else 1.0
+            groups.setdefault(slow, []).append(parameter)
+        return [(parameters, factor) for factor, parameters in groups.items()]
+
+    def forward(
+        self, batch: Mapping[str, Tensor], step: int
+    ) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]]]:
+        """The mean over the clip's queries of all parts of the loss, weighted; and each part by itself."""
+        frames, labels, objects = batch["frames"], batch["labels"].long(), batch["objects"].tolist()
+        B, T = labels.shape[:2]
+        seen = self.network.encode(frames.flatten(0, 1).permute(0, 3, 1, 2).float() / 255)
+        encodings = [seen.select(torch.arange(t, B * T, T)) for t in range(T)]
+        runs = [
+            self._start(encodings[0], b, labels[b, 0], batch["previous"][b], objects[b]) for b in range(B)
+        ]
+        parts: dict[str, list[Tensor]] = {}
+        for t in range(2, T):
+            self._query(encodings[t - 1], encodings[t], runs, labels[:, t], step, parts)
+            if t + 1 < T and torch.rand(()) < self.loss.memory:
+                self._remember(encodings[t], runs)
+        means = {name: torch.stack(values).mean() for name, values in parts.items()}
+        total = sum(
+            (getattr(self.loss, name) * value for name, value in means.items()), seen.embedding.new_zeros(())
+        )
+        return total, {"loss": total.detach(), **{name: value.detach() for name, value in means.items()}}
+
+    def _start(
+        self, encoding: FrameEncoding, b: int, labels: Tensor, previous: Tensor, objects: int
+    ) -> _ClipRun:
+        options, grid = self.network.options, encoding.grid
+        membership = label_membership(labels, objects, grid, soft=options.soft_minimum is not None)
+        reference = PixelSet.of_frame(encoding.embedding[b], membership)
+        masks = resize_area(previous[:objects].float() / 255, grid)
+        probs = torch.cat([(1 - masks.sum(0, keepdim=True)).clamp_min(0), masks])
+        return _ClipRun(reference.subsampled(options.reference_pixels), self._membership(probs), probs)
+
+    def _membership(self, probs: Float[Tensor, "L H W"]) -> Float[Tensor, "L H W"]:
+        if self.network.options.soft_minimum is not None:
+            return probs
+        return F.one_hot(probs.argmax(0), len(probs)).permute(2, 0, 1).to(probs.dtype)
+
+    def _query(
+        self,
+        previous: FrameEncoding,
+        query: FrameEncoding,
+        runs: list[_ClipRun],
+        labels: Int64[Tensor, "B H W"],
+        step: int,
+        parts: dict[str, list[Tensor]],
+    ) -> None:
+        """Segment frame t of every clip, add up its loss, and hand its prediction on."""
+        options = self.network.options
+        matches = [
+            match(query.embedding[b], r.reference, previous.embedding[b], r.membership, r.probs, options)
+            for b, r in enumerate(runs)
+        ]
+        heads = [len(r.probs) - (0 if options.background_head else 1) for r in runs]
+        owners = torch.repeat_interleave(torch.arange(len(runs)), torch.tensor(heads)).to(labels.device)
+        output = self.network.segment(query, owners, matches)
+        self._add_losses(output, heads, matches, labels, step, parts)
+        for run, logits in zip(runs, torch.split(output.logits.float(), heads), strict=True):
+            probs = resize_area(label_scores(logits, options).softmax(0), query.grid)
+            run.probs, run.membership = probs, self._membership(probs)
+
+    def _add_losses(
+        self,
+        output: HeadOutput,
+        heads: list[int],
+        matches: list[ObjectMatches],
+        labels: Int64[Tensor, "B H W"],
+        step: int,
+        parts: dict[str, list[Tensor]],
+    ) -> None:
+        options, size = self.network.options, labels.shape[-2:]
+        scores = F.interpolate(
+            stack_scores([label_scores(x, options) for x in torch.split(output.logits.float(), heads)]),
+            size=size, mode="bilinear", align_corners=False,
+        )  # fmt: skip
+        kept = bootstrapping_schedule(step, self.loss.bootstrap_steps, self.loss.kept_fraction)
+        found = {"bootstrapped": bootstrapped_cross_entropy(scores, labels, kept)}
+        if self.loss.cross_entropy:
+            found["cross_entropy"] = bootstrapped_cross_entropy(scores, labels, 1.0)
+        if self.loss.dice:
+            found["dice"] = soft_dice(scores, labels)
+        grid = matches[0].global_distances.shape[-2:]
+        small = F.interpolate(labels[:, None].float(), size=grid, mode="nearest")[:, 0].long()
+        if self.loss.coarse:
+            coarse = [label_scores(x, options) for x in torch.split(output.coarse_logits.float(), heads)]
+            found["coarse"] = bootstrapped_cross_entropy(stack_scores(coarse), small, 1.0)
+        if self.loss.matching:
+            readouts = [
+                stack_scores([-d.clamp_max(FAR) for d in distances])
+                for distances in (
+                    [m.global_distances for m in matches],
+                    [m.local_distances for m in matches],
+                )
+            ]
+            found["matching"] = sum(
+                (bootstrapped_cross_entropy(r, small, 1.0) for r in readouts), scores.new_zeros(())
+            )
+        for name, value in found.items():
+            parts.setdefault(name, []).append(value)
+
+    def _remember(self, encoding: FrameEncoding, runs: list[_ClipRun]) -> None:
+        """Let the frame just segmented join the reference pixels, as the memory does at test."""
+        per_label = self.network.options.reference_pixels // 2
+        for b, run in enumerate(runs):
+            seen = PixelSet.of_frame(encoding.embedding[b], run.membership.detach())
+            run.reference = run.reference.joined(seen.subsampled(per_label))
+
+
+def stack_scores(scores: list[Float[Tensor, "_ H W"]]) -> Float[Tensor, "B L H W"]:
+    """Scores of clips with different numbers of objects in one batch: absent objects score -100."""
+    most = max(len(s) for s in scores)
+    return torch.stack([F.pad(s, (0, 0, 0, 0, 0, most - len(s)), value=-100.0) for s in scores])

@@ -1,0 +1,267 @@
+"""One stage under way: steps, figures, checkpoints, and the hand-over to the next stage."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from datetime import timedelta
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.utils.data import DataLoader, Sampler
+
+from tinct.errors import NumericalError, OptionError, TinctError
+from tinct.networks.weights import save_weights
+from tinct.training import checkpoint as checkpoints
+from tinct.training import curve
+from tinct.training.checkpoint import Checkpoint
+from tinct.training.interruption import Interruption, TrainingInterrupted, noted_interruption, start_worker
+from tinct.training.options import LoopOptions, OnStageEnd, Progress
+from tinct.training.stages import Stage, Task
+
+try:
+    from accelerate import Accelerator, PartialState
+except ModuleNotFoundError as missing:
+    raise OptionError(
+        "Training needs accelerate, which is not installed: pip install 'tinct[train]'"
+    ) from missing
+
+
+class StepBatches(Sampler[list[int]]):
+    """Which clips each step takes: always the same ones, whatever came before."""
+
+    def __init__(self, first_step: int, steps: int, batch: int, process: int, processes: int) -> None:
+        self.first_step, self.steps, self.batch = first_step, steps, batch
+        self.process, self.processes = process, processes
+
+    def __iter__(self) -> Iterator[list[int]]:
+        for step in range(self.first_step, self.steps):
+            first = (step * self.processes + self.process) * self.batch
+            yield list(range(first, first + self.batch))
+
+    def __len__(self) -> int:
+        return max(0, self.steps - self.first_step)
+
+
+def step_seed(seed: int, stage: int, step: int, process: int) -> int:
+    """What torch is seeded with before a step: numpy's SeedSequence of the four numbers, 64 bits of it."""
+    return int(np.random.SeedSequence((seed, stage, step, process)).generate_state(1, np.uint64)[0])
+
+
+class StageRun:
+    """One stage under way."""
+
+    def __init__(
+        self, task: Task, stage: Stage, here: Checkpoint, options: LoopOptions, started: float
+    ) -> None:
+        self.stage, self.options, self.started, self.here = stage, options, started, here
+        self.step = here.step
+        self.accelerator = _accelerator(options, here.precision)
+        task.network.load_state_dict(here.network)
+        task.to(memory_format=torch.channels_last)
+        # Each stage wraps the task anew, so what accelerate put on the instance before goes.
+        task.__dict__.pop("forward", None)
+        task.__dict__.pop("_original_forward", None)
+        groups = [
+            {
+                "params": parameters,
+                "lr": stage.learning_rate * factor,
+                "full_rate": stage.learning_rate * factor,
+            }
+            for parameters, factor in task.parameter_groups()
+        ]
+        self.network = task.network
+        self.task, self.optimiser = self.accelerator.prepare(task, stage.optimiser(groups))
+        self.average = AveragedModel(self.network, multi_avg_fn=_ema(stage.ema_decay))
+        if here.average is not None and here.optimiser is not None:
+            self.average.load_state_dict(here.average)
+            self.optimiser.load_state_dict(here.optimiser)
+        if here.scaler is not None and self.accelerator.scaler is not None:
+            self.accelerator.scaler.load_state_dict(here.scaler)
+        if self.accelerator.log_with:
+            # Figures of steps that are done again would stand there twice.
+            settings = {"tensorboard": {"purge_step": self.step + 1}}
+            self.accelerator.init_trackers(stage.name, init_kwargs=settings)
+
+    def train(self, progress: Progress | None) -> bool:
+        """Take the steps that are left; False if the slice's time ran out."""
+        batches = StepBatches(
+            self.step,
+            self.stage.steps,
+            self.stage.batch,
+            self.accelerator.process_index,
+            self.accelerator.num_processes,
+        )
+        device = self.accelerator.device
+        loader: DataLoader[dict[str, Tensor]] = DataLoader(
+            self.stage.clips,
+            batch_sampler=batches,
+            num_workers=self.options.workers,
+            worker_init_fn=start_worker,
+            pin_memory=device.type == "cuda",
+        )
+        self.task.train()
+        with noted_interruption() as noted:
+            for batch in _plainly(loader):
+                figures = self._train_step({k: v.to(device, non_blocking=True) for k, v in batch.items()})
+                self.step += 1
+                self._log(figures)
+                if progress is not None and self.accelerator.is_main_process:
+                    progress(self.stage, self.step, figures)
+                if self._ends_here(noted):
+                    self.save()
+                    self._close()
+                    self._raise_interruption(noted)
+                    return False
+                if self.step % self.options.save_every == 0:
+                    self.save()
+        return True
+
+    def _train_step(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        process = self.accelerator.process_index
+        torch.manual_seed(step_seed(self.options.seed, self.here.stage, self.step, process))
+        factor = self.stage.schedule(self.step, self.stage.steps)
+        for group in self.optimiser.param_groups:
+            group["lr"] = group["full_rate"] * factor
+        loss, figures = self.task(batch, self.step)
+        self._check_finite(loss, "loss")
+        self.accelerator.backward(loss)
+        norm = self.accelerator.clip_grad_norm_(self.task.parameters(), self.stage.clip_gradient_norm)
+        if self.accelerator.scaler is None:
+            # Under fp16 gradients overflow now and then: the scaler leaves that step out, and scales less.
+            self._check_finite(norm, "norm of the gradient")
+        self.optimiser.step()
+        self.optimiser.zero_grad()
+        self.average.update_parameters(self.network)
+        return dict(figures)
+
+    def _check_finite(self, value: Tensor, name: str) -> None:
+        if not torch.isfinite(value):
+            raise NumericalError(
+                f"The {name} became {float(value)} at step {self.step + 1} of stage {self.stage.name!r}. "
+                "Resume from the last checkpoint with --mixed-precision no; if it comes back, the data or "
+                "the learning rate are wrong."
+            )
+
+    def _ends_here(self, noted: Interruption) -> bool:
+        """Whether the slice ends after this step; all processes agree, lest some wait for the others."""
+        limit = self.options.stop_after_s
+        late = limit is not None and time.monotonic() - self.started > limit
+        ends = (late and self.step < self.stage.steps) or noted.signal_number is not None
+        if self.accelerator.num_processes == 1:
+            return ends
+        votes = torch.tensor(float(ends), device=self.accelerator.device)
+        return bool(self.accelerator.reduce(votes, "sum") > 0)
+
+    def _raise_interruption(self, noted: Interruption) -> None:
+        if noted.signal_number is not None:
+            raise TrainingInterrupted(
+                f"Stopped after step {self.step} of stage {self.stage.name!r}, which is saved in "
+                f"{self.options.out}; go on with --resume.",
+                noted.signal_number,
+            )
+
+    def _seconds(self) -> float:
+        return self.here.seconds + time.monotonic() - self.started
+
+    def _log(self, figures: Mapping[str, Tensor]) -> None:
+        if self.step % self.options.log_every == 0:
+            self._write_figures({name: float(value) for name, value in figures.items()})
+
+    def _write_figures(self, figures: Mapping[str, float]) -> None:
+        if not self.accelerator.is_main_process:
+            return
+        curve.append_figures(self.options.out, self.stage.name, self.step, self._seconds(), figures)
+        if self.accelerator.log_with:
+            self.accelerator.log(dict(figures), step=self.step)
+
+    def _close(self) -> None:
+        for tracker in self.accelerator.trackers:
+            tracker.finish()
+
+    def save(self) -> None:
+        """Write the checkpoint."""
+        scaler = self.accelerator.scaler
+        self._write(
+            replace(
+                self.here,
+                step=self.step,
+                seconds=self._seconds(),
+                network=self.network.state_dict(),
+                average=self.average.state_dict(),
+                optimiser=self.optimiser.state_dict(),
+                scaler=None if scaler is None else scaler.state_dict(),
+            )
+        )
+
+    def _write(self, checkpoint: Checkpoint) -> None:
+        if self.accelerator.is_main_process:
+            checkpoints.write_checkpoint(self.options.out / checkpoints.FILE_NAME, checkpoint)
+
+    def hand_over(self, on_stage_end: OnStageEnd | None) -> Checkpoint:
+        """End the stage: the averaged weights are saved, measured, and given to the next one."""
+        self.save()
+        self.network.load_state_dict(self.average.module.state_dict())
+        weights = self.options.out / f"{self.stage.name}.safetensors"
+        if self.accelerator.is_main_process:
+            save_weights(
+                weights,
+                self.network,
+                method=self.options.method,
+                variant=self.options.variant,
+                extra={"stage": self.stage.name, "steps": str(self.stage.steps)},
+            )
+            if on_stage_end is not None:
+                self._write_figures(on_stage_end(weights, self.accelerator.device))
+        self.accelerator.wait_for_everyone()
+        self._close()
+        # Copies: the next stage loads them into this very network.
+        network = {name: tensor.detach().clone() for name, tensor in self.network.state_dict().items()}
+        there = Checkpoint(
+            self.here.recipe, self.here.stage + 1, 0, self._seconds(), self.here.precision, network
+        )
+        self._write(there)
+        return there
+
+
+def _ema(decay: float) -> Callable[..., None]:
+    average: Callable[..., None] = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+    return average
+
+
+def processes_of_run(options: LoopOptions) -> Any:
+    """The processes that take part, as accelerate sees them: how many, which is this one, on which device."""
+    # Scoring at the end of a stage keeps the others waiting for longer than their usual ten minutes.
+    return PartialState(cpu=options.cpu, timeout=timedelta(hours=3))
+
+
+def _accelerator(options: LoopOptions, precision: str) -> Any:
+    has_tensorboard = find_spec("tensorboard") is not None
+    try:
+        return Accelerator(
+            mixed_precision=precision,
+            cpu=options.cpu,
+            log_with="tensorboard" if has_tensorboard else None,
+            project_dir=options.out / "tensorboard",
+        )
+    except ValueError as error:
+        raise OptionError(
+            f"Mixed precision {precision!r} is not possible here: {error} Take --mixed-precision "
+            "auto, and one precision and device per Python process."
+        ) from error
+
+
+def _plainly(loader: DataLoader[dict[str, Tensor]]) -> Iterator[dict[str, Tensor]]:
+    """The loader's batches; an error of tinct's own in a worker keeps its message, without the traceback."""
+    try:
+        yield from loader
+    except TinctError as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise type(error)(
+            reason.removeprefix(f"{type(error).__module__}.{type(error).__name__}: ")
+        ) from error

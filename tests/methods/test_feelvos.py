@@ -1,0 +1,206 @@
+"""FEELVOS: its rules on small inputs, and both variants through the same code."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tinct.errors import OptionError, WeightsError
+from tinct.methods.feelvos import (
+    COMPACT,
+    PRESETS,
+    Feelvos,
+    FeelvosNetwork,
+    ObjectMatches,
+    Options,
+    SemanticEmbedding,
+    build,
+    distance_maps,
+    label_scores,
+    match,
+)
+from tinct.networks.weights import save_weights
+from tinct.ops.matching import squash
+from tinct.ops.membership import PixelSet
+
+CPU = torch.device("cpu")
+PAPER_MAPS = Options(contrast=False)
+
+
+@pytest.fixture(scope="module")
+def compact() -> FeelvosNetwork:
+    torch.manual_seed(0)
+    network = FeelvosNetwork(COMPACT)
+    torch.nn.init.normal_(network.head.score.weight, std=0.5)
+    return network
+
+
+@pytest.fixture(scope="module")
+def weights(compact: FeelvosNetwork, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("weights") / "compact.safetensors"
+    save_weights(path, compact, method="feelvos", variant="mobilenetv2")
+    return path
+
+
+def clip(frames: int = 3, size: tuple[int, int] = (48, 64)) -> list[np.ndarray]:
+    random = np.random.default_rng(0)
+    return [random.integers(0, 256, (*size, 3), dtype=np.uint8) for _ in range(frames)]
+
+
+def two_objects(size: tuple[int, int] = (48, 64)) -> np.ndarray:
+    labels = np.zeros(size, np.uint8)
+    labels[8:24, 8:24] = 2
+    labels[24:40, 32:56] = 9
+    return labels
+
+
+def test_the_papers_head_sees_one_map_of_each_kind_for_every_label() -> None:
+    distances, probs = torch.rand(3, 4, 5), torch.rand(3, 4, 5)
+    maps = ObjectMatches(distances, 2 * distances, probs).head_maps(PAPER_MAPS)
+    assert maps.shape == (3, 3, 4, 5)  # background included
+    torch.testing.assert_close(maps[:, 0], squash(distances))
+    torch.testing.assert_close(maps[:, 1], probs)
+    torch.testing.assert_close(maps[:, 2], squash(2 * distances))
+
+
+def test_contrast_adds_the_nearest_other_label_and_who_is_nearer() -> None:
+    distances = torch.tensor([1.0, 4.0, 2.0]).view(3, 1, 1)
+    maps = distance_maps(distances, replace(PAPER_MAPS, contrast=True))
+    torch.testing.assert_close(maps[:, 1, 0, 0], squash(torch.tensor([2.0, 1.0, 1.0])))
+    torch.testing.assert_close(maps[:, 2, 0, 0], torch.sigmoid(torch.tensor([1.0, -3.0, -1.0])))
+
+
+def test_an_object_without_pixels_is_as_far_as_can_be() -> None:
+    maps = distance_maps(torch.tensor([0.5, torch.inf]).view(2, 1, 1), PAPER_MAPS)
+    assert maps[1, 0].item() == 1.0
+
+
+def test_without_a_background_head_its_logit_is_zero() -> None:
+    logits = torch.randn(2, 3, 4)
+    scores = label_scores(logits, replace(PAPER_MAPS, background_head=False))
+    assert scores.shape == (3, 3, 4)
+    assert not scores[0].any()
+    torch.testing.assert_close(label_scores(logits, PAPER_MAPS), logits)
+
+
+def test_a_frame_matched_with_itself_is_at_distance_zero() -> None:
+    embedding = torch.rand(6, 4, 5)
+    membership = torch.zeros(2, 4, 5)
+    membership[0, :, :3] = 1
+    membership[1, :, 3:] = 1
+    found = match(
+        embedding, PixelSet.of_frame(embedding, membership), embedding, membership, membership, Options()
+    )
+    for distances in (found.global_distances, found.local_distances):
+        torch.testing.assert_close(distances.amin(0), torch.zeros(4, 5), atol=1e-5, rtol=0)
+        assert torch.equal(distances.argmin(0), membership.argmax(0))
+
+
+def test_the_embedding_starts_near_identity() -> None:
+    features = torch.rand(1, 12, 6, 6)
+    assert (SemanticEmbedding(12, 8)(features) - features[:, :8]).abs().mean() < 0.5
+
+
+@pytest.mark.parametrize("preset", ["default", "fast", "paper"])
+def test_every_preset_gives_probabilities_of_the_frames_own_size(weights: Path, preset: str) -> None:
+    segmenter = build("mobilenetv2", preset, weights, CPU, working_height=48)
+    first, *later = clip(4, (61, 47))
+    labels = two_objects()[:, :47]
+    state = segmenter.start(first, np.pad(labels, ((0, 13), (0, 0))))
+    for frame in later:
+        state, masks = segmenter.step(state, frame)
+        assert masks.object_ids == (2, 9)
+        assert masks.probs.shape == (2, 61, 47)
+        assert masks.probs.min() >= 0
+        assert masks.probs.sum(0).max() <= 1 + 1e-5
+
+
+def test_an_object_is_segmented_alike_whatever_other_objects_are_called(weights: Path) -> None:
+    segmenter = build("mobilenetv2", "default", weights, CPU, working_height=48)
+    first, second, _ = clip()
+    labels = two_objects()
+    renamed = np.where(labels == 9, 200, labels).astype(np.uint8)
+    _, masks = segmenter.step(segmenter.start(first, labels), second)
+    _, other = segmenter.step(segmenter.start(first, renamed), second)
+    np.testing.assert_array_equal(masks.probs, other.probs)
+
+
+def test_the_memory_keeps_the_last_frames_and_no_more(weights: Path) -> None:
+    segmenter = build(
+        "mobilenetv2", "default", weights, CPU, working_height=48, memory_frames=2, memory_every=2
+    )
+    frames = clip(9)
+    state = segmenter.start(frames[0], two_objects())
+    sizes = []
+    for frame in frames[1:]:
+        state, _ = segmenter.step(state, frame)
+        sizes.append(len(state.memory))
+    assert sizes == [0, 1, 1, 2, 2, 2, 2, 2]
+    painted = len(state.prompts.embedding)
+    assert len(state.reference.embedding) == painted + sum(len(m.embedding) for m in state.memory)
+
+
+def test_a_late_object_joins_and_painted_pixels_are_exact(weights: Path) -> None:
+    segmenter = build("mobilenetv2", "default", weights, CPU, working_height=48)
+    first, second, third = clip()
+    state = segmenter.start(first, two_objects())
+    late = np.zeros((48, 64), np.uint8)
+    late[:6, 50:] = 4
+    state, masks = segmenter.step(state, second, late)
+    assert masks.object_ids == (2, 4, 9)
+    np.testing.assert_array_equal(masks.label_map == 4, late == 4)
+    assert len(state.prompts.embedding) == 2 * 6 * 8
+    state, masks = segmenter.step(state, third)
+    assert masks.object_ids == (2, 4, 9)
+
+
+def test_hard_feedback_is_an_option(weights: Path) -> None:
+    segmenter = build(
+        "mobilenetv2", "default", weights, CPU, working_height=48, soft_feedback=False, soft_minimum=None
+    )
+    first, second, _ = clip()
+    state, _ = segmenter.step(segmenter.start(first, two_objects()), second)
+    assert set(state.probs.unique().tolist()) <= {0.0, 1.0}
+
+
+def test_options_that_the_weights_are_bound_to_cannot_be_changed(weights: Path) -> None:
+    with pytest.raises(OptionError, match="head_channels=32 changes the network"):
+        build("mobilenetv2", "default", weights, CPU, head_channels=32)
+
+
+def test_weights_of_one_variant_do_not_fit_another(weights: Path) -> None:
+    with pytest.raises(WeightsError, match="mobilenetv2"):
+        build("xception65", "paper", weights, CPU)
+
+
+def test_the_paper_preset_switches_off_all_that_goes_beyond_it() -> None:
+    for presets in PRESETS.values():
+        paper = presets["paper"]
+        assert paper.soft_minimum is None
+        assert paper.memory_frames == 0
+        assert not paper.gate
+        assert not paper.refinement
+        assert paper.soft_feedback
+
+
+def test_the_defaults_are_the_papers() -> None:
+    assert PRESETS["xception65"]["paper"] == Options()
+    options = Options()
+    assert (options.embedding_channels, options.local_radius, options.head_layers) == (100, 15, 4)
+    assert (options.head_channels, options.head_kernel, options.reference_pixels) == (256, 7, 1024)
+
+
+def test_the_papers_network_runs_through_the_same_code() -> None:
+    torch.manual_seed(0)
+    segmenter = Feelvos(FeelvosNetwork(Options()), precision="float32")
+    first, second, _ = clip(3, (33, 41))
+    labels = two_objects()[:33, :41]
+    state, masks = segmenter.step(segmenter.start(first, labels), second)
+    assert state.embedding.shape == (100, 9, 11)  # stride 4, rounded up
+    assert len(state.probs) == 3  # the background runs through the head too
+    assert masks.probs.shape == (2, 33, 41)
+    np.testing.assert_allclose(state.probs.sum(0), np.ones((9, 11)), atol=1e-5)

@@ -1,0 +1,70 @@
+"""Label maps on a network's grid, and sets of labelled pixels."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from tinct.ops.membership import PixelSet, label_membership, label_positions
+from tinct.ops.resize import enlarged_probs, resize_area, resize_nearest, working_size
+
+
+def test_ids_become_positions_and_strangers_void() -> None:
+    labels = np.array([[0, 5, 7, 255, 9]], np.uint8)
+    np.testing.assert_array_equal(label_positions(labels, (5, 7)), [[0, 1, 2, 255, 255]])
+
+
+def test_soft_membership_is_the_share_of_the_cell_and_void_belongs_to_none() -> None:
+    labels = torch.tensor([[0, 1, 1, 1], [1, 255, 1, 1]])
+    membership = label_membership(labels, 1, (1, 2), soft=True)
+    torch.testing.assert_close(membership[:, 0], torch.tensor([[0.25, 0.0], [0.5, 1.0]]))
+
+
+def test_hard_membership_is_the_nearest_label() -> None:
+    labels = torch.tensor([[0, 1, 2, 0], [1, 1, 2, 2]])
+    membership = label_membership(labels, 2, (1, 2), soft=False)
+    assert membership.sum(0).tolist() == [[1.0, 1.0]]
+    assert membership.argmax(0).tolist() == [[0, 2]]
+
+
+def test_pixels_keep_their_labels_when_objects_join() -> None:
+    pixels = PixelSet(torch.rand(2, 3), torch.tensor([[0.2, 0.8, 0.0], [0.0, 0.0, 1.0]]))
+    wider = pixels.with_labels((3, 9), (1, 3, 9))
+    torch.testing.assert_close(wider.membership, torch.tensor([[0.2, 0.0, 0.8, 0.0], [0.0, 0.0, 0.0, 1.0]]))
+
+
+def test_subsampling_keeps_all_of_a_small_object_and_never_repeats() -> None:
+    membership = torch.zeros(50, 2)
+    membership[:3, 1] = 1
+    membership[3:, 0] = 1
+    pixels = PixelSet(torch.arange(50.0).view(50, 1), membership).subsampled(10)
+    assert len(pixels.embedding) == 13
+    assert len(pixels.embedding.unique()) == 13
+    assert pixels.membership[:, 1].sum() == 3
+
+
+def test_joined_pixels_are_both() -> None:
+    one = PixelSet.of_frame(torch.rand(4, 2, 3), torch.rand(2, 2, 3))
+    both = one.joined(one)
+    torch.testing.assert_close(both.embedding, torch.cat([one.embedding, one.embedding]))
+    assert both.membership.shape == (12, 2)
+
+
+def test_working_size_is_a_multiple_of_8_with_the_frames_shape() -> None:
+    assert working_size((480, 854), 240) == (240, 424)
+    assert working_size((854, 480), 240) == (424, 240)
+    assert working_size((3, 500), 16) == (16, 2664)
+    assert working_size((480, 854), None) == (480, 854)
+
+
+def test_enlarged_probabilities_are_the_softmax_of_the_enlarged_scores() -> None:
+    for labels in (2, 4):
+        scores = torch.randn(labels, 5, 6)
+        enlarged = torch.nn.functional.interpolate(scores[None], size=(11, 13), mode="bilinear")[0]
+        torch.testing.assert_close(enlarged_probs(scores, (11, 13)), enlarged.softmax(0)[1:])
+
+
+def test_area_and_nearest_resizing() -> None:
+    maps = torch.arange(16.0).view(1, 4, 4)
+    torch.testing.assert_close(resize_area(maps, (2, 2)), torch.tensor([[[2.5, 4.5], [10.5, 12.5]]]))
+    assert resize_nearest(maps, (2, 2)).tolist() == [[[0.0, 2.0], [8.0, 10.0]]]
