@@ -16,15 +16,17 @@ import json
 import platform
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import product
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from tinct.ops.matching import ReferenceSet, global_matching, local_matching
-from tinct.ops.precision import bfloat16_is_faster
+from tinct.ops.precision import Precision, bfloat16_is_faster
 
 PAPER_GRID, PAPER_CHANNELS, PAPER_RADIUS = (120, 214), 100, 15
 COMPACT_GRID, COMPACT_CHANNELS, COMPACT_RADIUS = (45, 80), 64, 9
@@ -111,33 +113,34 @@ def paper_rows(device: torch.device, *, quick: bool) -> list[Row]:
 
 def compact_rows(device: torch.device, *, quick: bool) -> list[Row]:
     """Stride 8 of a 360p frame, 64-d, one and six objects and background, with prepared references."""
-    rows = []
-    calls = 7 if quick else 25
-    for objects in (1, 6):
-        query, previous, owners = scene(COMPACT_GRID, COMPACT_CHANNELS, objects=objects, device=device)
-        pixels, references, membership = query.flatten(1).T, previous.flatten(1).T, owners.flatten(1).T
-        for temperature in (None, 1.0):
-            for precision in ("float32", "bfloat16"):
-                blank = Row("", precision, 0, 0, calls)
-                for frames in (1, 6):
-                    prepared = ReferenceSet.of(
-                        references.repeat(frames, 1), membership.repeat(frames, 1),
-                        temperature=temperature, precision=precision,
-                    )  # fmt: skip
-                    size = f"3,600 against {3600 * frames:,} pixels"
-                    name = f"global, {size}, 64-d, objects: {objects}, {kind(temperature)}"
-                    rows.append(measured(name, lambda p=prepared: p.match(pixels), blank))
-                name = f"local, 45×80, 64-d, window 19×19, objects: {objects}, {kind(temperature)}"
-                rows.append(
-                    measured(
-                        name,
-                        lambda p=precision, t=temperature: local_matching(
-                            query, previous, owners, radius=COMPACT_RADIUS, temperature=t, precision=p
-                        ),
-                        blank,
-                    )
-                )
-    return rows
+    combinations = product((1, 6), (None, 1.0), ("float32", "bfloat16"))
+    return [
+        row
+        for objects, temperature, precision in combinations
+        for row in compact_scene(objects, temperature, precision, device, calls=7 if quick else 25)
+    ]
+
+
+def compact_scene(
+    objects: int, temperature: float | None, precision: Precision, device: torch.device, *, calls: int
+) -> Iterator[Row]:
+    """Global matching with one and with six frames, and local matching."""
+    query, previous, owners = scene(COMPACT_GRID, COMPACT_CHANNELS, objects=objects, device=device)
+    pixels, references, membership = query.flatten(1).T, previous.flatten(1).T, owners.flatten(1).T
+    blank = Row("", precision, 0, 0, calls)
+    what = f"objects: {objects}, {kind(temperature)}"
+    for frames in (1, 6):
+        prepared = ReferenceSet.of(
+            references.repeat(frames, 1), membership.repeat(frames, 1),
+            temperature=temperature, precision=precision,
+        )  # fmt: skip
+        name = f"global, 3,600 against {3600 * frames:,} pixels, 64-d, {what}"
+        yield measured(name, partial(prepared.match, pixels), blank)
+    local = partial(
+        local_matching, query, previous, owners,
+        radius=COMPACT_RADIUS, temperature=temperature, precision=precision,
+    )  # fmt: skip
+    yield measured(f"local, 45×80, 64-d, window 19×19, {what}", local, blank)
 
 
 def scene(

@@ -77,13 +77,13 @@ CAMERA = Motion(scale=(1.0, 1.6), step_scale=0.02, step_turn_degrees=1.5, step_s
 """A photo as the background of a clip."""
 
 OVER_VIDEO = Motion(
-    scale=(0.95, 2.0), turn_degrees=8, shift=0.15,
+    scale=(0.95, 2.0), turn_degrees=8.0, shift=0.15,
     step_scale=0.015, step_turn_degrees=1.0, step_shift=0.01, bend=0.004,
 )  # fmt: skip
 """A clip of a real video, which moves by itself."""
 
 PASTED = Motion(
-    scale=(0.2, 0.9), turn_degrees=15, shift=0.4,
+    scale=(0.2, 0.9), turn_degrees=15.0, shift=0.4,
     step_scale=0.03, step_turn_degrees=3.0, step_shift=0.03, bend=0.012, covering=False,
 )  # fmt: skip
 """An object set over a clip."""

@@ -68,9 +68,14 @@ def squash(squared_distance: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
 def squared_distances(
     query: Float[Tensor, "*G Q C"], reference: Float[Tensor, "*G R C"]
 ) -> Float[Tensor, "*G Q R"]:
-    """All pairs ||q - r||² = ||q||² + ||r||² - 2 q·r, clamped at 0."""
+    """All pairs ||q - r||² = ||q||² + ||r||² - 2 q·r, clamped at 0; in float32 even under autocast.
+
+    The three terms nearly cancel where pixels are near, so that none of them may be rounded.
+    """
+    query, reference = query.to(sum_dtype(query.dtype)), reference.to(sum_dtype(reference.dtype))
     norms = query.square().sum(-1).unsqueeze(-1) + reference.square().sum(-1).unsqueeze(-2)
-    return (norms - 2 * query @ reference.mT).clamp_min(0)
+    with torch.autocast(query.device.type, enabled=False):
+        return (norms - 2 * query @ reference.mT).clamp_min(0)
 
 
 def global_matching(
@@ -99,14 +104,11 @@ def global_matching(
     Raises:
         OptionError: No such precision.
     """
-    if not _needs_gradient(query, reference, membership):
-        return ReferenceSet.of(reference, membership, temperature=temperature, precision=precision).match(
-            query
-        )
-    with torch.autocast(query.device.type, enabled=False):
-        wide = sum_dtype(query.dtype)
-        distances = squared_distances(query.to(wide), reference.to(wide))
-        return _nearest(distances, membership.to(wide), temperature)
+    if _needs_gradient(query, reference, membership):
+        distances = squared_distances(query, reference)
+        return _nearest(distances, membership.to(distances.dtype), temperature)
+    references = ReferenceSet.of(reference, membership, temperature=temperature, precision=precision)
+    return references.match(query)
 
 
 @dataclass(frozen=True)
@@ -167,7 +169,7 @@ class ReferenceSet:
         again = torch.nonzero(starved.any(0))[:, 0]
         longest = max(1, _QUERY_TILE * _REFERENCE_TILE // max(1, len(self.embedding)))
         for part in (again[span] for span in _spans(0, len(again), longest)):
-            distances = squared_distances(query[part].to(mass.dtype), self.embedding.to(mass.dtype))
+            distances = squared_distances(query[part], self.embedding)
             nearest[:, part] = _nearest(distances, self.membership.to(mass.dtype), self.temperature)
         return nearest
 
@@ -233,16 +235,19 @@ def local_matching(
     radius = min(radius, max(query.shape[1:]))
     if not _needs_gradient(query, previous, membership):
         return _local_fast(query, previous, membership, radius, temperature, precision)
-    with torch.autocast(query.device.type, enabled=False):
-        wide = sum_dtype(query.dtype)
-        queries, patches, owners = (
-            blocks_of(grid.to(wide).permute(1, 2, 0), reach).flatten(0, 1)
-            for grid, reach in ((query, 0), (previous, radius), (membership, radius))
+    queries, patches, owners, inside = (
+        blocks_of(grid.permute(1, 2, 0), reach).flatten(0, 1)
+        for grid, reach in (
+            (query, 0),
+            (previous, radius),
+            (membership, radius),
+            (torch.ones_like(query[:1]), radius),
         )
-        inside = blocks_of(torch.ones_like(query[0, :, :, None]), radius)[..., 0].flatten(0, 1) > 0
-        apart = ~(near_in_patch(radius, query.device) & inside.unsqueeze(1))
-        distances = squared_distances(queries, patches).masked_fill(apart, torch.inf)
-        return from_blocks(_nearest(distances, owners, temperature), (query.shape[1], query.shape[2]))
+    )
+    near = near_in_patch(radius, query.device) & (inside.mT > 0)
+    distances = squared_distances(queries, patches).masked_fill(~near, torch.inf)
+    nearest = _nearest(distances, owners.to(distances.dtype), temperature)
+    return from_blocks(nearest, (query.shape[1], query.shape[2]))
 
 
 @torch.no_grad()
@@ -362,7 +367,8 @@ def _soft_minimum(
 ) -> tuple[Float[Tensor, "*G Q N"], Float[Tensor, "*G Q N"]]:
     """Σ_r m_r exp((top - d²)/τ) and top - τ log of it, where top is a little above the closest pixel's d²."""
     top = torch.where(closest.isfinite(), closest, 0) + _HEADROOM * temperature
-    mass = torch.exp((top - distances) / temperature) @ membership
+    with torch.autocast(distances.device.type, enabled=False):
+        mass = torch.exp((top - distances) / temperature) @ membership
     empty = mass <= 0
     # Nothing of an empty object may reach the logarithm, not even its gradient, which would be 0/0.
     nearest = top - temperature * torch.where(empty, 1, mass).log()
