@@ -97,6 +97,18 @@ def test_squared_distances_keep_their_precision_under_autocast() -> None:
     assert_equal(nearest, slow_global(query, query.flip(0), torch.ones(20, 1), 1.0), 1e-3)
 
 
+def test_the_fast_forms_keep_their_precision_under_autocast() -> None:
+    query, previous = (pixels(i, 60, 4).T.reshape(4, 6, 10) for i in range(2))
+    membership = owners(2, 60, 2).T.reshape(2, 6, 10)
+    flat = query.flatten(1).T, previous.flatten(1).T, membership.flatten(1).T
+    for temperature in TEMPERATURES:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            everywhere = global_matching(*flat, temperature=temperature)
+            nearby = local_matching(query, previous, membership, radius=2, temperature=temperature)
+        assert_equal(everywhere, slow_global(*flat, temperature))
+        assert_equal(nearby, slow_local(query, previous, membership, 2, temperature))
+
+
 def test_global_matching_of_known_pixels() -> None:
     query = torch.tensor([[0.0, 0.0], [3.0, 4.0]])
     reference = torch.tensor([[0.0, 1.0], [3.0, 4.0], [9.0, 9.0]])

@@ -43,6 +43,13 @@ def test_subsampling_keeps_all_of_a_small_object_and_never_repeats() -> None:
     assert pixels.membership[:, 1].sum() == 3
 
 
+def test_thinned_pixels_weigh_as_much_as_all() -> None:
+    pixels = PixelSet(torch.rand(9, 4), torch.ones(9, 2)).thinned(3)
+    assert pixels.embedding.shape == (3, 4)
+    assert pixels.membership.sum() == 18
+    assert pixels.thinned(1) is pixels
+
+
 def test_joined_pixels_are_both() -> None:
     one = PixelSet.of_frame(torch.rand(4, 2, 3), torch.rand(2, 2, 3))
     both = one.joined(one)

@@ -88,6 +88,7 @@ class Options:
         refinement: Beyond the paper: sharpen the head's output with stride-4 features.
         memory_frames: Beyond the paper: so many earlier frames join the global matching (0).
         memory_every: Frames between two of them.
+        memory_thinning: Only every n-th pixel of them is kept.
         gate: Beyond the paper: drop components that lie apart from the previous mask.
         gate_reach: How far apart, as a fraction of the frame's short side.
     """
@@ -112,6 +113,7 @@ class Options:
     refinement: bool = False
     memory_frames: int = 0
     memory_every: int = 5
+    memory_thinning: int = 1
     gate: bool = False
     gate_reach: float = 0.1
 
@@ -486,7 +488,8 @@ class Feelvos(StreamingSegmenter[FeelvosState]):
         fed_back = soft if options.soft_feedback else membership
         memory, reference = state.memory, state.reference
         if options.memory_frames and state.index % options.memory_every == 0:
-            memory = (*memory, PixelSet.of_frame(embedding, membership))[-options.memory_frames :]
+            seen = PixelSet.of_frame(embedding, membership).thinned(options.memory_thinning)
+            memory = (*memory, seen)[-options.memory_frames :]
             reference = self._reference(state.prompts, memory)
         return replace(
             state, index=state.index + 1, memory=memory, reference=reference,

@@ -33,13 +33,12 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from tinct.ops.precision import (
-    SHIFT,
     Precision,
     comparable,
     exponent_scale,
+    exponent_shift,
     fold_query,
     fold_reference,
-    folded_shift,
     least_mass,
     matching_dtype,
     sum_dtype,
@@ -47,8 +46,8 @@ from tinct.ops.precision import (
 )
 from tinct.ops.windows import BLOCK, blocks_of, from_blocks, near_in_patch, padded, patches_of_column
 
-_QUERY_TILE, _REFERENCE_TILE = 4096, 512
-"""Pixels per tile of global matching: 8 MB in float32."""
+_QUERY_TILE, _REFERENCE_TILE = 2048, 512
+"""Pixels per tile of global matching: 4 MB in float32."""
 
 _ACCELERATOR_TILE = 16
 """Accelerators take reference tiles so many times longer, for fewer launches."""
@@ -154,7 +153,7 @@ class ReferenceSet:
         else:
             chosen = torch.nonzero((membership > 0).any(1))[:, 0]
         rows = fold_reference(embedding[chosen], temperature, dtype)
-        weights = membership[chosen].T.to(sum_dtype(dtype)).contiguous()
+        weights = membership[chosen].T.to(dtype).contiguous()
         return cls(embedding, membership, temperature, rows, tuple(runs), weights)
 
     @torch.no_grad()
@@ -163,8 +162,10 @@ class ReferenceSet:
         folded = fold_query(query, self.temperature, self.rows.dtype)
         if self.temperature is None:
             return self._least(folded)
-        mass = self._mass(folded)
-        nearest = (SHIFT - mass.log2()) / exponent_scale(self.temperature)
+        with torch.autocast(query.device.type, enabled=False):
+            mass = self._mass(folded)
+        shift = exponent_shift(self.temperature, self.rows.dtype)
+        nearest = (shift - mass.log2()) / exponent_scale(self.temperature)
         starved = (mass < least_mass(mass.dtype)) & (self.weights > 0).any(1, keepdim=True)
         again = torch.nonzero(starved.any(0))[:, 0]
         longest = max(1, _QUERY_TILE * _REFERENCE_TILE // max(1, len(self.embedding)))
@@ -177,7 +178,7 @@ class ReferenceSet:
         least = query.new_full((len(self.runs), len(query)), torch.inf)
         ordered = comparable(least)
         # A query's own norm is the same for all pixels: unless rounding wants a distance, it can wait.
-        late = query.dtype == self.weights.dtype
+        late = query.dtype == sum_dtype(query.dtype)
         used = query.shape[1] - late
         for columns, scratch in _query_tiles(query):
             tile = query[columns, :used]
@@ -187,22 +188,18 @@ class ReferenceSet:
                     pairs = _cut(scratch, len(tile), rows.stop - rows.start)
                     torch.mm(tile, self.rows[rows, :used].T, out=pairs)
                     torch.minimum(best, comparable(pairs).amin(1), out=best)
-        least = least.to(self.weights.dtype)
+        least = least.to(sum_dtype(query.dtype))
         return (least + query[:, -1] if late else least).clamp_min_(0)
 
     def _mass(self, query: Float[Tensor, "Q K"]) -> Float[Tensor, "N Q"]:
         """Σ_r m_r 2^(shift - d²/(τ ln 2))."""
-        mass = self.weights.new_zeros(len(self.weights), len(query))
-        wide = mass.new_empty(0)
+        mass = query.new_zeros(len(self.weights), len(query), dtype=sum_dtype(query.dtype))
         for columns, scratch in _query_tiles(query):
             tile = query[columns].T
             for rows in _spans(0, len(self.rows), _reference_tile(query)):
                 pairs = _cut(scratch, rows.stop - rows.start, tile.shape[1])
                 torch.mm(self.rows[rows], tile, out=pairs)
-                if pairs.dtype != mass.dtype:
-                    wide = wide if len(wide) else torch.empty_like(scratch, dtype=mass.dtype)
-                    pairs = _cut(wide, *pairs.shape).copy_(pairs).add_(SHIFT)
-                mass[:, columns].addmm_(self.weights[:, rows], pairs.exp2_())
+                mass[:, columns] += self.weights[:, rows] @ pairs.exp2_()
         return mass
 
 
@@ -268,22 +265,21 @@ def _local_fast(
     if temperature is None:
         owners, window = wall(owners > 0.5, dtype), wall(near, dtype)
     else:
-        owners = owners.to(sum_dtype(dtype))
-        open_window = owners.new_full((1,), SHIFT - folded_shift(temperature, dtype))
-        window = open_window.where(near.T.contiguous(), -torch.inf)
+        owners = owners.to(dtype)
+        window = owners.new_zeros(()).where(near.T.contiguous(), -torch.inf)
     nearest = query.new_empty(*queries.shape[:2], len(owners), BLOCK**2, dtype=sum_dtype(dtype))
     step = max(1, _LOCAL_PAIRS // near.numel())
     count = near.numel() * min(step, len(queries))
-    scratch = (queries.new_empty(count), queries.new_empty(count, dtype=window.dtype))
+    scratch = (queries.new_empty(count), comparable(queries.new_empty(count)))
     for column in range(queries.shape[1]):
         patches = patches_of_column(rows[None], column, radius)[0]
         owned = patches_of_column(owners[..., None], column, radius)[:, :, 0]
         for span in _spans(0, len(queries), step):
-            block = (queries[span, column], patches[span], owned[:, span], window, scratch)
+            block = (queries[span, column], patches[span], owned[:, span], window)
             if temperature is None:
-                nearest[span, column] = _local_least(*block)
+                nearest[span, column] = _local_least(*block, scratch)
             else:
-                nearest[span, column] = _local_soft(*block, temperature)
+                nearest[span, column] = _local_soft(*block, scratch[0], temperature)
     return from_blocks(nearest.flatten(0, 1), (query.shape[1], query.shape[2]))
 
 
@@ -313,27 +309,27 @@ def _local_soft(
     patches: Float[Tensor, "B K P"],
     owners: Float[Tensor, "N B P"],
     window: Float[Tensor, "P M"],
-    scratch: tuple[Tensor, Tensor],
+    scratch: Tensor,
     temperature: float,
 ) -> Float[Tensor, "B N M"]:
     """As `_local_least`, by sums; pairs lie reference-major, and `window` is added to the exponents."""
-    scale, folded = exponent_scale(temperature), folded_shift(temperature, queries.dtype)
+    scale, shift = exponent_scale(temperature), exponent_shift(temperature, queries.dtype)
     owners = owners.transpose(0, 1)
-    pairs = torch.bmm(patches.mT, queries.mT, out=_cut(scratch[0], len(queries), *window.shape))
-    weights = _cut(scratch[1], *pairs.shape)
-    if pairs.dtype == weights.dtype:
-        torch.add(pairs, window, out=weights)
-    else:
-        weights.copy_(pairs).add_(window)
-    mass = torch.bmm(owners, weights.exp2_())
+    wide = sum_dtype(queries.dtype)
+
+    def exponents() -> Float[Tensor, "B P M"]:
+        return torch.bmm(patches.mT, queries.mT, out=_cut(scratch, len(queries), *window.shape))
+
+    with torch.autocast(queries.device.type, enabled=False):
+        mass = torch.bmm(owners, exponents().add_(window).exp2_()).to(wide)
     starved = mass < least_mass(mass.dtype)
     if starved.any():
         near = window > -torch.inf
-        in_reach = ((owners > 0).to(mass.dtype) @ near.to(mass.dtype)) > 0
+        in_reach = ((owners > 0).to(wide) @ near.to(wide)) > 0
         if (starved & in_reach).any():
-            distances = ((folded - pairs.to(mass.dtype)) / scale).clamp_min_(0).masked_fill_(~near, torch.inf)
-            return _nearest(distances.mT, owners.mT, temperature)
-    return (SHIFT - mass.log2()) / scale
+            distances = ((shift - exponents().to(wide)) / scale).clamp_min_(0).masked_fill_(~near, torch.inf)
+            return _nearest(distances.mT, owners.to(wide).mT, temperature)
+    return (shift - mass.log2()) / scale
 
 
 def _nearest(

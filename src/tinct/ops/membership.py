@@ -68,6 +68,12 @@ class PixelSet:
         wider[:, [0, *(new.index(i) + 1 for i in old)]] = self.membership
         return PixelSet(self.embedding, wider)
 
+    def thinned(self, keep_every: int) -> PixelSet:
+        """Every n-th pixel, standing for n: a soft minimum over them weighs as much as one over all."""
+        if keep_every == 1:
+            return self
+        return PixelSet(self.embedding[::keep_every], self.membership[::keep_every] * keep_every)
+
     def subsampled(self, per_label: int) -> PixelSet:
         """At most so many pixels of each label, drawn uniformly without replacement (3.3)."""
         chosen = []

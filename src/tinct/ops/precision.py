@@ -25,9 +25,6 @@ Precision = Literal["float32", "bfloat16", "auto"]
 
 PRECISIONS = ("float32", "bfloat16", "auto")
 
-SHIFT = 105.0
-"""Soft weights are 2^(SHIFT - d²/(τ ln 2)): at most 2^105, of which float32 holds the sum of 4 million."""
-
 
 def matching_dtype(precision: str, embedding: Float[Tensor, "..."]) -> torch.dtype:
     """The dtype in which to compare embeddings; float64 stays float64 where no bfloat16 is wanted.
@@ -80,15 +77,19 @@ def exponent_scale(temperature: float | None) -> float:
     return 1.0 if temperature is None else 1 / (temperature * math.log(2))
 
 
-def folded_shift(temperature: float | None, dtype: torch.dtype) -> float:
-    """The part of `SHIFT` that folded rows carry: none in bfloat16, which must be rounded as a distance."""
-    return 0.0 if temperature is None or dtype == torch.bfloat16 else SHIFT
+def exponent_shift(temperature: float | None, dtype: torch.dtype) -> float:
+    """What is added to a soft weight's exponent, so that weights of far pixels do not underflow.
+
+    2^105 times 4 million pixels still fits in float32. In bfloat16, whose rounding is relative, the
+    exponent must stay a distance: nothing is added.
+    """
+    return 0.0 if temperature is None or dtype == torch.bfloat16 else 105.0
 
 
 def fold_query(
     points: Float[Tensor, "*G C"], temperature: float | None, dtype: torch.dtype
 ) -> Float[Tensor, "*G K"]:
-    """Rows whose product with `fold_reference`'s is d², or SHIFT - d²/(τ ln 2) with a temperature."""
+    """Rows whose product with `fold_reference`'s is d², or a soft weight's exponent: shift - d²/(τ ln 2)."""
     rounded, norms = _rounded(points, temperature, dtype)
     return torch.cat([rounded, *(torch.ones_like(column) for column in norms), *norms], -1)
 
@@ -96,10 +97,10 @@ def fold_query(
 def fold_reference(
     points: Float[Tensor, "*G C"], temperature: float | None, dtype: torch.dtype
 ) -> Float[Tensor, "*G K"]:
-    """The other factor; in bfloat16 the shift is left out (`folded_shift`)."""
+    """The other factor of `fold_query`'s."""
     rounded, norms = _rounded(points, temperature, dtype)
     ones = [torch.ones_like(column) for column in norms]
-    norms[0] = norms[0] - folded_shift(temperature, dtype)
+    norms[0] = norms[0] - exponent_shift(temperature, dtype)
     folded = torch.cat([-2 * rounded, *norms, *ones], -1)
     return folded if temperature is None else folded.neg_()
 
