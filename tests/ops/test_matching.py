@@ -170,8 +170,9 @@ def test_tiles_of_any_size_give_the_same(
     monkeypatch.setattr(matching, "_QUERY_TILE", 5)
     monkeypatch.setattr(matching, "_REFERENCE_TILE", 4)
     monkeypatch.setattr(matching, "_LOCAL_PAIRS", 1)
+    tolerance = 1e-2 if kind == "bfloat16" and temperature is not None else 1e-5  # sums are rounded by tile
     for tiled, expected in zip(both(), whole, strict=True):
-        torch.testing.assert_close(tiled, expected, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(tiled, expected, rtol=tolerance, atol=tolerance)
 
 
 def test_float64_stays_float64() -> None:

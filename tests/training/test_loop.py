@@ -83,10 +83,10 @@ def _plain(monkeypatch: pytest.MonkeyPatch) -> Any:
     torch.set_num_threads(threads)
 
 
-def stages(clips: type[Clips] = Squares, **changes: Any) -> list[Stage]:
+def stages(source: type[Clips] = Squares, **changes: Any) -> list[Stage]:
     options = ClipOptions(size=(8, 8), frames=3, min_reference_pixels=4, seed=1)
     first = Stage(
-        "first", clips(options), STEPS["first"], 2, 0.01, CosineSchedule(2), AdamW(1e-3), 1.0, ema_decay=0.5
+        "first", source(options), STEPS["first"], 2, 0.01, CosineSchedule(2), AdamW(1e-3), 1.0, ema_decay=0.5
     )
     return [replace(first, **changes), replace(first, name="second", steps=STEPS["second"], ema_decay=0.9)]
 
@@ -296,8 +296,8 @@ def test_a_stage_may_be_added_at_the_end_but_none_taken_away(tmp_path: Path) -> 
         lambda data: data[:-1],
         lambda data: b"",
         lambda data: b"no checkpoint at all",
-        lambda data: pickle.dumps({"format": "other"}),
-        lambda data: pickle.dumps(print),
+        lambda data: pickle.dumps({"format": "other"}, protocol=2),
+        lambda data: pickle.dumps(print, protocol=2),
     ],
     ids=["half", "a byte short", "empty", "text", "other pickle", "pickled code"],
 )
@@ -422,8 +422,14 @@ def test_the_fast_precision_of_a_device(
 
 
 def test_half_precision_on_the_processor_is_explained(tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match="'fp16' is not possible here"):
+    with pytest.raises(OptionError, match="'fp16' needs a GPU"):
         run(tmp_path, mixed_precision="fp16")
+
+
+def test_one_precision_per_process(tmp_path: Path) -> None:
+    run(tmp_path / "one")
+    with pytest.raises(OptionError, match="one precision and device per Python process"):
+        run(tmp_path / "other", mixed_precision="bf16")
 
 
 def test_nothing_to_train_and_no_place_to_write_are_refused(tmp_path: Path) -> None:

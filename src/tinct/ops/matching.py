@@ -16,8 +16,8 @@ Otherwise a fast form whose scratch memory is bounded, whatever the size of the 
   of rows, and the cost does not depend on the number of objects.
 - The soft minimum takes one exponential per pair, for all objects together, and a product with the
   membership. Its weights 2^(shift - d²/(τ ln 2)) need no running maximum: as d² >= 0 they cannot
-  overflow, and the queries for which they underflow (an object further than about 130 τ) are found
-  afterwards and done again stably.
+  overflow, and the queries for which they underflow (an object further than about 130 τ, or 60 τ in
+  bfloat16) are found afterwards and done again stably.
 - Local matching cuts the query grid into blocks of 8×8 cells and compares each with the patch that
   its windows reach.
 """
@@ -46,8 +46,8 @@ from tinct.ops.precision import (
 )
 from tinct.ops.windows import BLOCK, blocks_of, from_blocks, near_in_patch, padded, patches_of_column
 
-_QUERY_TILE, _REFERENCE_TILE = 2048, 512
-"""Pixels per tile of global matching: 4 MB in float32."""
+_QUERY_TILE, _REFERENCE_TILE = 4096, 512
+"""Pixels per tile of global matching: 8 MB in float32."""
 
 _ACCELERATOR_TILE = 16
 """Accelerators take reference tiles so many times longer, for fewer launches."""

@@ -5,6 +5,15 @@
 computed from the rounded values in float32, take two bfloat16 columns each (16 bits). The product
 accumulates in float32 and is rounded once, as a distance: the error is relative to d², and the
 norms do not cancel into noise, as they would if the inner product were rounded.
+
+Errors of squared distances in bfloat16 against float64, largest and mean over 2,000 queries, 4,000
+random 64-d pixels of three objects (`benchmarks/matching.py`; in float32 they are below 1e-4):
+
+| embeddings | median d² | exact minimum | soft minimum, τ = 1 |
+|---|---|---|---|
+| of length 1 | 1.2 | 0.0062, 0.0018 | 0.0036, 0.0007 |
+| of length² 10 | 12 | 0.052, 0.015 | 0.030, 0.0053 |
+| normal, length² about 64 | 71 | 0.40, 0.11 | 0.20, 0.0012 (most done again in float32) |
 """
 
 from __future__ import annotations

@@ -87,6 +87,9 @@ def read_checkpoint(path: Path) -> Checkpoint | None:
         pickle.UnpicklingError, zipfile.BadZipFile,
     ) as error:  # fmt: skip
         reason = (str(error).splitlines() or [""])[0] or type(error).__name__
+        if isinstance(error, pickle.UnpicklingError):
+            # torch's own text recommends to load it unsafely.
+            reason = "it holds something else"
         raise TinctError(
             f"{path} cannot be read as a checkpoint of a run: {reason}. It is damaged or of another version "
             "of tinct. Put back a copy of it, or delete it to start the run anew."

@@ -9,6 +9,7 @@ from datetime import timedelta
 from importlib.util import find_spec
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -98,6 +99,8 @@ class StageRun:
             self.accelerator.num_processes,
         )
         device = self.accelerator.device
+        # A worker forked while one of OpenCV's own threads holds a lock would wait for it for ever.
+        cv2.setNumThreads(1)
         loader: DataLoader[dict[str, Tensor]] = DataLoader(
             self.stage.clips,
             batch_sampler=batches,
@@ -141,9 +144,10 @@ class StageRun:
         return dict(figures)
 
     def _check_finite(self, value: Tensor, name: str) -> None:
+        value = value.detach()
         if not torch.isfinite(value):
             raise NumericalError(
-                f"The {name} became {float(value)} at step {self.step + 1} of stage {self.stage.name!r}. "
+                f"The {name} became {value.item()} at step {self.step + 1} of stage {self.stage.name!r}. "
                 "Resume from the last checkpoint with --mixed-precision no; if it comes back, the data or "
                 "the learning rate are wrong."
             )
@@ -243,7 +247,7 @@ def processes_of_run(options: LoopOptions) -> Any:
 def _accelerator(options: LoopOptions, precision: str) -> Any:
     has_tensorboard = find_spec("tensorboard") is not None
     try:
-        return Accelerator(
+        accelerator = Accelerator(
             mixed_precision=precision,
             cpu=options.cpu,
             log_with="tensorboard" if has_tensorboard else None,
@@ -254,6 +258,10 @@ def _accelerator(options: LoopOptions, precision: str) -> Any:
             f"Mixed precision {precision!r} is not possible here: {error} Take --mixed-precision "
             "auto, and one precision and device per Python process."
         ) from error
+    if precision == "fp16" and accelerator.device.type == "cpu":
+        # There accelerate would train in float32, and not say so.
+        raise OptionError("Mixed precision 'fp16' needs a GPU; take --mixed-precision auto.")
+    return accelerator
 
 
 def _plainly(loader: DataLoader[dict[str, Tensor]]) -> Iterator[dict[str, Tensor]]:
