@@ -283,7 +283,9 @@ class VideoClips(Clips):
         return pair
 
 
-def _shrunk(image: Image, labels: LabelMap, factor: float) -> tuple[Image, LabelMap]:
+def _shrunk(
+    image: Image, labels: LabelMap, factor: float
+) -> tuple[UInt8[np.ndarray, "h w 3"], UInt8[np.ndarray, "h w"]]:
     """A frame and its label map at `factor` of their size; as they are from 1 on."""
     if factor >= 1:
         return image, labels

@@ -22,7 +22,7 @@ from tinct.shapes import VOID, Image, LabelMap
 
 Random = np.random.Generator
 
-SamplingMap = Float[np.ndarray, "H W 2"]
+SamplingMap = Float[np.ndarray, "h w 2"]
 """For every target pixel the (x, y) in source pixels that it shows; pixel centres are whole numbers."""
 
 

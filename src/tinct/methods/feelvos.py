@@ -141,8 +141,10 @@ _COMPACT_PAPER = replace(COMPACT, working_height=480, local_radius=14, soft_mini
 
 PRESETS: Mapping[str, Mapping[str, Options]] = {
     "mobilenetv2": {
-        "default": replace(COMPACT, working_height=360, local_radius=10, memory_frames=3, gate=True),
-        "fast": replace(COMPACT, gate=True),
+        "default": replace(
+            COMPACT, working_height=480, local_radius=14, memory_frames=5, memory_thinning=3, gate=True
+        ),
+        "fast": replace(COMPACT, memory_frames=3, memory_thinning=3, gate=True),
         "paper": _COMPACT_PAPER,
     },
     "xception65": {"default": Options(), "fast": Options(output_stride=16), "paper": Options()},

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
@@ -19,20 +17,20 @@ from tinct.training.stages import Stage
 
 @contextmanager
 def shown_progress(
-    stream: TextIO | None = None, *, every: int = 20
+    console: Console | None = None, *, every: int = 20
 ) -> Iterator[Callable[[Sequence[Stage]], Progress]]:
     """What shows the progress of a run while the context is open.
 
     Args:
-        stream: Where to; standard error if None.
-        every: Steps between lines, where the stream is no terminal.
+        console: Where to; standard error if None.
+        every: Steps between lines, where the console is no terminal.
 
     Yields:
         Stages → the callback that `train` takes.
     """
-    stream = sys.stderr if stream is None else stream
-    if not stream.isatty():
-        yield lambda stages: _Lines(stages, stream, every)
+    console = Console(stderr=True) if console is None else console
+    if not console.is_terminal:
+        yield lambda stages: _Lines(stages, console, every)
         return
     bars = Bars(
         TextColumn("{task.description}"),
@@ -40,7 +38,7 @@ def shown_progress(
         MofNCompleteColumn(),
         TextColumn("{task.fields[figures]}"),
         TimeRemainingColumn(),
-        console=Console(file=stream),
+        console=console,
     )
     try:
         # Started by the first step: under several processes only one takes steps to show.
@@ -70,8 +68,8 @@ class _Bar:
 class _Lines:
     """One line every so many steps."""
 
-    def __init__(self, stages: Sequence[Stage], stream: TextIO, every: int) -> None:
-        self.names, self.stream, self.every = [stage.name for stage in stages], stream, every
+    def __init__(self, stages: Sequence[Stage], console: Console, every: int) -> None:
+        self.names, self.console, self.every = [stage.name for stage in stages], console, every
         self.began: dict[str, tuple[int, float]] = {}
 
     def __call__(self, stage: Stage, step: int, figures: Mapping[str, Tensor]) -> None:
@@ -84,7 +82,7 @@ class _Lines:
         if step > first:
             seconds = (now - began) / (step - first)
             words += [f"{seconds:.2f} s per step", f"{(stage.steps - step) * seconds / 60:.0f} min left"]
-        print("  ".join(words), file=self.stream, flush=True)
+        print("  ".join(words), file=self.console.file, flush=True)
 
 
 def title(stage: Stage, names: Sequence[str]) -> str:

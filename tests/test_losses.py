@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tinct.losses import bootstrapped_cross_entropy, bootstrapping_schedule, pixel_cross_entropy, soft_dice
+
+
+def drawn(seed: int, labels: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
+    random = torch.Generator().manual_seed(seed)
+    logits = 3 * torch.randn(2, labels, 4, 5, generator=random)
+    truth = torch.randint(0, labels, (2, 4, 5), generator=random)
+    truth[torch.rand(2, 4, 5, generator=random) < 0.2] = 255
+    return logits, truth
+
+
+def sorted_twin(logits: torch.Tensor, truth: torch.Tensor, kept_fraction: float) -> float:
+    """Plain numpy: every image's losses sorted, the hardest averaged, the images averaged."""
+    means = []
+    for image, labels in zip(logits.double().numpy(), truth.numpy(), strict=True):
+        losses = []
+        for y, x in np.ndindex(labels.shape):
+            scores = image[:, y, x]
+            label = labels[y, x]
+            losses.append(0.0 if label == 255 else np.log(np.exp(scores).sum()) - scores[label])
+        hardest = sorted(losses, reverse=True)[: max(1, round(kept_fraction * len(losses)))]
+        means.append(np.mean(hardest))
+    return float(np.mean(means))
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 1000), kept=st.sampled_from([0.01, 0.1, 0.15, 0.5, 1.0]))
+def test_bootstrapped_cross_entropy_is_the_mean_of_the_hardest(seed: int, kept: float) -> None:
+    logits, truth = drawn(seed)
+    loss = bootstrapped_cross_entropy(logits, truth, kept)
+    assert float(loss) == pytest.approx(sorted_twin(logits, truth, kept), rel=1e-4)
+
+
+def test_bootstrapping_teaches_the_kept_pixels_only() -> None:
+    logits = torch.zeros(1, 2, 2, 5)
+    logits[0, 0] = torch.arange(10.0).view(2, 5)
+    logits.requires_grad_()
+    truth = torch.ones(1, 2, 5, dtype=torch.long)
+    bootstrapped_cross_entropy(logits, truth, 0.2).backward()
+    assert logits.grad is not None
+    taught = logits.grad.abs().sum((0, 1)).flatten() > 0
+    assert taught.tolist() == [False] * 8 + [True] * 2
+
+
+def test_void_pixels_teach_nothing() -> None:
+    logits, truth = drawn(0)
+    logits.requires_grad_()
+    (bootstrapped_cross_entropy(logits, truth, 1.0) + soft_dice(logits, truth)).backward()
+    assert logits.grad is not None
+    void = (truth == 255)[:, None].expand_as(logits)
+    assert (logits.grad[void] == 0).all()
+    assert (logits.grad[~void] != 0).all()
+    assert (pixel_cross_entropy(logits, truth)[truth == 255] == 0).all()
+
+
+def test_an_image_of_void_alone_costs_nothing() -> None:
+    logits = torch.randn(1, 3, 4, 4)
+    truth = torch.full((1, 4, 4), 255)
+    assert float(bootstrapped_cross_entropy(logits, truth, 0.5)) == 0
+    assert float(soft_dice(logits, truth)) == 0
+
+
+def test_uniform_logits_cost_log_of_the_labels() -> None:
+    loss = bootstrapped_cross_entropy(torch.zeros(1, 4, 3, 3), torch.zeros(1, 3, 3, dtype=torch.long), 1.0)
+    assert float(loss) == pytest.approx(math.log(4))
+
+
+@pytest.mark.parametrize(
+    ("step", "warm_up", "expected"),
+    [(0, 100, 1.0), (50, 100, 0.575), (100, 100, 0.15), (10_000, 100, 0.15), (0, 0, 1.0), (1, 0, 0.15)],
+)
+def test_the_schedule_falls_to_its_end_and_stays(step: int, warm_up: int, expected: float) -> None:
+    assert bootstrapping_schedule(step, warm_up, 0.15) == pytest.approx(expected)
+
+
+def test_dice_of_perfect_and_of_opposite_masks() -> None:
+    truth = torch.zeros(1, 4, 4, dtype=torch.long)
+    truth[0, :2] = 1
+    certain = torch.nn.functional.one_hot(truth, 2).permute(0, 3, 1, 2) * 100.0
+    assert float(soft_dice(certain, truth)) == pytest.approx(0, abs=1e-6)
+    # No overlap of 8 and 8 pixels, smoothed by one: 1 - 1 / 17.
+    assert float(soft_dice(-certain, truth)) == pytest.approx(1 - 1 / 17)
+
+
+def test_dice_counts_the_objects_that_occur_and_not_the_background() -> None:
+    truth = torch.zeros(1, 4, 4, dtype=torch.long)
+    truth[0, 0] = 2
+    logits = torch.zeros(1, 3, 4, 4)
+    # Object 2 alone: probabilities of a third everywhere, 4 pixels of 16 true.
+    expected = 1 - (2 * 4 / 3 + 1) / (16 / 3 + 4 + 1)
+    assert float(soft_dice(logits, truth)) == pytest.approx(expected)

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import importlib.util
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tinct import cli
+from tinct.errors import OptionError
+from tinct.training import stage_run
+from tinct.training.interruption import TrainingInterrupted
+from tinct.training.options import Outcome
+from tinct.training.recipes import feelvos
+
+
+def tinct(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
+    """The exit code of `tinct words...`."""
+    monkeypatch.setattr(sys, "argv", ["tinct", *words])
+    try:
+        cli.main()
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    return 0
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, Any, dict[str, Any]]]:
+    made: list[tuple[Any, Any, dict[str, Any]]] = []
+
+    def train(data: Any, options: Any, **others: Any) -> Outcome:
+        made.append((data, options, others))
+        return Outcome(True, "video", 3, 3)
+
+    monkeypatch.setattr(feelvos, "train_feelvos", train)
+    return made
+
+
+def test_every_option_arrives(calls: Any, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    code = tinct(
+        monkeypatch, "train", "feelvos", "--data", "D", "--out", "O", "--split", "fit", "--year", "2017",
+        "--stills", "S", "--variant", "mobilenetv2", "--steps", "stills=5,video=3", "--dev", "dev", "--seed",
+        "7", "--init", "W.safetensors", "--imagenet", "hub", "--mixed-precision", "bf16", "--cpu",
+        "--workers", "2", "--save-every", "9", "--stop-after", "30m", "--resume",
+    )  # fmt: skip
+    assert code == 0
+    [(data, options, others)] = calls
+    assert data == feelvos.Data(Path("D"), "fit", Path("S"), "2017")
+    assert vars(options) == {
+        "out": Path("O"), "method": "feelvos", "variant": "mobilenetv2", "seed": 7, "mixed_precision": "bf16",
+        "cpu": True, "workers": 2, "save_every": 9, "log_every": 20, "stop_after_s": 1800.0, "resume": True,
+    }  # fmt: skip
+    assert callable(others.pop("progress"))
+    assert others == {
+        "steps": {"stills": 5, "video": 3}, "imagenet": "hub", "weights": Path("W.safetensors"), "dev": "dev",
+    }  # fmt: skip
+    assert capsys.readouterr().out == f"Finished: {Path('O/video.safetensors')}\n"
+
+
+def test_little_is_needed(calls: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert tinct(monkeypatch, "train", "feelvos", "--data", "D", "--out", "O") == 0
+    [(data, options, others)] = calls
+    assert data == feelvos.Data(Path("D"))
+    assert (options.seed, options.mixed_precision, options.stop_after_s, options.resume) == (
+        0,
+        "auto",
+        None,
+        False,
+    )
+    assert (others["steps"], others["weights"], others["dev"]) == (None, None, None)
+
+
+def test_threads_are_the_networks(calls: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr("torch.set_num_threads", asked.append)
+    assert tinct(monkeypatch, "train", "feelvos", "--data", "D", "--out", "O", "--threads", "3") == 0
+    assert asked[0] == 3
+
+
+@pytest.mark.parametrize(
+    "words", [["--steps", "video"], ["--stop-after", "soon"], ["--mixed-precision", "half"]]
+)
+def test_values_that_cannot_be_understood(
+    words: list[str], calls: Any, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    assert tinct(monkeypatch, "train", "feelvos", "--data", "D", "--out", "O", *words) == 1
+    assert "tinct: error:" in capsys.readouterr().err
+    assert not calls
+
+
+def test_an_interruption_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    def train(*_: Any, **__: Any) -> Outcome:
+        raise TrainingInterrupted("Stopped after step 3; go on with --resume.", signal.SIGTERM)
+
+    monkeypatch.setattr(feelvos, "train_feelvos", train)
+    assert tinct(monkeypatch, "train", "feelvos", "--data", "D", "--out", "O") == 143
+    assert "go on with --resume" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("outcome", "text"),
+    [
+        (Outcome(False, "stills", 20, 20), "Stopped after step 20 of stage 'stills'; go on with --resume."),
+        (Outcome(True, "video", 9, 0), "nothing was left to do"),
+        (Outcome(True, "video", 9, 4), "Finished: "),
+    ],
+)
+def test_the_last_line_says_what_happened(outcome: Outcome, text: str) -> None:
+    assert text in outcome.summary(Path("out"))
+
+
+def test_without_accelerate_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "accelerate", None)
+    specification = importlib.util.spec_from_file_location("without_accelerate", stage_run.__file__)
+    assert specification is not None
+    assert specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    with pytest.raises(OptionError, match=r"pip install 'tinct\[train\]'"):
+        specification.loader.exec_module(module)
+
+
+def test_the_package_runs_as_a_module() -> None:
+    command = [sys.executable, "-m", "tinct", "train", "feelvos", "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "--stop-after" in done.stdout
