@@ -275,7 +275,7 @@ def train_feelvos(
     ] = None,
     variant: Annotated[str, typer.Option(help="See `tinct models`.")] = "mobilenetv2",
     steps: Annotated[
-        str | None, typer.Option(metavar="NAME=COUNT,...", help="Steps of stages: stills=1500,video=2700.")
+        str | None, typer.Option(metavar="NAME=COUNT,...", help="Steps of stages: stills=1200,video=1900.")
     ] = None,
     dev: Annotated[
         str | None, typer.Option(metavar="SPLIT", help="Measure J and F on it at the end of every stage.")

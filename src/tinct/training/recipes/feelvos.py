@@ -114,7 +114,7 @@ class Variant:
 
 VARIANTS: Mapping[str, Variant] = {
     "mobilenetv2": Variant(
-        replace(COMPACT, reference_pixels=512), COMPACT_LOSS, compact_stages, {"stills": 1500, "video": 2700}
+        replace(COMPACT, reference_pixels=512), COMPACT_LOSS, compact_stages, {"stills": 1200, "video": 1900}
     ),
     "xception65": Variant(Options(output_stride=16), LossOptions(), paper_stages, {"video": 200_000}),
 }
