@@ -43,11 +43,10 @@ def test_subsampling_keeps_all_of_a_small_object_and_never_repeats() -> None:
     assert pixels.membership[:, 1].sum() == 3
 
 
-def test_thinned_pixels_weigh_as_much_as_all() -> None:
-    pixels = PixelSet(torch.rand(9, 4), torch.ones(9, 2)).thinned(3)
-    assert pixels.embedding.shape == (3, 4)
-    assert pixels.membership.sum() == 18
-    assert pixels.thinned(1) is pixels
+def test_pixels_are_thinned_and_weighted() -> None:
+    pixels = PixelSet(torch.arange(9.0).view(9, 1), torch.ones(9, 2))
+    assert pixels.thinned(4).embedding[:, 0].tolist() == [0, 4, 8]
+    assert pixels.thinned(4).weighted(0.5).membership.sum() == 3
 
 
 def test_joined_pixels_are_both() -> None:

@@ -89,6 +89,7 @@ class Options:
         memory_frames: Beyond the paper: so many earlier frames join the global matching (0).
         memory_every: Frames between two of them.
         memory_thinning: Only every n-th pixel of them is kept.
+        memory_weight: What one frame of them counts against a painted one, in a soft minimum.
         gate: Beyond the paper: drop components that lie apart from the previous mask.
         gate_reach: How far apart, as a fraction of the frame's short side.
     """
@@ -114,6 +115,7 @@ class Options:
     memory_frames: int = 0
     memory_every: int = 5
     memory_thinning: int = 1
+    memory_weight: float = 1.0
     gate: bool = False
     gate_reach: float = 0.1
 
@@ -142,9 +144,15 @@ _COMPACT_PAPER = replace(COMPACT, working_height=480, local_radius=14, soft_mini
 PRESETS: Mapping[str, Mapping[str, Options]] = {
     "mobilenetv2": {
         "default": replace(
-            COMPACT, working_height=480, local_radius=14, memory_frames=5, memory_thinning=3, gate=True
+            COMPACT,
+            working_height=432,
+            local_radius=13,
+            memory_frames=5,
+            memory_thinning=3,
+            memory_weight=0.1,
+            gate=True,
         ),
-        "fast": replace(COMPACT, memory_frames=3, memory_thinning=3, gate=True),
+        "fast": replace(COMPACT, memory_frames=3, memory_thinning=3, memory_weight=0.1, gate=True),
         "paper": _COMPACT_PAPER,
     },
     "xception65": {"default": Options(), "fast": Options(output_stride=16), "paper": Options()},
@@ -491,6 +499,8 @@ class Feelvos(StreamingSegmenter[FeelvosState]):
         memory, reference = state.memory, state.reference
         if options.memory_frames and state.index % options.memory_every == 0:
             seen = PixelSet.of_frame(embedding, membership).thinned(options.memory_thinning)
+            if options.soft_minimum is not None:
+                seen = seen.weighted(options.memory_weight * options.memory_thinning)
             memory = (*memory, seen)[-options.memory_frames :]
             reference = self._reference(state.prompts, memory)
         return replace(

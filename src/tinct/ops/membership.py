@@ -69,10 +69,12 @@ class PixelSet:
         return PixelSet(self.embedding, wider)
 
     def thinned(self, keep_every: int) -> PixelSet:
-        """Every n-th pixel, standing for n: a soft minimum over them weighs as much as one over all."""
-        if keep_every == 1:
-            return self
-        return PixelSet(self.embedding[::keep_every], self.membership[::keep_every] * keep_every)
+        """Every n-th pixel."""
+        return PixelSet(self.embedding[::keep_every], self.membership[::keep_every])
+
+    def weighted(self, factor: float) -> PixelSet:
+        """Pixels that count so many times each in a soft minimum; a nearest pixel has no weight."""
+        return PixelSet(self.embedding, self.membership * factor)
 
     def subsampled(self, per_label: int) -> PixelSet:
         """At most so many pixels of each label, drawn uniformly without replacement (3.3)."""
