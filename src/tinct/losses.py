@@ -36,13 +36,13 @@ def bootstrapped_cross_entropy(
 
 
 def bootstrapping_schedule(step: int, warm_up_steps: int, final_fraction: float) -> float:
-    """The share of pixels that counts at a step: falls linearly from 1 to `final_fraction` (FEELVOS: 0.15 after 100,000)."""
+    """The share of pixels that counts at a step: it falls linearly from 1 (FEELVOS: to 0.15 at step 100,000)."""
     progress = min(1.0, step / max(1, warm_up_steps))
     return 1.0 + progress * (final_fraction - 1.0)
 
 
 def soft_dice(logits: Float[Tensor, "B L H W"], labels: Int64[Tensor, "B H W"]) -> Float[Tensor, ""]:
-    """1 - Dice of softmax probabilities, averaged over the objects that occur (the background is no object)."""
+    """1 - Dice of softmax probabilities, averaged over the objects that occur; the background is none."""
     probs = logits.softmax(1)[:, 1:]
     decided = (labels != VOID).unsqueeze(1)
     ids = torch.arange(1, logits.shape[1], device=labels.device).view(1, -1, 1, 1)
