@@ -36,7 +36,7 @@ def bootstrapped_cross_entropy(
 
 
 def bootstrapping_schedule(step: int, warm_up_steps: int, final_fraction: float) -> float:
-    """The share of pixels that counts at a step: it falls linearly from 1 (FEELVOS: to 0.15 at step 100,000)."""
+    """The share of pixels that counts at a step, falling linearly from 1 (FEELVOS: to 0.15 at 100,000)."""
     progress = min(1.0, step / max(1, warm_up_steps))
     return 1.0 + progress * (final_fraction - 1.0)
 
