@@ -26,6 +26,7 @@ docs/methods/feelvos.md gives the reason for each.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -154,7 +155,7 @@ PRESETS: Mapping[str, Mapping[str, Options]] = {
         ),
         "fast": replace(
             COMPACT,
-            working_height=288,
+            working_height=272,
             local_radius=8,
             memory_frames=3,
             memory_thinning=3,
@@ -431,7 +432,9 @@ class Feelvos(StreamingSegmenter[FeelvosState]):
         self, network: FeelvosNetwork, device: torch.device | None = None, precision: Precision = "auto"
     ) -> None:
         self.device = device or torch.device("cpu")
-        self.network = network.to(self.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        # A copy: moving it and switching it to evaluation would change the network that was given.
+        inner: Any = deepcopy(network).to(self.device)
+        self.network: FeelvosNetwork = inner.to(memory_format=torch.channels_last).eval()
         self.options = network.options
         lowered = precision == "bfloat16" or (precision == "auto" and bfloat16_is_faster(self.device.type))
         self.precision: Precision = "bfloat16" if lowered else "float32"
