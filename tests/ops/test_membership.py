@@ -59,7 +59,8 @@ def test_joined_pixels_are_both() -> None:
 def test_working_size_is_a_multiple_of_8_with_the_frames_shape() -> None:
     assert working_size((480, 854), 240) == (240, 424)
     assert working_size((854, 480), 240) == (424, 240)
-    assert working_size((3, 500), 16) == (16, 2664)
+    assert working_size((60, 100), 240) == (120, 200)  # at most twice the size
+    assert working_size((3, 50), 240) == (8, 96)
     assert working_size((480, 854), None) == (480, 854)
 
 

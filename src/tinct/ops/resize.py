@@ -9,10 +9,13 @@ from torch import Tensor
 
 
 def working_size(size: tuple[int, int], working_height: int | None) -> tuple[int, int]:
-    """The (H, W) of a frame in the network: short side `working_height`, both in steps of 8 pixels."""
+    """The (H, W) of a frame in the network: short side `working_height`, both in steps of 8 pixels.
+
+    A small frame is enlarged to at most twice its size: beyond that there is nothing more to see.
+    """
     if working_height is None:
         return size
-    factor = working_height / min(size)
+    factor = min(2.0, working_height / min(size))
     height, width = (max(8, round(side * factor / 8) * 8) for side in size)
     return height, width
 
