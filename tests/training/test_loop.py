@@ -241,6 +241,8 @@ def test_broken_data_are_named_plainly(workers: int, tmp_path: Path) -> None:
     with pytest.raises(DatasetError) as caught:
         loop.train(Segmenting(), stages(Broken), options(tmp_path, workers=workers))
     assert str(caught.value) == "bear/00001.jpg cannot be read as an image."
+    # The error is still held here: a worker that lived on with it would hang the process at its end.
+    assert not multiprocessing.active_children()
 
 
 def test_a_folder_with_a_run_is_not_overwritten(tmp_path: Path) -> None:

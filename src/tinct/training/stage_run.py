@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from importlib.util import find_spec
@@ -109,8 +110,8 @@ class StageRun:
             pin_memory=device.type == "cuda",
         )
         self.task.train()
-        with noted_interruption() as noted:
-            for batch in _plainly(loader):
+        with noted_interruption() as noted, closing(_plainly(loader)) as made:
+            for batch in made:
                 figures = self._train_step({k: v.to(device, non_blocking=True) for k, v in batch.items()})
                 self.step += 1
                 self._log(figures)
@@ -264,12 +265,19 @@ def _accelerator(options: LoopOptions, precision: str) -> Any:
     return accelerator
 
 
-def _plainly(loader: DataLoader[dict[str, Tensor]]) -> Iterator[dict[str, Tensor]]:
+def _plainly(loader: DataLoader[dict[str, Tensor]]) -> Generator[dict[str, Tensor], None, None]:
     """The loader's batches; an error of tinct's own in a worker keeps its message, without the traceback."""
+    batches = iter(loader)
     try:
-        yield from loader
+        yield from batches
     except TinctError as error:
         reason = str(error).strip().splitlines()[-1]
         raise type(error)(
             reason.removeprefix(f"{type(error).__module__}.{type(error).__name__}: ")
         ) from error
+    finally:
+        # Workers are deaf to signals (`start_worker`): one that an error's traceback keeps alive would
+        # be waited for at the end of the process, for ever. So they are ended here and now.
+        end_workers = getattr(batches, "_shutdown_workers", None)
+        if end_workers is not None:
+            end_workers()
