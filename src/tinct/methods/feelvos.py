@@ -50,7 +50,7 @@ from tinct.ops.components import apart_from
 from tinct.ops.matching import ReferenceSet, global_matching, local_matching, squash
 from tinct.ops.membership import PixelSet, label_membership, label_positions
 from tinct.ops.precision import Precision, bfloat16_is_faster
-from tinct.ops.resize import enlarged_probs, resize_area, resize_nearest, working_size
+from tinct.ops.resize import enlarged_probs, resize_area, working_size
 from tinct.segmenter import StreamingSegmenter
 from tinct.shapes import Image, LabelMap
 
@@ -140,29 +140,13 @@ COMPACT = Options(
 )
 """The compact network, as it is trained: 240 rows, stride-8 matching."""
 
-_COMPACT_PAPER = replace(COMPACT, working_height=480, local_radius=14, soft_minimum=None, refinement=False)
+_COMPACT_MEMORY = replace(COMPACT, memory_thinning=3, memory_weight=0.1, gate=True)
 
 PRESETS: Mapping[str, Mapping[str, Options]] = {
     "mobilenetv2": {
-        "default": replace(
-            COMPACT,
-            working_height=432,
-            local_radius=13,
-            memory_frames=5,
-            memory_thinning=3,
-            memory_weight=0.1,
-            gate=True,
-        ),
-        "fast": replace(
-            COMPACT,
-            working_height=272,
-            local_radius=8,
-            memory_frames=3,
-            memory_thinning=3,
-            memory_weight=0.1,
-            gate=True,
-        ),
-        "paper": _COMPACT_PAPER,
+        "default": replace(_COMPACT_MEMORY, working_height=432, local_radius=13, memory_frames=5),
+        "fast": replace(_COMPACT_MEMORY, working_height=272, local_radius=8, memory_frames=3),
+        "paper": replace(COMPACT, working_height=480, local_radius=14, soft_minimum=None, refinement=False),
     },
     "xception65": {"default": Options(), "fast": Options(output_stride=16), "paper": Options()},
 }
@@ -365,6 +349,11 @@ class FeelvosNetwork(nn.Module):
         return output
 
 
+def head_count(labels: int, options: Options) -> int:
+    """How often the head runs for a frame with so many labels, the background among them."""
+    return labels if options.background_head else labels - 1
+
+
 def label_scores(object_logits: Float[Tensor, "N H W"], options: Options) -> Float[Tensor, "L H W"]:
     """Logits of all labels, the background's first: the head's, or 0 where the head runs for objects only."""
     if options.background_head:
@@ -452,7 +441,8 @@ class Feelvos(StreamingSegmenter[FeelvosState]):
         """Match, run the head once per object, take the softmax over objects."""
         encoding = self._encode(frame)
         matches = self._match(state, encoding.embedding[0])
-        owners = torch.zeros(len(matches.head_maps(self.options)), dtype=torch.long, device=self.device)
+        heads = head_count(len(matches.previous_probs), self.options)
+        owners = torch.zeros(heads, dtype=torch.long, device=self.device)
         with self._lowered():
             logits = self.network.segment(encoding, owners, [matches]).logits.float()
         scores = label_scores(logits, self.options)
@@ -503,9 +493,11 @@ class Feelvos(StreamingSegmenter[FeelvosState]):
     ) -> FeelvosState:
         """The frame becomes the previous one and, every few frames, joins the memory."""
         options, grid = self.options, (embedding.shape[-2], embedding.shape[-1])
-        hard = F.one_hot(present, len(probs)).permute(2, 0, 1).float()
         soft = resize_area(probs, grid)
-        membership = soft if options.soft_minimum is not None else resize_nearest(hard, grid)
+        hard_matching = options.soft_minimum is None
+        membership = (
+            label_membership(present, len(state.object_ids), grid, soft=False) if hard_matching else soft
+        )
         fed_back = soft if options.soft_feedback else membership
         memory, reference = state.memory, state.reference
         if options.memory_frames and state.index % options.memory_every == 0:
@@ -550,10 +542,11 @@ class Feelvos(StreamingSegmenter[FeelvosState]):
     ) -> FeelvosState:
         options, grid, embedding = self.options, encoding.grid, encoding.embedding[0]
         positions = label_positions(labels, object_ids).to(self.device)
-        membership = label_membership(positions, len(object_ids), grid, soft=options.soft_minimum is not None)
+        soft = label_membership(positions, len(object_ids), grid, soft=True)
+        hard_matching = options.soft_minimum is None
+        membership = label_membership(positions, len(object_ids), grid, soft=False) if hard_matching else soft
         painted = PixelSet.of_frame(embedding, membership)
         prompts = painted if prompts is None else prompts.joined(painted)
-        soft = label_membership(positions, len(object_ids), grid, soft=True)
         fine = grid if encoding.skip is None else (encoding.skip.shape[-2], encoding.skip.shape[-1])
         return FeelvosState(
             index, object_ids, prompts, (), self._reference(prompts, ()), embedding, membership,

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from tinct.ops.resize import resize_area
+from tinct.ops.resize import resize_area, resize_nearest
 from tinct.shapes import VOID, LabelMap
 
 
@@ -33,7 +32,7 @@ def label_membership(
     share of the cell.
     """
     if not soft:
-        labels = F.interpolate(labels[None, None].float(), size=grid, mode="nearest")[0, 0].long()
+        labels = resize_nearest(labels[None].float(), grid)[0].long()
     ids = torch.arange(objects + 1, device=labels.device)
     membership = (labels == ids.view(-1, 1, 1)).float()
     return resize_area(membership, grid) if soft else membership

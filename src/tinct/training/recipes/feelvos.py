@@ -121,6 +121,12 @@ VARIANTS: Mapping[str, Variant] = {
 """The paper's 200,000 steps, and what two CPU cores do in some hours."""
 
 
+def _recipe_of(variant: str) -> Variant:
+    if variant not in VARIANTS:
+        raise OptionError(f"feelvos has no variant {variant!r}. {near_match(variant, VARIANTS)}")
+    return VARIANTS[variant]
+
+
 def build_task(variant: str, *, imagenet: str | None = "auto", weights: Path | None = None) -> FeelvosTask:
     """The network of a variant, ready to train.
 
@@ -134,15 +140,14 @@ def build_task(variant: str, *, imagenet: str | None = "auto", weights: Path | N
         OptionError: No such variant or source.
         WeightsError: Weights are missing or do not fit.
     """
-    if variant not in VARIANTS:
-        raise OptionError(f"feelvos has no variant {variant!r}. {near_match(variant, VARIANTS)}")
-    network = FeelvosNetwork(VARIANTS[variant].options)
+    recipe = _recipe_of(variant)
+    network = FeelvosNetwork(recipe.options)
     if weights is not None:
         load_weights(weights, network, method="feelvos", variant=variant)
     elif imagenet is not None:
         network.start_from_imagenet(imagenet)
     network.freeze_for_training()
-    return FeelvosTask(network, VARIANTS[variant].loss)
+    return FeelvosTask(network, recipe.loss)
 
 
 def build_stages(variant: str, data: Data, steps: Mapping[str, int] | None, seed: int) -> list[Stage]:
@@ -158,9 +163,7 @@ def build_stages(variant: str, data: Data, steps: Mapping[str, int] | None, seed
         OptionError: No such variant or stage, or a stage whose data are lacking.
         DatasetError: Something of the data is missing.
     """
-    if variant not in VARIANTS:
-        raise OptionError(f"feelvos has no variant {variant!r}. {near_match(variant, VARIANTS)}")
-    recipe = VARIANTS[variant]
+    recipe = _recipe_of(variant)
     for name, count in (steps or {}).items():
         if name not in recipe.steps:
             raise OptionError(

@@ -22,11 +22,12 @@ from tinct.methods.feelvos import (
     FrameEncoding,
     HeadOutput,
     ObjectMatches,
+    head_count,
     label_scores,
     match,
 )
 from tinct.ops.membership import PixelSet, label_membership
-from tinct.ops.resize import resize_area
+from tinct.ops.resize import resize_area, resize_nearest
 from tinct.training.stages import Task
 
 
@@ -125,7 +126,8 @@ class FeelvosTask(Task):
     def _membership(self, probs: Float[Tensor, "L H W"]) -> Float[Tensor, "L H W"]:
         if self.network.options.soft_minimum is not None:
             return probs
-        return F.one_hot(probs.argmax(0), len(probs)).permute(2, 0, 1).to(probs.dtype)
+        grid = (probs.shape[-2], probs.shape[-1])
+        return label_membership(probs.argmax(0), len(probs) - 1, grid, soft=False)
 
     def _query(
         self,
@@ -142,7 +144,7 @@ class FeelvosTask(Task):
             match(query.embedding[b], r.reference, previous.embedding[b], r.membership, r.probs, options)
             for b, r in enumerate(runs)
         ]
-        heads = [len(r.probs) - (0 if options.background_head else 1) for r in runs]
+        heads = [head_count(len(r.probs), options) for r in runs]
         owners = torch.repeat_interleave(torch.arange(len(runs)), torch.tensor(heads)).to(labels.device)
         output = self.network.segment(query, owners, matches)
         self._add_losses(output, heads, matches, labels, step, parts)
@@ -170,8 +172,8 @@ class FeelvosTask(Task):
             found["cross_entropy"] = bootstrapped_cross_entropy(scores, labels, 1.0)
         if self.loss.dice:
             found["dice"] = soft_dice(scores, labels)
-        grid = matches[0].global_distances.shape[-2:]
-        small = F.interpolate(labels[:, None].float(), size=grid, mode="nearest")[:, 0].long()
+        grid = (matches[0].global_distances.shape[-2], matches[0].global_distances.shape[-1])
+        small = resize_nearest(labels.float(), grid).long()
         if self.loss.coarse:
             coarse = [label_scores(x, options) for x in torch.split(output.coarse_logits.float(), heads)]
             found["coarse"] = bootstrapped_cross_entropy(stack_scores(coarse), small, 1.0)
