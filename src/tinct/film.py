@@ -14,7 +14,7 @@ from av.error import FFmpegError
 from av.video.frame import VideoFrame
 
 from tinct.errors import OutputError
-from tinct.mask_files import written_whole
+from tinct.files import written_whole
 from tinct.shapes import Image
 
 

@@ -14,10 +14,6 @@ A mask file comes in as one of
 
 from __future__ import annotations
 
-import os
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -26,7 +22,8 @@ from jaxtyping import Bool, Int64, Shaped, UInt8
 from PIL import Image as Pictures
 from PIL import UnidentifiedImageError
 
-from tinct.errors import MaskError, OutputError, near_match
+from tinct.errors import MaskError, near_match
+from tinct.files import written_whole
 from tinct.masks import MAX_OBJECTS, check_labels, check_size, voc_palette
 from tinct.shapes import VOID, LabelMap
 from tinct.stray_colours import blends, flat_colours, snap_strays, stray_colours
@@ -94,44 +91,6 @@ def write_mask(path: str | Path, labels: LabelMap) -> None:
     picture.putpalette(voc_palette().tobytes())
     with written_whole(path) as part:
         picture.save(part, format="PNG", compress_level=2)
-
-
-@contextmanager
-def written_whole(path: str | Path) -> Iterator[Path]:
-    """A path beside `path` to write to; it becomes `path` when the block ends, and goes away if it fails.
-
-    So `path` never holds half a file, not even after a kill or on a full disk.
-
-    Raises:
-        OutputError: An `OSError` arose in the block or in the making and moving of the file.
-    """
-    path = Path(path)
-    part: Path | None = None
-    try:
-        handle, name = tempfile.mkstemp(
-            prefix=f".{path.stem[:100]}.", suffix=f".part{path.suffix}", dir=path.parent
-        )
-        os.close(handle)
-        part = Path(name)
-        part.chmod(0o666 & ~_umask())
-        yield part
-        os.replace(part, path)
-        part = None
-    except OSError as error:
-        reason = error.strerror or str(error) or type(error).__name__
-        raise OutputError(
-            f"{path} cannot be written: {reason}. Its folder must exist, be writable and have space."
-        ) from error
-    finally:
-        if part is not None:
-            part.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    """The process's umask, which `mkstemp` overrides with owner-only rights."""
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,9 @@ from PIL import Image as PillowImage
 from PIL import ImageDraw, ImageFont
 
 from tinct.errors import OptionError
+from tinct.files import written_whole
 from tinct.film import FilmWriter
-from tinct.mask_files import read_label_png, written_whole
+from tinct.mask_files import read_label_png
 from tinct.masks import check_size, object_ids_of
 from tinct.shapes import BinaryMask, Image, LabelMap
 from tinct.video import Video

@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from tinct.errors import OutputError, TinctError
-from tinct.mask_files import written_whole
+from tinct.files import written_whole
 
 T = TypeVar("T")
 _KEY = "tinct_state"

@@ -14,7 +14,7 @@ import torch
 
 import tinct
 from tinct.errors import OutputError
-from tinct.mask_files import written_whole
+from tinct.files import written_whole
 
 
 class RunFile:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from tinct.errors import OutputError, WeightsError
+from tinct.files import written_whole
 
 FORMAT = "tinct-weights-1"
 """The `format` entry of the file's metadata."""
@@ -62,7 +62,10 @@ def save_weights(
     tensors = {name: _to_half(name, tensor) for name, tensor in network.state_dict().items()}
     metadata = {**(extra or {}), "format": FORMAT, "method": method, "variant": variant}
     data = save(tensors, metadata)
-    _write_atomically(path, data)
+    with written_whole(path) as part, part.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
     return hashlib.sha256(data).hexdigest()
 
 
@@ -154,24 +157,6 @@ def _to_half(name: str, tensor: Tensor) -> Tensor:
         )
     # Tied parameters share their memory, which the format forbids.
     return half.clone(memory_format=torch.contiguous_format)
-
-
-def _write_atomically(path: Path, data: bytes) -> None:
-    temporary: str | None = None
-    try:
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except OSError as error:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
-        raise OutputError(
-            f"weights could not be written to {path}: {error}; choose a folder that exists and has room."
-        ) from error
 
 
 def _read(path: Path) -> bytes:

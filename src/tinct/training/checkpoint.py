@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from tinct.errors import OptionError, OutputError, TinctError
+from tinct.files import written_whole
 from tinct.training.stages import Stage
 
 FORMAT = "tinct-checkpoint-1"
@@ -54,19 +55,15 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         OutputError: The folder is full or cannot be written.
     """
     content = {field.name: getattr(checkpoint, field.name) for field in fields(checkpoint)}
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with temporary.open("wb") as file:
+        with written_whole(path) as part, part.open("wb") as file:
             torch.save({"format": FORMAT, **content}, file)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except (OSError, RuntimeError) as error:
+    except (OutputError, RuntimeError) as error:
         raise OutputError(
-            f"{path} cannot be written: {error}. Free some space and resume; the checkpoint before is whole."
+            f"The checkpoint was not saved: {error} Free some space and resume; the one before is whole."
         ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def read_checkpoint(path: Path) -> Checkpoint | None:

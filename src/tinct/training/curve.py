@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from tinct.files import written_whole
 
 FILE_NAME = "curve.jsonl"
 
@@ -43,6 +44,5 @@ def rewind(folder: Path, stages: Sequence[str], stage: int, step: int, *, score:
             line = json.loads(text)
             if (stages.index(line["stage"]), line["step"], score in line) <= (stage, step, False):
                 kept.append(text + "\n")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text("".join(kept), encoding="utf-8")
-    os.replace(temporary, path)
+    with written_whole(path) as part:
+        part.write_text("".join(kept), encoding="utf-8")
