@@ -142,6 +142,9 @@ COMPACT = Options(
 
 _COMPACT_MEMORY = replace(COMPACT, memory_thinning=3, memory_weight=0.1, gate=True)
 
+TRAINED = {"mobilenetv2": COMPACT, "xception65": Options()}
+"""Variant → the options whose network its weights are for; they do not depend on the output stride."""
+
 PRESETS: Mapping[str, Mapping[str, Options]] = {
     "mobilenetv2": {
         "default": replace(_COMPACT_MEMORY, working_height=432, local_radius=13, memory_frames=5),
@@ -558,7 +561,7 @@ class Feelvos(StreamingSegmenter[FeelvosState]):
 def build(variant: str, preset: str, weights: Path, device: torch.device, **overrides: Any) -> Feelvos:
     """A segmenter with weights from a file, as the zoo asks for it."""
     options = replace(PRESETS[variant][preset], **overrides)
-    made = COMPACT if variant == "mobilenetv2" else options
+    made = replace(TRAINED[variant], output_stride=options.output_stride)
     for name in MADE_OF:
         if getattr(options, name) != getattr(made, name):
             raise OptionError(
