@@ -326,7 +326,12 @@ def _work(function: Callable[[Any], Any], pipe: Connection) -> None:
         while message := pipe.recv():
             _send(pipe, _outcome(function, *message, travels=True))
     except (KeyboardInterrupt, EOFError, OSError):
-        return
+        pass
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):
+            stream.flush()
+    # All is sent or saved, and Python's own end takes seconds where torch is loaded.
+    os._exit(0)
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

@@ -28,6 +28,13 @@ from tinct.files import written_whole
 _FOLDER = Path(__file__).parent
 _PER_FRAME_HINT = "The scores hold no per-frame values. Score again with --per-frame to see them."
 
+_CONSTANTS: Mapping[str, Any] = {
+    "version": tinct.__version__,
+    "attribute_names": ATTRIBUTES,
+    "error_colours": {kind: f"rgb{colour}" for kind, colour in ERROR_COLOURS.items()},
+    "plot": {"width": WIDTH, "height": HEIGHT, "left": LEFT, "right": RIGHT, "top": TOP, "bottom": BOTTOM},
+}
+
 
 @dataclass(frozen=True)
 class Tile:
@@ -86,7 +93,6 @@ def write_report(
     name = title or _default_title(scores, split)
     context = {
         "title": name,
-        "version": tinct.__version__,
         "scores": scores,
         "object_count": sum(len(sequence.objects) for sequence in scores.sequences),
         "split": split,
@@ -101,12 +107,8 @@ def write_report(
         "curves": _curves(kept, measure),
         "worst": _worst(kept, measure, worst, protocol, predictions, truth, frames),
         "attributes": attribute_part,
-        "attribute_names": ATTRIBUTES,
-        "error_colours": {kind: f"rgb{colour}" for kind, colour in ERROR_COLOURS.items()},
-        "plot": {
-            "width": WIDTH, "height": HEIGHT, "left": LEFT, "right": RIGHT, "top": TOP, "bottom": BOTTOM
-        },
-    }  # fmt: skip
+        **_CONSTANTS,
+    }
     with written_whole(path) as part:
         # File names may hold bytes that are no text; the page shows them as references.
         part.write_text(_rendered(context), encoding="utf-8", errors="xmlcharrefreplace")

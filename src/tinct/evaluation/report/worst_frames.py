@@ -13,7 +13,7 @@ from tinct.data.images import read_rgb
 from tinct.errors import MaskError, TinctError
 from tinct.evaluation.predictions import find_predictions, read_prediction
 from tinct.evaluation.protocols import Protocol
-from tinct.evaluation.report.pictures import data_uri, error_picture, mask_picture
+from tinct.evaluation.report.pictures import Frame, data_uri, error_picture, mask_picture
 from tinct.evaluation.report.timeline import Timeline
 from tinct.evaluation.truth import RESOLUTIONS, find_truth
 from tinct.shapes import BACKGROUND, VOID, Image, LabelMap
@@ -119,7 +119,7 @@ def pictured(chosen: Sequence[WorstFrame], sources: Sources, protocol: Protocol)
             if path is None:
                 raise MaskError(f"{sources.predictions} holds no mask of this frame.")
             prediction = read_prediction(path, (truth.shape[0], truth.shape[1]), merged=protocol.merged)
-            frame = _frame(sources, worst, truth)
+            frame = _frame(sources, worst)
         except TinctError as error:
             yield PicturedFrame(worst, trouble=str(error))
             continue
@@ -172,7 +172,7 @@ def _truth(annotations: Annotations | None, worst: WorstFrame, protocol: Protoco
     return (labels != BACKGROUND).astype(np.uint8) if protocol.merged else labels
 
 
-def _frame(sources: Sources, worst: WorstFrame, truth: LabelMap) -> Image | None:
+def _frame(sources: Sources, worst: WorstFrame) -> Image | None:
     """The frame itself, from the given folder or from beside the truth; None if it is in neither."""
     if sources.frames is not None:
         path = find_frame(sources.frames, worst.sequence, worst.frame)
@@ -184,7 +184,7 @@ def _frame(sources: Sources, worst: WorstFrame, truth: LabelMap) -> Image | None
 
 
 def _pictures(
-    frame: Image | None, prediction: LabelMap, truth: LabelMap, merged: bool
+    frame: Frame | None, prediction: LabelMap, truth: LabelMap, merged: bool
 ) -> tuple[tuple[str, str], ...]:
     return (
         ("prediction", data_uri(mask_picture(frame, prediction, ids=not merged))),
