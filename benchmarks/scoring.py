@@ -138,7 +138,7 @@ def measure(predictions: Path, truth: Path, size: Size) -> dict[str, Any]:
     return {
         "cpu_s": cpu_s,
         "cpu_s_all": [run.cpu_s for run in one],
-        "times_vos_benchmark": VOS_BENCHMARK_CPU_S / cpu_s,
+        "times_vos_benchmark": VOS_BENCHMARK_CPU_S / cpu_s if size == FULL else math.nan,
         "peak_mb": statistics.median(run.peak_mb for run in one),
         "wall_s": wall_s[0],
         "wall_s_two_processes": wall_s[1],

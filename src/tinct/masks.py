@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 
 import numpy as np
-from jaxtyping import Shaped, UInt8
 
 from tinct.errors import MaskError
-from tinct.shapes import BACKGROUND, VOID, LabelMap, Probabilities
+from tinct.shapes import BACKGROUND, VOID, LabelMap, Probabilities, Shaped, UInt8
 
 MAX_OBJECTS = 64
 """More objects than this in one label map are taken for a mistake: hardly anyone paints 65."""

@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from tinct.errors import MaskError
+from tinct.errors import MaskError, WorkerError
 from tinct.evaluation import workers as workers_module
-from tinct.evaluation.workers import Failure, WorkerError, in_workers, settled
+from tinct.evaluation.workers import Failure, in_workers, settled
 
 SECONDS_TO_END = 20
 """What a process may take to end on a busy machine."""

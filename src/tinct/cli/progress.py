@@ -32,11 +32,15 @@ def progress_bar() -> Iterator[OnProgress | None]:
 
     def progress(stage: str, done: int, total: int) -> None:
         if stage not in tasks:
+            # Not sooner: the bar's thread would make workers start anew instead of as copies.
+            bar.start()
             # A resumed run starts part of the way along; the part before it took no time.
             tasks[stage] = bar.add_task(stage, total=total, completed=done, rate="")
             return
         speed = bar.tasks[tasks[stage]].speed
         bar.update(tasks[stage], completed=done, rate=f"{speed:.1f}/s" if speed else "")
 
-    with bar:
+    try:
         yield progress
+    finally:
+        bar.stop()

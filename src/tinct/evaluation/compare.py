@@ -18,11 +18,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Float64
 
 from tinct.errors import OptionError, near_match
 from tinct.evaluation.results import Scores, SequenceScores, Statistics, j_and_f
 from tinct.evaluation.tables import markdown_row, named
+from tinct.shapes import Float64
 
 if TYPE_CHECKING:
     from rich.console import Group

@@ -129,7 +129,7 @@ def _score_sequence(
         prediction = (masks.label_map != BACKGROUND).view(np.uint8)
         if prediction.shape != truth.shape:
             raise MaskError(
-                f"The segmenter gave masks of {prediction.shape} (rows, columns) for a truth of {truth.shape}; "
+                f"The segmenter gave masks of {prediction.shape} (H, W) for a truth of {truth.shape}; "
                 "a segmenter's masks have the size of its frames."
             )
         tracks.meet(index, truth)

@@ -10,7 +10,6 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from tinct.data.annotations import Annotations
@@ -119,8 +118,7 @@ def score_sequence(task: Task) -> SequenceScores:
         DatasetError: The truth leaves nothing to score, or its file is broken.
         MaskError: A prediction is broken, or shows an object that the truth lacks.
     """
-    # The processes share the work; threads inside one would only get in each other's way.
-    cv2.setNumThreads(1)
+    _keep_freed_memory()
     tracks = Tracks(task.rules, task.groups)
     frames_scored, missing = 0, []
     for index, name, truth in _scored_truth(task, tracks):
@@ -159,6 +157,15 @@ def _without_void(truth: LabelMap, protocol: Protocol) -> LabelMap:
     if truth.max(initial=BACKGROUND) == VOID:
         truth = np.where(truth == VOID, np.uint8(BACKGROUND), truth)
     return (truth != BACKGROUND).view(np.uint8) if protocol.merged else truth
+
+
+def _keep_freed_memory() -> None:
+    """Let glibc keep the memory that a frame's arrays leave, for those of the next frame.
+
+    It gives blocks above a threshold back to the system, which then clears them anew, frame after
+    frame: a fifth of all processor time. Freeing one large block raises the threshold to its size.
+    """
+    np.empty(8 << 20, np.uint8)
 
 
 def _in_order(tasks: Sequence[Task], workers: int, progress: OnSequence | None) -> tuple[SequenceScores, ...]:

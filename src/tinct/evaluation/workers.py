@@ -24,9 +24,7 @@ from multiprocessing.process import BaseProcess
 from types import FrameType
 from typing import Any, Generic, Literal, TypeVar
 
-import cv2
-
-from tinct.errors import TinctError
+from tinct.errors import WorkerError
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -40,10 +38,6 @@ START_ATTEMPTS = 3
 
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _READY = "ready"
-
-
-class WorkerError(TinctError):
-    """A process that was given work and died of it, or that could not start."""
 
 
 @dataclass(frozen=True)
@@ -283,7 +277,11 @@ def _fork_is_safe() -> bool:
 
 @contextmanager
 def _quiet_opencv() -> Iterator[None]:
-    """OpenCV without threads, here and in what is forked meanwhile."""
+    """OpenCV, if it is loaded, without threads here and in what is forked meanwhile."""
+    cv2 = sys.modules.get("cv2")
+    if cv2 is None:
+        yield
+        return
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:

@@ -15,16 +15,15 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, UInt8, UInt64
 
 from tinct.errors import OptionError
 from tinct.metrics.region import check_same_size
-from tinct.shapes import BinaryMask
+from tinct.shapes import BinaryMask, Bool, UInt8, UInt64
 
 WORD = 64
 """Pixels to a word of a packed mask."""
 
-# The lowest bit is the leftmost pixel, on every machine.
+# Little-endian, as `packbits` fills the bytes: the lowest bit is the leftmost pixel.
 _WORDS = np.dtype("<u8")
 
 

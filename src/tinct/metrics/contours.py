@@ -142,7 +142,8 @@ def follow_loops(corners: Corners, seen: list[bool]) -> list[list[int]]:
     for start in range(len(seen)):
         if seen[start] or corners.saddle[start]:
             continue
-        corner, loop = start, []
+        loop: list[int] = []
+        corner = start
         while not seen[corner]:
             below = south[corner] if south[corner] >= 0 else north[corner]
             seen[corner] = seen[below] = True
@@ -171,70 +172,72 @@ def follow_pieces(corners: Corners, seen: list[bool]) -> list[Piece]:
 
 def follow_piece(corners: Corners, start: int, direction: int) -> tuple[Piece, int]:
     """The piece that leaves a saddle in a direction, and the direction in which it reaches its other end."""
-    north, west, south, east = corners.neighbours
-    first_horizontal = horizontal = direction % 2 == 1
+    first_horizontal = horizontal = direction in (WEST, EAST)
     corner, inner = corners.neighbours[direction][start], []
     while not corners.saddle[corner]:
         inner.append(corner)
         horizontal = not horizontal
         if horizontal:
-            direction = EAST if east[corner] >= 0 else WEST
+            direction = EAST if corners.neighbours[EAST][corner] >= 0 else WEST
         else:
-            direction = SOUTH if south[corner] >= 0 else NORTH
+            direction = SOUTH if corners.neighbours[SOUTH][corner] >= 0 else NORTH
         corner = corners.neighbours[direction][corner]
     return Piece((start, corner), (first_horizontal, horizontal), inner), direction
 
 
 def join_pieces(pieces: list[Piece]) -> list[list[int]]:
-    """Outlines through saddles: pieces joined so that each outline turns at every saddle but its first."""
+    """The outlines through saddles: pieces joined so that an outline turns where it passes a saddle."""
     unused: dict[int, list[int]] = {}
     for number, piece in enumerate(pieces):
-        for end in sorted(set(piece.ends)):
+        for end in set(piece.ends):
             unused.setdefault(end, []).append(number)
-
-    def use(number: int) -> None:
-        for end in set(pieces[number].ends):
-            unused[end].remove(number)
-
     outlines = []
     for first in sorted(unused, reverse=True):
         while unused[first]:
-            walk = [(first, unused[first][0])]
-            use(walk[0][1])
-            while walk:
-                saddle, number = walk[-1]
-                here = pieces[number].other_end(saddle)
-                earlier = [step for step, (start, _) in enumerate(walk) if start == here]
-                if earlier:
-                    outlines.append(walked(pieces, walk[earlier[0] :]))
-                    del walk[earlier[0] :]
-                    if not walk:
-                        break
-                    number = walk[-1][1]
-                walk.append((here, turn(pieces, unused[here], here, number)))
-                use(walk[-1][1])
+            outlines += walk_from(first, pieces, unused)
     return outlines
 
 
-def turn(pieces: list[Piece], unused: list[int], saddle: int, arriving: int) -> int:
+def walk_from(first: int, pieces: list[Piece], unused: dict[int, list[int]]) -> list[list[int]]:
+    """The outlines on a walk from a saddle; one is complete when the walk comes to a saddle again."""
+    outlines = []
+    walk: dict[int, int] = {}  # the piece taken from each saddle, in order
+    saddle, number = first, unused[first][0]
+    while True:
+        walk[saddle] = number
+        for end in set(pieces[number].ends):
+            unused[end].remove(number)
+        saddle = pieces[number].other_end(saddle)
+        if saddle in walk:
+            outlines.append(cut_off(walk, saddle, pieces))
+            if not walk:
+                return outlines
+            number = next(reversed(walk.values()))
+        number = turn(saddle, number, pieces, unused[saddle])
+
+
+def cut_off(walk: dict[int, int], first: int, pieces: list[Piece]) -> list[int]:
+    """Take the end of a walk, from a saddle on, out of it: the corners there, the first repeated."""
+    steps = []
+    while first in walk:
+        steps.append(walk.popitem())
+    outline = []
+    for saddle, number in reversed(steps):
+        inner = pieces[number].inner
+        outline += [saddle, *(inner if pieces[number].ends[0] == saddle else reversed(inner))]
+    return [*outline, first]
+
+
+def turn(saddle: int, arriving: int, pieces: list[Piece], unused: list[int]) -> int:
     """The first unused piece at a saddle that does not go straight on."""
     straight = pieces[unused[0]].axis_at(saddle) == pieces[arriving].axis_at(saddle)
     return unused[int(straight)]
 
 
-def walked(pieces: list[Piece], walk: list[tuple[int, int]]) -> list[int]:
-    """The corners along a closed walk, each step of which names a saddle and the piece taken from there."""
-    outline = []
-    for saddle, number in walk:
-        inner = pieces[number].inner
-        outline += [saddle, *(inner if pieces[number].ends[0] == saddle else reversed(inner))]
-    return [*outline, walk[0][0]]
-
-
 def is_hole(mask: BinaryMask, outline: Polygon) -> bool:
     """Whether an outline goes around background: the pixel below its first corner in reading order tells."""
     column, row = min(outline.tolist(), key=lambda point: (point[1], point[0]))
-    return not mask[row, column]
+    return not bool(mask[row, column])
 
 
 def orient(polygon: Polygon, *, is_hole: bool) -> Polygon:
@@ -281,7 +284,7 @@ def douglas_peucker(line: Polygon, tolerance_px: float) -> Polygon:
     The straight stretch from the first to the last point is split at the point farthest from it, if that
     is beyond the tolerance, and so on; of equally far points at the last.
     """
-    points = line.astype(np.float64)
+    points = np.ascontiguousarray(line.T, dtype=np.float64)
     kept = np.zeros(len(line), np.bool_)
     kept[[0, -1]] = True
     starts, ends = np.array([0]), np.array([len(line) - 1])
@@ -291,7 +294,8 @@ def douglas_peucker(line: Polygon, tolerance_px: float) -> Polygon:
         first = np.cumsum(counts) - counts
         stretch = np.repeat(np.arange(counts.size), counts)
         between = np.arange(stretch.size) + (starts + 1 - first)[stretch]
-        squared = squared_distances(points[between], points[starts][stretch], points[ends][stretch])
+        from_, to = points[:, starts][:, stretch], points[:, ends][:, stretch]
+        squared = squared_distances(points[:, between], from_, to)
         farthest = np.maximum.reduceat(squared, first)
         last_farthest = np.empty(counts.size, np.int64)
         reached = np.flatnonzero(squared == farthest[stretch])
@@ -304,17 +308,24 @@ def douglas_peucker(line: Polygon, tolerance_px: float) -> Polygon:
 
 
 def squared_distances(
-    points: Float[np.ndarray, "P 2"], starts: Float[np.ndarray, "P 2"], ends: Float[np.ndarray, "P 2"]
+    points: Float[np.ndarray, "2 P"], starts: Float[np.ndarray, "2 P"], ends: Float[np.ndarray, "2 P"]
 ) -> Float[np.ndarray, "P"]:
     """The squared distance of each point to its own straight stretch, in square pixels."""
     along, away = ends - starts, points - starts
-    projected, length = (along * away).sum(axis=1), (along * along).sum(axis=1)
-    # The toolkit computes this ratio in single precision, and which corner is farthest can hang on it.
+    projected, length = dot(along, away), dot(along, along)
+    # The toolkit computes this ratio in single precision, and which point is farthest can hang on it.
     fraction = projected.astype(np.float32) / np.maximum(length, 1).astype(np.float32)
-    nearest = starts + fraction[:, None].astype(np.float64) * along
-    nearest = np.where((projected >= length)[:, None], ends, nearest)
-    nearest = np.where((projected <= 0)[:, None], starts, nearest)
-    return ((points - nearest) ** 2).sum(axis=1)
+    nearest = starts + fraction.astype(np.float64) * along
+    np.copyto(nearest, ends, where=projected >= length)
+    np.copyto(nearest, starts, where=projected <= 0)
+    away = points - nearest
+    return dot(away, away)
+
+
+def dot(left: Float[np.ndarray, "2 P"], right: Float[np.ndarray, "2 P"]) -> Float[np.ndarray, "P"]:
+    """The products of pairs of vectors, rounded step by step as in the toolkit (not so by einsum)."""
+    product: Float[np.ndarray, "P"] = left[0] * right[0] + left[1] * right[1]
+    return product
 
 
 def upsample(polygon: Polygon) -> Float[np.ndarray, "N 2"]:

@@ -7,10 +7,9 @@ Segmentation", CVPR 2016, section 5.1.
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Bool, Shaped
 
 from tinct.errors import MaskError
-from tinct.shapes import BinaryMask
+from tinct.shapes import BinaryMask, Bool, Shaped
 
 
 # The second size is left open here, so that a mismatch gives MaskError and not a shape checker's error.

@@ -11,6 +11,7 @@ of the other in their order.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,6 +33,9 @@ SECTORS = 12
 ROUNDING = 1e-13
 """Shape contexts with a lower cost are equal."""
 
+BLOCK = 4
+"""How many vertices are compared with all others at a time: few enough that the terms stay in the cache."""
+
 Pairs = Int[np.ndarray, "P 2"]
 """Matched vertices: the number of one in the earlier polygon, of one in the later."""
 
@@ -45,15 +49,16 @@ class ContourDescription:
         shape_contexts: Of each vertex, the fraction of near vertices in each of 60 bins.
     """
 
-    vertices: Float[np.ndarray, "N 2"]
-    shape_contexts: Float[np.ndarray, "N 60"]
+    vertices: Float[np.ndarray, "V 2"]
+    shape_contexts: Float[np.ndarray, "V 60"]
 
 
 def temporal_stability(earlier: BinaryMask, later: Bool[np.ndarray, "_ _"]) -> float:
     """T of two masks of one object in consecutive frames: 0 where the shape stays, up to 5.
 
-    A shape that only moves by whole pixels stays. NaN if a mask has no outline to speak of: an empty mask,
-    or one whose parts are all of one or two pixels.
+    Where a shape lies does not matter, but for the rounding of the toolkit, which can move a vertex to the
+    next sector of a shape context. NaN if a mask has no outline that simplifying leaves: an empty mask, or
+    one whose parts are all of one or two pixels.
 
     Args:
         earlier: The predicted mask of a frame.
@@ -84,7 +89,7 @@ def instability(earlier: ContourDescription | None, later: ContourDescription | 
     return SCALE * float(costs[pairs[:, 0], pairs[:, 1]].mean())
 
 
-def shape_contexts(vertices: Float[np.ndarray, "N 2"]) -> Float[np.ndarray, "N 60"]:
+def shape_contexts(vertices: Float[np.ndarray, "V 2"]) -> Float[np.ndarray, "V 60"]:
     """The shape context of each vertex: the fraction of near vertices in each of 5 rings × 12 sectors.
 
     Distances count in means over all pairs of vertices, pairs of a vertex with itself included. A vertex
@@ -102,12 +107,13 @@ def shape_contexts(vertices: Float[np.ndarray, "N 2"]) -> Float[np.ndarray, "N 6
     size = SECTORS * (1 + len(RADIUS_EDGES))
     numbered = bins + size * np.arange(len(x))[:, None]
     counts = np.bincount(numbered.ravel(), minlength=size * len(x)).reshape(len(x), size)[:, SECTORS:]
-    return counts / counts.sum(axis=1, keepdims=True)
+    fractions: Float[np.ndarray, "V 60"] = counts / counts.sum(axis=1, keepdims=True)
+    return fractions
 
 
 def matching_costs(
-    earlier: Float[np.ndarray, "N 60"], later: Float[np.ndarray, "M 60"]
-) -> Float[np.ndarray, "N M"]:
+    earlier: Float[np.ndarray, "E 60"], later: Float[np.ndarray, "L 60"]
+) -> Float[np.ndarray, "E L"]:
     """The chi-square distance ½ Σ (a - b)² / (a + b) of all pairs of shape contexts, from 0 to 1.
 
     Both sum to one, so that it equals 1 - 2 Σ ab / (a + b), where only the bins that both use count.
@@ -115,141 +121,124 @@ def matching_costs(
     with np.errstate(divide="ignore"):
         inverse_earlier, inverse_later = 1 / earlier, 1 / np.ascontiguousarray(later.T)
     overlap = np.empty((len(earlier), len(later)))
-    for row, inverse in zip(overlap, inverse_earlier, strict=True):
-        used = np.flatnonzero(np.isfinite(inverse))
-        terms = inverse_later[used]
-        terms += inverse[used, None]
-        np.reciprocal(terms, out=terms)
-        np.add.reduce(terms, axis=0, out=row)
+    for first in range(0, len(earlier), BLOCK):
+        # Neighbours use much the same bins; of an unused bin the inverse is infinite and the term zero.
+        block = inverse_earlier[first : first + BLOCK]
+        used = np.flatnonzero(np.isfinite(block).any(axis=0))
+        terms = block[:, used, None] + inverse_later[used]
+        np.divide(1, terms, out=terms)
+        np.add.reduce(terms, axis=1, out=overlap[first : first + BLOCK])
     costs = 1 - 2 * overlap
     costs[costs < ROUNDING] = 0
     return costs
 
 
-def align(costs: Float[np.ndarray, "N M"]) -> Pairs:
+def align(costs: Float[np.ndarray, "E L"]) -> Pairs:
     """The cheapest matching in order around both polygons, started where a first one was cheapest."""
     first = cheapest_path(costs)
     # The first cell of a path is free of charge and does not compete; of equal costs the last on it is taken.
     shift = first[np.argmin(costs[first[:-1, 0], first[:-1, 1]])] + 1
     path = cheapest_path(np.roll(costs, -shift, axis=(0, 1)))
-    return (path + shift) % costs.shape
+    pairs: Pairs = (path + shift) % costs.shape
+    return pairs
 
 
-def cheapest_path(costs: Float[np.ndarray, "N M"]) -> Pairs:
-    """The cheapest path through a grid from its first to its last cell, by steps to (+1, 0), (0, +1), (+1, +1),
-    listed from its last cell to its first.
+def cheapest_path(costs: Float[np.ndarray, "E L"]) -> Pairs:
+    """The cheapest path through a grid from its first to its last cell, listed from the last to the first.
 
-    A path costs what all its cells cost but the first (dynamic time warping).
+    A path goes by steps of (+1, 0), (0, +1) or (+1, +1) and costs what all its cells cost but the first
+    (dynamic time warping). Where several ways to a cell cost the same, the toolkit takes the one by the
+    cell that leaves its queue first, and so does this.
     """
     totals = path_costs(costs)
-    row, diagonal = costs.shape[0] - 1, len(totals) - 1
-    path = [(row, diagonal - row)]
-    while diagonal:
-        left, above = totals.item(diagonal - 1, row + 1), totals.item(diagonal - 1, row)
-        both = totals.item(diagonal - 2, row) if diagonal > 1 else float("inf")
-        least = min(left, above, both)
-        if (left, above, both).count(least) > 1:
-            return toolkits_path(costs)
-        row -= int(left > least)
-        diagonal -= 1 + int(both == least)
-        path.append((row, diagonal - row))
+    rank: dict[tuple[int, int], int] = {}
+    path = [(costs.shape[0] - 1, costs.shape[1] - 1)]
+    while any(path[-1]):
+        row, column = path[-1]
+        cells = [(row - 1, column - 1), (row - 1, column), (row, column - 1)]
+        ways = [totals.item(i + j + 1, i + 1) for i, j in cells]
+        least = min(ways)
+        if ways.count(least) > 1:
+            # The first vertex of a polygon is its last one too, which makes ties common.
+            rank = rank or queue_order(costs, until=(row, column))
+            tied = [cell for cell, way in zip(cells, ways, strict=True) if way == least]
+            path.append(min(tied, key=lambda cell: rank.get(cell, len(rank))))
+        else:
+            path.append(cells[ways.index(least)])
     return np.array(path)
 
 
-def path_costs(costs: Float[np.ndarray, "N M"]) -> Float[np.ndarray, "D N+1"]:
-    """What the cheapest path to each cell costs, by diagonals: that to (i, j) stands at [i + j, i + 1]."""
+def path_costs(costs: Float[np.ndarray, "E L"]) -> Float[np.ndarray, "E+L E+1"]:
+    """What the cheapest path to each cell costs, that to (i, j) at [i + j + 1, i + 1]; the rest is infinite.
+
+    Each row of the table, a diagonal of the grid, follows from the two before it.
+    """
     rows, columns = costs.shape
-    totals = np.full((rows + columns - 1, rows + 1), np.inf)
-    # A row of the grid is a slanted line of the table.
-    slanted = np.lib.stride_tricks.as_strided(
-        totals[0, 1:], (rows, columns), (totals.itemsize * (rows + 2), totals.itemsize * (rows + 1))
-    )
-    slanted[:] = costs
-    totals[0, 1] = 0
-    before, last = np.full(rows + 1, np.inf), totals[0]
+    totals = np.full((rows + columns, rows + 1), np.inf)
+    strides = (totals.itemsize * (rows + 2), totals.itemsize * (rows + 1))
+    np.lib.stride_tricks.as_strided(totals[1, 1:], (rows, columns), strides)[:] = costs
+    totals[1, 1] = 0
     least = np.empty(rows)
-    for line in totals[1:]:
+    for before, last, line in zip(totals, totals[1:], totals[2:], strict=False):
         np.minimum(last[1:], last[:-1], out=least)
         np.minimum(least, before[:-1], out=least)
         line[1:] += least
-        before, last = last, line
     return totals
 
 
-def toolkits_path(costs: Float[np.ndarray, "N M"]) -> Pairs:
-    """The cheapest path that the toolkit finds where several cost the same.
+def queue_order(costs: Float[np.ndarray, "E L"], until: tuple[int, int]) -> dict[tuple[int, int], int]:
+    """The rank in which cells leave the toolkit's queue (Dijkstra, 1959), up to and with a cell.
 
-    A polygon's first and last vertex are one point, so that ties are common there. The toolkit takes the
-    way by the cell that leaves its queue first (Dijkstra, 1959), and so does this, cell by cell.
+    The queue is a heap with four children per node. Which of equally distant cells leaves first hangs on
+    every step here, so their order must stay as it is.
     """
-    rows, columns = costs.shape
-    cost: list[float] = costs.ravel().tolist()
-    target = rows * columns - 1
-    distances = [float("inf")] * (target + 1)
-    previous = [0] * (target + 1)
-    distances[0] = 0.0
-    queue = Queue(distances)
-    queue.push(0)
-    while (cell := queue.pop()) != target:
-        below, right = cell + columns <= target, (cell + 1) % columns > 0
-        for following, exists in ((cell + 1, right), (cell + columns, below), (cell + columns + 1, below and right)):
-            if exists and (distance := distances[cell] + cost[following]) < distances[following]:
-                known = distances[following] < float("inf")
-                distances[following], previous[following] = distance, cell
-                queue.lift(following) if known else queue.push(following)
-    path = [target]
-    while path[-1]:
-        path.append(previous[path[-1]])
-    return np.stack(np.divmod(path, columns), axis=1)
+    width = costs.shape[1] + 1  # a border that cannot be entered saves the question where the grid ends
+    cost = np.pad(costs, ((0, 1), (0, 1)), constant_values=np.inf).ravel().tolist()
+    distance, place = [math.inf] * len(cost), [0] * len(cost)
+    distance[0] = 0.0
+    heap = [0]
+    order: list[int] = []
+    last = until[0] * width + until[1]
+    while not order or order[-1] != last:
+        cell = heap[0]
+        order.append(cell)
+        sink(heap, heap.pop(), distance, place)
+        here = distance[cell]
+        for following in (cell + 1, cell + width, cell + width + 1):
+            reached = here + cost[following]
+            known = distance[following]
+            if reached < known:
+                distance[following] = reached
+                if known == math.inf:
+                    place[following] = len(heap)
+                    heap.append(following)
+                lift(heap, following, distance, place)
+    return {divmod(cell, width): rank for rank, cell in enumerate(order)}
 
 
-class Queue:
-    """Cells by their distance: a heap with four children per node, as in the toolkit.
-
-    Which of equally distant cells leaves first follows from the steps below, and so must not be changed.
-    """
-
-    def __init__(self, distances: list[float]) -> None:
-        self.distances = distances
-        self.heap: list[int] = []
-        self.places: dict[int, int] = {}
-
-    def push(self, cell: int) -> None:
-        """Add a cell."""
-        self.places[cell] = len(self.heap)
-        self.heap.append(cell)
-        self.lift(cell)
-
-    def lift(self, cell: int) -> None:
-        """Move a cell up as far as its distance demands."""
-        heap, place, distance = self.heap, self.places[cell], self.distances[cell]
-        while place and distance < self.distances[heap[above := (place - 1) // 4]]:
-            self.put(heap[above], place)
-            place = above
-        self.put(cell, place)
-
-    def pop(self) -> int:
-        """Remove the nearest cell."""
-        heap, distances = self.heap, self.distances
-        nearest, cell = heap[0], heap.pop()
-        place = 0
-        while children := heap[4 * place + 1 : 4 * place + 5]:
-            distance, child = min((distances[below], child) for child, below in enumerate(children))
-            if distance >= distances[cell]:
-                break
-            self.put(children[child], place)
-            place = 4 * place + 1 + child
-        if heap:
-            self.put(cell, place)
-        return nearest
-
-    def put(self, cell: int, place: int) -> None:
-        """Set a node of the heap."""
-        self.heap[place] = cell
-        self.places[cell] = place
+def lift(heap: list[int], cell: int, distance: list[float], place: list[int]) -> None:
+    """Move a cell up in the heap as far as its distance demands."""
+    node, own = place[cell], distance[cell]
+    while node and own < distance[above := heap[(node - 1) // 4]]:
+        heap[node], place[above] = above, node
+        node = (node - 1) // 4
+    heap[node], place[cell] = cell, node
 
 
-def one_to_one(pairs: Pairs, costs: Float[np.ndarray, "N M"]) -> Pairs:
+def sink(heap: list[int], cell: int, distance: list[float], place: list[int]) -> None:
+    """Put a cell, the last one of the heap, in place of the first and let it down to where it belongs."""
+    if not heap:
+        return
+    node, own = 0, distance[cell]
+    while children := heap[4 * node + 1 : 4 * node + 5]:
+        nearest = min(children, key=distance.__getitem__)  # the first of equals
+        if distance[nearest] >= own:
+            break
+        heap[node], place[nearest], node = nearest, node, place[nearest]
+    heap[node], place[cell] = cell, node
+
+
+def one_to_one(pairs: Pairs, costs: Float[np.ndarray, "E L"]) -> Pairs:
     """Of each earlier vertex the cheapest pair, then of each later vertex the cheapest of those left."""
     for side in (0, 1):
         order = np.lexsort((costs[pairs[:, 0], pairs[:, 1]], pairs[:, side]))

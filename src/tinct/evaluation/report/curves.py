@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float64
 
 from tinct.evaluation.report.timeline import Timeline
+from tinct.shapes import Float64
 
 WIDTH, HEIGHT = 320, 132
 """Of a drawing, in its own units."""

@@ -7,11 +7,10 @@ import io
 
 import cv2
 import numpy as np
-from jaxtyping import UInt8
 from PIL import Image as PillowImage
 
 from tinct.overlay import draw_masks
-from tinct.shapes import BACKGROUND, VOID, LabelMap
+from tinct.shapes import BACKGROUND, VOID, LabelMap, UInt8
 
 # A frame may be larger than its annotation, as DAVIS-2017's at full resolution are.
 Frame = UInt8[np.ndarray, "frame_H frame_W 3"]

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float64
 
 from tinct.evaluation.results import ObjectScores, Scores, SequenceScores
+from tinct.shapes import Float64
 
 
 @dataclass(frozen=True)
