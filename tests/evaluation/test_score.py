@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import math
 import os
 import subprocess
@@ -165,6 +166,39 @@ def test_under_youtube_vos_it_counts_after_its_first_frame(scored: Scorer) -> No
     assert len(frame_values(scores, "J", 0, 0)) == 5
 
 
+def write_meta(split: Path, categories: Mapping[str, Sequence[str | None]]) -> None:
+    """A meta.json of YouTube-VOS; the categories of each video's objects 1, 2, ..."""
+    videos = {
+        video: {
+            "objects": {
+                str(number): {"frames": ["00000"], **({} if name is None else {"category": name})}
+                for number, name in enumerate(of, start=1)
+            }
+        }
+        for video, of in categories.items()
+    }
+    split.mkdir(parents=True, exist_ok=True)
+    (split / "meta.json").write_text(json.dumps({"videos": videos}))
+
+
+@pytest.mark.parametrize(("seen", "expected"), [(True, ((1 + 0.5) / 2 + 0) / 2), (False, 0.5)])
+def test_youtube_vos_averages_seen_and_unseen_categories(tmp_path: Path, seen: bool, expected: float) -> None:
+    root = tmp_path / "YouTubeVOS"
+    both = over(R, rectangle(90, 110, 10, 40, 2))
+    write(root / "valid" / "Annotations", {"a": [both] * 3, "b": [R] * 3})
+    (root / "valid" / "JPEGImages").mkdir()
+    write_meta(root / "valid", {"a": ["cow", "yak"], "b": ["dog"]})
+    write_meta(root / "train", {"x": ["cow"], "y": ["dog" if seen else None]})
+    if not seen:
+        (root / "train" / "meta.json").unlink()
+    pred = write(tmp_path / "pred", {"a": [R] * 3, "b": [HALF] * 3})
+    for truth, split in ((root, "valid"), (root / "valid", None), (root / "valid" / "Annotations", None)):
+        scores = score_folders(pred, truth, "youtube-vos", split=split)
+        assert scores.statistics["J"].mean == pytest.approx(expected)
+        assert scores.groups.keys() == ({"seen", "unseen"} if seen else set())
+        assert ("no meta.json of train" in scores.rule) == (not seen)
+
+
 def test_void_in_the_truth_is_background(scored: Scorer) -> None:
     truth = over(R, rectangle(90, 110, 10, 40, 255))
     for_both = {"a": [truth] * 4}
@@ -252,13 +286,13 @@ def test_every_file_is_read_once(scored: Scorer, monkeypatch: pytest.MonkeyPatch
 
 def test_workers_change_nothing(scored: Scorer, tmp_path: Path) -> None:
     predicted = {name: [R, HALF, SHIFTED, R] for name in "abc"}
-    one = scored(predicted, {name: [R] * 4 for name in "abc"}, "davis-2017", metrics=["J", "F", "T"])
+    one = scored(predicted, {name: [R] * 4 for name in "abc"}, "davis-2017", metrics=["J", "F"])
     seen: list[str] = []
     two = score_folders(
         tmp_path / "pred",
         tmp_path / "gt",
         "davis-2017",
-        metrics=["J", "F", "T"],
+        metrics=["J", "F"],
         workers=2,
         progress=lambda scores, done, of: seen.append(f"{scores.name} {of}"),
     )
