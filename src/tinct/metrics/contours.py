@@ -13,11 +13,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
-from jaxtyping import Float, Int
 
-from tinct.shapes import BinaryMask
+from tinct.shapes import BinaryMask, Float, Int
 
 TOLERANCE_PX = 1.5
 """A vertex nearer than this to the simplified outline is dropped."""
@@ -31,7 +29,7 @@ LONGEST_SIDE_PX = 3.0
 NORTH, WEST, SOUTH, EAST = range(4)
 """The cracks at a corner, in the order in which the toolkit leaves a saddle."""
 
-Polygon = Int[np.ndarray, "V 2"]
+Polygon = Int[np.ndarray, "_ 2"]
 """Corners (x, y) of a closed outline, in pixels; the first is repeated at the end."""
 
 
@@ -80,10 +78,11 @@ def longest_polygon(mask: BinaryMask) -> Polygon | None:
     the frame, holes the other way. Of outlines with equally many vertices the last in the toolkit's order
     is taken.
     """
-    x, y, width, height = cv2.boundingRect(mask.view(np.uint8))
-    if not width:
+    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+    if not rows.size:
         return None
-    box = mask[y : y + height, x : x + width]
+    y, x = int(rows[0]), int(columns[0])
+    box = mask[y : rows[-1] + 1, x : columns[-1] + 1]
     best: Polygon | None = None
     best_rank = (3, 0)
     outlines = [np.array(outline) for outline in crack_contours(box)]
@@ -114,7 +113,7 @@ def crack_contours(mask: BinaryMask) -> list[list[tuple[int, int]]]:
 
 def find_corners(mask: BinaryMask) -> Corners:
     """Where the outlines turn, and how straight cracks connect these places."""
-    padded = cv2.copyMakeBorder(mask.view(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
+    padded = np.pad(mask.view(np.uint8), 1)
     northwest, northeast = padded[:-1, :-1], padded[:-1, 1:]
     southwest, southeast = padded[1:, :-1], padded[1:, 1:]
     diagonal = northwest ^ southeast
