@@ -118,7 +118,7 @@ def score_sequence(task: Task) -> SequenceScores:
         DatasetError: The truth leaves nothing to score, or its file is broken.
         MaskError: A prediction is broken, or shows an object that the truth lacks.
     """
-    _keep_freed_memory()
+    keep_freed_memory()
     tracks = Tracks(task.rules, task.groups)
     frames_scored, missing = 0, []
     for index, name, truth in _scored_truth(task, tracks):
@@ -159,7 +159,7 @@ def _without_void(truth: LabelMap, protocol: Protocol) -> LabelMap:
     return (truth != BACKGROUND).view(np.uint8) if protocol.merged else truth
 
 
-def _keep_freed_memory() -> None:
+def keep_freed_memory() -> None:
     """Let glibc keep the memory that a frame's arrays leave, for those of the next frame.
 
     It gives blocks above a threshold back to the system, which then clears them anew, frame after
