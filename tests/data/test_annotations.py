@@ -103,6 +103,7 @@ def test_a_folder_of_folders(layouts: Any, tmp_path: Path) -> None:
         (tmp_path / name / ".0.part.png").write_bytes(b"half a file")
         (tmp_path / name / "notes.txt").write_text("no mask")
     (tmp_path / "empty").mkdir()
+    layouts.mask(tmp_path / ".ipynb_checkpoints" / "0.png")
     (tmp_path / "global_results.csv").write_text("J")
     found = find_annotations(tmp_path)
     assert [a.sequence for a in found] == ["bear", "swan"]

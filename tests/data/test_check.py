@@ -5,8 +5,9 @@ from typing import Any, get_args
 
 import pytest
 
-from tinct.data.check import DATASETS, TITLES, Report, check_dataset
+from tinct.data.check import TITLES, CheckReport, check_dataset
 from tinct.data.check_sequence import Finding, Kind
+from tinct.data.lists import DATASETS
 from tinct.errors import DatasetError, OptionError
 
 
@@ -49,7 +50,7 @@ def test_the_summary_names_a_few_files_and_counts_the_rest(tmp_path: Path) -> No
         for t in (3, 4)
     ]
     findings.append(Finding("count", "s0", None, "has 3 frames of 4"))
-    report = Report("plain", tmp_path, True, 7, 14, 14, tuple(findings))
+    report = CheckReport("plain", tmp_path, True, 7, 14, 14, tuple(findings))
     assert not report.ok
     assert report.summary.splitlines()[1:] == [
         "number of frames or videos (1):",

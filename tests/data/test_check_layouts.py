@@ -8,7 +8,6 @@ import pytest
 
 from tinct.data.check_layouts import (
     Layout,
-    short,
     survey_davis,
     survey_plain,
     survey_segtrack,
@@ -152,8 +151,3 @@ def test_plain_folders(layouts: Any, tmp_path: Path) -> None:
     assert (list(cat.frames), list(cat.masks)) == (["0"], ["0"])
     with pytest.raises(DatasetError, match="holds no image"):
         survey_plain(tmp_path / "m" / "nowhere", tmp_path / "m")
-
-
-def test_names_are_cut_to_a_few() -> None:
-    assert short("abcde") == "a, b, c, d, e"
-    assert short("abcdefg") == "a, b, c, d, e and 2 more"

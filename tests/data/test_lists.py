@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tinct.data.lists import (
+    first_names,
     known_sequences,
     known_splits,
     known_video_counts,
@@ -113,3 +114,10 @@ def test_the_lists_of_2016_name_frames_and_masks(tmp_path: Path) -> None:
     (tmp_path / "ImageSets" / "2016" / "train.txt").write_text("bear")
     assert list_names(tmp_path, "train") == ("bear",)
     assert list_files(tmp_path) == {"train": tmp_path / "ImageSets" / "2016" / "train.txt"}
+
+
+def test_names_are_cut_to_a_few() -> None:
+    assert first_names([]) == ""
+    assert first_names("abcde") == "a, b, c, d, e"
+    assert first_names("abcdefg") == "a, b, c, d, e and 2 more"
+    assert first_names((3, 5, 8), 2) == "3, 5 and 1 more"

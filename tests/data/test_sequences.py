@@ -31,8 +31,6 @@ def test_frames_and_labels_are_read(layouts: Any, tmp_path: Path) -> None:
     assert np.unique(bear.read_labels(2)).tolist() == [0, 2]
     with pytest.raises(DatasetError, match=r"Frame '1' of 'bear' is not annotated.*\(0, 2\)"):
         bear.read_labels(1)
-    assert bear.annotations.frame_names == ("0", "2")
-    assert bear.annotations.sequence == "bear"
 
 
 def test_thinning_keeps_frames_with_their_labels_and_options(layouts: Any, tmp_path: Path) -> None:

@@ -34,11 +34,12 @@ def test_valid_is_annotated_where_objects_begin(root: Path) -> None:
     assert video.annotated == (0, 1, 3)
     given = video.prompts()
     assert {t: np.unique(labels).tolist() for t, labels in given.items()} == {0: [0, 1], 1: [0, 3], 3: [0, 2]}
-    assert video.annotations.frame_names == ("00000", "00005", "00015")
+    assert [video.frames[index].stem for index in video.annotated] == ["00000", "00005", "00015"]
 
 
 def test_categories(root: Path) -> None:
-    assert YouTubeVos(root, "valid").categories == {"0c04": {1: "penguin", 3: "zebra", 2: "zebra"}}
+    (video,) = YouTubeVos(root, "valid").meta.values()
+    assert {i: of.category for i, of in video.items()} == {1: "penguin", 3: "zebra", 2: "zebra"}
     assert seen_categories(root) == {"penguin", "sign", "sedan"}
     (root / "train" / "meta.json").unlink()
     assert seen_categories(root) is None
@@ -49,7 +50,7 @@ def test_meta_may_tell_no_category(root: Path) -> None:
         '{"videos": {"0c04": {"objects": {"1": {"frames": ["00000"]}}}}}'
     )
     valid = YouTubeVos(root, "valid")
-    assert valid.categories == {"0c04": {}}
+    assert valid.meta["0c04"][1].category is None
     assert valid.meta["0c04"][1].frames == ("00000",)
 
 

@@ -19,6 +19,7 @@ from tinct.errors import DatasetError, OptionError, OutputError, TinctError, Vid
 from tinct.evaluation import evaluate as evaluate_module
 from tinct.evaluation.evaluate import Evaluation, SequenceSegmentation, evaluate, open_frames, read_dataset
 from tinct.evaluation.predict import RunInterrupted
+from tinct.evaluation.report import write_report
 from tinct.evaluation.results import read_scores
 from tinct.evaluation.score import score_folders
 from tinct.mask_files import read_label_png, write_mask
@@ -162,6 +163,7 @@ def test_the_scores_say_what_made_them_and_what_it_cost(davis: Path, tmp_path: P
         "weights_sha256": "ab" * 32,
         "dataset": "davis-2017",
         "split": "val",
+        "resolution": "480p",
         "workers": 1,
         "device": "cpu",
         "threads": 1,
@@ -180,6 +182,7 @@ def test_davis_2016_merges_all_objects(davis: Path, tmp_path: Path) -> None:
     assert scores is not None
     assert (scores.merged, scores.measures) == (True, ("J",))
     assert [s.name for s in scores.sequences] == ["bee"]
+    shows_pictures_of_frames(evaluation)
 
 
 @pytest.mark.usefixtures("_cheap")
@@ -300,6 +303,7 @@ def test_youtube_vos_gives_every_object_where_it_starts(tmp_path: Path) -> None:
     assert set(np.unique(read_label_png(out / "0a" / "masks" / "00015.png"))) == {0, 1, 2}
     assert evaluation.scores is not None
     assert set(evaluation.scores.groups) == {"seen"}
+    shows_pictures_of_frames(evaluation)
 
 
 @pytest.mark.usefixtures("_cheap")
@@ -308,6 +312,16 @@ def test_youtube_vos_with_first_annotations_alone_has_no_truth(tmp_path: Path) -
     write_sequence(folders[0], folders[1], 0, every=5, annotated=(0, 3))
     write_mask(folders[1] / "00000.png", truth_at(0, (1,)))
     assert evaluate("youtube-vos", tmp_path, "valid", tmp_path / "out").scores is None
+
+
+def shows_pictures_of_frames(evaluation: Evaluation) -> None:
+    """Whether a report finds masks, truth and frames by what the evaluation says."""
+    assert evaluation.scores is not None
+    page = evaluation.out / "report.html"
+    found = {"predictions": evaluation.out, "truth": evaluation.truth, "frames": evaluation.frames}
+    write_report(evaluation.scores, page, **found)
+    assert "data:image/jpeg" in page.read_text()
+    assert "ground is grey" not in page.read_text()
 
 
 @pytest.mark.usefixtures("_cheap")
@@ -323,9 +337,11 @@ def test_segtrack_and_plain_folders_need_no_split(tmp_path: Path) -> None:
     (root / "ImageSets" / "all.txt").write_text("*frog\n")
     write_sequence(tmp_path / "own" / "frames" / "x", tmp_path / "own" / "masks" / "x", 0)
     for dataset, folder in (("segtrack-v2", root), ("plain", tmp_path / "own")):
-        scores = evaluate(dataset, folder, None, tmp_path / dataset).scores
-        assert scores is not None
-        assert len(scores.sequences) == 1
+        evaluation = evaluate(dataset, folder, "val", tmp_path / dataset)
+        assert evaluation.scores is not None
+        assert len(evaluation.scores.sequences) == 1
+        assert (evaluation.scores.settings["split"], evaluation.run["split"]) == (None, None)
+        shows_pictures_of_frames(evaluation)
 
 
 def test_unknown_names_are_refused(davis: Path) -> None:

@@ -154,7 +154,7 @@ def test_an_incomplete_dataset_is_explained(dataset: Path) -> None:
         score_davis_2016(BrightSegmenter(), dataset, "empty")
     truth = dataset / "Annotations" / "480p" / "left" / "00000.png"
     PillowImage.new("L", (WIDTH, HEIGHT)).save(truth)
-    with pytest.raises(DatasetError, match="shows no object"):
+    with pytest.raises(DatasetError, match="show no object"):
         score()
     truth.write_bytes(b"no image")
     with pytest.raises(DatasetError, match="cannot be read as a label image"):
@@ -165,6 +165,15 @@ def test_an_incomplete_dataset_is_explained(dataset: Path) -> None:
     (dataset / "JPEGImages" / "480p" / "right" / "00003.jpg").write_bytes(b"no image")
     with pytest.raises(DatasetError, match="cannot be read as an image"):
         score(sequences=["right"])
+
+
+def test_void_is_background_as_in_a_score_of_files(dataset: Path) -> None:
+    for path in (dataset / "Annotations" / "480p" / "right").iterdir():
+        labels = np.array(PillowImage.open(path))
+        labels[30:] = 255
+        PillowImage.fromarray(labels).save(path)
+    scores = score_davis_2016(BrightSegmenter(), dataset, "dev", sequences=["right"])
+    assert scores.statistics["J"].mean == 1.0
 
 
 def test_masks_of_another_size_are_refused(dataset: Path) -> None:

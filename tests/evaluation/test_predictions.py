@@ -44,6 +44,13 @@ def test_a_folder_per_sequence_is_found_in_order(tmp_path: Path) -> None:
     assert list(find_predictions(tmp_path)) == ["a", "b"]
 
 
+def test_endings_in_capitals_and_numbers_without_zeros_are_understood(tmp_path: Path) -> None:
+    write(tmp_path / "a", "10", "9")
+    (tmp_path / "a" / "10.png").rename(tmp_path / "a" / "10.PNG")
+    (tmp_path / "a" / ".8.png").touch()
+    assert found(tmp_path) == {"a": ["9", "10"]}
+
+
 def test_runs_of_tinct_are_found(tmp_path: Path) -> None:
     write(tmp_path / "a" / "masks", "00000")
     (tmp_path / "a" / "run.json").write_text("{}")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from tinct.data.lists import DATASETS
 from tinct.errors import OptionError
 from tinct.evaluation.protocols import PROTOCOLS, compatibility_of, protocol_of
 
@@ -12,6 +13,10 @@ def test_unknown_names_get_the_known_ones() -> None:
     with pytest.raises(OptionError, match="davis2017-evaluation"):
         compatibility_of("davis")
     assert compatibility_of(None) is None
+
+
+def test_every_dataset_has_the_protocol_of_its_name() -> None:
+    assert set(DATASETS) == set(PROTOCOLS)
 
 
 @pytest.mark.parametrize(

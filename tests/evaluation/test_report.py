@@ -23,10 +23,11 @@ from tinct.evaluation.report import write_plots, write_report
 from tinct.evaluation.report.by_attribute import attribute_scores
 from tinct.evaluation.report.curves import BOTTOM, LEFT, RIGHT, TOP, curve, line_path
 from tinct.evaluation.report.pictures import ERROR_COLOURS, WIDTH, error_picture, mask_picture
-from tinct.evaluation.report.result_table import percent, result_table
+from tinct.evaluation.report.result_table import result_table
 from tinct.evaluation.report.timeline import timelines
 from tinct.evaluation.report.worst_frames import find_frame, worst_frames
 from tinct.evaluation.results import FrameScores, ObjectScores, Scores, SequenceScores, Statistics
+from tinct.evaluation.tables import percent
 from tinct.mask_files import write_mask
 
 NAN = float("nan")
@@ -292,6 +293,15 @@ def test_objects_of_other_frames_share_one_time_axis() -> None:
     assert drawn is not None
     assert drawn.objects == ((1, 1), (5, 5))
     assert (drawn.lowest, drawn.lowest_frame) == (0.1, "00001")
+
+
+def test_frames_without_leading_zeros_keep_their_order() -> None:
+    names = tuple(str(index) for index in range(8, 12))
+    frames = FrameScores(names, {"J": (0.1, 0.2, 0.3, 0.4)})
+    of = ObjectScores(1, {"J": Statistics(0.25)}, frames)
+    (timeline,) = timelines(_scores("plain", {"a": [of]}))
+    assert timeline.frame_names == names
+    assert timeline.objects[1]["J"].tolist() == [0.1, 0.2, 0.3, 0.4]
 
 
 @given(st.lists(st.one_of(st.just(NAN), st.floats(0, 1)), min_size=1, max_size=30))

@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import arrays
 from tinct.errors import MaskError, OptionError
 from tinct.metrics import contour_accuracy, region_similarity
 from tinct.metrics.boundary import boundary, tolerance_radius_px
-from tinct.metrics.label_maps import score_foreground, score_objects
+from tinct.metrics.label_maps import score_objects
 from tinct.shapes import BinaryMask, LabelMap
 
 IDS = (1, 2, 5, 254)
@@ -70,18 +70,6 @@ def test_objects_score_as_their_masks_do(maps: tuple[LabelMap, LabelMap], radius
         assert accuracy == pytest.approx(slow_accuracy(*masks, radius_px), abs=1e-12)
 
 
-@settings(deadline=None, max_examples=100)
-@given(st.one_of(MAP_PAIRS, NOISE_PAIRS))
-def test_the_foreground_scores_as_one_object(maps: tuple[LabelMap, LabelMap]) -> None:
-    prediction, truth = maps
-    masks = prediction != 0, truth != 0
-    radius_px = tolerance_radius_px(*truth.shape, 0.008)
-    similarity, accuracy = score_foreground(prediction, truth)
-    assert (similarity, accuracy) == (region_similarity(*masks), contour_accuracy(*masks))
-    assert similarity == pytest.approx(slow_similarity(*masks), abs=1e-12)
-    assert accuracy == pytest.approx(slow_accuracy(*masks, radius_px), abs=1e-12)
-
-
 @pytest.mark.parametrize("size", [(480, 854), (480, 832), (1080, 1920)])
 def test_objects_of_a_frame_score_as_by_the_toolkits_way(size: tuple[int, int]) -> None:
     noise = np.random.default_rng(1).random((2, *size)).astype(np.float32)
@@ -136,7 +124,6 @@ def test_agrees_with_the_benchmarks_toolkit(
 ) -> None:
     similarities, accuracies = score_objects(prediction, truth, [7])
     assert (similarities[0], accuracies[0]) == pytest.approx((similarity, accuracy), abs=1e-6)
-    assert score_foreground(prediction, truth) == (similarities[0], accuracies[0])
 
 
 def test_scores_come_in_the_order_of_the_ids() -> None:
@@ -154,14 +141,13 @@ def test_no_objects_give_no_scores() -> None:
 def test_a_single_pixel_is_found_in_each_corner() -> None:
     for y, x in ((0, 0), (0, 159), (119, 0), (119, 159), (60, 63), (60, 64)):
         pixel = labelled(1, y, y + 1, x, x + 1)
-        assert score_foreground(pixel, pixel) == (1, 1)
-        assert score_foreground(pixel, EMPTY)[0] == 0
+        assert [s.tolist() for s in score_objects(pixel, pixel, [1])] == [[1], [1]]
+        assert score_objects(pixel, EMPTY, [1])[0].tolist() == [0]
 
 
-def test_void_is_background_for_objects_and_foreground_for_masks_of_0_and_255() -> None:
+def test_void_is_background() -> None:
     void = RECTANGLE | labelled(255, 0, 20, 0, 20)
     assert [s[0] for s in score_objects(RECTANGLE, void, [7])] == [1, 1]
-    assert score_foreground(labelled(255, 30, 80, 40, 110), RECTANGLE) == (1, 1)
 
 
 def test_without_contours_f_is_nan() -> None:
@@ -169,9 +155,6 @@ def test_without_contours_f_is_nan() -> None:
     similarities, accuracies = score_objects(moved, RECTANGLE, [7, 8], contours=False)
     np.testing.assert_array_equal(similarities, [0.5, 1])
     np.testing.assert_array_equal(accuracies, [math.nan, math.nan])
-    similarity, accuracy = score_foreground(moved, RECTANGLE, contours=False)
-    assert similarity == 0.5
-    assert math.isnan(accuracy)
 
 
 def test_label_maps_may_be_read_only_views_with_gaps() -> None:
@@ -179,8 +162,9 @@ def test_label_maps_may_be_read_only_views_with_gaps() -> None:
     rows[0, :, 1:], rows[1, :, 1:] = labelled(7, 30, 55, 40, 110), RECTANGLE
     rows.flags.writeable = False
     prediction, truth = rows[:, :, 1:]
-    assert score_foreground(prediction, truth)[0] == 0.5
-    assert score_objects(prediction, truth, [7])[1][0] == pytest.approx(0.581395, abs=1e-6)
+    similarities, accuracies = score_objects(prediction, truth, [7])
+    assert similarities[0] == 0.5
+    assert accuracies[0] == pytest.approx(0.581395, abs=1e-6)
 
 
 @pytest.mark.parametrize("object_id", [0, 255, -1, 256])
@@ -193,12 +177,8 @@ def test_an_id_that_no_object_has_is_refused(object_id: int) -> None:
 def test_a_meaningless_tolerance_is_refused(bound_th: float) -> None:
     with pytest.raises(OptionError, match="bound_th"):
         score_objects(RECTANGLE, RECTANGLE, [7], bound_th=bound_th)
-    with pytest.raises(OptionError, match="bound_th"):
-        score_foreground(RECTANGLE, RECTANGLE, bound_th=bound_th)
 
 
 def test_label_maps_of_two_sizes_are_refused() -> None:
     with pytest.raises(MaskError, match=r"120×160 .* truth of 160×120"):
         score_objects(RECTANGLE, RECTANGLE.T, [7])
-    with pytest.raises(MaskError, match=r"120×160 .* truth of 160×120"):
-        score_foreground(RECTANGLE, RECTANGLE.T)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tinct.cli.application import app
-from tinct.cli.progress import progress_bar
+from tinct.cli.progress import OnProgress, progress_bar
 from tinct.errors import OptionError
 
 if TYPE_CHECKING:
@@ -81,24 +82,26 @@ def score(
             compat=compat,
             allow_missing=allow_missing,
             workers=workers,
-            progress=progress and (lambda _, done, of: progress("score", done, of)),
+            progress=_told(progress, "score"),
         )
+    # The table first: what cannot be written must not cost a long score.
+    _show(scores, markdown)
     _keep(scores, json_file, per_frame, csv)
     if report is not None:
         from tinct.evaluation.report import write_report
 
         write_report(scores, report, predictions=pred, truth=gt, split=split)
-    _show(scores, markdown)
 
 
 @app.command()
 def evaluate(
     dataset: Annotated[
-        str, typer.Option(help="davis-2016, davis-2017, youtube-vos or segtrack-v2; also the protocol.")
+        str,
+        typer.Option(help="davis-2016, davis-2017, youtube-vos, segtrack-v2, plain; also the protocol."),
     ],
     root: Annotated[Path, typer.Option(help="The dataset, in its official layout.")],
     out: Annotated[Path, typer.Option(help="The folder for one run per sequence, and scores.json.")],
-    split: Annotated[str, typer.Option(help="A list of the dataset.")] = "val",
+    split: Annotated[str, typer.Option(help="A list of the dataset, if it has any.")] = "val",
     method: Annotated[str, typer.Option(help="See `tinct models`.")] = "feelvos",
     variant: Annotated[str | None, typer.Option(help="See `tinct models`.")] = None,
     preset: Annotated[str, typer.Option(help="default, paper or fast.")] = "default",
@@ -145,14 +148,14 @@ def evaluate(
     if scores is None:
         print(evaluation.note)
         return
-    if csv is not None:
-        _keep(scores, None, False, csv)
+    _show(scores, markdown)
+    print(f"  scores  {out / 'scores.json'}")
+    _keep(scores, None, False, csv)
     if report:
         from tinct.evaluation.report import write_report
 
-        write_report(scores, out / "report.html", predictions=out, truth=root, frames=root, split=split)
-    _show(scores, markdown)
-    print(f"  scores  {out / 'scores.json'}")
+        truth, frames = evaluation.truth, evaluation.frames
+        write_report(scores, out / "report.html", predictions=out, truth=truth, frames=frames)
 
 
 @app.command()
@@ -163,18 +166,22 @@ def report(
     out: Annotated[Path, typer.Option(metavar="HTML", help="The page.")],
     pred: Annotated[Path | None, typer.Option(help="The masks, for pictures of the worst frames.")] = None,
     gt: Annotated[Path | None, typer.Option(help="The truth, for the same.")] = None,
+    frames: Annotated[
+        Path | None, typer.Option(help="The frames, if they do not lie beside the truth.")
+    ] = None,
     plots: Annotated[Path | None, typer.Option(metavar="DIR", help="Write the plots as PNG too.")] = None,
     title: Annotated[str | None, typer.Option(help="The page's title.")] = None,
 ) -> None:
     """Make a page of scores: tables, curves, the worst frames, scores by attribute."""
+    from tinct.data.attributes import find_attributes
     from tinct.evaluation.report import write_plots, write_report
     from tinct.evaluation.results import read_scores
 
     scores = read_scores(scores_file)
-    split = scores.settings.get("split")
-    write_report(scores, out, title=title, predictions=pred, truth=gt, split=split)
+    attributes = find_attributes(gt) if gt is not None else None
+    write_report(scores, out, title=title, predictions=pred, truth=gt, frames=frames, attributes=attributes)
     print(out)
-    for path in write_plots(scores, plots) if plots is not None else ():
+    for path in write_plots(scores, plots, attributes=attributes) if plots is not None else ():
         print(path)
 
 
@@ -215,7 +222,9 @@ def pack(
     """Check masks and write the zip that the benchmarks' servers take."""
     from tinct.evaluation.pack import pack as write_pack
 
-    for line in write_pack(pred, dataset, out, root=root, split=split).lines:
+    with progress_bar() as progress:
+        packed = write_pack(pred, dataset, out, root=root, split=split, progress=_told(progress, "pack"))
+    for line in packed.lines:
         print(line)
 
 
@@ -242,9 +251,11 @@ def check_dataset(
     """Say what is missing, truncated, or of a wrong size or palette."""
     from tinct.data.check import check_dataset as check
 
-    findings = check(name, root, split=split, resolution=resolution, masks=masks, deep=deep)
-    print(findings.summary)
-    if not findings.ok:
+    options: dict[str, Any] = {"split": split, "resolution": resolution, "masks": masks, "deep": deep}
+    with progress_bar() as progress:
+        found = check(name, root, **options, progress=_told(progress, "check"))
+    print(found.summary)
+    if not found.ok:
         raise typer.Exit(1)
 
 
@@ -256,6 +267,13 @@ def _listed(text: str | None) -> list[str] | None:
     if not names:
         raise OptionError(f"{text!r} names nothing; give names separated by commas.")
     return names
+
+
+def _told(progress: OnProgress | None, stage: str) -> Callable[[object, int, int], None] | None:
+    """The bar as something to tell of single sequences."""
+    if progress is None:
+        return None
+    return lambda _, done, of: progress(stage, done, of)
 
 
 def _shows_old_tables(folder: Path, split: str | None) -> bool:

@@ -113,7 +113,7 @@ def find_annotations(folder: Path, *, only: Collection[str] | None = None) -> tu
         only: Take these sequences alone.
 
     Returns:
-        Sorted by name; folders without a PNG are left out.
+        Sorted by name; folders without a PNG, and hidden ones, are left out.
 
     Raises:
         DatasetError: There is no such folder, it holds no PNG, PNGs lie both in it and in its
@@ -121,8 +121,8 @@ def find_annotations(folder: Path, *, only: Collection[str] | None = None) -> tu
     """
     if not folder.is_dir():
         raise DatasetError(f"There is no folder {folder}; give the one that holds the annotations.")
-    below = {entry.name: label_files(entry) for entry in sorted(folder.iterdir()) if entry.is_dir()}
-    found = {name: files for name, files in below.items() if files}
+    below = (path for path in sorted(folder.glob("[!.]*")) if path.is_dir())
+    found = {path.name: files for path in below if (files := label_files(path))}
     alone = label_files(folder)
     if alone and found:
         raise DatasetError(
@@ -146,10 +146,11 @@ def files_of(folder: Path, suffixes: Collection[str]) -> tuple[Path, ...]:
     if not folder.is_dir():
         return ()
     files = (p for p in folder.iterdir() if p.suffix.lower() in suffixes and not p.name.startswith("."))
-    return tuple(sorted(files, key=lambda path: _natural_key(path.name)))
+    return tuple(sorted(files, key=lambda path: natural_key(path.name)))
 
 
-def _natural_key(name: str) -> tuple[list[tuple[int, int, str]], str]:
+def natural_key(name: str) -> tuple[list[tuple[int, int, str]], str]:
+    """What to sort names by so that 2 comes before 10."""
     parts = re.split(r"([0-9]+)", name)
     return [(0, int(p), "") if p.isdigit() else (1, 0, p) for p in parts if p], name
 

@@ -10,19 +10,18 @@ from typing import get_args
 
 from tinct.data import plain
 from tinct.data.check_layouts import (
-    NAMED,
     Layout,
-    short,
     survey_davis,
     survey_plain,
     survey_segtrack,
     survey_youtube_vos,
 )
 from tinct.data.check_sequence import Finding, Kind, check_sequence
+from tinct.data.lists import DATASETS, first_names
 from tinct.errors import DatasetError, OptionError, near_match
 
-DATASETS = ("davis-2016", "davis-2017", "youtube-vos", "segtrack-v2", "plain")
-"""The names that `check_dataset` knows."""
+NAMED = 5
+"""Of each kind of finding the summary names so many sequences, and counts the others."""
 
 TITLES: dict[Kind, str] = {
     "layout": "folders and lists",
@@ -39,7 +38,7 @@ TITLES: dict[Kind, str] = {
 
 
 @dataclass(frozen=True)
-class Report:
+class CheckReport:
     """What a check found.
 
     Attributes:
@@ -90,7 +89,7 @@ class Report:
         title = TITLES[findings[0].kind]
         if findings[0].kind == "absent":
             for message, group in by_message.items():
-                names = short([finding.sequence for finding in group])
+                names = first_names([finding.sequence for finding in group])
                 yield f"{title} ({len(group)}): {names}; each {message}"
             return
         groups = list(by_sequence.values())
@@ -116,7 +115,7 @@ def check_dataset(
     masks: Path | None = None,
     deep: bool = False,
     progress: Callable[[str, int, int], None] | None = None,
-) -> Report:
+) -> CheckReport:
     """Say what is missing, truncated, or of a wrong size or palette.
 
     Args:
@@ -147,7 +146,7 @@ def check_dataset(
             progress(files.name, number, len(layout.sequences))
     frames = sum(len(files.frames) for files in layout.sequences)
     annotations = sum(len(files.masks) for files in layout.sequences)
-    return Report(name, root, deep, len(layout.sequences), frames, annotations, tuple(findings))
+    return CheckReport(name, root, deep, len(layout.sequences), frames, annotations, tuple(findings))
 
 
 def _survey(name: str, root: Path, split: str | None, resolution: str, masks: Path | None) -> Layout:

@@ -13,6 +13,7 @@ from tinct.data.davis import check_release
 from tinct.data.lists import (
     KnownSequence,
     find_list,
+    first_names,
     known_sequences,
     known_splits,
     known_video_counts,
@@ -21,9 +22,6 @@ from tinct.data.lists import (
     read_list,
 )
 from tinct.errors import DatasetError
-
-NAMED = 5
-"""So many are named in a message before the rest is only counted."""
 
 
 @dataclass
@@ -134,10 +132,10 @@ def _check_list(listing: Path, present: Collection[str], known: Collection[str])
     if not names:
         findings.append(Finding("list", "", listing, "names no sequence"))
     if absent:
-        message = f"names {len(absent)} of {len(names)} sequences that are absent: {short(absent)}"
+        message = f"names {len(absent)} of {len(names)} sequences that are absent: {first_names(absent)}"
         findings.append(Finding("list", "", listing, message))
     if unnamed and names:
-        message = f"does not name {len(unnamed)} of {len(known)} known sequences: {short(unnamed)}"
+        message = f"does not name {len(unnamed)} of {len(known)} known sequences: {first_names(unnamed)}"
         findings.append(Finding("list", "", listing, message))
     return findings
 
@@ -182,7 +180,7 @@ def _check_meta(folder: Path, meta: youtube_vos.Meta) -> list[Finding]:
         findings.append(Finding("count", "", path, f"names {len(meta)} videos; {known} are known"))
     strangers = sorted(videos - set(meta))
     if strangers:
-        message = f"does not name {len(strangers)} of the folders: {short(strangers)}"
+        message = f"does not name {len(strangers)} of the folders: {first_names(strangers)}"
         findings.append(Finding("list", "", path, message))
     return findings
 
@@ -237,7 +235,7 @@ def survey_segtrack(root: Path) -> Layout:
     if not listing.is_file():
         layout.findings.append(Finding("layout", "", listing, "is not there"))
     elif absent:
-        message = f"names {len(absent)} of {len(listed)} sequences that are absent: {short(absent)}"
+        message = f"names {len(absent)} of {len(listed)} sequences that are absent: {first_names(absent)}"
         layout.findings.append(Finding("list", "", listing, message))
     return layout
 
@@ -264,7 +262,7 @@ def _check_frame_list(root: Path, name: str, files: SequenceFiles) -> list[Findi
         ([stem for stem in files.frames if stem not in stems], "does not name {} of the frames: {}"),
     ):
         if wrong:
-            findings.append(Finding("list", name, listing, message.format(len(wrong), short(wrong))))
+            findings.append(Finding("list", name, listing, message.format(len(wrong), first_names(wrong))))
     return findings
 
 
@@ -295,10 +293,3 @@ def survey_plain(frames: Path, masks: Path) -> Layout:
                     Finding("extra", folder.name, folder, "holds masks, but has no frames")
                 )
     return layout
-
-
-def short(names: Collection[str]) -> str:
-    """The first few names, and how many more there are."""
-    named = list(names)[:NAMED]
-    more = len(names) - len(named)
-    return ", ".join(named) + (f" and {more} more" if more else "")

@@ -13,6 +13,7 @@ import numpy as np
 from tinct.data.annotations import AnnotationFile, ObjectFiles, read_annotation
 from tinct.data.image_headers import ImageHeader, read_header
 from tinct.data.images import read_indices, read_rgb
+from tinct.data.lists import first_names
 from tinct.errors import DatasetError
 from tinct.shapes import BACKGROUND, VOID
 
@@ -257,7 +258,4 @@ def _pixels(size: tuple[int, int] | None) -> str:
 def _ids(ids: Iterable[int]) -> str:
     """The ids in words; at most ten are named."""
     numbers = sorted(ids)
-    named = ", ".join(map(str, numbers[:10])) + (
-        f" and {len(numbers) - 10} more" if len(numbers) > 10 else ""
-    )
-    return f"id{'s' if len(numbers) != 1 else ''} {named or 'none'}"
+    return f"id{'s' if len(numbers) != 1 else ''} {first_names(numbers, 10) or 'none'}"

@@ -6,15 +6,17 @@ The known lists lie beside this file, as `lists/<dataset>.json`, each with its s
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from tinct.errors import DatasetError, OptionError, near_match
+
+DATASETS = ("davis-2016", "davis-2017", "youtube-vos", "segtrack-v2", "plain")
+"""What can be checked and evaluated; each is scored under the protocol of its name."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +128,13 @@ def read_list(listing: Path) -> tuple[str, ...]:
     return tuple(dict.fromkeys(Path(first).parent.name if "/" in first else first for first in firsts))
 
 
+def first_names(names: Collection[object], most: int = 5) -> str:
+    """The first of some names, and how many more there are: "bear, boat and 3 more"."""
+    shown = ", ".join(str(name) for name in list(names)[:most])
+    rest = len(names) - most
+    return f"{shown} and {rest} more" if rest > 0 else shown
+
+
 def _folders(root: Path, year: str, resolution: str) -> tuple[Path, ...]:
     lists = root / "ImageSets"
     return (lists / year, lists / resolution) if year == "2016" else (lists / year,)
@@ -139,12 +148,8 @@ def _known(name: str, split: str, facts: Mapping[str, Any], content: Mapping[str
 
 @cache
 def _content(dataset: str, key: str) -> Mapping[str, Any]:
-    lists = resources.files("tinct.data") / "lists"
-    contents = {
-        file.name.removesuffix(".json"): json.loads(file.read_text(encoding="utf-8"))
-        for file in lists.iterdir()
-        if file.name.endswith(".json")
-    }
+    files = sorted(Path(__file__).with_name("lists").glob("*.json"))
+    contents = {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in files}
     known = [name for name, content in contents.items() if key in content]
     if dataset not in known:
         raise OptionError(f"There is no list of the {key} of {dataset!r}. {near_match(dataset, known)}")

@@ -18,7 +18,7 @@ from pathlib import Path
 from tinct.data.annotations import Annotations, LabelFiles, ObjectFiles, files_of
 from tinct.data.lists import read_list
 from tinct.data.sequences import Sequence, SequenceDataset, chosen
-from tinct.errors import DatasetError, near_match
+from tinct.errors import DatasetError
 
 SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png"})
 
@@ -48,13 +48,11 @@ def segtrack_annotations(root: Path, *, only: Collection[str] | None = None) -> 
         only: Take these sequences alone.
 
     Raises:
-        DatasetError: A list or a sequence's annotation is missing, or `only` names an unknown one.
+        DatasetError: A list or a sequence's annotation is missing.
+        OptionError: `only` names a sequence that the list does not hold.
     """
-    names = sorted(sequence_names(root))
-    for name in only or ():
-        if name not in names:
-            raise DatasetError(f"{root} lists no sequence {name!r}. {near_match(name, names)}")
-    return tuple(_annotations(root, name) for name in names if only is None or name in only)
+    names = chosen(sorted(sequence_names(root)), only, "SegTrack v2's list")
+    return tuple(_annotations(root, name) for name in names)
 
 
 def sequence_names(root: Path) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tinct.data.annotations import AnnotationFile, LabelFiles, read_annotation
+from tinct.data.annotations import AnnotationFile, read_annotation
 from tinct.data.images import read_rgb
 from tinct.errors import DatasetError, OptionError, near_match
 from tinct.masks import object_ids_of
@@ -41,11 +41,6 @@ class Sequence:
     def annotated(self) -> tuple[int, ...]:
         """The frames that have a label map, by index."""
         return tuple(i for i, file in enumerate(self.label_maps) if file is not None)
-
-    @property
-    def annotations(self) -> LabelFiles:
-        """The label maps of the annotated frames alone, as a scorer takes them (objects not merged)."""
-        return LabelFiles(self.name, tuple(file for file in self.label_maps if file is not None))
 
     def read_frame(self, index: int) -> Image:
         """Frame `index` as uint8 RGB; DatasetError if its file is broken."""

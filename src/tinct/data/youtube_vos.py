@@ -60,14 +60,6 @@ class YouTubeVos(SequenceDataset):
         names = sorted(self.meta) or video_names(self.folder)
         super().__init__(tuple(self._sequence(name) for name in chosen(names, only, f"split {split!r}")))
 
-    @property
-    def categories(self) -> dict[str, dict[int, str]]:
-        """Per video the category of each object, where meta.json tells it."""
-        return {
-            video: {i: o.category for i, o in objects.items() if o.category is not None}
-            for video, objects in self.meta.items()
-        }
-
     def _sequence(self, name: str) -> Sequence:
         folder = self.folder / "JPEGImages" / name
         frames = files_of(folder, FRAME_SUFFIXES)

@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinct.data.lists import first_names
 from tinct.errors import OptionError, near_match
 from tinct.evaluation.results import Scores, SequenceScores, Statistics, j_and_f
-from tinct.evaluation.tables import markdown_row, named
+from tinct.evaluation.tables import markdown_row
 from tinct.shapes import Float64
 
 if TYPE_CHECKING:
@@ -112,10 +113,9 @@ class Comparison:
     def verdict(self) -> str:
         """What the interval says, in a sentence."""
         a, b = self.names
-        low, high = self.interval
         if not any(change.difference for change in self.changes):
             return f"{a} and {b} have the same values."
-        if low <= 0 <= high:
+        if self.interval[0] <= 0 <= self.interval[1]:
             return f"No clear difference between {a} and {b}: the interval holds 0."
         word = "better" if self._improvement(self.difference) > 0 else "worse"
         return f"{b} is {word} than {a}: the interval does not hold 0."
@@ -160,7 +160,7 @@ def compare(
     if not sums.sequences:
         raise OptionError(
             f"{COMPARED[measure]} has no value in any sequence that {names[0]} and {names[1]} share "
-            f"({named(undefined)}); compare another measure."
+            f"({first_names(undefined)}); compare another measure."
         )
     tail = 100 * (1 - CONFIDENCE) / 2
     low, high = np.percentile(_draws(sums, samples, seed), [tail, 100 - tail])
@@ -194,12 +194,12 @@ def comparison_lines(comparison: Comparison) -> list[str]:
         f"{len(comparison.losses())} of {len(comparison.changes)} sequences{lower}.",
     ]
     if comparison.against:
-        lines.append(f"Moved against the whole: {named([c.name for c in comparison.against])}.")
+        lines.append(f"Moved against the whole: {first_names([c.name for c in comparison.against], 10)}.")
     for name, only in zip(comparison.names, (comparison.only_a, comparison.only_b), strict=True):
         if only:
-            lines.append(f"Only in {name}, and not compared: {named(only)}.")
+            lines.append(f"Only in {name}, and not compared: {first_names(only, 10)}.")
     if comparison.undefined:
-        lines.append(f"Without a value in either or both, and not compared: {named(comparison.undefined)}.")
+        lines.append(f"Not compared, because a value is undefined: {first_names(comparison.undefined)}.")
     return [*lines, *comparison.notes]
 
 
@@ -353,8 +353,8 @@ def _check_comparable(a: Scores, b: Scores, measure: str, samples: int, names: t
             )
     if not _names(a) & _names(b):
         raise OptionError(
-            f"{names[0]} and {names[1]} have no sequence in common ({named(sorted(_names(a)))}; "
-            f"{named(sorted(_names(b)))}); score both on the same split."
+            f"{names[0]} and {names[1]} have no sequence in common ({first_names(sorted(_names(a)))}; "
+            f"{first_names(sorted(_names(b)))}); score both on the same split."
         )
 
 
@@ -377,9 +377,9 @@ def _notes(a: Scores, b: Scores, measure: str, compared: int) -> Iterator[str]:
         for number in sorted({o.object_id for o in of.objects} ^ {o.object_id for o in other.objects})
     ]
     if unpaired:
-        yield f"Objects that only one of both has, and that are not compared: {named(unpaired)}."
+        yield f"Objects that only one of both has, and that are not compared: {first_names(unpaired)}."
     if uneven := [of.name for of, other in common if of.frames_scored != other.frames_scored]:
-        yield f"Not the same number of frames was scored in {named(uneven)}."
+        yield f"Not the same number of frames was scored in {first_names(uneven)}."
 
 
 def _rows(comparison: Comparison, most: int, value: str, signed: str, factor: float) -> list[list[str]]:

@@ -6,11 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tinct.data.annotations import Annotations
+from tinct.data.lists import first_names
 from tinct.errors import DatasetError
 from tinct.evaluation.protocols import Protocol
-
-FIRST_NAMED = 5
-"""A list of what is missing names this many, and counts the rest."""
 
 
 def scored_range(protocol: Protocol, frames: int) -> range:
@@ -45,17 +43,19 @@ def check_complete(
     missing = tuple(name for name in names if name not in predictions)
     if len(missing) == len(names):
         raise DatasetError(
-            f"None of the sequences to score ({_some(names)}) is among the predictions "
-            f"({_some(list(predictions))}). Are the two folders swapped, or is it another split?"
+            f"None of the sequences to score ({first_names(names)}) is among the predictions "
+            f"({first_names(predictions)}). Are the two folders swapped, or is it another split?"
         )
     if allow_missing:
         return missing
     extra = [] if chosen else sorted(set(predictions) - set(names))
     problems = []
     if missing:
-        problems.append(f"{len(missing)} of {len(names)} sequences have no prediction: {_some(missing)}")
+        problems.append(
+            f"{len(missing)} of {len(names)} sequences have no prediction: {first_names(missing)}"
+        )
     if extra:
-        problems.append(f"{len(extra)} predicted sequences have no truth: {_some(extra)}")
+        problems.append(f"{len(extra)} predicted sequences have no truth: {first_names(extra)}")
     problems += _frame_problems(predictions, [a for a in annotations if a.sequence in predictions], protocol)
     if problems:
         raise DatasetError(
@@ -78,13 +78,8 @@ def _frame_problems(
             too_many += [f"{a.sequence}/{name}" for name in sorted(set(there) - set(a.frame_names))]
     problems = []
     if lacking:
-        problems.append(f"{len(lacking)} frames have no prediction: {_some(lacking)}")
+        problems.append(f"{len(lacking)} frames have no prediction: {first_names(lacking)}")
     if too_many:
         hint = "; are the two folders swapped?" if not lacking else ""
-        problems.append(f"{len(too_many)} predicted frames have no truth: {_some(too_many)}{hint}")
+        problems.append(f"{len(too_many)} predicted frames have no truth: {first_names(too_many)}{hint}")
     return problems
-
-
-def _some(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:FIRST_NAMED])
-    return shown if len(names) <= FIRST_NAMED else f"{shown} and {len(names) - FIRST_NAMED} more"

@@ -20,6 +20,7 @@ import torch
 
 from tinct import zoo
 from tinct.data.davis import Davis
+from tinct.data.lists import DATASETS
 from tinct.data.plain import PlainFolders, default_folders
 from tinct.data.segtrack import SegTrack
 from tinct.data.sequences import Sequence, SequenceDataset
@@ -30,10 +31,11 @@ from tinct.evaluation.results import Scores, write_scores
 from tinct.evaluation.run_file import costs, read_account
 from tinct.evaluation.score import score_folders
 from tinct.evaluation.workers import Failure, settled
+from tinct.metrics import DEFAULT_BOUND_TH
 from tinct.video import Video
 
-DATASETS = ("davis-2016", "davis-2017", "youtube-vos", "segtrack-v2", "plain")
-"""What can be evaluated; each is scored under the protocol of its name."""
+WITHOUT_SPLITS = ("segtrack-v2", "plain")
+"""Datasets without lists: a split that is asked for is passed over."""
 
 NAMED_FAILURES = 5
 """A message gives the reasons of so many failed sequences, and the names of the others."""
@@ -45,14 +47,18 @@ class Evaluation:
 
     Attributes:
         out: Its folder.
+        frames: Where the dataset keeps its frames.
+        truth: Where it keeps its truth, as `find_truth` takes it.
         sequences: Those that were segmented, in order.
         scores: None where the truth is not public: the benchmark's server has it.
         run: What made the masks and what it cost, as it stands in the scores: method, variant, preset,
-            weights_sha256, device, threads, workers, seconds_per_frame (median over the frames of all
+            weights_sha256, dataset, split, device, workers, seconds_per_frame (median over the frames of all
             sequences), peak_memory_mb (of the worker that took the most), frames, versions, platform.
     """
 
     out: Path
+    frames: Path
+    truth: Path
     sequences: tuple[str, ...]
     scores: Scores | None
     run: Mapping[str, Any]
@@ -131,7 +137,7 @@ def evaluate(
     resolution: str = "480p",
     sequences: Collection[str] | None = None,
     metrics: Collection[str] | None = None,
-    bound_th: float = 0.008,
+    bound_th: float = DEFAULT_BOUND_TH,
     overlay: bool = False,
     progress: Progress | None = None,
 ) -> Evaluation:
@@ -143,7 +149,7 @@ def evaluate(
     Args:
         dataset: One of `DATASETS`; also the protocol.
         root: The dataset in its official layout.
-        split: The list; passed over where there are none (SegTrack v2, plain folders).
+        split: The list; passed over, and not recorded, where there are none (`WITHOUT_SPLITS`).
         out: For the runs and the scores.
         method: As for `zoo.build_segmenter`, like the next four.
         variant: None for the method's default.
@@ -168,22 +174,28 @@ def evaluate(
         RunInterrupted: Ctrl-C; the masks so far are there.
     """
     variant = zoo.check_variant(method, variant)
+    split = None if dataset in WITHOUT_SPLITS else split
     chosen = read_dataset(dataset, root, split, resolution=resolution, only=sequences)
     sha256 = zoo.resolve_weights(method, variant, weights)[1]
     info = {"method": method, "variant": variant, "preset": preset, "weights_sha256": sha256}
     workers = max(1, min(workers, len(chosen)))
     task = SequenceSegmentation(info, weights, device, threads or _share(workers), out, overlay)
     names = tuple(sequence.name for sequence in chosen)
+    frames, truth = _folders(dataset, root, split, resolution)
     scores = None
     try:
         has_truth = _segment_all(task, chosen, workers, progress)
-        run = {**info, "dataset": dataset, "split": split, "workers": workers, **costs(out, names)}
+        data = {"dataset": dataset, "split": split}
+        if dataset.startswith("davis"):
+            data["resolution"] = resolution
+        run = {**info, **data, "workers": workers, **costs(out, names)}
         if has_truth:
             scores = score_folders(
                 out,
-                _truth(dataset, root, split, resolution),
+                truth,
                 dataset,
                 metrics=None if metrics is None else tuple(metrics),
+                split=split if dataset == "youtube-vos" else None,
                 sequences=names,
                 bound_th=bound_th,
                 workers=workers,
@@ -193,7 +205,7 @@ def evaluate(
             write_scores(out / "scores.json", scores, per_frame=True)
     except KeyboardInterrupt as error:
         raise RunInterrupted(_interrupted(out, chosen)) from error
-    return Evaluation(out, names, scores, run)
+    return Evaluation(out, frames, truth, names, scores, run)
 
 
 def read_dataset(
@@ -324,13 +336,13 @@ def _name(sequence: Sequence) -> str:
     return f"sequence {sequence.name!r}"
 
 
-def _truth(dataset: str, root: Path, split: str | None, resolution: str) -> Path:
-    """Where `score_folders` finds the annotations."""
+def _folders(dataset: str, root: Path, split: str | None, resolution: str) -> tuple[Path, Path]:
+    """Where a dataset has its frames, and where `find_truth` finds its annotations."""
     if dataset.startswith("davis"):
-        return root / "Annotations" / resolution
+        return root / "JPEGImages" / resolution, root / "Annotations" / resolution
     if dataset == "youtube-vos":
-        return root / str(split)
-    return default_folders(root)[1] if dataset == "plain" else root
+        return root / str(split) / "JPEGImages", root
+    return default_folders(root) if dataset == "plain" else (root / "JPEGImages", root)
 
 
 def _failed(failures: Mapping[str, Exception], count: int, out: Path) -> TinctError:

@@ -22,6 +22,7 @@ from tinct.evaluation.completeness import scored_range
 from tinct.evaluation.protocols import PROTOCOLS
 from tinct.evaluation.results import Scores, SequenceScores
 from tinct.evaluation.tracks import Rules, Tracks
+from tinct.evaluation.truth import labels_to_score
 from tinct.masks import ObjectMasks
 from tinct.segmenter import StreamingSegmenter
 from tinct.shapes import BACKGROUND
@@ -84,27 +85,29 @@ def score_davis_2016(
             f"every = {every} and max_frames = {max_frames} came; every starts at 1, and max_frames at 3, "
             "because the first and the last frame are not scored."
         )
-    scored, seconds = [], []
-    for sequence in Davis(Path(root), split, only=sequences):
+    scored: list[SequenceScores] = []
+    seconds: list[Seconds] = []
+    for sequence in Davis(Path(root), split, only=sequences, merge_objects=RULES.protocol.merged):
         thinned = sequence.thinned(every, max_frames)
         if len(thinned) < 3:
             raise DatasetError(
                 f"Sequence {sequence.name!r} gives {len(thinned)} frames (every = {every}) of {root}; at "
                 "least 3 were expected: the first and the last are not scored."
             )
-        scored.append(_score_sequence(segmenter, thinned, on_frame))
-        seconds.append(scored[-1][1])
+        scores, took = _score_sequence(segmenter, thinned, on_frame)
+        scored.append(scores)
+        seconds.append(took)
         if progress is not None:
-            progress(*scored[-1])
+            progress(scores, took)
     protocol = RULES.protocol
     return Scores(
-        protocol.name,
-        protocol.rule,
-        protocol.merged,
-        protocol.average_over,
-        tuple(scores for scores, _ in scored),
-        {"split": split, "bound_th": RULES.bound_th, "every": every, "max_frames": max_frames},
-        {
+        protocol=protocol.name,
+        rule=protocol.rule,
+        merged=protocol.merged,
+        average_over=protocol.average_over,
+        sequences=tuple(scored),
+        settings={"split": split, "bound_th": RULES.bound_th, "every": every, "max_frames": max_frames},
+        run={
             "seconds_per_frame": statistics.median(s for of in seconds for s in of.wall),
             "processor_seconds_per_frame": statistics.median(s for of in seconds for s in of.processor),
         },
@@ -125,7 +128,7 @@ def _score_sequence(
             on_frame(sequence.name, frame_name, masks)
         if index not in scored:
             break
-        truth = (sequence.read_labels(index) != BACKGROUND).view(np.uint8)
+        truth = labels_to_score(sequence.read_labels(index), RULES.protocol)
         prediction = (masks.label_map != BACKGROUND).view(np.uint8)
         if prediction.shape != truth.shape:
             raise MaskError(
@@ -142,12 +145,7 @@ def _steps(
     segmenter: StreamingSegmenter[Any], sequence: data.Sequence
 ) -> Iterator[tuple[int, ObjectMasks, float, float]]:
     """The masks of every frame after the first, with the seconds (wall, processor) that they took."""
-    labels = (sequence.read_labels(0) != BACKGROUND).astype(np.uint8)
-    if not labels.any():
-        raise DatasetError(
-            f"{sequence.label_maps[0]} shows no object; the first frame's truth must show one."
-        )
-    state = segmenter.start(sequence.read_frame(0), labels)
+    state = segmenter.start(sequence.read_frame(0), sequence.prompts()[0])
     for index in range(1, len(sequence)):
         frame = sequence.read_frame(index)
         wall, cpu = time.perf_counter(), time.process_time()

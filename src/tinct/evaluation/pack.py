@@ -20,7 +20,7 @@ from PIL import Image as Pictures
 
 from tinct.data.davis import Davis
 from tinct.data.image_headers import read_header
-from tinct.data.lists import known_sequences, known_splits, known_video_counts
+from tinct.data.lists import first_names, known_sequences, known_splits, known_video_counts
 from tinct.data.sequences import Sequence
 from tinct.data.youtube_vos import YouTubeVos
 from tinct.errors import DatasetError, OptionError, near_match
@@ -29,10 +29,7 @@ from tinct.files import written_whole
 from tinct.masks import object_ids_of, voc_palette
 from tinct.shapes import VOID
 
-FIRST_NAMED = 5
-"""Of each kind of problem this many places are named, and the others counted."""
-
-OnSequence = Callable[[str, int, int], None]
+OnPacked = Callable[[str, int, int], None]
 """Called with a sequence's name once it is packed, how many are done, and how many there are."""
 
 
@@ -98,7 +95,7 @@ def pack(
     *,
     root: Path | None = None,
     split: str | None = None,
-    progress: OnSequence | None = None,
+    progress: OnPacked | None = None,
 ) -> PackReport:
     """Check predicted masks and write the zip for the benchmark's server.
 
@@ -172,11 +169,7 @@ class _Problems:
         """DatasetError if there is any."""
         if not self.places:
             return
-        lines = []
-        for kind, places in self.places.items():
-            rest = len(places) - FIRST_NAMED
-            more = f" and {rest} more" if rest > 0 else ""
-            lines.append(f"{kind} ({len(places)}): {', '.join(places[:FIRST_NAMED])}{more}")
+        lines = [f"{kind} ({len(places)}): {first_names(places)}" for kind, places in self.places.items()]
         listed = "\n  ".join(lines)
         raise DatasetError(
             f"The server of {what} would refuse the masks in {predictions}:\n  {listed}\n"
@@ -320,11 +313,7 @@ def _check_ids(picture: Pictures.Image, place: str, expected: _Expected, problem
         problems.add("masks with 255, which is void and no object; write ids from 1 on", place)
     strange = sorted(ids - {VOID} - expected.object_ids) if expected.object_ids is not None else []
     if strange:
-        problems.add("masks with ids that the first annotation lacks", f"{place} ({_numbers(strange)})")
-
-
-def _numbers(ids: list[int]) -> str:
-    return ", ".join(map(str, ids[:FIRST_NAMED])) + (", ..." if len(ids) > FIRST_NAMED else "")
+        problems.add("masks with ids that the first annotation lacks", f"{place} ({first_names(strange)})")
 
 
 def _with_palette(labels: Pictures.Image) -> bytes:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image as Pictures
 
+from tinct.data.annotations import Annotations, label_files
 from tinct.errors import DatasetError, MaskError
 from tinct.shapes import BACKGROUND, VOID, LabelMap
 
@@ -39,6 +41,13 @@ def find_predictions(folder: Path) -> Predictions:
             f"{folder} holds no mask; expected FOLDER/<sequence>/<frame>.png, or the PNGs of one sequence."
         )
     return found
+
+
+def paired(predictions: Predictions, annotations: Sequence[Annotations]) -> Predictions:
+    """The predictions by the truth's names: two folders of one sequence each need not be called the same."""
+    if len(predictions) == len(annotations) == 1:
+        return {annotations[0].sequence: next(iter(predictions.values()))}
+    return predictions
 
 
 def read_prediction(path: Path, size: tuple[int, int], *, merged: bool) -> LabelMap:
@@ -79,8 +88,7 @@ def read_prediction(path: Path, size: tuple[int, int], *, merged: bool) -> Label
 
 def _masks_in(folder: Path) -> dict[str, Path]:
     masks = folder / "masks"
-    files = sorted((masks if masks.is_dir() else folder).glob("*.png"))
-    return {file.stem: file for file in files if not file.name.startswith(".")}
+    return {file.stem: file for file in label_files(masks if masks.is_dir() else folder)}
 
 
 def _check_255(path: Path, labels: LabelMap, merged: bool) -> None:

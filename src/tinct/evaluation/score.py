@@ -1,7 +1,7 @@
 """Scoring a folder of predictions against a folder of annotations, under a protocol.
 
 Every file is read once, one frame at a time: memory does not grow with the set. No network is
-involved; this module and all that it imports need numpy, OpenCV and Pillow only.
+involved; this module and all that it imports need numpy and Pillow only.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ from tinct.data.lists import known_sequences
 from tinct.errors import DatasetError, OptionError
 from tinct.evaluation.completeness import check_complete, scored_range
 from tinct.evaluation.groups import Groups, find_groups
-from tinct.evaluation.predictions import find_predictions, read_prediction
+from tinct.evaluation.predictions import find_predictions, paired, read_prediction
 from tinct.evaluation.protocols import Protocol, compatibility_of, protocol_of
 from tinct.evaluation.results import MEASURES, Scores, SequenceScores
 from tinct.evaluation.tracks import Rules, Tracks
-from tinct.evaluation.truth import find_truth, label_folder
+from tinct.evaluation.truth import find_truth, label_folder, labels_to_score
 from tinct.evaluation.workers import in_workers
-from tinct.shapes import BACKGROUND, VOID, LabelMap
+from tinct.metrics import DEFAULT_BOUND_TH
+from tinct.shapes import LabelMap
 
 OnSequence = Callable[[SequenceScores, int, int], None]
 """Called with a sequence's scores as soon as they are known, how many are done, and how many there are."""
@@ -56,7 +57,7 @@ def score_folders(
     metrics: Sequence[str] | None = None,
     split: str | None = None,
     sequences: Collection[str] | None = None,
-    bound_th: float = 0.008,
+    bound_th: float = DEFAULT_BOUND_TH,
     compat: str | None = None,
     allow_missing: bool = False,
     workers: int = 1,
@@ -87,9 +88,8 @@ def score_folders(
     _refuse_confused_folders(pred, truth)
     annotations = find_truth(truth, rules.protocol, split=split, sequences=sequences)
     predictions = find_predictions(pred)
-    if len(annotations) == 1 and len(predictions) == 1 and sequences is None:
-        # Two folders of one sequence each need not be called the same.
-        predictions = {annotations[0].sequence: next(iter(predictions.values()))}
+    if sequences is None:
+        predictions = paired(predictions, annotations)
     chosen = split is not None or sequences is not None
     missing = check_complete(
         predictions, annotations, rules.protocol, chosen=chosen, allow_missing=allow_missing
@@ -102,12 +102,12 @@ def score_folders(
     ]
     without_groups = rules.protocol.average_over == "groups" and not groups
     return Scores(
-        rules.protocol.name,
-        rules.protocol.rule + (_WITHOUT_GROUPS if without_groups else ""),
-        rules.protocol.merged,
-        rules.protocol.average_over,
-        _in_order(tasks, workers, progress),
-        {"split": split, "bound_th": bound_th, "compat": compat, "missing_sequences": list(missing)},
+        protocol=rules.protocol.name,
+        rule=rules.protocol.rule + (_WITHOUT_GROUPS if without_groups else ""),
+        merged=rules.protocol.merged,
+        average_over=rules.protocol.average_over,
+        sequences=_in_order(tasks, workers, progress),
+        settings={"split": split, "bound_th": bound_th, "compat": compat, "missing_sequences": list(missing)},
     )
 
 
@@ -146,17 +146,10 @@ def _scored_truth(task: Task, tracks: Tracks) -> Iterator[tuple[int, str, LabelM
     names = task.truth.frame_names
     scored = scored_range(task.rules.protocol, len(names))
     for index in range(scored.stop):
-        truth = _without_void(task.truth.read(index), task.rules.protocol)
+        truth = labels_to_score(task.truth.read(index), task.rules.protocol)
         tracks.meet(index, truth)
         if index in scored:
             yield index, names[index], truth
-
-
-def _without_void(truth: LabelMap, protocol: Protocol) -> LabelMap:
-    """The truth as the benchmarks' scorers take it: void is background; merged, all else is object 1."""
-    if truth.max(initial=BACKGROUND) == VOID:
-        truth = np.where(truth == VOID, np.uint8(BACKGROUND), truth)
-    return (truth != BACKGROUND).view(np.uint8) if protocol.merged else truth
 
 
 def keep_freed_memory() -> None:

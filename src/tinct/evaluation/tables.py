@@ -14,21 +14,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tinct.data.lists import first_names
 from tinct.errors import OptionError, OutputError
 from tinct.evaluation.results import Scores, Statistics, j_and_f
 from tinct.files import written_whole
+from tinct.metrics import DEFAULT_BOUND_TH
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 DASH = "–"
 """Stands for a value that is undefined."""
-
-DEFAULT_BOUND_TH = 0.008
-"""The tolerance of F in every benchmark, as a fraction of the image diagonal."""
-
-NAMED = 10
-"""A line names this many things at most, and counts the others."""
 
 GLOBAL_HEADER = ("J&F-Mean", "J-Mean", "J-Recall", "J-Decay", "F-Mean", "F-Recall", "F-Decay")
 """The columns of `global_results-<set>.csv` in davis2017-evaluation."""
@@ -41,13 +37,24 @@ Row = tuple[str, Mapping[str, Statistics]]
 
 
 @dataclass(frozen=True)
-class _Column:
-    """One figure of a row: a measure's mean, recall or decay, or J&F."""
+class Column:
+    """One figure of every row.
+
+    Attributes:
+        measure: "J", "F", "T" or "J&F".
+        statistic: "mean", "recall" or "decay".
+    """
 
     measure: str
     statistic: str
 
+    @property
+    def subtitle(self) -> str:
+        """The line below the measure in a heading; J&F is a mean by itself."""
+        return "" if self.measure == "J&F" else self.statistic
+
     def value(self, statistics: Mapping[str, Statistics]) -> float:
+        """The figure of a row; NaN where it was not computed."""
         if self.measure == "J&F":
             return j_and_f(statistics)
         if self.measure not in statistics:
@@ -66,11 +73,11 @@ def console_table(scores: Scores) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    columns = _columns(scores)
+    columns = columns_for(scores.measures)
     table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     table.add_column("", overflow="fold")
     for column in columns:
-        table.add_column(f"{column.measure}\n{column.statistic}", justify="right", no_wrap=True)
+        table.add_column(f"{column.measure}\n{column.subtitle}", justify="right", no_wrap=True)
 
     def add(rows: Iterable[Row], style: str = "") -> None:
         for name, statistics in rows:
@@ -94,15 +101,15 @@ def markdown_table(scores: Scores, *, name: str | None = None, per_sequence: boo
     Returns:
         The table, and a line below it that says the unit, the protocol and what it skips.
     """
-    columns = _columns(scores)
+    columns = columns_for(scores.measures)
     overall = list(_overall_rows(scores))
-    if given := name or _method_of(scores):
+    if given := name or method_of(scores):
         overall[0] = (given, overall[0][1])
     rows = overall + (list(_single_rows(scores)) if per_sequence else [])
     lines = [
-        markdown_row(["", *(f"{c.measure} {c.statistic}".strip() for c in columns)]),
+        markdown_row(["", *(f"{c.measure} {c.subtitle}".strip() for c in columns)]),
         markdown_row(["---", *("---:" for _ in columns)]),
-        *(markdown_row([label, *(_percent(c.value(of)) for c in columns)]) for label, of in rows),
+        *(markdown_row([label, *(percent(c.value(of)) for c in columns)]) for label, of in rows),
     ]
     lower = " T: lower is better." if "T" in scores.measures else ""
     return "\n".join([*lines, "", f"Values × 100. {_protocol_line(scores)}{lower}"]) + "\n"
@@ -222,26 +229,30 @@ def read_csv(folder: Path, set_name: str = "all") -> OfficialTables | None:
     return OfficialTables(set_name, overall, single)
 
 
-def named(names: Sequence[str]) -> str:
-    """The first names of a list, and how many more there are."""
-    rest = len(names) - NAMED
-    return ", ".join(names[:NAMED]) + (f" and {rest} more" if rest > 0 else "")
+def columns_for(measures: Sequence[str]) -> tuple[Column, ...]:
+    """Of each measure what is defined, then J&F if both are there."""
+    columns = []
+    for measure in measures:
+        statistics = ("mean",) if measure == "T" else ("mean", "recall", "decay")
+        columns += [Column(measure, statistic) for statistic in statistics]
+    if {"J", "F"} <= set(measures):
+        columns.append(Column("J&F", "mean"))
+    return tuple(columns)
+
+
+def percent(value: float) -> str:
+    """A fraction in percent with one decimal, as papers print it; a dash where it is undefined."""
+    return DASH if math.isnan(value) else f"{100 * value:.1f}"
+
+
+def method_of(scores: Scores) -> str:
+    """The method and variant that ran, if that is known; else nothing."""
+    return " ".join(str(scores.run[key]) for key in ("method", "variant") if scores.run.get(key))
 
 
 def markdown_row(cells: Sequence[str]) -> str:
     """A row of a Markdown table."""
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
-
-
-def _columns(scores: Scores) -> list[_Column]:
-    """Of each computed measure what is defined, then J&F if both are there."""
-    columns = []
-    for measure in scores.measures:
-        statistics = ("mean",) if measure == "T" else ("mean", "recall", "decay")
-        columns += [_Column(measure, statistic) for statistic in statistics]
-    if {"J", "F"} <= set(scores.measures):
-        columns.append(_Column("J&F", ""))
-    return columns
 
 
 def _overall_rows(scores: Scores) -> Iterator[Row]:
@@ -263,10 +274,6 @@ def _single_rows(scores: Scores) -> Iterator[Row]:
         else:
             for of in sequence.objects:
                 yield f"{sequence.name}_{of.object_id}", of.statistics
-
-
-def _method_of(scores: Scores) -> str:
-    return " ".join(str(scores.run[key]) for key in ("method", "variant") if scores.run.get(key))
 
 
 def _protocol_line(scores: Scores) -> str:
@@ -298,14 +305,13 @@ def _setting_lines(scores: Scores) -> list[str]:
 def _missing_lines(scores: Scores) -> list[str]:
     lines = []
     if missing := scores.settings.get("missing_sequences"):
-        lines.append(
-            f"Without prediction, and in no mean: {_count(len(missing), 'sequence')} ({named(missing)})."
-        )
+        names = first_names(missing, 10)
+        lines.append(f"Without prediction, and in no mean: {_count(len(missing), 'sequence')} ({names}).")
     for sequence in scores.sequences:
         if frames := sequence.missing_frames:
             lines.append(
                 f"{sequence.name}: without prediction, and in no mean: {_count(len(frames), 'frame')} "
-                f"({named(frames)})."
+                f"({first_names(frames, 10)})."
             )
     return lines
 
@@ -316,10 +322,6 @@ def _count(number: int, noun: str) -> str:
 
 def _fraction(value: float) -> str:
     return DASH if math.isnan(value) else f"{value:.3f}"
-
-
-def _percent(value: float) -> str:
-    return DASH if math.isnan(value) else f"{100 * value:.1f}"
 
 
 def _decimals(value: float) -> str:

@@ -9,6 +9,7 @@ from tinct.errors import MaskError
 from tinct.evaluation.protocols import Compatibility, Protocol
 from tinct.evaluation.results import NAN, FrameScores, ObjectScores, Statistics
 from tinct.masks import object_ids_of
+from tinct.metrics import DEFAULT_BOUND_TH
 from tinct.metrics.label_maps import score_objects
 from tinct.metrics.temporal import ContourDescription, describe_contour, instability
 from tinct.shapes import BinaryMask, LabelMap
@@ -27,7 +28,7 @@ class Rules:
 
     protocol: Protocol
     measures: tuple[str, ...]
-    bound_th: float = 0.008
+    bound_th: float = DEFAULT_BOUND_TH
     compatibility: Compatibility | None = None
 
     @property

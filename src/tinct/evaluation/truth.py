@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
+import numpy as np
+
 from tinct.data.annotations import Annotations, find_annotations
+from tinct.data.davis import RESOLUTIONS
 from tinct.data.lists import list_names
 from tinct.data.segtrack import segtrack_annotations
+from tinct.data.sequences import chosen
 from tinct.data.youtube_vos import split_folder
 from tinct.errors import DatasetError, OptionError
 from tinct.evaluation.protocols import Protocol
-
-RESOLUTIONS = ("480p", "1080p", "Full-Resolution")
-"""The folders that DAVIS keeps its annotations in."""
+from tinct.shapes import BACKGROUND, VOID, LabelMap
 
 
 def find_truth(
@@ -31,16 +33,24 @@ def find_truth(
 
     Raises:
         DatasetError: There is no such folder, it holds no label map, or a list or sequence is missing.
-        OptionError: A split is asked for where there are no lists, or nothing is left to score.
+        OptionError: A split is asked for where there are no lists, or a sequence that it does not name.
     """
     if not folder.is_dir():
         raise DatasetError(f"There is no folder {folder}; give the dataset's root or its annotations.")
-    only = None if sequences is None else set(sequences)
     if protocol.name == "segtrack-v2":
-        return segtrack_annotations(folder, only=only)
+        if split is not None:
+            raise OptionError(f"SegTrack v2 has no splits, but {split!r} was asked for; leave the split out.")
+        return segtrack_annotations(folder, only=sequences)
     if split is not None and protocol.name != "youtube-vos":
-        only = _chosen(only, _listed(folder, protocol, split), split)
-    return find_annotations(label_folder(folder, protocol, split), only=only)
+        sequences = chosen(_split_names(folder, protocol, split), sequences, f"split {split!r}")
+    return find_annotations(label_folder(folder, protocol, split), only=sequences)
+
+
+def labels_to_score(truth: LabelMap, protocol: Protocol) -> LabelMap:
+    """The truth as the benchmarks' scorers take it: void is background; merged, all else is object 1."""
+    if truth.max(initial=BACKGROUND) == VOID:
+        truth = np.where(truth == VOID, np.uint8(BACKGROUND), truth)
+    return (truth != BACKGROUND).view(np.uint8) if protocol.merged else truth
 
 
 def label_folder(folder: Path, protocol: Protocol, split: str | None) -> Path:
@@ -56,21 +66,13 @@ def label_folder(folder: Path, protocol: Protocol, split: str | None) -> Path:
     return annotations
 
 
-def _listed(folder: Path, protocol: Protocol, split: str) -> set[str]:
+def _split_names(folder: Path, protocol: Protocol, split: str) -> tuple[str, ...]:
     """The names in a list; `folder` may be the root or lie up to two levels below it."""
     year = "2017" if protocol.name == "davis-2017" else "2016"
     for root in (folder, *folder.resolve().parents[:2]):
         if (root / "ImageSets").is_dir():
-            return set(list_names(root, split, year=year))
+            return list_names(root, split, year=year)
     raise OptionError(
         f"Split {split!r} was asked for, but neither {folder} nor a folder above it has ImageSets; give the "
         "dataset's root, or name the sequences."
     )
-
-
-def _chosen(only: set[str] | None, listed: set[str], split: str) -> set[str]:
-    if only is None:
-        return listed
-    if not only & listed:
-        raise OptionError(f"None of the sequences {', '.join(sorted(only))} is in {split!r}; name others.")
-    return only & listed

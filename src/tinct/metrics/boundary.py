@@ -20,6 +20,9 @@ from tinct.errors import OptionError
 from tinct.metrics.region import check_same_size
 from tinct.shapes import BinaryMask, Bool, UInt8, UInt64
 
+DEFAULT_BOUND_TH = 0.008
+"""The tolerance of F in every benchmark, as a fraction of the frame's diagonal."""
+
 WORD = 64
 """Pixels to a word of a packed mask."""
 
@@ -28,7 +31,7 @@ _WORDS = np.dtype("<u8")
 
 
 def contour_accuracy(
-    prediction: BinaryMask, truth: Bool[np.ndarray, "_ _"], bound_th: float = 0.008
+    prediction: BinaryMask, truth: Bool[np.ndarray, "_ _"], bound_th: float = DEFAULT_BOUND_TH
 ) -> float:
     """F = 2PR / (P + R), in [0, 1]: precision and recall of the predicted boundary pixels.
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from tinct.errors import OptionError
 from tinct.metrics.boundary import (
+    DEFAULT_BOUND_TH,
     bit_counts,
     contour_accuracy_of_pair,
     counts,
@@ -29,7 +30,7 @@ def score_objects(
     object_ids: Sequence[int],
     *,
     contours: bool = True,
-    bound_th: float = 0.008,
+    bound_th: float = DEFAULT_BOUND_TH,
 ) -> tuple[Float[np.ndarray, "N"], Float[np.ndarray, "N"]]:
     """Region similarity J and contour accuracy F of each object, in [0, 1], in the order of the ids.
 
@@ -60,34 +61,6 @@ def score_objects(
         np.equal(labels, object_id, out=masks)
         scores[:, column] = _score_pair(masks, width, radius_px if contours else None)
     return scores[0], scores[1]
-
-
-def score_foreground(
-    prediction: LabelMap,
-    truth: UInt8[np.ndarray, "_ _"],
-    *,
-    contours: bool = True,
-    bound_th: float = 0.008,
-) -> tuple[float, float]:
-    """J and F when all that is not background is one object, as in DAVIS-2016.
-
-    Any label but 0 is foreground, 255 too: a mask of 0 and 255 is scored as it is.
-
-    Args:
-        prediction: The label map to score.
-        truth: The annotated label map, of the same size.
-        contours: Whether F is wanted; without it F is NaN.
-        bound_th: F's tolerance, as in `contour_accuracy`.
-
-    Raises:
-        MaskError: The label maps differ in size.
-        OptionError: `bound_th` is negative or not finite.
-    """
-    check_same_size(prediction, truth)
-    height, width = prediction.shape
-    radius_px = tolerance_radius_px(height, width, bound_th)
-    masks = side_by_side(prediction, truth) != BACKGROUND
-    return _score_pair(masks, width, radius_px if contours else None)
 
 
 def _score_pair(masks: Bool[np.ndarray, "2 H P"], width: int, radius_px: int | None) -> tuple[float, float]:

@@ -14,15 +14,17 @@ from typing import Any
 
 import tinct
 from tinct.data.attributes import ATTRIBUTES, find_attributes, read_attributes
+from tinct.data.lists import first_names
 from tinct.errors import TinctError
 from tinct.evaluation.protocols import Protocol, protocol_of
 from tinct.evaluation.report.by_attribute import AttributeScore, attribute_scores
 from tinct.evaluation.report.curves import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Curve, curve
 from tinct.evaluation.report.pictures import ERROR_COLOURS
-from tinct.evaluation.report.result_table import percent, result_table, sequence_columns, sequence_rows
+from tinct.evaluation.report.result_table import result_table, sequence_rows
 from tinct.evaluation.report.timeline import Timeline, timelines
-from tinct.evaluation.report.worst_frames import PicturedFrame, Sources, pictured, worst_frames
+from tinct.evaluation.report.worst_frames import PicturedFrame, Sources, WorstFrame, pictured, worst_frames
 from tinct.evaluation.results import Scores
+from tinct.evaluation.tables import columns_for, method_of, percent
 from tinct.files import written_whole
 
 _FOLDER = Path(__file__).parent
@@ -89,6 +91,9 @@ def write_report(
     split = split or scores.settings.get("split")
     kept = timelines(scores)
     measure = "J" if "J" in scores.measures else "F"
+    sources = None
+    if predictions is not None and truth is not None:
+        sources = Sources(predictions, truth, frames, split)
     letters, attribute_part = _attributes(scores, attributes, truth, measure)
     name = title or _default_title(scores, split)
     context = {
@@ -101,11 +106,11 @@ def write_report(
         "notices": _notices(scores),
         "settings": _facts(scores.settings, leave_out=("missing_sequences",)),
         "run": _facts(scores.run),
-        "table": result_table(scores, _method_name(scores), split),
-        "columns": sequence_columns(scores),
+        "table": result_table(scores, method_of(scores) or "this result", split),
+        "columns": columns_for(scores.measures),
         "sequences": sequence_rows(scores, letters),
         "curves": _curves(kept, measure),
-        "worst": _worst(kept, measure, worst, protocol, predictions, truth, frames),
+        "worst": _worst(kept, worst_frames(kept, measure, worst), sources, protocol),
         "attributes": attribute_part,
         **_CONSTANTS,
     }
@@ -129,16 +134,9 @@ def _rendered(context: Mapping[str, Any]) -> str:
     return environment.get_template("report.html.jinja").render(context)
 
 
-def _method_name(scores: Scores) -> str:
-    """What ran, from its record."""
-    known = [str(scores.run[key]) for key in ("method", "variant") if scores.run.get(key)]
-    return " ".join(known) or "this result"
-
-
 def _default_title(scores: Scores, split: str | None) -> str:
     on = f"{scores.protocol} {split}" if split else scores.protocol
-    name = _method_name(scores)
-    return f"{name} on {on}" if scores.run.get("method") else f"Scores on {on}"
+    return f"{method_of(scores) or 'Scores'} on {on}"
 
 
 def _tiles(scores: Scores) -> list[Tile]:
@@ -167,11 +165,9 @@ def _notices(scores: Scores) -> list[str]:
         notices.append(f"Without predictions, and left out: {', '.join(map(str, missing))}.")
     for sequence in scores.sequences:
         if sequence.missing_frames:
-            first = ", ".join(sequence.missing_frames[:5])
-            more = ", …" if len(sequence.missing_frames) > 5 else ""
             notices.append(
                 f"{sequence.name}: {len(sequence.missing_frames)} frames had no prediction and were left "
-                f"out ({first}{more})."
+                f"out ({first_names(sequence.missing_frames)})."
             )
     return notices
 
@@ -205,22 +201,15 @@ def _curves(kept: Sequence[Timeline], measure: str) -> Part:
 
 
 def _worst(
-    kept: Sequence[Timeline],
-    measure: str,
-    count: int,
-    protocol: Protocol,
-    predictions: Path | None,
-    truth: Path | None,
-    frames: Path | None,
+    kept: Sequence[Timeline], chosen: Sequence[WorstFrame], sources: Sources | None, protocol: Protocol
 ) -> Part:
     if not kept:
         return Part((), _PER_FRAME_HINT)
-    chosen = worst_frames(kept, measure, count)
     bare = [PicturedFrame(of) for of in chosen]
-    if predictions is None or truth is None:
+    if sources is None:
         return Part(bare, remark="Give the predictions and the truth to see them.")
     try:
-        shown = list(pictured(chosen, Sources(predictions, truth, frames), protocol))
+        shown = list(pictured(chosen, sources, protocol))
     except TinctError as error:
         return Part(bare, remark=f"There are no pictures: {error}")
     grey = "The frames themselves were not found; the ground is grey." if any(of.grey for of in shown) else ""

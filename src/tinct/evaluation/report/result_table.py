@@ -10,20 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tinct.evaluation.published import PublishedResult, published_results, published_splits
-from tinct.evaluation.results import ObjectScores, Scores, SequenceScores, Statistics, j_and_f
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column of figures.
-
-    Attributes:
-        measure: "J", "F", "T" or "J&F".
-        statistic: "mean", "recall" or "decay".
-    """
-
-    measure: str
-    statistic: str
+from tinct.evaluation.results import MEASURES, ObjectScores, Scores, SequenceScores, Statistics
+from tinct.evaluation.tables import Column, columns_for, percent
 
 
 @dataclass(frozen=True)
@@ -106,18 +94,6 @@ class SequenceRows:
     attributes: tuple[str, ...]
 
 
-_COLUMNS = (
-    *(Column(measure, statistic) for measure in "JF" for statistic in ("mean", "recall", "decay")),
-    Column("T", "mean"),
-    Column("J&F", "mean"),
-)
-
-
-def percent(value: float) -> str:
-    """A fraction in percent with one decimal; a dash where there is none."""
-    return "–" if math.isnan(value) else f"{100 * value:.1f}"
-
-
 def result_table(scores: Scores, name: str, split: str | None) -> ResultTable:
     """The table of the whole result.
 
@@ -130,7 +106,7 @@ def result_table(scores: Scores, name: str, split: str | None) -> ResultTable:
     # The papers' ablations would bury the results; `published_results` has them.
     papers = [result for result in published_results(scores.protocol, shown) if not result.ablation]
     sources = tuple(dict.fromkeys(result.source for result in papers))
-    columns = tuple(column for column in _COLUMNS if _has_figure(scores, papers, column))
+    columns = tuple(column for column in columns_for(MEASURES) if _has_figure(scores, papers, column))
     groups = [_row(f"{name}, {group}", statistics, columns) for group, statistics in scores.groups.items()]
     ours = Row(
         name,
@@ -152,22 +128,16 @@ def result_table(scores: Scores, name: str, split: str | None) -> ResultTable:
     return ResultTable(columns, (ours, *groups), tuple(rows), sources, remark)
 
 
-def sequence_columns(scores: Scores) -> tuple[Column, ...]:
-    """The columns of the measures that were scored."""
-    measures = {*scores.measures, *(["J&F"] if {"J", "F"} <= set(scores.measures) else [])}
-    return tuple(column for column in _COLUMNS if column.measure in measures)
-
-
 def sequence_rows(
     scores: Scores, attributes: Mapping[str, Sequence[str]] | None = None
 ) -> tuple[SequenceRows, ...]:
     """A row for every sequence, in the order of the scores."""
-    columns = sequence_columns(scores)
+    columns = columns_for(scores.measures)
     return tuple(_of_sequence(sequence, columns, attributes or {}) for sequence in scores.sequences)
 
 
 def _has_figure(scores: Scores, papers: Sequence[PublishedResult], column: Column) -> bool:
-    values = [_of_scores(scores.statistics, column), *(_of_paper(of, column).value for of in papers)]
+    values = [column.value(scores.statistics), *(_of_paper(of, column).value for of in papers)]
     return not all(math.isnan(value) for value in values)
 
 
@@ -189,16 +159,7 @@ def _object_name(scores: ObjectScores) -> str:
 
 
 def _row(name: str, statistics: Mapping[str, Statistics], columns: Sequence[Column]) -> Row:
-    return Row(name, tuple(Cell(_of_scores(statistics, column)) for column in columns))
-
-
-def _of_scores(statistics: Mapping[str, Statistics], column: Column) -> float:
-    if column.measure == "J&F":
-        return j_and_f(statistics)
-    if column.measure not in statistics:
-        return math.nan
-    of = statistics[column.measure]
-    return {"mean": of.mean, "recall": of.recall, "decay": of.decay}[column.statistic]
+    return Row(name, tuple(Cell(column.value(statistics)) for column in columns))
 
 
 def _of_paper(result: PublishedResult, column: Column) -> Cell:
@@ -208,8 +169,8 @@ def _of_paper(result: PublishedResult, column: Column) -> Cell:
         origin = ["J&F"] if "J&F" in figures else ["J", "F"]
         doubtful = any(name in figures and figures[name].doubtful for name in origin)
         return _cell(result.j_and_f, doubtful)
-    value = _of_scores(result.statistics, column)
-    return _cell(value, column.measure in figures and figures[column.measure].doubtful)
+    doubtful = column.measure in figures and figures[column.measure].doubtful
+    return _cell(column.value(result.statistics), doubtful)
 
 
 def _cell(value: float, doubtful: bool) -> Cell:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tinct.data.annotations import natural_key
 from tinct.evaluation.results import ObjectScores, Scores, SequenceScores
 from tinct.shapes import Float64
 
@@ -43,7 +44,8 @@ def timelines(scores: Scores) -> tuple[Timeline, ...]:
 
 
 def _timeline(sequence: SequenceScores) -> Timeline | None:
-    names = sorted({name for of in sequence.objects if of.frames is not None for name in of.frames.names})
+    kept = {name for of in sequence.objects if of.frames is not None for name in of.frames.names}
+    names = sorted(kept, key=natural_key)
     if not names:
         return None
     position = {name: index for index, name in enumerate(names)}

@@ -9,14 +9,15 @@ from pathlib import Path
 import numpy as np
 
 from tinct.data.annotations import Annotations
+from tinct.data.davis import RESOLUTIONS
 from tinct.data.images import read_rgb
 from tinct.errors import MaskError, TinctError
-from tinct.evaluation.predictions import find_predictions, read_prediction
+from tinct.evaluation.predictions import find_predictions, paired, read_prediction
 from tinct.evaluation.protocols import Protocol
 from tinct.evaluation.report.pictures import Frame, data_uri, error_picture, mask_picture
 from tinct.evaluation.report.timeline import Timeline
-from tinct.evaluation.truth import RESOLUTIONS, find_truth
-from tinct.shapes import BACKGROUND, VOID, Image, LabelMap
+from tinct.evaluation.truth import find_truth, label_folder, labels_to_score
+from tinct.shapes import Image, LabelMap
 
 PER_SEQUENCE = 2
 """At most so many frames of one sequence: the worst sequence's frames would be all that one sees."""
@@ -64,11 +65,13 @@ class Sources:
         predictions: As `find_predictions` takes it.
         truth: As `find_truth` takes it.
         frames: A folder of frames per sequence, a dataset's root, or the frames of one sequence.
+        split: What was scored, if that is known; of YouTube-VOS it says where the truth lies.
     """
 
     predictions: Path
     truth: Path
     frames: Path | None = None
+    split: str | None = None
 
 
 def worst_frames(timelines: Sequence[Timeline], measure: str, count: int) -> tuple[WorstFrame, ...]:
@@ -109,9 +112,13 @@ def pictured(chosen: Sequence[WorstFrame], sources: Sources, protocol: Protocol)
         TinctError: The predictions or the truth cannot be found at all.
     """
     predictions = find_predictions(sources.predictions)
-    truths = {of.sequence: of for of in find_truth(sources.truth, protocol)}
-    if len(truths) == 1 and len(predictions) == 1:
-        predictions = {next(iter(truths)): next(iter(predictions.values()))}
+    # Of YouTube-VOS a split is a folder; elsewhere it chooses sequences, which the scores did already.
+    split = sources.split if protocol.name == "youtube-vos" else None
+    annotations = find_truth(sources.truth, protocol, split=split)
+    beside = _image_folders(label_folder(sources.truth, protocol, split))
+    folders = beside if sources.frames is None else [sources.frames]
+    predictions = paired(predictions, annotations)
+    truths = {of.sequence: of for of in annotations}
     for worst in chosen:
         try:
             truth = _truth(truths.get(worst.sequence), worst, protocol)
@@ -119,7 +126,7 @@ def pictured(chosen: Sequence[WorstFrame], sources: Sources, protocol: Protocol)
             if path is None:
                 raise MaskError(f"{sources.predictions} holds no mask of this frame.")
             prediction = read_prediction(path, (truth.shape[0], truth.shape[1]), merged=protocol.merged)
-            frame = _frame(sources, worst)
+            frame = _frame(folders, worst)
         except TinctError as error:
             yield PicturedFrame(worst, trouble=str(error))
             continue
@@ -150,11 +157,7 @@ def _image_folders(folder: Path) -> list[Path]:
         images = root / "JPEGImages"
         if images.is_dir():
             # A sequence's annotations at 480p go with its frames at 480p.
-            found += [
-                images / folder.name,
-                *(images / of for of in RESOLUTIONS),
-                images,
-            ]
+            found += [images / folder.name, *(images / of for of in RESOLUTIONS), images]
     return found
 
 
@@ -167,19 +170,13 @@ def _worst_frame(timeline: Timeline, index: int) -> WorstFrame:
 def _truth(annotations: Annotations | None, worst: WorstFrame, protocol: Protocol) -> LabelMap:
     if annotations is None or worst.frame not in annotations.frame_names:
         raise MaskError("The truth holds no annotation of this frame.")
-    labels = annotations.read(annotations.frame_names.index(worst.frame))
-    labels = np.where(labels == VOID, np.uint8(BACKGROUND), labels)
-    return (labels != BACKGROUND).astype(np.uint8) if protocol.merged else labels
+    return labels_to_score(annotations.read(annotations.frame_names.index(worst.frame)), protocol)
 
 
-def _frame(sources: Sources, worst: WorstFrame) -> Image | None:
-    """The frame itself, from the given folder or from beside the truth; None if it is in neither."""
-    if sources.frames is not None:
-        path = find_frame(sources.frames, worst.sequence, worst.frame)
-    else:
-        folders = _image_folders(sources.truth)
-        found = (find_frame(folder, worst.sequence, worst.frame) for folder in folders)
-        path = next((path for path in found if path is not None), None)
+def _frame(folders: Sequence[Path], worst: WorstFrame) -> Image | None:
+    """The frame itself, from the first of the folders that has it; None if none has."""
+    found = (find_frame(folder, worst.sequence, worst.frame) for folder in folders)
+    path = next((path for path in found if path is not None), None)
     return None if path is None else read_rgb(path)
 
 
