@@ -190,7 +190,6 @@ def gain_at_work(predictions: Path, truth: Path, repeats: int) -> float:
 
 def temporal_cpu_s(predictions: Path, pairs: int) -> float:
     """CPU seconds of T for one object and one pair of frames: the mean over some pairs and all objects."""
-    cv2.setNumThreads(1)
     files = sorted(sorted(predictions.iterdir())[0].glob("*.png"))[: pairs + 1]
     label_maps = [read(file) for file in files]
     cpu_s = []

@@ -389,6 +389,7 @@ def test_a_broken_truth_is_named(scored: Scorer, tmp_path: Path) -> None:
 
 def test_folders_that_are_one_or_swapped_are_refused(tmp_path: Path) -> None:
     truth = write(tmp_path / "DAVIS" / "Annotations" / "480p", {"a": [R] * 4})
+    (tmp_path / "DAVIS" / "JPEGImages").mkdir()
     pred = write(tmp_path / "pred", {"a": [R] * 4})
     run = write(tmp_path / "run", {"a": [R] * 4})
     (run / "a" / "run.json").write_text("{}")
@@ -398,6 +399,12 @@ def test_folders_that_are_one_or_swapped_are_refused(tmp_path: Path) -> None:
         score_folders(truth, pred, "plain")
     with pytest.raises(OptionError, match="run of tinct; are the two folders swapped"):
         score_folders(truth, run, "plain")
+
+
+def test_a_submission_as_the_server_takes_it_can_be_scored(tmp_path: Path) -> None:
+    pred = write(tmp_path / "submission" / "Annotations", {"a": [R] * 4})
+    truth = write(tmp_path / "gt", {"a": [R] * 4})
+    assert score_folders(pred, truth, "plain").j_and_f == 1
 
 
 def test_empty_and_absent_folders_are_refused(tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ def evaluate(
     ],
     root: Annotated[Path, typer.Option(help="The dataset, in its official layout.")],
     out: Annotated[Path, typer.Option(help="The folder for one run per sequence, and scores.json.")],
-    split: Annotated[str, typer.Option(help="A list of the dataset, if it has any.")] = "val",
+    split: Annotated[str | None, typer.Option(help="Its list; default: val, of youtube-vos valid.")] = None,
     method: Annotated[str, typer.Option(help="See `tinct models`.")] = "feelvos",
     variant: Annotated[str | None, typer.Option(help="See `tinct models`.")] = None,
     preset: Annotated[str, typer.Option(help="default, paper or fast.")] = "default",
@@ -126,7 +126,7 @@ def evaluate(
             evaluation = evaluate_dataset(
                 dataset,
                 root,
-                split,
+                split or ("valid" if dataset == "youtube-vos" else "val"),
                 out,
                 method=method,
                 variant=variant,

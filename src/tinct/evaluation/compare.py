@@ -365,7 +365,7 @@ def _names(scores: Scores) -> set[str]:
 def _notes(a: Scores, b: Scores, measure: str, compared: int) -> Iterator[str]:
     if compared < FEWEST_SEQUENCES:
         yield f"Only {compared} sequences are compared; below {FEWEST_SEQUENCES} the interval says little."
-    for setting in ("compat", *(() if measure in ("J", "T") else ("bound_th",))):
+    for setting in ("split", "compat", *(() if measure in ("J", "T") else ("bound_th",))):
         theirs = a.settings.get(setting), b.settings.get(setting)
         if theirs[0] != theirs[1]:
             yield f"Scored with different settings: {setting} = {theirs[0]} and {theirs[1]}."

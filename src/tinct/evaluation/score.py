@@ -214,7 +214,10 @@ def _holds_run(folder: Path) -> bool:
 
 
 def _is_annotation(folder: Path) -> bool:
-    """Whether a folder is, or lies in, what the benchmarks call their annotations."""
-    return any(part in ("Annotations", "GroundTruth") for part in folder.resolve().parts[-3:]) or (
-        (folder / "Annotations").is_dir()
+    """Whether a folder is a dataset's root or lies in its annotations: the frames or lists lie beside them."""
+    folder = folder.resolve()
+    labels = next(
+        (f for f in (folder, *folder.parents[:2]) if f.name in ("Annotations", "GroundTruth")), None
     )
+    root = folder if labels is None else labels.parent
+    return any((root / name).is_dir() for name in ("JPEGImages", "ImageSets"))
