@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class TinctError(Exception):
@@ -52,7 +53,13 @@ class NumericalError(TinctError):
 
 
 class WorkerError(TinctError):
-    """A process that was given work and died of it, or that could not start."""
+    """A process that was given work and died of it, or that could not start.
+
+    Attributes:
+        finished: What the others had done by then, where that is worth having.
+    """
+
+    finished: Any = None
 
 
 def near_match(name: str, known: Iterable[str]) -> str:

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import os
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image as Pictures
 
+from tinct.data.annotations import read_annotation
 from tinct.errors import DatasetError, MaskError
 from tinct.evaluation.predictions import find_predictions, read_prediction
 from tinct.mask_files import write_mask
@@ -63,6 +67,29 @@ def test_a_folder_of_masks_is_one_sequence(tmp_path: Path) -> None:
     assert found(tmp_path / "bear") == {"bear": ["00000"]}
 
 
+def test_a_submission_of_youtube_vos_is_found(tmp_path: Path) -> None:
+    write(tmp_path / "Annotations" / "a", "00000")
+    assert found(tmp_path) == found(tmp_path / "Annotations") == {"a": ["00000"]}
+
+
+def test_what_may_be_meant_is_said(tmp_path: Path) -> None:
+    write(tmp_path / "480p" / "a", "00000")
+    with pytest.raises(DatasetError, match=r"holds no mask.*Did you mean .*480p\?"):
+        find_predictions(tmp_path)
+    (tmp_path / "photos").mkdir()
+    grey(tmp_path / "photos" / "0.jpg", labels(1))
+    with pytest.raises(DatasetError, match="JPEGs"):
+        find_predictions(tmp_path / "photos")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may open every folder")
+def test_a_closed_folder_is_named(tmp_path: Path) -> None:
+    write(tmp_path / "a", "00000")
+    (tmp_path / "a").chmod(0)
+    with pytest.raises(DatasetError, match="a cannot be opened"):
+        find_predictions(tmp_path)
+
+
 def test_a_folder_without_masks_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="holds no mask"):
         find_predictions(tmp_path)
@@ -94,7 +121,7 @@ def test_one_bit_masks_are_one_object(tmp_path: Path) -> None:
     [
         (np.zeros((*SIZE, 3), np.uint8), True, "mode RGB.*palette or 8-bit grey"),
         (np.zeros((*SIZE, 4), np.uint8), False, "mode RGBA"),
-        (np.zeros(SIZE, np.uint16), False, "mode I;16"),
+        (np.zeros(SIZE, np.uint16), False, "16 bits per pixel.*8 bits"),
         (labels(0, 255), False, "0/255 mask.*davis-2016"),
         (labels(0, 1, 255), False, "255 beside other ids.*void"),
         (labels(0, 1, 255), True, "255 beside other ids.*void"),
@@ -107,6 +134,40 @@ def test_what_no_prediction_may_be_is_explained(
     path = grey(tmp_path / "a.png", pixels)
     with pytest.raises(MaskError, match=f"a.png.*{message}"):
         read_prediction(path, SIZE, merged=merged)
+
+
+def test_a_jpeg_under_another_name_is_told(tmp_path: Path) -> None:
+    Pictures.fromarray(labels(0, 1, 5)).save(tmp_path / "a.png", format="JPEG")
+    with pytest.raises(MaskError, match=r"a\.png is a JPEG file"):
+        read_prediction(tmp_path / "a.png", SIZE, merged=False)
+
+
+def grey_png(path: Path, values: np.ndarray, bits: int) -> Path:
+    """A grey PNG of 2 or 4 bits, which Pillow does not write."""
+    height, width = values.shape
+    per_byte = 8 // bits
+    padded = np.zeros((height, -(-width // per_byte) * per_byte), np.uint8)
+    padded[:, :width] = values
+    shifts = np.arange(8 - bits, -1, -bits)
+    packed = (padded.reshape(height, -1, per_byte) << shifts).sum(axis=2).astype(np.uint8)
+    rows = b"".join(b"\0" + row.tobytes() for row in packed)
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        body = kind + data
+        return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
+
+    header = struct.pack(">IIBBBBB", width, height, bits, 0, 0, 0, 0)
+    chunks = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunks)
+    return path
+
+
+@pytest.mark.parametrize("bits", [2, 4])
+def test_the_ids_of_few_bits_are_not_spread(tmp_path: Path, bits: int) -> None:
+    expected = labels(0, 1, 2, 3)
+    path = grey_png(tmp_path / "a.png", expected, bits)
+    np.testing.assert_array_equal(read_prediction(path, SIZE, merged=False), expected)
+    np.testing.assert_array_equal(read_annotation(path), expected)
 
 
 def test_a_truncated_file_is_named(tmp_path: Path) -> None:

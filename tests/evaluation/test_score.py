@@ -3,19 +3,24 @@ from __future__ import annotations
 import json
 import math
 import os
+import signal
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image as Pictures
 
-from tinct.errors import DatasetError, MaskError, OptionError, TinctError
+from tinct.errors import DatasetError, MaskError, OptionError, TinctError, WorkerError
 from tinct.evaluation import score
-from tinct.evaluation.results import Scores, Statistics
+from tinct.evaluation.results import Scores, SequenceScores, Statistics
 from tinct.evaluation.score import score_folders
+from tinct.evaluation.tables import rule_lines
+from tinct.evaluation.workers import settled
 from tinct.mask_files import write_mask
 from tinct.metrics import contour_accuracy, region_similarity
 
@@ -306,10 +311,11 @@ FULL: dict[str, list[Labels | None]] = {"a": [R] * 5, "b": [R] * 5}
 @pytest.mark.parametrize(
     ("predicted", "message"),
     [
-        ({"a": [R] * 5}, "1 of 2 sequences have no prediction: b"),
-        ({**FULL, "c": [R] * 5}, "1 predicted sequences have no truth: c"),
-        ({**FULL, "a": [R, R, None, None, R]}, "2 frames have no prediction: a/00002, a/00003"),
-        ({**FULL, "a": [R] * 6}, "1 predicted frames have no truth: a/00005"),
+        ({"a": [R] * 5}, r"1 sequence\(s\) have no prediction: b"),
+        ({**FULL, "c": [R] * 5}, r"1 predicted sequence\(s\) have no truth: c"),
+        ({**FULL, "a": [R, R, None, None, R]}, r"2 frame\(s\) have no prediction: a/00002, a/00003"),
+        ({**FULL, "a": [R] * 6}, r"1 predicted frame\(s\) have no truth: a/00005\n.*swapped"),
+        ({**FULL, "a": [None, R, R, None, R, R]}, "numbered differently"),
         ({"x": [R] * 5, "y": [R] * 5}, "None of the sequences.*swapped"),
     ],
 )
@@ -330,6 +336,8 @@ def test_what_is_there_is_scored_on_request(scored: Scorer) -> None:
     truth = {"a": [R] * 6, "b": [R] * 6}
     scores = scored(predicted, truth, "davis-2017", metrics=["J", "T"], allow_missing=True)
     assert scores.settings["missing_sequences"] == ["b"]
+    assert scores.settings["extra_sequences"] == ["c"]
+    assert scores.settings["extra_frames"] == []
     assert scores.sequences[0].missing_frames == ("00002",)
     assert scores.sequences[0].frames_scored == 3
     steps = frame_values(scores, "T")
@@ -415,9 +423,86 @@ def test_empty_and_absent_folders_are_refused(tmp_path: Path) -> None:
             score_folders(pred, gt, "plain")
 
 
-def test_a_set_without_truth_is_sent_to_its_server(scored: Scorer) -> None:
+@pytest.mark.parametrize("allow_missing", [False, True])
+def test_a_set_without_truth_is_sent_to_its_server(scored: Scorer, allow_missing: bool) -> None:
     with pytest.raises(DatasetError, match="tinct pack"):
-        scored({"a": [R] * 4}, {"a": [R]}, "davis-2017", allow_missing=True)
+        scored({"a": [R] * 4}, {"a": [R]}, "davis-2017", allow_missing=allow_missing)
+
+
+def test_a_sequence_without_an_object_is_left_out_and_named(scored: Scorer) -> None:
+    scores = scored({"a": [R] * 4, "b": [EMPTY] * 4}, {"a": [R] * 4, "b": [EMPTY] * 4}, "davis-2017")
+    assert [sequence.name for sequence in scores.sequences] == ["a"]
+    assert scores.settings["empty_sequences"] == ["b"]
+    assert "Without an object to score, and in no mean: 1 sequence (b)." in rule_lines(scores)
+
+
+def test_a_sequence_whose_scored_frames_are_missing_leaves_the_others(scored: Scorer) -> None:
+    predicted = {"a": [R] * 4, "b": [R, None, None, R]}
+    scores = scored(predicted, {"a": [R] * 4, "b": [R] * 4}, "davis-2017", allow_missing=True)
+    assert [sequence.name for sequence in scores.sequences] == ["a"]
+    assert scores.settings["empty_sequences"] == ["b"]
+
+
+def test_a_truth_without_any_object_is_refused(scored: Scorer) -> None:
+    with pytest.raises(DatasetError, match="None of the 1 sequences has an object"):
+        scored({"a": [EMPTY] * 4}, {"a": [EMPTY] * 4}, "davis-2017")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_all_broken_files_are_named(scored: Scorer, tmp_path: Path, workers: int) -> None:
+    frames = {name: [R] * 4 for name in "abc"}
+    scored(frames, frames, "plain")
+    for name in "ac":
+        path = tmp_path / "pred" / name / "00002.png"
+        path.write_bytes(path.read_bytes()[:60])
+    with pytest.raises(MaskError, match=r"2 of 3 sequences failed(.|\n)*a/00002(.|\n)*c/00002"):
+        score_folders(tmp_path / "pred", tmp_path / "gt", "plain", workers=workers)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs fork, to take the patched function along")
+def test_a_worker_that_dies_twice_leaves_the_others_work(
+    scored: Scorer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames = {name: [R] * 4 for name in "abc"}
+    scored(frames, frames, "plain")
+    monkeypatch.setattr(score, "settled", partial(settled, context="fork"))
+    original = score.score_sequence
+
+    def dying(task: score.Task) -> SequenceScores:
+        if task.truth.sequence == "b":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return original(task)
+
+    monkeypatch.setattr(score, "score_sequence", dying)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # this process has torch's threads
+        with pytest.raises(WorkerError, match=r"sequence 'b'.*SIGKILL") as died:
+            score_folders(tmp_path / "pred", tmp_path / "gt", "plain", workers=2)
+    finished = died.value.finished
+    assert [sequence.name for sequence in finished.sequences] == ["a", "c"]
+    assert finished.settings["failed_sequences"] == ["b"]
+
+
+def test_a_resolution_may_be_chosen(tmp_path: Path) -> None:
+    root = tmp_path / "DAVIS"
+    (root / "ImageSets").mkdir(parents=True)
+    write(root / "Annotations" / "480p", {"a": [HALF] * 4})
+    write(root / "Annotations" / "Full-Resolution", {"a": [R] * 4})
+    pred = write(tmp_path / "pred", {"a": [R] * 4})
+    assert score_folders(pred, root, "davis-2017").statistics["J"].mean == 0.5
+    assert score_folders(pred, root, "davis-2017", resolution="Full-Resolution").j_and_f == 1
+    with pytest.raises(DatasetError, match=r"no folder.*1080p"):
+        score_folders(pred, root, "davis-2017", resolution="1080p")
+
+
+def test_one_undefined_decay_makes_the_toolkits_mean_undefined(scored: Scorer, tmp_path: Path) -> None:
+    frames = {"long": [R] * 303, "short": [R] * 5}
+    assert scored(frames, frames, "davis-2017", metrics=["J"]).statistics["J"].decay == 0
+    wrapped = score_folders(
+        tmp_path / "pred", tmp_path / "gt", "davis-2017", metrics=["J"], compat="davis2017-evaluation"
+    )
+    assert math.isnan(wrapped.statistics["J"].decay)
+    assert "counted in the first frame" in wrapped.rule
 
 
 @pytest.mark.parametrize(
@@ -426,6 +511,7 @@ def test_a_set_without_truth_is_sent_to_its_server(scored: Scorer) -> None:
         ({"protocol": "davis"}, "no protocol 'davis'"),
         ({"protocol": "plain", "metrics": ["J", "G"]}, "no metric 'G'.*J .region"),
         ({"protocol": "plain", "compat": "x"}, "no toolkit 'x'"),
+        ({"protocol": "plain", "compat": "davis2017-evaluation"}, "goes with davis-2017"),
         ({"protocol": "plain", "bound_th": -1.0}, "bound_th"),
     ],
 )

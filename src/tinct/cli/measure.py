@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +13,7 @@ import typer
 
 from tinct.cli.application import app
 from tinct.cli.progress import OnProgress, progress_bar
-from tinct.errors import OptionError
+from tinct.errors import OptionError, OutputError, WorkerError
 
 if TYPE_CHECKING:
     from tinct.evaluation.results import Scores
@@ -36,8 +37,10 @@ Markdown = Annotated[bool, typer.Option("--markdown", help="Print the table in M
 
 @app.command()
 def score(
-    pred: Annotated[Path, typer.Argument(help="The masks: a folder of PNGs per sequence.")],
-    gt: Annotated[Path, typer.Argument(help="The truth: the dataset's root, or its annotations.")],
+    pred: Annotated[Path, typer.Argument(metavar="PRED", help="The masks: a folder of PNGs per sequence.")],
+    gt: Annotated[
+        Path, typer.Argument(metavar="GT", help="The truth: the dataset's root, or its annotations.")
+    ],
     protocol: Annotated[str, typer.Option(help="davis-2016, davis-2017, youtube-vos, segtrack-v2 or plain.")],
     metrics: Metrics = None,
     split: Split = None,
@@ -51,6 +54,10 @@ def score(
         bool, typer.Option("--allow-missing", help="Score what is there, and say what is not.")
     ] = False,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    resolution: Annotated[
+        str | None,
+        typer.Option(help="Of a DAVIS root: 480p, 1080p or Full-Resolution; default: what is there."),
+    ] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write the scores as JSON.")
     ] = None,
@@ -62,28 +69,33 @@ def score(
     ] = None,
 ) -> None:
     """Score masks against a truth: J, F and T."""
-    from tinct.evaluation.protocols import compatibility_of
+    from tinct.evaluation.score import checked_rules, score_folders
 
-    toolkit = compatibility_of(compat)
-    if toolkit is not None and toolkit.reuses_tables and csv is not None and _shows_old_tables(csv, split):
+    rules = checked_rules(protocol, _listed(metrics), bound_th, compat)
+    _check_targets(rules.measures, json_file, per_frame, csv, report)
+    if rules.reuses_tables and csv is not None and _shows_old_tables(csv, split):
         return
-
-    from tinct.evaluation.score import score_folders
-
-    with progress_bar() as progress:
-        scores = score_folders(
-            pred,
-            gt,
-            protocol,
-            metrics=_listed(metrics),
-            split=split,
-            sequences=_listed(sequences),
-            bound_th=bound_th,
-            compat=compat,
-            allow_missing=allow_missing,
-            workers=workers,
-            progress=_told(progress, "score"),
-        )
+    died: WorkerError | None = None
+    try:
+        with progress_bar() as progress:
+            scores = score_folders(
+                pred,
+                gt,
+                protocol,
+                metrics=rules.measures,
+                split=split,
+                sequences=_listed(sequences),
+                bound_th=bound_th,
+                compat=compat,
+                allow_missing=allow_missing,
+                resolution=resolution,
+                workers=workers,
+                progress=_told(progress, "score"),
+            )
+    except WorkerError as error:
+        if error.finished is None:
+            raise
+        died, scores = error, error.finished
     # The table first: what cannot be written must not cost a long score.
     _show(scores, markdown)
     _keep(scores, json_file, per_frame, csv)
@@ -91,6 +103,8 @@ def score(
         from tinct.evaluation.report import write_report
 
         write_report(scores, report, predictions=pred, truth=gt, split=split)
+    if died is not None:
+        raise died
 
 
 @app.command()
@@ -177,6 +191,8 @@ def report(
     from tinct.evaluation.report import write_plots, write_report
     from tinct.evaluation.results import read_scores
 
+    if out.exists() and out.samefile(scores_file):
+        raise OptionError(f"{out} came as the scores and as the page to write; give the page another name.")
     scores = read_scores(scores_file)
     attributes = find_attributes(gt) if gt is not None else None
     write_report(scores, out, title=title, predictions=pred, truth=gt, frames=frames, attributes=attributes)
@@ -187,8 +203,8 @@ def report(
 
 @app.command()
 def compare(
-    a: Annotated[Path, typer.Argument(help="JSON of `tinct score` or `evaluate`.")],
-    b: Annotated[Path, typer.Argument(help="The other; the difference is B - A.")],
+    a: Annotated[Path, typer.Argument(metavar="A", help="JSON of `tinct score` or `evaluate`.")],
+    b: Annotated[Path, typer.Argument(metavar="B", help="The other; the difference is B - A.")],
     measure: Annotated[str, typer.Option(help="JF, J, F or T.")] = "JF",
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write the comparison as JSON.")
@@ -211,7 +227,7 @@ def compare(
 
 @app.command()
 def pack(
-    pred: Annotated[Path, typer.Argument(help="The masks: a folder of PNGs per sequence.")],
+    pred: Annotated[Path, typer.Argument(metavar="PRED", help="The masks: a folder of PNGs per sequence.")],
     out: Annotated[Path, typer.Option(metavar="ZIP", help="The file for the server.")],
     dataset: Annotated[str, typer.Option(help="davis-2017 or youtube-vos.")],
     root: Annotated[
@@ -239,13 +255,18 @@ def _datasets() -> None:
 
 @datasets_app.command("check")
 def check_dataset(
-    name: Annotated[str, typer.Argument(help="davis-2016, davis-2017, youtube-vos, segtrack-v2 or plain.")],
-    root: Annotated[Path, typer.Argument(help="The dataset's folder.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="davis-2016, davis-2017, youtube-vos, segtrack-v2 or plain.")
+    ],
+    root: Annotated[Path, typer.Argument(metavar="ROOT", help="The dataset's folder.")],
     split: Split = None,
     resolution: Resolution = "480p",
     masks: Annotated[Path | None, typer.Option(help="Of plain: the folder of the masks.")] = None,
     deep: Annotated[
         bool, typer.Option("--deep", help="Decode every file, not only its head and its end.")
+    ] = False,
+    all_findings: Annotated[
+        bool, typer.Option("--all", help="Name every file, not only the first ones.")
     ] = False,
 ) -> None:
     """Say what is missing, truncated, or of a wrong size or palette."""
@@ -254,7 +275,7 @@ def check_dataset(
     options: dict[str, Any] = {"split": split, "resolution": resolution, "masks": masks, "deep": deep}
     with progress_bar() as progress:
         found = check(name, root, **options, progress=_told(progress, "check"))
-    print(found.summary)
+    print("\n".join(found.lines) if all_findings else found.summary)
     if not found.ok:
         raise typer.Exit(1)
 
@@ -276,6 +297,26 @@ def _told(progress: OnProgress | None, stage: str) -> Callable[[object, int, int
     return lambda _, done, of: progress(stage, done, of)
 
 
+def _check_targets(
+    measures: Sequence[str], json_file: Path | None, per_frame: bool, csv: Path | None, report: Path | None
+) -> None:
+    """Find out before a long score what could not be written after it."""
+    if per_frame and json_file is None:
+        raise OptionError("--per-frame came without --json; the values of single frames go into that file.")
+    for option, path in (("--json", json_file), ("--report", report)):
+        if path is not None and not path.resolve().parent.is_dir():
+            raise OutputError(f"There is no folder {path.parent} for {option} {path.name}; make it first.")
+        if path is not None and os.path.isdir(path):  # unlike Path's, False for a name that is too long
+            raise OutputError(f"{option} {path} is a folder; give the name of a file.")
+    if csv is not None and csv.exists() and not csv.is_dir():
+        raise OutputError(f"--csv {csv} is a file; give a folder for the two tables.")
+    if csv is not None and not {"J", "F"} <= set(measures):
+        raise OptionError(
+            f"--csv was asked for, but only {', '.join(measures)} would be scored; the official tables "
+            "hold J and F. Add --metrics J,F."
+        )
+
+
 def _shows_old_tables(folder: Path, split: str | None) -> bool:
     """Print the tables that lie in the folder, as the toolkit does; False if there are none."""
     from tinct.evaluation.tables import read_csv
@@ -283,6 +324,7 @@ def _shows_old_tables(folder: Path, split: str | None) -> bool:
     tables = read_csv(folder, split or "all")
     if tables is None:
         return False
+    print(f"tinct: nothing was scored; the tables in {folder} are older.", file=sys.stderr)
     print("Using precomputed results...")
     print(tables.text)
     return True

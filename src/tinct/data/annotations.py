@@ -121,7 +121,7 @@ def find_annotations(folder: Path, *, only: Collection[str] | None = None) -> tu
     """
     if not folder.is_dir():
         raise DatasetError(f"There is no folder {folder}; give the one that holds the annotations.")
-    below = (path for path in sorted(folder.glob("[!.]*")) if path.is_dir())
+    below = (path for path in entries(folder) if path.is_dir() and not path.name.startswith("."))
     found = {path.name: files for path in below if (files := label_files(path))}
     alone = label_files(folder)
     if alone and found:
@@ -145,14 +145,22 @@ def files_of(folder: Path, suffixes: Collection[str]) -> tuple[Path, ...]:
     """The files of a folder with one of these (lower-case) endings, in natural order: 2 before 10."""
     if not folder.is_dir():
         return ()
-    files = (p for p in folder.iterdir() if p.suffix.lower() in suffixes and not p.name.startswith("."))
+    files = (p for p in entries(folder) if p.suffix.lower() in suffixes and not p.name.startswith("."))
     return tuple(sorted(files, key=lambda path: natural_key(path.name)))
+
+
+def entries(folder: Path) -> list[Path]:
+    """What lies in a folder, sorted by name; DatasetError if it cannot be opened."""
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        raise DatasetError(f"{folder} cannot be opened ({error.strerror}); make it readable.") from error
 
 
 def natural_key(name: str) -> tuple[list[tuple[int, int, str]], str]:
     """What to sort names by so that 2 comes before 10."""
     parts = re.split(r"([0-9]+)", name)
-    return [(0, int(p), "") if p.isdigit() else (1, 0, p) for p in parts if p], name
+    return [(0, int(p), "") if p.isdecimal() else (1, 0, p) for p in parts if p], name
 
 
 def _wanted(found: Iterable[str], only: Collection[str] | None, folder: Path) -> Iterator[str]:

@@ -65,6 +65,18 @@ class CheckReport:
         return not self.findings
 
     @property
+    def lines(self) -> list[str]:
+        """Every finding, a line each; then how many there are."""
+        lines = [f"{TITLES[of.kind]}: {of.path or of.sequence} {of.message}" for of in self.findings]
+        return [*lines, self._total]
+
+    @property
+    def _total(self) -> str:
+        if self.ok:
+            return "Nothing is wrong."
+        return f"{len(self.findings)} finding{'' if len(self.findings) == 1 else 's'}."
+
+    @property
     def summary(self) -> str:
         """The findings in a few lines: per kind, the first sequences, each with its first file."""
         how = "every file decoded" if self.deep else "heads and ends of the files read"
@@ -74,7 +86,7 @@ class CheckReport:
         ]
         for kind in get_args(Kind):
             lines += self._lines([finding for finding in self.findings if finding.kind == kind])
-        lines.append("Nothing is wrong." if self.ok else f"{len(self.findings)} findings.")
+        lines.append(self._total)
         return "\n".join(lines)
 
     def _lines(self, findings: list[Finding]) -> Iterator[str]:

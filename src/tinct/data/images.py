@@ -47,11 +47,25 @@ def read_indices(path: Path) -> tuple[LabelMap, str]:
     try:
         with PillowImage.open(path) as picture:
             mode = picture.mode
-            return np.array(picture if mode in ("P", "L") else picture.convert("L"), np.uint8), mode
+            return stored_values(picture if mode in ("P", "L") else picture.convert("L")), mode
     except (OSError, SyntaxError, ValueError) as error:
         raise DatasetError(
             f"{path} cannot be read as a label image ({error}); fetch the dataset anew."
         ) from error
+
+
+def stored_values(picture: PillowImage.Image) -> LabelMap:
+    """The palette indices or grey values of a picture of mode P, L or 1, as they are stored.
+
+    Pillow spreads the values of 2- and 4-bit greys over 0 to 255, as greys mean it and ids do not.
+    """
+    tile = getattr(picture, "tile", None)  # gone once the pixels are loaded
+    stored = str(tile[0][3]) if tile else ""
+    values = np.array(picture, np.uint8)
+    return values // _SPREAD[stored] if stored in _SPREAD else values
+
+
+_SPREAD = {"L;2": 85, "L;4": 17}
 
 
 def _ends_early(data: bytes) -> bool:

@@ -89,6 +89,8 @@ def list_names(root: Path, split: str, *, year: str = "2016", resolution: str = 
     Raises:
         DatasetError: There is no such list, or it is empty.
     """
+    if not root.is_dir():
+        raise DatasetError(f"There is no folder {root}; give the dataset's root.")
     listing = find_list(root, split, year=year, resolution=resolution)
     if listing is None:
         folder = root / "ImageSets" / year
@@ -121,7 +123,7 @@ def find_list(root: Path, split: str, *, year: str = "2016", resolution: str = "
 def read_list(listing: Path) -> tuple[str, ...]:
     """The sequences that a list names, each once, in order; DatasetError if it is no text."""
     try:
-        lines = listing.read_text(encoding="utf-8").splitlines()
+        lines = listing.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(f"{listing} cannot be read as a list ({error}); one name per line.") from error
     firsts = [line.split()[0] for line in lines if line.strip()]

@@ -25,20 +25,18 @@ from tinct.data.plain import PlainFolders, default_folders
 from tinct.data.segtrack import SegTrack
 from tinct.data.sequences import Sequence, SequenceDataset
 from tinct.data.youtube_vos import YouTubeVos
-from tinct.errors import DatasetError, OptionError, OutputError, TinctError, WeightsError, near_match
+from tinct.errors import DatasetError, OptionError, OutputError, WeightsError, near_match
+from tinct.evaluation.failures import one_error
 from tinct.evaluation.predict import Progress, RunInterrupted, Segmenter, segment_to_folder
 from tinct.evaluation.results import Scores, write_scores
 from tinct.evaluation.run_file import costs, read_account
-from tinct.evaluation.score import score_folders
+from tinct.evaluation.score import checked_rules, score_folders
 from tinct.evaluation.workers import Failure, settled
 from tinct.metrics import DEFAULT_BOUND_TH
 from tinct.video import Video
 
 WITHOUT_SPLITS = ("segtrack-v2", "plain")
 """Datasets without lists: a split that is asked for is passed over."""
-
-NAMED_FAILURES = 5
-"""A message gives the reasons of so many failed sequences, and the names of the others."""
 
 
 @dataclass(frozen=True)
@@ -176,6 +174,8 @@ def evaluate(
     variant = zoo.check_variant(method, variant)
     split = None if dataset in WITHOUT_SPLITS else split
     chosen = read_dataset(dataset, root, split, resolution=resolution, only=sequences)
+    # Now, and not after the hours that the masks take.
+    checked_rules(dataset, None if metrics is None else tuple(metrics), bound_th)
     sha256 = zoo.resolve_weights(method, variant, weights)[1]
     info = {"method": method, "variant": variant, "preset": preset, "weights_sha256": sha256}
     workers = max(1, min(workers, len(chosen)))
@@ -290,7 +290,12 @@ def _segment_all(
             else:
                 failures[chosen[index].name] = outcome.error
     if failures:
-        raise _failed(failures, len(chosen), task.out)
+        whole = len(chosen) - len(failures)
+        raise one_error(
+            failures,
+            f"{len(failures)} of {len(chosen)} sequences failed; {whole} are complete in {task.out}.",
+            "Mend these and give the same command again; it goes on from there.",
+        )
     return all(truths.values())
 
 
@@ -343,28 +348,6 @@ def _folders(dataset: str, root: Path, split: str | None, resolution: str) -> tu
     if dataset == "youtube-vos":
         return root / str(split) / "JPEGImages", root
     return default_folders(root) if dataset == "plain" else (root / "JPEGImages", root)
-
-
-def _failed(failures: Mapping[str, Exception], count: int, out: Path) -> TinctError:
-    """One error for all sequences that failed, of their common class."""
-    reasons = [f"  {name}: {_reason(error)}" for name, error in failures.items()]
-    more = list(failures)[NAMED_FAILURES:]
-    if more:
-        reasons = [*reasons[:NAMED_FAILURES], f"  and {len(more)} more: {', '.join(more)}"]
-    kinds = {type(error) for error in failures.values()}
-    kind = kinds.pop() if len(kinds) == 1 else TinctError
-    whole = count - len(failures)
-    error = (kind if issubclass(kind, TinctError) else TinctError)(
-        f"{len(failures)} of {count} sequences failed; {whole} are complete in {out}.\n"
-        + "\n".join(reasons)
-        + "\nMend these and give the same command again; it goes on from there."
-    )
-    error.__cause__ = next(iter(failures.values()))
-    return error
-
-
-def _reason(error: Exception) -> str:
-    return str(error) if isinstance(error, TinctError) else f"{type(error).__name__}: {error}"
 
 
 def _interrupted(out: Path, chosen: SequenceDataset) -> str:

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image as Pictures
 
-from tinct.data.annotations import Annotations, label_files
+from tinct.data.annotations import Annotations, entries, label_files
+from tinct.data.images import stored_values
 from tinct.errors import DatasetError, MaskError
 from tinct.shapes import BACKGROUND, VOID, LabelMap
 
@@ -19,18 +20,21 @@ Predictions = dict[str, dict[str, Path]]
 def find_predictions(folder: Path) -> Predictions:
     """The mask files of a folder, by sequence and frame name, both in order.
 
-    Three layouts are understood: `FOLDER/<sequence>/<frame>.png`, as the benchmarks have it; run
-    folders, `FOLDER/<sequence>/masks/<frame>.png`; and the PNGs or the run of one sequence, which
-    is then called as the folder is.
+    These layouts are understood: `FOLDER/<sequence>/<frame>.png`, as the benchmarks have it, or the
+    same below `FOLDER/Annotations`, as YouTube-VOS's server takes it; run folders,
+    `FOLDER/<sequence>/masks/<frame>.png`; and the PNGs or the run of one sequence, which is then
+    called as the folder is.
 
     Raises:
         DatasetError: There is no such folder, or it holds no PNG.
     """
     if not folder.is_dir():
         raise DatasetError(f"There is no folder {folder}; give the one that holds the masks.")
+    if (folder / "Annotations").is_dir() and not _masks_in(folder / "Annotations"):
+        folder = folder / "Annotations"
     found = {
         entry.name: masks
-        for entry in sorted(folder.iterdir())
+        for entry in entries(folder)
         if entry.is_dir() and not entry.name.startswith(".") and (masks := _masks_in(entry))
     }
     if (folder / "run.json").is_file() or not found:
@@ -39,6 +43,7 @@ def find_predictions(folder: Path) -> Predictions:
     if not found:
         raise DatasetError(
             f"{folder} holds no mask; expected FOLDER/<sequence>/<frame>.png, or the PNGs of one sequence."
+            f"{_hint(folder)}"
         )
     return found
 
@@ -67,15 +72,12 @@ def read_prediction(path: Path, size: tuple[int, int], *, merged: bool) -> Label
     """
     try:
         with Pictures.open(path) as picture:
-            mode, came = picture.mode, (picture.height, picture.width)
-            labels = np.asarray(picture, np.uint8) if mode in ("P", "L", "1") else None
+            kind, mode, came = picture.format, picture.mode, (picture.height, picture.width)
+            labels = stored_values(picture) if kind == "PNG" and mode in ("P", "L", "1") else None
     except (OSError, SyntaxError, ValueError, Pictures.DecompressionBombError) as error:
         raise MaskError(f"{path} cannot be read ({error}); write this mask again.") from error
     if labels is None:
-        raise MaskError(
-            f"{path} is an image of mode {mode}; a mask to score is a palette or 8-bit grey PNG whose "
-            "values are the object ids. `tinct.mask_files.read_mask` turns colours into ids."
-        )
+        raise MaskError(f"{path} {_no_label_map(kind, mode)}")
     if came != size:
         raise MaskError(
             f"{path} has {came[0]}×{came[1]} pixels (rows × columns), and the truth {size[0]}×{size[1]}; "
@@ -89,6 +91,28 @@ def read_prediction(path: Path, size: tuple[int, int], *, merged: bool) -> Label
 def _masks_in(folder: Path) -> dict[str, Path]:
     masks = folder / "masks"
     return {file.stem: file for file in label_files(masks if masks.is_dir() else folder)}
+
+
+def _hint(folder: Path) -> str:
+    """What may be meant where there is no mask."""
+    deeper = next((p for p in sorted(folder.glob("*/*")) if p.is_dir() and label_files(p)), None)
+    if deeper is not None:
+        return f" Did you mean {deeper.parent}?"
+    if any(folder.glob("*.jp*g")) or any(folder.glob("*/*.jp*g")):
+        return " It holds JPEGs; those change the ids, so that masks are kept as PNGs."
+    return ""
+
+
+def _no_label_map(kind: str | None, mode: str) -> str:
+    """What a file is that is no label map, and what it should be."""
+    expected = "expected a palette or 8-bit grey PNG whose values are the object ids"
+    if kind != "PNG":
+        return f"is a {kind} file, whatever its name says; {expected} (a JPEG changes them)."
+    if mode.startswith("I"):
+        return f"has 16 bits per pixel; {expected}. Save it with 8 bits."
+    return (
+        f"is an image of mode {mode}; {expected}. `tinct.mask_files.read_mask` turns flat colours into ids."
+    )
 
 
 def _check_255(path: Path, labels: LabelMap, merged: bool) -> None:

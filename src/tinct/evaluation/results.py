@@ -25,6 +25,15 @@ MEASURES = ("J", "F", "T")
 
 NAN = float("nan")
 
+LEFT_OUT = {
+    "missing_sequences": "Without prediction",
+    "empty_sequences": "Without an object to score",
+    "failed_sequences": "Not scored, because workers died",
+    "extra_sequences": "Without truth",
+    "extra_frames": "Predicted frames without truth",
+}
+"""The keys of `Scores.settings` that list what is in no mean, and their words."""
+
 
 @dataclass(frozen=True)
 class Statistics:
@@ -43,10 +52,15 @@ class Statistics:
         return cls(mean(scores), recall(scores), decay(scores, wrap_at_256=wrap_at_256))
 
     @classmethod
-    def mean_of(cls, summaries: Sequence[Statistics]) -> Statistics:
-        """The plain mean of every statistic over objects or sequences; what is NaN is left out."""
+    def mean_of(cls, summaries: Sequence[Statistics], *, keep_nan: bool = False) -> Statistics:
+        """The plain mean of every statistic over objects or sequences.
+
+        Args:
+            summaries: Of the objects or sequences.
+            keep_nan: One NaN makes the mean NaN; otherwise it is left out.
+        """
         table = np.asarray([(s.mean, s.recall, s.decay) for s in summaries], np.float64).reshape(-1, 3)
-        return cls(*(mean(column) for column in table.T))
+        return cls(*(float(column.mean()) if keep_nan else mean(column) for column in table.T))
 
 
 @dataclass(frozen=True)
@@ -112,7 +126,7 @@ class Scores:
         merged: Whether all objects count as one.
         average_over: "sequences", "objects" or "groups" (the objects of each group, then the groups).
         sequences: In the order of their names.
-        settings: What else shaped the figures: `bound_th`, `compat`, `missing_sequences`, ...
+        settings: What else shaped the figures: `bound_th`, `compat`, the lists of `LEFT_OUT`, ...
         run: What made the predictions and what it cost, if that is known: method, variant, preset,
             seconds_per_frame, peak_memory_mb, ...
     """
@@ -132,7 +146,9 @@ class Scores:
             return _mean_over([sequence.statistics for sequence in self.sequences])
         if self.groups:
             return _mean_over(list(self.groups.values()))
-        return _mean_over([scores.statistics for scores in self._objects])
+        # The toolkit that can be imitated takes a plain mean, which one undefined decay makes NaN.
+        keep_nan = self.settings.get("compat") is not None
+        return _mean_over([scores.statistics for scores in self._objects], keep_nan=keep_nan)
 
     @property
     def groups(self) -> dict[str, dict[str, Statistics]]:
@@ -196,10 +212,10 @@ class Scores:
                 content["merged"],
                 content["average_over"],
                 sequences,
-                content["settings"],
-                content["run"],
+                dict(content["settings"]),
+                dict(content["run"]),
             )
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
+        except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
             raise OptionError(
                 f"These are not scores of tinct ({type(error).__name__}: {error}); give a JSON file that "
                 "`tinct score --json` or `tinct evaluate` wrote."
@@ -233,7 +249,7 @@ def read_scores(path: Path) -> Scores:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         return Scores.from_json(content)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise OptionError(
             f"{path} cannot be read as scores: {error}. Give a JSON file that `tinct score --json` wrote."
         ) from error
@@ -241,10 +257,12 @@ def read_scores(path: Path) -> Scores:
         raise OptionError(f"{path}: {error}") from error
 
 
-def _mean_over(tables: Sequence[Mapping[str, Statistics]]) -> dict[str, Statistics]:
+def _mean_over(
+    tables: Sequence[Mapping[str, Statistics]], *, keep_nan: bool = False
+) -> dict[str, Statistics]:
     """Per measure the mean over the tables that hold it."""
     return {
-        measure: Statistics.mean_of([table[measure] for table in tables if measure in table])
+        measure: Statistics.mean_of([t[measure] for t in tables if measure in t], keep_nan=keep_nan)
         for measure in MEASURES
         if any(measure in table for table in tables)
     }

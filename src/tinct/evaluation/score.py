@@ -7,6 +7,7 @@ involved; this module and all that it imports need numpy and Pillow only.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -14,22 +15,22 @@ import numpy as np
 
 from tinct.data.annotations import Annotations
 from tinct.data.lists import known_sequences
-from tinct.errors import DatasetError, OptionError
-from tinct.evaluation.completeness import check_complete, scored_range
+from tinct.errors import DatasetError, OptionError, WorkerError
+from tinct.evaluation.completeness import check_complete, refuse_confused_folders, scored_range
+from tinct.evaluation.failures import one_error
 from tinct.evaluation.groups import Groups, find_groups
 from tinct.evaluation.predictions import find_predictions, paired, read_prediction
 from tinct.evaluation.protocols import Protocol, compatibility_of, protocol_of
 from tinct.evaluation.results import MEASURES, Scores, SequenceScores
 from tinct.evaluation.tracks import Rules, Tracks
 from tinct.evaluation.truth import find_truth, label_folder, labels_to_score
-from tinct.evaluation.workers import in_workers
+from tinct.evaluation.workers import Failure, settled
 from tinct.metrics import DEFAULT_BOUND_TH
+from tinct.metrics.boundary import tolerance_radius_px
 from tinct.shapes import LabelMap
 
 OnSequence = Callable[[SequenceScores, int, int], None]
 """Called with a sequence's scores as soon as they are known, how many are done, and how many there are."""
-
-_WITHOUT_GROUPS = " (no meta.json of train tells which are seen: the mean is that of all objects)"
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ def score_folders(
     bound_th: float = DEFAULT_BOUND_TH,
     compat: str | None = None,
     allow_missing: bool = False,
+    resolution: str | None = None,
     workers: int = 1,
     progress: OnSequence | None = None,
 ) -> Scores:
@@ -74,7 +76,9 @@ def score_folders(
         sequences: Only these.
         bound_th: The tolerance of F as a fraction of the diagonal, or in pixels from 1 on.
         compat: Reproduce the faults of a toolkit: "davis2017-evaluation".
-        allow_missing: Score what is there instead of refusing a folder that lacks something.
+        allow_missing: Score what is there instead of refusing folders that do not match.
+        resolution: Of DAVIS, where the root is given: "480p", "1080p" or "Full-Resolution"; by default the
+            first of these that is there.
         workers: How many processes share the sequences.
         progress: Told of every sequence.
 
@@ -82,40 +86,81 @@ def score_folders(
         OptionError: An unknown protocol, metric or toolkit, or folders that cannot be meant.
         DatasetError: A folder, sequence, frame or list is missing, or there is too much.
         MaskError: A file is broken, of another size, or holds what no prediction may hold.
+        WorkerError: Two workers died of a sequence; `finished` holds the scores of all others.
     """
-    rules = Rules(protocol_of(protocol), (), bound_th, compatibility_of(compat))
-    rules = replace(rules, measures=_checked_measures(metrics or rules.protocol.measures))
-    _refuse_confused_folders(pred, truth)
-    annotations = find_truth(truth, rules.protocol, split=split, sequences=sequences)
+    rules = checked_rules(protocol, metrics, bound_th, compat)
+    refuse_confused_folders(pred, truth)
+    annotations = find_truth(truth, rules.protocol, split=split, sequences=sequences, resolution=resolution)
     predictions = find_predictions(pred)
     if sequences is None:
         predictions = paired(predictions, annotations)
-    chosen = split is not None or sequences is not None
-    missing = check_complete(
-        predictions, annotations, rules.protocol, chosen=chosen, allow_missing=allow_missing
+    mismatch = check_complete(
+        predictions,
+        annotations,
+        rules.protocol,
+        chosen=split is not None or sequences is not None,
+        allow_missing=allow_missing,
     )
     groups = _groups(truth, rules.protocol, split)
     tasks = [
         Task(a, predictions[a.sequence], _rules_of(a.sequence, rules), groups.get(a.sequence, {}))
         for a in annotations
-        if a.sequence not in missing
+        if a.sequence in predictions
     ]
-    without_groups = rules.protocol.average_over == "groups" and not groups
-    return Scores(
+    outcome = _score_all(tasks, workers, progress)
+    left_out = {
+        "missing_sequences": mismatch.missing_sequences,
+        "empty_sequences": [scores.name for scores in outcome.scored if not scores.objects],
+        "failed_sequences": list(outcome.failures),
+        "extra_sequences": mismatch.extra_sequences,
+        "extra_frames": mismatch.extra_frames,
+    }
+    scores = Scores(
         protocol=rules.protocol.name,
-        rule=rules.protocol.rule + (_WITHOUT_GROUPS if without_groups else ""),
+        rule=_rule(rules, known_groups=bool(groups)),
         merged=rules.protocol.merged,
         average_over=rules.protocol.average_over,
-        sequences=_in_order(tasks, workers, progress),
-        settings={"split": split, "bound_th": bound_th, "compat": compat, "missing_sequences": list(missing)},
+        sequences=tuple(scores for scores in outcome.scored if scores.objects),
+        settings={"split": split, "bound_th": bound_th, "compat": compat, **left_out},
     )
+    if outcome.failures:
+        error = one_error(outcome.failures, f"{len(outcome.failures)} of {len(tasks)} sequences failed.")
+        if isinstance(error, WorkerError):
+            error.finished = scores
+        raise error
+    if not scores.sequences:
+        raise DatasetError(
+            f"None of the {len(tasks)} sequences has an object in the frames that {protocol} scores and that "
+            "were predicted; check that the truth holds label maps."
+        )
+    return scores
+
+
+def checked_rules(
+    protocol: str, metrics: Sequence[str] | None, bound_th: float, compat: str | None = None
+) -> Rules:
+    """The rules that names stand for.
+
+    Raises:
+        OptionError: A name is unknown, `bound_th` is no tolerance, or the toolkit has no such protocol.
+    """
+    named, toolkit = protocol_of(protocol), compatibility_of(compat)
+    if toolkit is not None and named.name not in toolkit.protocols:
+        raise OptionError(
+            f"{toolkit.name} has no protocol {named.name}; --compat goes with {', '.join(toolkit.protocols)}."
+        )
+    tolerance_radius_px(1, 1, bound_th)
+    return Rules(named, _checked_measures(metrics or named.measures), bound_th, toolkit)
 
 
 def score_sequence(task: Task) -> SequenceScores:
     """The scores of one sequence.
 
+    Returns:
+        Without objects if the truth shows none, or no frame was predicted.
+
     Raises:
-        DatasetError: The truth leaves nothing to score, or its file is broken.
+        DatasetError: A file of the truth is broken.
         MaskError: A prediction is broken, or shows an object that the truth lacks.
     """
     keep_freed_memory()
@@ -131,13 +176,6 @@ def score_sequence(task: Task) -> SequenceScores:
         tracks.score(index, name, prediction, truth)
         frames_scored += 1
     objects = tracks.scores(task.truth.sequence)
-    if not objects:
-        raise DatasetError(
-            f"Sequence {task.truth.sequence!r} leaves nothing to score: of its {len(task.truth.frame_names)} "
-            f"annotated frames and {len(task.predictions)} predicted ones, {task.rules.protocol.name} scores "
-            f"{frames_scored}. A set whose first frames alone are annotated is scored by its server; "
-            "`tinct pack` writes the file that it takes."
-        )
     return SequenceScores(task.truth.sequence, objects, frames_scored, tuple(missing))
 
 
@@ -161,13 +199,43 @@ def keep_freed_memory() -> None:
     np.empty(8 << 20, np.uint8)
 
 
-def _in_order(tasks: Sequence[Task], workers: int, progress: OnSequence | None) -> tuple[SequenceScores, ...]:
+@dataclass(frozen=True)
+class _Outcome:
+    """What became of the sequences: scores in order, and the errors of those that have none."""
+
+    scored: tuple[SequenceScores, ...]
+    failures: Mapping[str, Exception]
+
+
+def _score_all(tasks: Sequence[Task], workers: int, progress: OnSequence | None) -> _Outcome:
     scored: dict[int, SequenceScores] = {}
-    for index, scores in in_workers(score_sequence, tasks, workers):
-        scored[index] = scores
-        if progress is not None:
-            progress(scores, len(scored), len(tasks))
-    return tuple(scored[index] for index in sorted(scored))
+    failures: dict[int, Exception] = {}
+    with closing(settled(score_sequence, tasks, workers, name=_name)) as outcomes:
+        for index, outcome in outcomes:
+            if isinstance(outcome, Failure):
+                failures[index] = outcome.error
+                continue
+            scored[index] = outcome
+            if progress is not None:
+                progress(outcome, len(scored), len(tasks))
+    return _Outcome(
+        tuple(scored[index] for index in sorted(scored)),
+        {tasks[index].truth.sequence: failures[index] for index in sorted(failures)},
+    )
+
+
+def _name(task: Task) -> str:
+    return f"sequence {task.truth.sequence!r}"
+
+
+def _rule(rules: Rules, *, known_groups: bool) -> str:
+    """The protocol's rule, and what departs from it."""
+    rule = rules.protocol.rule
+    if rules.protocol.average_over == "groups" and not known_groups:
+        rule += " (no meta.json of train tells which are seen: the mean is that of all objects)"
+    if rules.counts_in_first_frame:
+        rule += " (but objects are counted in the first frame, up to its highest id)"
+    return rule
 
 
 def _groups(truth: Path, protocol: Protocol, split: str | None) -> Groups:
@@ -190,34 +258,3 @@ def _checked_measures(metrics: Sequence[str]) -> tuple[str, ...]:
             "F (contour accuracy) and T (temporal stability)."
         )
     return tuple(name for name in MEASURES if name in metrics)
-
-
-def _refuse_confused_folders(pred: Path, truth: Path) -> None:
-    """Refuse folders that are the same, or that were given in the wrong order."""
-    if pred.resolve() == truth.resolve():
-        raise OptionError(
-            f"{pred} came as the predictions and as the truth, and would agree with itself. Give the folder "
-            "of the predicted masks first, then that of the annotations."
-        )
-    swapped = [
-        (truth, "holds a run of tinct") if _holds_run(truth) else None,
-        (pred, "is a dataset's annotations") if _is_annotation(pred) and not _is_annotation(truth) else None,
-    ]
-    for found in filter(None, swapped):
-        raise OptionError(
-            f"{found[0]} {found[1]}; are the two folders swapped? The predictions come first, then the truth."
-        )
-
-
-def _holds_run(folder: Path) -> bool:
-    return (folder / "run.json").is_file() or any(folder.glob("*/run.json"))
-
-
-def _is_annotation(folder: Path) -> bool:
-    """Whether a folder is a dataset's root or lies in its annotations: the frames or lists lie beside them."""
-    folder = folder.resolve()
-    labels = next(
-        (f for f in (folder, *folder.parents[:2]) if f.name in ("Annotations", "GroundTruth")), None
-    )
-    root = folder if labels is None else labels.parent
-    return any((root / name).is_dir() for name in ("JPEGImages", "ImageSets"))

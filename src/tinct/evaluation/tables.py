@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from tinct.data.lists import first_names
 from tinct.errors import OptionError, OutputError
-from tinct.evaluation.results import Scores, Statistics, j_and_f
+from tinct.evaluation.results import LEFT_OUT, Scores, Statistics, j_and_f
 from tinct.files import written_whole
 from tinct.metrics import DEFAULT_BOUND_TH
 
@@ -135,7 +135,7 @@ def rule_lines(scores: Scores) -> list[str]:
             f"T (lower is better) is averaged over {defined} of {len(rows)} "
             f"{'sequences' if scores.merged else 'objects'}: those for which it is defined."
         )
-    return lines + _setting_lines(scores) + _missing_lines(scores)
+    return lines + _setting_lines(scores) + left_out_lines(scores)
 
 
 def write_csv(scores: Scores, folder: Path, set_name: str = "all") -> tuple[Path, Path]:
@@ -284,7 +284,7 @@ def _setting_lines(scores: Scores) -> list[str]:
     settings = {
         name: value
         for name, value in scores.settings.items()
-        if value not in (None, False, [], ()) and name != "missing_sequences"
+        if value not in (None, False, [], ()) and name not in LEFT_OUT
     }
     lines = []
     if compat := settings.pop("compat", None):
@@ -302,11 +302,13 @@ def _setting_lines(scores: Scores) -> list[str]:
     return lines
 
 
-def _missing_lines(scores: Scores) -> list[str]:
+def left_out_lines(scores: Scores) -> list[str]:
+    """What is in no mean, in words; nothing for a whole result."""
     lines = []
-    if missing := scores.settings.get("missing_sequences"):
-        names = first_names(missing, 10)
-        lines.append(f"Without prediction, and in no mean: {_count(len(missing), 'sequence')} ({names}).")
+    for key, words in LEFT_OUT.items():
+        if names := scores.settings.get(key):
+            noun = "frame" if key.endswith("frames") else "sequence"
+            lines.append(f"{words}, and in no mean: {_count(len(names), noun)} ({first_names(names, 10)}).")
     for sequence in scores.sequences:
         if frames := sequence.missing_frames:
             lines.append(

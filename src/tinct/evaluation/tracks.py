@@ -37,6 +37,11 @@ class Rules:
         return self.compatibility is not None and self.compatibility.counts_in_first_frame
 
     @property
+    def reuses_tables(self) -> bool:
+        """Whether tables that lie in the folder are shown in the place of a score."""
+        return self.compatibility is not None and self.compatibility.reuses_tables
+
+    @property
     def wraps_decay(self) -> bool:
         """Whether the decay of long sequences goes wrong as in the toolkit."""
         return self.compatibility is not None and self.compatibility.wraps_decay

@@ -19,7 +19,12 @@ from tinct.shapes import BACKGROUND, VOID, LabelMap
 
 
 def find_truth(
-    folder: Path, protocol: Protocol, *, split: str | None = None, sequences: Collection[str] | None = None
+    folder: Path,
+    protocol: Protocol,
+    *,
+    split: str | None = None,
+    sequences: Collection[str] | None = None,
+    resolution: str | None = None,
 ) -> tuple[Annotations, ...]:
     """The truth of every sequence that is to be scored, in the order of their names.
 
@@ -30,6 +35,7 @@ def find_truth(
         split: Only the sequences of this list of the dataset, such as "val"; of YouTube-VOS the
             split's folder.
         sequences: Only these.
+        resolution: Of DAVIS, where the root is given; by default the first that is there.
 
     Raises:
         DatasetError: There is no such folder, it holds no label map, or a list or sequence is missing.
@@ -43,7 +49,7 @@ def find_truth(
         return segtrack_annotations(folder, only=sequences)
     if split is not None and protocol.name != "youtube-vos":
         sequences = chosen(_split_names(folder, protocol, split), sequences, f"split {split!r}")
-    return find_annotations(label_folder(folder, protocol, split), only=sequences)
+    return find_annotations(label_folder(folder, protocol, split, resolution), only=sequences)
 
 
 def labels_to_score(truth: LabelMap, protocol: Protocol) -> LabelMap:
@@ -53,11 +59,22 @@ def labels_to_score(truth: LabelMap, protocol: Protocol) -> LabelMap:
     return (truth != BACKGROUND).view(np.uint8) if protocol.merged else truth
 
 
-def label_folder(folder: Path, protocol: Protocol, split: str | None) -> Path:
-    """Of a root the folder that holds the label maps; any other folder as it is."""
+def label_folder(folder: Path, protocol: Protocol, split: str | None, resolution: str | None = None) -> Path:
+    """Of a root the folder that holds the label maps; any other folder as it is.
+
+    Raises:
+        DatasetError: The resolution or split that is asked for is not there.
+    """
     if protocol.name == "youtube-vos" and split is not None:
         folder = split_folder(folder, split)
     annotations = folder / "Annotations"
+    if resolution is not None:
+        if not (annotations / resolution).is_dir():
+            raise DatasetError(
+                f"There is no folder {annotations / resolution}; give the dataset's root, or leave out the "
+                "resolution and give the folder of the annotations."
+            )
+        return annotations / resolution
     if not annotations.is_dir():
         return folder
     for resolution in RESOLUTIONS:

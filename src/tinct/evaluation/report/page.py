@@ -14,7 +14,6 @@ from typing import Any
 
 import tinct
 from tinct.data.attributes import ATTRIBUTES, find_attributes, read_attributes
-from tinct.data.lists import first_names
 from tinct.errors import TinctError
 from tinct.evaluation.protocols import Protocol, protocol_of
 from tinct.evaluation.report.by_attribute import AttributeScore, attribute_scores
@@ -23,8 +22,8 @@ from tinct.evaluation.report.pictures import ERROR_COLOURS
 from tinct.evaluation.report.result_table import result_table, sequence_rows
 from tinct.evaluation.report.timeline import Timeline, timelines
 from tinct.evaluation.report.worst_frames import PicturedFrame, Sources, WorstFrame, pictured, worst_frames
-from tinct.evaluation.results import Scores
-from tinct.evaluation.tables import columns_for, method_of, percent
+from tinct.evaluation.results import LEFT_OUT, Scores
+from tinct.evaluation.tables import columns_for, left_out_lines, method_of, percent
 from tinct.files import written_whole
 
 _FOLDER = Path(__file__).parent
@@ -104,7 +103,7 @@ def write_report(
         "measure": measure,
         "tiles": _tiles(scores),
         "notices": _notices(scores),
-        "settings": _facts(scores.settings, leave_out=("missing_sequences",)),
+        "settings": _facts(scores.settings, leave_out=tuple(LEFT_OUT)),
         "run": _facts(scores.run),
         "table": result_table(scores, method_of(scores) or "this result", split),
         "columns": columns_for(scores.measures),
@@ -161,15 +160,7 @@ def _notices(scores: Scores) -> list[str]:
     notices = []
     if compat := scores.settings.get("compat"):
         notices.append(f"Known faults of {compat} are reproduced; these figures are for comparison with it.")
-    if missing := scores.settings.get("missing_sequences"):
-        notices.append(f"Without predictions, and left out: {', '.join(map(str, missing))}.")
-    for sequence in scores.sequences:
-        if sequence.missing_frames:
-            notices.append(
-                f"{sequence.name}: {len(sequence.missing_frames)} frames had no prediction and were left "
-                f"out ({first_names(sequence.missing_frames)})."
-            )
-    return notices
+    return notices + left_out_lines(scores)
 
 
 def _facts(values: Mapping[str, Any], leave_out: Sequence[str] = ()) -> list[tuple[str, str]]:
