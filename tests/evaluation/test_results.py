@@ -19,6 +19,16 @@ from tinct.evaluation.results import (
 
 NAN = math.nan
 
+EMPTY = {
+    "protocol": "plain",
+    "rule": "",
+    "merged": False,
+    "average_over": "objects",
+    "sequences": {},
+    "run": {},
+}
+SETTINGS_NULL, SETTINGS_LIST = (json.dumps({**EMPTY, "settings": value}) for value in (None, [1, 2]))
+
 
 def object_scores(object_id: int, j: float, group: str | None = None) -> ObjectScores:
     frames = FrameScores(("00001", "00002"), {"J": (j, j), "F": (0.5, NAN)})
@@ -108,7 +118,9 @@ def test_the_json_has_the_promised_names() -> None:
     assert "per_frame" not in by_object["5"]
 
 
-@pytest.mark.parametrize("text", ["", "[1]", '{"protocol": "plain"}', "not json"])
+@pytest.mark.parametrize(
+    "text", ["", "[1]", '{"protocol": "plain"}', "not json", "[" * 100_000, SETTINGS_NULL, SETTINGS_LIST]
+)
 def test_other_files_are_refused_by_name(tmp_path: Path, text: str) -> None:
     path = tmp_path / "other.json"
     path.write_text(text)

@@ -346,7 +346,7 @@ def _write_rows(path: Path, rows: Iterable[Sequence[str]]) -> None:
     text = io.StringIO(newline="")
     csv.writer(text, lineterminator="\n").writerows(rows)
     with written_whole(path) as part:
-        part.write_bytes(text.getvalue().encode())
+        part.write_bytes(text.getvalue().encode(errors="backslashreplace"))
 
 
 def _read_rows(path: Path, header: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:

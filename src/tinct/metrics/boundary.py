@@ -42,7 +42,7 @@ def contour_accuracy(
         prediction: The mask to score.
         truth: The annotated mask, of the same size.
         bound_th: The tolerance as a fraction of the frame's diagonal, rounded up to whole pixels
-            (8 px at 480×854); from 1 on it is the radius itself, in pixels.
+            (8 px at 480×854); from 1 on it is the radius in pixels, rounded up.
 
     Raises:
         MaskError: The masks differ in size.
