@@ -35,6 +35,6 @@ def resize_nearest(maps: Float[Tensor, "L H W"], grid: tuple[int, int]) -> Float
     return F.interpolate(maps[None], size=grid, mode="nearest")[0]
 
 
-def resize_area(maps: Float[Tensor, "L H W"], grid: tuple[int, int]) -> Float[Tensor, "L h w"]:
+def resize_area(maps: Float[Tensor, "*L H W"], grid: tuple[int, int]) -> Float[Tensor, "*L h w"]:
     """The mean of each cell."""
     return F.adaptive_avg_pool2d(maps, grid)
