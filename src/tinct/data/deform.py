@@ -126,7 +126,8 @@ def _spread_points(contour: Float[np.ndarray, "K 2"], count: int, random: Random
     offsets = contour - contour.mean(0)
     around = np.argsort(np.arctan2(offsets[:, 1], offsets[:, 0]), kind="stable")
     places = (np.arange(count) + random.uniform(0, 1) + random.uniform(-0.3, 0.3, count)) / count
-    return contour[around[(places * len(contour)).astype(int) % len(contour)]]
+    picked = (places * len(contour)).astype(int) % len(contour)
+    return np.asarray(contour[around[picked]], float)
 
 
 def thin_plate_field(
