@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from tinct.data.samplers import Clips
+from tinct.data.samplers import Samples
 from tinct.errors import OptionError
 
 ParameterGroups = list[dict[str, Any]]
@@ -33,7 +33,7 @@ class Task(nn.Module):
         """The loss of a batch of clips at a step of the stage, and figures worth plotting.
 
         Args:
-            batch: A batch of `Clips`, on the task's device.
+            batch: A batch of the stage's samples, on the task's device.
             step: Counted from 0 in every stage.
         """
         raise NotImplementedError
@@ -120,7 +120,7 @@ class Stage:
     """
 
     name: str
-    clips: Clips
+    clips: Samples
     steps: int
     batch: int
     learning_rate: float

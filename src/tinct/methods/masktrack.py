@@ -1,0 +1,243 @@
+"""MaskTrack: Learning Video Object Segmentation from Static Images.
+
+Federico Perazzi, Anna Khoreva, Rodrigo Benenson, Bernt Schiele, Alexander Sorkine-Hornung.
+CVPR 2017, arXiv:1612.02646.
+
+A network sees a frame and a rough mask, and gives the object's exact mask. Trained on still images
+with deformed masks, it turns each frame's mask into the next one's. It may be fine-tuned on the
+first frame, and a twin that sees the magnitude of the optical flow in the place of the frame may
+join it.
+
+| paper | here |
+|---|---|
+| deformed masks of still images (3.2) | `data.deform.deform_mask`, `data.masked_frames.MaskedFrames` |
+| mask coarsened by dilation, in training and at test (3.2) | `data.deform.coarsened`, `Options.dilation_px` |
+| online fine-tuning on the first frame (3.3) | `online.fine_tune` |
+| MaskTrack Box (3.4) | `Options.box` |
+| the flow-magnitude twin, averaged (3.4) | `Options.flow_stream` |
+
+What goes beyond the paper is an `Options` field that the preset "paper" switches off; the page
+docs/methods/masktrack.md gives the reason for each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from tinct.data.deform import coarsened, filled_box
+from tinct.data.online_samples import AnnotatedFrame
+from tinct.errors import OptionError
+from tinct.masks import ObjectMasks, object_ids_of
+from tinct.networks.flow import DisFlow, FlowEstimator
+from tinct.networks.guided_pyramid import GuidedPyramid
+from tinct.networks.side_outputs import SideLogits
+from tinct.networks.weights import load_weights
+from tinct.online import FineTuning, ObjectWeights, resized_frame, tune_objects
+from tinct.ops.precision import bfloat16_is_faster
+from tinct.ops.resize import enlarged_probs, working_size
+from tinct.ops.warp import warp
+from tinct.segmenter import StreamingSegmenter
+from tinct.shapes import Image, LabelMap
+
+COMPACT_BACKBONES = {"mobilenetv2": "mobilenetv2_100"}
+"""Backbones of compact variants, and timm's names for them."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """The network's make and the way it is run; the defaults are the paper's, but for the backbone.
+
+    Attributes:
+        backbone: "mobilenetv2".
+        dilation_px: The previous mask is dilated by a disc of this radius (3.2: 5).
+        soft_feedback: Beyond the paper: feed back probabilities instead of a hard mask.
+        warp_previous: Move the previous mask along the optical flow first; the paper tried it, and
+            found no gain.
+        flow_stream: Average with the twin that sees the flow's magnitude (3.4).
+        box: The painted mask is taken for its box (3.4).
+        fine_tuning: On the painted frames (3.3).
+        working_height: Short side in pixels to which frames are brought; None leaves them.
+    """
+
+    backbone: str = "mobilenetv2"
+    dilation_px: int = 5
+    soft_feedback: bool = False
+    warp_previous: bool = False
+    flow_stream: bool = False
+    box: bool = False
+    fine_tuning: FineTuning = field(default_factory=FineTuning)
+    working_height: int | None = None
+
+
+COMPACT = Options(dilation_px=0, soft_feedback=True, working_height=480)
+
+PRESETS: Mapping[str, Mapping[str, Options]] = {
+    "mobilenetv2": {
+        "default": COMPACT,
+        "fast": replace(COMPACT, working_height=288),
+        "paper": Options(),
+    }
+}
+"""Variant → preset → options."""
+
+
+class MaskTrackNetwork(nn.Module):
+    """Frame and previous mask in, the object's logits out."""
+
+    def __init__(self, options: Options) -> None:
+        super().__init__()
+        self.options = options
+        self.stream = GuidedPyramid(COMPACT_BACKBONES[options.backbone], guides=1)
+
+    def forward(
+        self,
+        frames: Float[Tensor, "B 3 H W"],
+        previous: Float[Tensor, "B 1 H W"],
+        *,
+        deep_supervision: bool = False,
+    ) -> SideLogits:
+        """Logits of stride 4."""
+        output: SideLogits = self.stream(
+            self.stream.features(frames), previous, deep_supervision=deep_supervision
+        )
+        return output
+
+
+@dataclass(frozen=True)
+class MaskTrackState:
+    """What is carried from frame to frame.
+
+    Attributes:
+        object_ids: Ids of the objects, increasing.
+        weights: Each object's own layers.
+        painted: The painted frames, with their label maps.
+        image: The previous frame at the working size, for the flow.
+        previous: [N, h, w], its probabilities at the working size.
+    """
+
+    object_ids: tuple[int, ...]
+    weights: tuple[ObjectWeights, ...]
+    painted: tuple[AnnotatedFrame, ...]
+    image: np.ndarray
+    previous: Tensor
+
+
+class MaskTrack(StreamingSegmenter[MaskTrackState]):
+    """MaskTrack at test time: one pass of the backbone per frame, one of the pyramid per object.
+
+    Args:
+        network: Never changed.
+        device: Where it runs.
+        flow: Gives the optical flow where an option needs it; DIS if None.
+    """
+
+    def __init__(
+        self,
+        network: MaskTrackNetwork,
+        device: torch.device | None = None,
+        flow: FlowEstimator | None = None,
+    ) -> None:
+        self.device = device or torch.device("cpu")
+        inner: Any = deepcopy(network).to(self.device)
+        self.network: MaskTrackNetwork = inner.to(memory_format=torch.channels_last).eval()
+        self.options = network.options
+        self.flow = flow or DisFlow()
+        self.lowered = bfloat16_is_faster(self.device.type)
+
+    def start(self, frame: Image, labels: LabelMap) -> MaskTrackState:
+        """The painted mask is the first previous one, and what the objects' networks are tuned on."""
+        return self._painted(None, frame, labels)
+
+    @torch.inference_mode()
+    def step(
+        self, state: MaskTrackState, frame: Image, labels: LabelMap | None = None
+    ) -> tuple[MaskTrackState, ObjectMasks]:
+        """Refine every object's previous mask on this frame; a pixel goes to the best score above 0."""
+        image = self._working(frame)
+        guides = self._guides(state, image)
+        with self._autocast():
+            features = self.network.stream.features(self._tensor(image))
+            logits = [
+                w.call(self.network.stream, features, guide[None, None]).fused[0].float()
+                for w, guide in zip(state.weights, guides, strict=True)
+            ]
+        scores = F.pad(torch.stack(logits), (0, 0, 0, 0, 1, 0))
+        masks = ObjectMasks(state.object_ids, enlarged_probs(scores, frame.shape[:2]).cpu().numpy())
+        if labels is not None:
+            merged = masks.corrected(labels)
+            return self._painted(state, frame, labels, merged), merged
+        size = (image.shape[0], image.shape[1])
+        return replace(state, image=image, previous=enlarged_probs(scores, size)), masks
+
+    def _guides(self, state: MaskTrackState, image: Image) -> Float[Tensor, "N h w"]:
+        """The previous masks as the network is given them."""
+        previous = state.previous
+        if self.options.warp_previous:
+            flow = torch.from_numpy(self.flow.between(image, state.image)).to(self.device)
+            previous = warp(previous[None], flow.permute(2, 0, 1)[None])[0]
+        fed_back = previous if self.options.soft_feedback else (previous > 0.5).float()
+        if self.options.dilation_px == 0:
+            return fed_back
+        coarse = [coarsened(mask, self.options.dilation_px) for mask in fed_back.cpu().numpy()]
+        return torch.from_numpy(np.stack(coarse)).to(self.device)
+
+    def _painted(
+        self,
+        state: MaskTrackState | None,
+        frame: Image,
+        labels: LabelMap,
+        merged: ObjectMasks | None = None,
+    ) -> MaskTrackState:
+        """The state after a painted frame: its objects are tuned on all painted frames."""
+        image = self._working(frame)
+        size = (image.shape[0], image.shape[1])
+        painted = (
+            *(state.painted if state else ()),
+            resized_frame(AnnotatedFrame(frame, labels), size),
+        )
+        known = dict(zip(state.object_ids, state.weights, strict=True)) if state else {}
+        masks = merged or ObjectMasks.from_label_map(labels)
+        tuned = tune_objects(self.network.stream, painted, object_ids_of(labels), self.options.fine_tuning)
+        weights = tuple({**known, **tuned}[i] for i in masks.object_ids)
+        probs = torch.from_numpy(masks.probs).to(self.device)
+        if self.options.box:
+            boxes = [filled_box(p > 0.5) for p in masks.probs]
+            probs = torch.from_numpy(np.stack(boxes)).to(self.device, torch.float32)
+        previous = F.interpolate(probs[None], size=size, mode="bilinear", align_corners=False)[0]
+        return MaskTrackState(masks.object_ids, weights, painted, image, previous)
+
+    def _working(self, frame: Image) -> Image:
+        size = working_size((frame.shape[0], frame.shape[1]), self.options.working_height)
+        if size == frame.shape[:2]:
+            return frame
+        return np.asarray(cv2.resize(frame, size[::-1], interpolation=cv2.INTER_AREA), np.uint8)
+
+    def _tensor(self, image: Image) -> Float[Tensor, "1 3 H W"]:
+        pixels = torch.from_numpy(np.ascontiguousarray(image)).to(self.device)
+        return pixels.permute(2, 0, 1)[None].float() / 255
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.lowered)
+
+
+def build(variant: str, preset: str, weights: Path, device: torch.device, **overrides: Any) -> MaskTrack:
+    """A segmenter with weights from a file, as the zoo asks for it."""
+    options = replace(PRESETS[variant][preset], **overrides)
+    if options.backbone != PRESETS[variant]["paper"].backbone:
+        raise OptionError(
+            f"backbone={options.backbone} changes the network of {variant}; train it anew with that option."
+        )
+    network = MaskTrackNetwork(options)
+    load_weights(weights, network, method="masktrack", variant=variant)
+    return MaskTrack(network, device)

@@ -1,0 +1,66 @@
+"""How MaskTrack is trained: on still images with deformed masks, no video needed (the paper, 3.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from safetensors.torch import load_file
+
+from tinct.data.deform import MaskDeformation
+from tinct.data.masked_frames import FrameOptions, MaskedFrames, StillPictures
+from tinct.data.samplers import ClipOptions, MixedClips, Samples, StillClips, VideoClips
+from tinct.losses import FrameLossOptions
+from tinct.methods.masktrack import MaskTrackNetwork, Options
+from tinct.networks.flow import DisFlow
+from tinct.networks.guided_pyramid import take_over_pyramid
+from tinct.networks.weights import load_weights
+from tinct.training.flow_clips import FlowClips
+from tinct.training.recipes.clip_task import ClipTask, RollOut
+from tinct.training.sources import Sources
+from tinct.training.stages import AdamW, CosineSchedule, Stage
+
+COMPACT_LOSS = FrameLossOptions(sides=0.1, sides_until=1000)
+
+SAMPLES = FrameOptions(
+    deformation=MaskDeformation(shift=0.15, dilation_px=3), box=0.08, damaged=0.4, paste=0.5
+)
+"""At 256 rows: the mask deformed as in the paper, or damaged as a network damages it; a few boxes."""
+
+
+def compact_stages(data: Sources, steps: Mapping[str, int], seed: int) -> list[Stage]:
+    """Photos with deformed masks as in the paper; then, beyond it, clips whose masks are handed on."""
+    stages = []
+    if steps.get("stills", 0):
+        samples = MaskedFrames([(StillPictures(data.photos()), 1.0)], replace(SAMPLES, seed=seed))
+        stages.append(_stage("stills", samples, steps["stills"], 8, 1e-3))
+    if steps.get("clips", 0):
+        options = ClipOptions(size=(256, 448), frames=5, max_objects=1, seed=seed)
+        moved = StillClips(data.photos(), replace(options, paste=0.5))
+        clips = FlowClips(MixedClips(VideoClips(data.videos(), options), moved, 0.4), DisFlow())
+        stages.append(_stage("clips", clips, steps["clips"], 4, 5e-4))
+    return stages
+
+
+def _stage(name: str, samples: Samples, steps: int, batch: int, learning_rate: float) -> Stage:
+    return Stage(
+        name, samples, steps, batch, learning_rate, schedule=CosineSchedule(50),
+        optimiser=AdamW(weight_decay=1e-3), clip_gradient_norm=2.0, ema_decay=0.998,
+    )  # fmt: skip
+
+
+def build_task(*, pyramid: Path | None = None, weights: Path | None = None) -> ClipTask:
+    """The compact network, ready to train.
+
+    Args:
+        pyramid: Take backbone and pyramid over from a FEELVOS that learnt on the same split.
+        weights: Go on from these weights of MaskTrack instead.
+    """
+    network = MaskTrackNetwork(Options())
+    if weights is not None:
+        load_weights(weights, network, method="masktrack", variant="mobilenetv2")
+    elif pyramid is not None:
+        take_over_pyramid(network.stream, load_file(pyramid), "extractor.")
+    network.stream.backbone.freeze_to_stride_4()
+    return ClipTask(network, COMPACT_LOSS, slow=(".backbone.",), roll_out=RollOut())
