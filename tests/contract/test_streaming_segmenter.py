@@ -18,6 +18,8 @@ import torch
 
 from tinct import zoo
 from tinct.masks import ObjectMasks, object_ids_of
+from tinct.methods import masktrack, osvos
+from tinct.online import Budget, FineTuning
 from tinct.segmenter import StreamingRun, StreamingSegmenter, segment_video
 from tinct.states import load_state, save_state
 from tinct.video import Video
@@ -73,10 +75,29 @@ def _with_weights() -> list[tuple[str, str]]:
     ]
 
 
-@pytest.fixture(scope="module", params=["colour tracker", *(f"{m} {v}" for m, v in _with_weights())])
+def untrained_osvos() -> StreamingSegmenter[Any]:
+    torch.manual_seed(5)
+    options = osvos.Options(fine_tuning=FineTuning(budget=Budget(steps=2)))
+    return osvos.Osvos(osvos.OsvosNetwork(options))
+
+
+def untrained_masktrack() -> StreamingSegmenter[Any]:
+    torch.manual_seed(5)
+    options = masktrack.Options(fine_tuning=FineTuning(budget=Budget(steps=2)), warp_previous=True)
+    return masktrack.MaskTrack(masktrack.MaskTrackNetwork(options))
+
+
+MADE_HERE = {
+    "colour tracker": ColourTracker,
+    "osvos untrained": untrained_osvos,
+    "masktrack untrained": untrained_masktrack,
+}
+
+
+@pytest.fixture(scope="module", params=[*MADE_HERE, *(f"{m} {v}" for m, v in _with_weights())])
 def segmenter(request: pytest.FixtureRequest) -> StreamingSegmenter[Any]:
-    if request.param == "colour tracker":
-        return ColourTracker()
+    if request.param in MADE_HERE:
+        return MADE_HERE[request.param]()
     method, variant = request.param.split()
     built = zoo.build_segmenter(method, variant, device="cpu")
     if not isinstance(built, StreamingSegmenter):

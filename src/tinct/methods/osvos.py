@@ -2,24 +2,96 @@
 
 Sergi Caelles, Kevis-Kokitsi Maninis, Jordi Pont-Tuset, Laura Leal-Taixé, Daniel Cremers, Luc Van Gool.
 CVPR 2017, arXiv:1611.05198.
+
+A network that tells foreground from background in any picture (the parent) learns from the first
+frame and its mask what the object looks like (the test network), and then segments every frame by
+itself: no motion, no memory, no order.
+
+| paper | here |
+|---|---|
+| base network (3.1) | ImageNet weights of the backbone |
+| parent network, trained on all of DAVIS (3.2) | `training.recipes.osvos` |
+| test network, tuned on the first frame (3.2) | `online.fine_tune`, `OsvosState.weights` |
+| side outputs, fixed bilinear enlargement, fusion (3.1) | `networks.side_outputs.SideOutputs` |
+| class-balanced cross-entropy, eq. 1 | `losses.class_balanced_cross_entropy` |
+| boundary snapping (3.3) | `Options.boundary`, `ops.refine` |
+
+What goes beyond the paper is an `Options` field that the preset "paper" switches off; the page
+docs/methods/osvos.md gives the reason for each.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
 
-from jaxtyping import Float
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Integer
 from torch import Tensor, nn
 
+from tinct.data.online_samples import AnnotatedFrame
+from tinct.errors import OptionError, near_match
+from tinct.masks import ObjectMasks, object_ids_of
 from tinct.networks.guided_pyramid import GuidedPyramid
 from tinct.networks.side_outputs import SideLogits
+from tinct.networks.weights import load_weights
+from tinct.online import FineTuning, ObjectWeights, resized_frame, tune_objects
+from tinct.ops.precision import bfloat16_is_faster
+from tinct.ops.refine import guided_filter, superpixel_vote
+from tinct.ops.resize import enlarged_probs, working_size
+from tinct.segmenter import StreamingSegmenter
+from tinct.shapes import Image, LabelMap
+
+COMPACT_BACKBONES = {"mobilenetv2": "mobilenetv2_100"}
+"""Backbones of compact variants, and timm's names for them."""
+
+BOUNDARIES = ("none", "guided", "superpixels")
+
+Superpixels = Callable[[Image], Integer[np.ndarray, "H W"]]
+"""Frame → the number of each pixel's superpixel, from 0."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """The network's make and the way it is run."""
+    """The network's make and the way it is run.
 
-    backbone: str = "mobilenetv2_100"
+    Attributes:
+        backbone: "mobilenetv2".
+        fine_tuning: On the painted frames (3.2).
+        boundary: "none", "guided" (edge-aware smoothing, in the place of the paper's bilateral
+            solver) or "superpixels" (3.3: majority vote).
+        working_height: Short side in pixels to which frames are brought; None leaves them.
+
+    Raises:
+        OptionError: No such boundary.
+    """
+
+    backbone: str = "mobilenetv2"
+    fine_tuning: FineTuning = field(default_factory=FineTuning)
+    boundary: str = "none"
+    working_height: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.boundary not in BOUNDARIES:
+            raise OptionError(f"Unknown boundary {self.boundary!r}. {near_match(self.boundary, BOUNDARIES)}")
+
+
+COMPACT = Options(working_height=480)
+
+PRESETS: Mapping[str, Mapping[str, Options]] = {
+    "mobilenetv2": {
+        "default": COMPACT,
+        "fast": replace(COMPACT, working_height=288),
+        "paper": Options(),
+    }
+}
+"""Variant → preset → options."""
 
 
 class OsvosNetwork(nn.Module):
@@ -28,9 +100,123 @@ class OsvosNetwork(nn.Module):
     def __init__(self, options: Options) -> None:
         super().__init__()
         self.options = options
-        self.stream = GuidedPyramid(options.backbone, guides=0)
+        self.stream = GuidedPyramid(COMPACT_BACKBONES[options.backbone], guides=0)
 
     def forward(self, frames: Float[Tensor, "B 3 H W"], *, deep_supervision: bool = False) -> SideLogits:
         """Logits of stride 4."""
         output: SideLogits = self.stream(self.stream.features(frames), deep_supervision=deep_supervision)
         return output
+
+
+@dataclass(frozen=True)
+class OsvosState:
+    """What is carried from frame to frame: nothing of the frames themselves.
+
+    Attributes:
+        object_ids: Ids of the objects, increasing.
+        weights: Each object's own layers, the test network.
+        painted: The painted frames, with their label maps, at the working size.
+    """
+
+    object_ids: tuple[int, ...]
+    weights: tuple[ObjectWeights, ...]
+    painted: tuple[AnnotatedFrame, ...]
+
+
+class Osvos(StreamingSegmenter[OsvosState]):
+    """OSVOS at test time: fine-tuning at each painted frame, then one pass per frame and object.
+
+    Args:
+        network: The parent, never changed.
+        device: Where it runs.
+        superpixels: For the boundary "superpixels".
+
+    Raises:
+        OptionError: Superpixels are asked for, and nobody gives them.
+    """
+
+    def __init__(
+        self,
+        network: OsvosNetwork,
+        device: torch.device | None = None,
+        superpixels: Superpixels | None = None,
+    ) -> None:
+        self.device = device or torch.device("cpu")
+        inner: Any = deepcopy(network).to(self.device)
+        self.network: OsvosNetwork = inner.to(memory_format=torch.channels_last).eval()
+        self.options = network.options
+        self.superpixels = superpixels
+        self.lowered = bfloat16_is_faster(self.device.type)
+        if self.options.boundary == "superpixels" and superpixels is None:
+            raise OptionError(
+                'boundary="superpixels" needs superpixels: give Osvos(superpixels=...) a function from a '
+                "frame to the number of each pixel's superpixel, such as OpenCV's SEEDS or scikit-image's "
+                'slic; or take boundary="guided".'
+            )
+
+    def start(self, frame: Image, labels: LabelMap) -> OsvosState:
+        """Every object's test network is tuned on the painted frame."""
+        return self._tuned(OsvosState((), (), ()), frame, labels)
+
+    def step(
+        self, state: OsvosState, frame: Image, labels: LabelMap | None = None
+    ) -> tuple[OsvosState, ObjectMasks]:
+        """Segment a frame; a pixel goes to the best score above 0."""
+        (masks,) = self.segment_frames(state, [frame])
+        if labels is None:
+            return state, masks
+        return self._tuned(state, frame, labels), masks.corrected(labels)
+
+    @torch.inference_mode()
+    def segment_frames(self, state: OsvosState, frames: Sequence[Image]) -> list[ObjectMasks]:
+        """Masks of frames of one size in any order, in one batch: they do not depend on each other."""
+        working = [self._working(frame) for frame in frames]
+        pixels = torch.from_numpy(np.stack(working)).to(self.device)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.lowered):
+            features = self.network.stream.features(pixels.permute(0, 3, 1, 2).float() / 255)
+            logits = [w.call(self.network.stream, features).fused.float() for w in state.weights]
+        scores = F.pad(torch.stack(logits, 1), (0, 0, 0, 0, 1, 0))
+        return [
+            self._refined(
+                ObjectMasks(state.object_ids, enlarged_probs(s, frame.shape[:2]).cpu().numpy()), frame
+            )
+            for s, frame in zip(scores, frames, strict=True)
+        ]
+
+    def _refined(self, masks: ObjectMasks, frame: Image) -> ObjectMasks:
+        if self.options.boundary == "guided":
+            probs = np.stack([guided_filter(p, frame) for p in masks.probs])
+            return ObjectMasks(masks.object_ids, probs / np.maximum(probs.sum(0), 1))
+        if self.options.boundary == "superpixels" and self.superpixels is not None:
+            numbers, labels = self.superpixels(frame), masks.label_map
+            voted = [superpixel_vote(labels == i, numbers) for i in masks.object_ids]
+            return ObjectMasks(masks.object_ids, np.stack(voted).astype(np.float32))
+        return masks
+
+    def _tuned(self, state: OsvosState, frame: Image, labels: LabelMap) -> OsvosState:
+        """The state after a painted frame: its objects learn from all painted frames."""
+        image = self._working(frame)
+        size = (image.shape[0], image.shape[1])
+        painted = (*state.painted, resized_frame(AnnotatedFrame(frame, labels), size))
+        known = dict(zip(state.object_ids, state.weights, strict=True))
+        known |= tune_objects(self.network.stream, painted, object_ids_of(labels), self.options.fine_tuning)
+        object_ids = tuple(sorted(known))
+        return OsvosState(object_ids, tuple(known[i] for i in object_ids), painted)
+
+    def _working(self, frame: Image) -> Image:
+        size = working_size((frame.shape[0], frame.shape[1]), self.options.working_height)
+        if size == frame.shape[:2]:
+            return frame
+        return np.asarray(cv2.resize(frame, size[::-1], interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def build(variant: str, preset: str, weights: Path, device: torch.device, **overrides: Any) -> Osvos:
+    """A segmenter with weights from a file, as the zoo asks for it."""
+    options = replace(PRESETS[variant][preset], **overrides)
+    if options.backbone != PRESETS[variant]["paper"].backbone:
+        raise OptionError(
+            f"backbone={options.backbone} changes the network of {variant}; train it anew with that option."
+        )
+    network = OsvosNetwork(options)
+    load_weights(weights, network, method="osvos", variant=variant)
+    return Osvos(network, device)
