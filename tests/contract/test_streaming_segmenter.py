@@ -18,7 +18,7 @@ import torch
 
 from tinct import zoo
 from tinct.masks import ObjectMasks, object_ids_of
-from tinct.methods import masktrack, osvos
+from tinct.methods import maskrnn, masktrack, osvos
 from tinct.online import Budget, FineTuning
 from tinct.segmenter import StreamingRun, StreamingSegmenter, segment_video
 from tinct.states import load_state, save_state
@@ -87,10 +87,17 @@ def untrained_masktrack() -> StreamingSegmenter[Any]:
     return masktrack.MaskTrack(masktrack.MaskTrackNetwork(options))
 
 
+def untrained_maskrnn() -> StreamingSegmenter[Any]:
+    torch.manual_seed(5)
+    options = maskrnn.Options(fine_tuning=FineTuning(budget=Budget(steps=2)))
+    return maskrnn.MaskRnn(maskrnn.MaskRnnNetwork(options))
+
+
 MADE_HERE = {
     "colour tracker": ColourTracker,
     "osvos untrained": untrained_osvos,
     "masktrack untrained": untrained_masktrack,
+    "maskrnn untrained": untrained_maskrnn,
 }
 
 

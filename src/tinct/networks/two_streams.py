@@ -86,12 +86,18 @@ class TwoStreams(nn.Module):
             proposals: Their boxes.
         """
         appearance = self.appearance(features.appearance, guides).fused
-        motion = self.motion(features.motion, guides).fused
-        size = (appearance.shape[-2], appearance.shape[-1])
-        motion = F.interpolate(motion[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
-        fused = self.fusion(torch.stack([appearance, motion], 1))[:, 0]
+        fused, motion = self.fused(appearance, features, guides)
         deltas = self.localization(features.appearance[2], proposals)
         return TwoStreamOutput(fused, appearance, motion, deltas)
+
+    def fused(
+        self, appearance: Float[Tensor, "B h w"], features: StreamFeatures, guides: Float[Tensor, "B 1 H W"]
+    ) -> tuple[Float[Tensor, "B h w"], Float[Tensor, "B h w"]]:
+        """Logits of both streams together, and of the flow stream alone, given the appearance stream's."""
+        size = (appearance.shape[-2], appearance.shape[-1])
+        motion = self.motion(features.motion, guides).fused
+        motion = F.interpolate(motion[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
+        return self.fusion(torch.stack([appearance, motion], 1))[:, 0], motion
 
     def object_layers(self) -> dict[str, nn.Parameter]:
         """What belongs to an object once it is fine-tuned, by name: all but the backbones."""

@@ -35,7 +35,7 @@ class MaskRnnLossOptions:
     frame: FrameLossOptions
     streams: float = 0.3
     localization: float = 1.0
-    blind: float = 0.25
+    blind: float = 0.5
     dilation_px: int = 2
 
 
