@@ -29,11 +29,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from tinct.data.deform import coarsened
@@ -47,7 +46,7 @@ from tinct.networks.weights import load_weights
 from tinct.online import FineTuning, ObjectWeights, resized_frame, tune_objects
 from tinct.ops.boxes import enlarged_boxes, inside_boxes
 from tinct.ops.precision import bfloat16_is_faster
-from tinct.ops.resize import enlarged_probs, working_size
+from tinct.ops.resize import enlarged_probs, working_frame
 from tinct.ops.warp import magnitude_image, warp
 from tinct.segmenter import StreamingSegmenter, VideoSegmenter, check_prompts
 from tinct.shapes import Image, LabelMap
@@ -253,11 +252,8 @@ class MaskRnn(StreamingSegmenter[MaskRnnState]):
         flow = torch.from_numpy(self.flow.between(image, other)).to(self.device)
         return flow.permute(2, 0, 1)[None]
 
-    def _working(self, frame: Image) -> Image:
-        size = working_size((frame.shape[0], frame.shape[1]), self.options.working_height)
-        if size == frame.shape[:2]:
-            return frame
-        return np.asarray(cv2.resize(frame, size[::-1], interpolation=cv2.INTER_AREA), np.uint8)
+    def _working(self, frame: Image) -> UInt8[np.ndarray, "h w 3"]:
+        return working_frame(frame, self.options.working_height)
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.lowered)

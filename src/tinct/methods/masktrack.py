@@ -28,11 +28,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from tinct.data.deform import coarsened, filled_box
@@ -45,7 +44,7 @@ from tinct.networks.side_outputs import SideLogits
 from tinct.networks.weights import load_weights
 from tinct.online import FineTuning, ObjectWeights, resized_frame, tune_objects
 from tinct.ops.precision import bfloat16_is_faster
-from tinct.ops.resize import enlarged_probs, working_size
+from tinct.ops.resize import enlarged_probs, working_frame
 from tinct.ops.warp import warp
 from tinct.segmenter import StreamingSegmenter
 from tinct.shapes import Image, LabelMap
@@ -217,11 +216,8 @@ class MaskTrack(StreamingSegmenter[MaskTrackState]):
         previous = F.interpolate(probs[None], size=size, mode="bilinear", align_corners=False)[0]
         return MaskTrackState(masks.object_ids, weights, painted, image, previous)
 
-    def _working(self, frame: Image) -> Image:
-        size = working_size((frame.shape[0], frame.shape[1]), self.options.working_height)
-        if size == frame.shape[:2]:
-            return frame
-        return np.asarray(cv2.resize(frame, size[::-1], interpolation=cv2.INTER_AREA), np.uint8)
+    def _working(self, frame: Image) -> UInt8[np.ndarray, "h w 3"]:
+        return working_frame(frame, self.options.working_height)
 
     def _tensor(self, image: Image) -> Float[Tensor, "1 3 H W"]:
         pixels = torch.from_numpy(np.ascontiguousarray(image)).to(self.device)

@@ -28,11 +28,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Integer
+from jaxtyping import Float, Integer, UInt8
 from torch import Tensor, nn
 
 from tinct.data.online_samples import AnnotatedFrame
@@ -44,7 +43,7 @@ from tinct.networks.weights import load_weights
 from tinct.online import FineTuning, ObjectWeights, resized_frame, tune_objects
 from tinct.ops.precision import bfloat16_is_faster
 from tinct.ops.refine import guided_filter, superpixel_vote
-from tinct.ops.resize import enlarged_probs, working_size
+from tinct.ops.resize import enlarged_probs, working_frame
 from tinct.segmenter import StreamingSegmenter
 from tinct.shapes import Image, LabelMap
 
@@ -203,11 +202,8 @@ class Osvos(StreamingSegmenter[OsvosState]):
         object_ids = tuple(sorted(known))
         return OsvosState(object_ids, tuple(known[i] for i in object_ids), painted)
 
-    def _working(self, frame: Image) -> Image:
-        size = working_size((frame.shape[0], frame.shape[1]), self.options.working_height)
-        if size == frame.shape[:2]:
-            return frame
-        return np.asarray(cv2.resize(frame, size[::-1], interpolation=cv2.INTER_AREA), np.uint8)
+    def _working(self, frame: Image) -> UInt8[np.ndarray, "h w 3"]:
+        return working_frame(frame, self.options.working_height)
 
 
 def build(variant: str, preset: str, weights: Path, device: torch.device, **overrides: Any) -> Osvos:
