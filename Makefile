@@ -2,7 +2,7 @@
 #   make demo    segment a real clip; ends by printing where the film and the contact sheet lie
 #   make test    the tests, with coverage of 90 % or more
 #   make check   ruff, mypy strict, import-linter
-#   make bench   speed and memory figures
+#   make bench   speed and memory figures, of segmenting and of scoring
 # Choose another interpreter with `make test PYTHON=python3.12`, another index with `PIP_ARGS="--index-url ..."`.
 
 PYTHON ?= python3
@@ -63,6 +63,7 @@ bench: $(VENV)/.stamp-dev
 	$(BIN)/python benchmarks/matching.py
 	$(BIN)/python benchmarks/speed.py
 	$(BIN)/python benchmarks/memory.py
+	$(BIN)/python benchmarks/scoring.py
 
 docs: $(VENV)/.stamp-docs
 	$(BIN)/mkdocs build --strict

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import argparse
 import ast
-import json
 import platform
 import re
 import shlex
+import statistics
 import sys
 import time
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,8 @@ import numpy as np
 import torch
 
 from tinct.errors import OptionError, OutputError, TinctError
-from tinct.evaluation.score import Scores, SequenceScore, Statistics, score_davis_2016
+from tinct.evaluation.live_score import Seconds, score_davis_2016
+from tinct.evaluation.results import SequenceScores, Statistics, j_and_f, write_scores
 from tinct.masks import ObjectMasks
 
 HEADER = (
@@ -78,51 +80,28 @@ def save_mask(folder: Path, sequence: str, frame: str, masks: ObjectMasks) -> No
 
 
 def line(
-    name: str, frames: int, j: Statistics, f: Statistics, j_and_f: float, wall_s: float, cpu_s: float
+    name: str, frames: int, statistics: Mapping[str, Statistics], wall_s: float, processor_s: float
 ) -> str:
     """One row of the table."""
-    figures = (j.mean, j.recall, j.decay, f.mean, f.recall, f.decay, j_and_f)
+    j, f = statistics["J"], statistics["F"]
+    figures = (j.mean, j.recall, j.decay, f.mean, f.recall, f.decay, j_and_f(statistics))
     return (
         f"{name:<20}{frames:>7}"
         + "".join(f"{value:>8.3f}" for value in figures)
-        + f"{wall_s:>9.4f}{cpu_s:>9.4f}"
+        + f"{wall_s:>9.4f}{processor_s:>9.4f}"
     )
 
 
-def sequence_line(score: SequenceScore) -> str:
+def sequence_line(scores: SequenceScores, seconds: Seconds) -> str:
     """The row of one sequence, with the median seconds of its steps."""
-    wall_s, cpu_s = float(np.median(score.wall_s)), float(np.median(score.cpu_s))
-    frames = len(score.frame_names)
-    return line(score.name, frames, score.region, score.contour, score.j_and_f, wall_s, cpu_s)
+    wall_s, processor_s = statistics.median(seconds.wall), statistics.median(seconds.processor)
+    return line(scores.name, scores.frames_scored, scores.statistics, wall_s, processor_s)
 
 
 def command() -> str:
     """The command line as anyone could repeat it: files and folders by their last name."""
     words = (re.sub(r"[^=]*/(?=.)", "", word.rstrip("/")) for word in sys.argv[1:])
     return shlex.join(["python", "benchmarks/quality.py", *words])
-
-
-def as_json(scores: Scores, settings: dict[str, Any], total_s: float) -> dict[str, Any]:
-    """All figures, and what they were measured with."""
-    sequences = [
-        {
-            **asdict(score),
-            "region": asdict(score.region),
-            "contour": asdict(score.contour),
-            "j_and_f": score.j_and_f,
-        }
-        for score in scores.sequences
-    ]
-    return {
-        "settings": settings,
-        "region": asdict(scores.region),
-        "contour": asdict(scores.contour),
-        "j_and_f": scores.j_and_f,
-        "wall_s_per_frame": scores.wall_s_per_frame,
-        "cpu_s_per_frame": scores.cpu_s_per_frame,
-        "total_s": total_s,
-        "sequences": sequences,
-    }
 
 
 def run(options: argparse.Namespace) -> None:
@@ -145,16 +124,16 @@ def run(options: argparse.Namespace) -> None:
         sequences=options.sequences.split(",") if options.sequences else None,
         every=options.every,
         max_frames=options.max_frames,
-        progress=lambda score: print(sequence_line(score), flush=True),
+        progress=lambda *scored: print(sequence_line(*scored), flush=True),
         on_frame=None if folder is None else lambda name, frame, masks: save_mask(folder, name, frame, masks),
     )
     total_s = time.perf_counter() - start
-    frames = sum(len(score.frame_names) for score in scores.sequences)
-    seconds = scores.wall_s_per_frame, scores.cpu_s_per_frame
-    print(line("mean", frames, scores.region, scores.contour, scores.j_and_f, *seconds))
+    seconds = scores.run["seconds_per_frame"], scores.run["processor_seconds_per_frame"]
+    print(line("mean", scores.frames_scored, scores.statistics, *seconds))
     print(f"{total_s:.1f} s in all, {options.threads} threads, torch {torch.__version__}")
     if options.json is not None:
-        settings = {
+        run_on = {
+            "total_s": total_s,
             "command": command(),
             **{key: getattr(options, key) for key in ("split", "every", "max_frames", "method", "variant")},
             **{key: getattr(options, key) for key in ("preset", "device", "threads")},
@@ -164,7 +143,7 @@ def run(options: argparse.Namespace) -> None:
             "python": platform.python_version(),
             "machine": platform.machine(),
         }
-        options.json.write_text(json.dumps(as_json(scores, settings, total_s), indent=1) + "\n")
+        write_scores(options.json, replace(scores, run={**scores.run, **run_on}), per_frame=True)
 
 
 def main() -> int:

@@ -19,7 +19,7 @@ import cv2
 import typer
 
 from tinct import TinctError, Video
-from tinct.cli import segment
+from tinct.cli.segment import segment
 from tinct.errors import OutputError, VideoError
 from tinct.overlay import contact_sheet
 

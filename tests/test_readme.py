@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import typer.main
+from PIL import Image as PillowImage
 from typer.testing import CliRunner
 
 from tinct.cli import app
@@ -46,6 +47,17 @@ def painted(shift: int) -> np.ndarray:
     return labels
 
 
+def write_davis(root: Path, colours: np.ndarray) -> None:
+    """The frames and lists of a dataset in the layout of DAVIS."""
+    (root / "JPEGImages" / "480p" / "cow").mkdir(parents=True)
+    for index in range(FRAMES):
+        path = root / "JPEGImages" / "480p" / "cow" / f"{index:05d}.jpg"
+        PillowImage.fromarray(colours[painted(index)]).save(path)
+    for year in ("2016", "2017"):
+        (root / "ImageSets" / year).mkdir(parents=True)
+        (root / "ImageSets" / year / "val.txt").write_text("cow\n")
+
+
 @pytest.fixture
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder in which the files that the pages name lie."""
@@ -55,6 +67,11 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             film.write(colours[painted(index)])
     write_mask(tmp_path / "first.png", painted(0))
     write_mask(tmp_path / "fixed.png", painted(6))
+    write_davis(tmp_path / "DAVIS", colours)
+    for folder in (tmp_path / "masks", tmp_path / "DAVIS" / "Annotations" / "480p"):
+        (folder / "cow").mkdir(parents=True)
+        for index in range(FRAMES):
+            write_mask(folder / "cow" / f"{index:05d}.png", painted(index))
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

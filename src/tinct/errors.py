@@ -7,7 +7,8 @@ TinctError
 ├── WeightsError    a weights file that is not what it should be
 ├── DatasetError    a dataset folder that lacks something
 ├── OptionError     an option, name or index that does not exist
-└── NumericalError  a network that produced NaN or infinity
+├── NumericalError  a network that produced NaN or infinity
+└── WorkerError     a process that died of the work it was given
 
 Every message says what came, what was expected, and how to fix it.
 """
@@ -48,6 +49,10 @@ class OptionError(TinctError):
 
 class NumericalError(TinctError):
     """A network that produced NaN or infinity, so that its masks would be meaningless."""
+
+
+class WorkerError(TinctError):
+    """A process that was given work and died of it, or that could not start."""
 
 
 def near_match(name: str, known: Iterable[str]) -> str:

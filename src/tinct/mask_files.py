@@ -18,14 +18,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Int64, Shaped, UInt8
 from PIL import Image as Pictures
 from PIL import UnidentifiedImageError
 
 from tinct.errors import MaskError, near_match
 from tinct.files import written_whole
 from tinct.masks import MAX_OBJECTS, check_labels, check_size, voc_palette
-from tinct.shapes import VOID, LabelMap
+from tinct.shapes import VOID, Bool, Int64, LabelMap, Shaped, UInt8
 from tinct.stray_colours import blends, flat_colours, snap_strays, stray_colours
 
 REPAIR_HINT = "repair=True (--repair-mask on the command line)"

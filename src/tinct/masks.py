@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 
 import numpy as np
-from jaxtyping import Shaped, UInt8
 
 from tinct.errors import MaskError
-from tinct.shapes import BACKGROUND, VOID, LabelMap, Probabilities
+from tinct.shapes import BACKGROUND, VOID, LabelMap, Probabilities, Shaped, UInt8
 
 MAX_OBJECTS = 64
 """More objects than this in one label map are taken for a mistake: hardly anyone paints 65."""
+
+_FEW_IDS = 20
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,11 @@ class ObjectMasks:
 
 def object_ids_of(labels: LabelMap) -> tuple[int, ...]:
     """The object ids that occur in a label map, increasing; background (0) and void (255) are none."""
-    return tuple(int(i) for i in np.flatnonzero(np.bincount(labels.ravel(), minlength=256)[:255]) if i)
+    highest = int(labels.max(initial=BACKGROUND))
+    if highest <= _FEW_IDS:
+        # Asking for each id is far faster than counting every pixel.
+        return tuple(i for i in range(1, highest + 1) if (labels == i).any())
+    return tuple(int(i) for i in np.flatnonzero(np.bincount(labels.ravel(), minlength=256)[:VOID]) if i)
 
 
 @cache

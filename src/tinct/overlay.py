@@ -9,7 +9,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from jaxtyping import UInt8
 from PIL import Image as PillowImage
 from PIL import ImageDraw, ImageFont
 
@@ -18,7 +17,7 @@ from tinct.files import written_whole
 from tinct.film import FilmWriter
 from tinct.mask_files import read_label_png
 from tinct.masks import check_size, object_ids_of
-from tinct.shapes import BinaryMask, Image, LabelMap
+from tinct.shapes import BinaryMask, Image, LabelMap, UInt8
 from tinct.video import Video
 
 FILL = 0.45

@@ -5,12 +5,47 @@ B batch, T frames, N objects, C channels, H rows, W columns, R reference pixels,
 Outside the networks everything is numpy: an `Image` is uint8 RGB, a `LabelMap` holds object ids
 (0 background, 255 void). Inside, frames are float tensors [3, H, W] in [0, 1] until a network
 normalises them. Shapes are checked only under test (jaxtyping + beartype, switched on by pytest).
+
+The array types of jaxtyping come from here where no tensors are about: importing jaxtyping takes a
+fifth of the time that a short score takes, and without a checker nothing reads them.
 """
 
 from __future__ import annotations
 
+import sys
+from typing import TYPE_CHECKING
+
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+
+if TYPE_CHECKING or "jaxtyping" in sys.modules:
+    from jaxtyping import Bool, Float, Float32, Float64, Int, Int64, Shaped, UInt8, UInt64
+else:
+
+    class _Unchecked:
+        """`UInt8[np.ndarray, "H W"]` and its like, where nobody checks."""
+
+        def __class_getitem__(cls, _: object) -> type:
+            return np.ndarray
+
+    Bool = Float = Float32 = Float64 = Int = Int64 = Shaped = UInt8 = UInt64 = _Unchecked
+
+__all__ = [
+    "BACKGROUND",
+    "VOID",
+    "BinaryMask",
+    "Bool",
+    "Float",
+    "Float32",
+    "Float64",
+    "Image",
+    "Int",
+    "Int64",
+    "LabelMap",
+    "Probabilities",
+    "Shaped",
+    "UInt8",
+    "UInt64",
+]
 
 BACKGROUND = 0
 """The label of everything that is no object."""

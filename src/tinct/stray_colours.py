@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float32, Int64, UInt8
+
+from tinct.shapes import Bool, Float32, Int64, UInt8
 
 _NEAR = 32  # Two colours nearer than this (in every channel, of 255) are one colour and its noise.
 _MANY = 32  # So many colours without any flat area are soft edges, whatever they lie between.

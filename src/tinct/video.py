@@ -25,13 +25,12 @@ from av.sidedata.sidedata import Type as SideDataType
 from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
-from jaxtyping import Shaped
 from PIL import Image as Pictures
 from PIL import ImageOps
 
 from tinct.errors import OptionError, VideoError
 from tinct.film import FilmWriter as FilmWriter  # re-exported: reading and writing have one address
-from tinct.shapes import Image
+from tinct.shapes import Image, Shaped
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 """What counts as a frame in a folder of frames."""

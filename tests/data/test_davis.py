@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image as PillowImage
 
-from tinct.data.davis import Davis, read_davis_labels
+from tinct.data.davis import Davis
 from tinct.errors import DatasetError, OptionError
 
 SEQUENCES = {"bear": 5, "swan": 1}
@@ -91,28 +92,59 @@ def test_broken_files_are_named(root: Path) -> None:
         bear.read_labels(2)
 
 
-def annotation(path: Path, values: list[int], mode: str) -> list[list[int]]:
-    picture = PillowImage.fromarray(np.array([values], np.uint8))
-    if mode == "P":
-        picture.putpalette(list(range(256)) * 3)
-    picture.convert(mode).save(path) if mode != "P" else picture.save(path)
-    return read_davis_labels(path).tolist()
+def test_colours_are_no_annotation(layouts: Any, tmp_path: Path) -> None:
+    layouts.davis(tmp_path, {"val": {"judo": 1}}, mode="colours")
+    judo = Davis(tmp_path, "val", year="2017")[0]
+    with pytest.raises(DatasetError, match=r"judo/00000\.png is in colours"):
+        judo.read_labels(0)
 
 
-@pytest.mark.parametrize(
-    ("values", "mode", "expected"),
-    [
-        ([0, 1, 2], "P", [0, 1, 2]),
-        ([0, 0, 255], "P", [0, 0, 255]),
-        ([0, 255, 0], "L", [0, 1, 0]),
-        ([255, 255, 255], "L", [1, 1, 1]),
-        ([0, 0, 0], "L", [0, 0, 0]),
-        ([0, 1, 5], "L", [0, 1, 5]),
-        ([0, 1, 255], "L", [0, 1, 255]),
-        ([0, 100, 200], "RGB", [0, 0, 1]),
-        ([0, 255, 0], "RGBA", [0, 1, 0]),
-        ([0, 255, 0], "1", [0, 1, 0]),
-    ],
-)
-def test_every_kind_of_annotation(values: list[int], mode: str, expected: list[int], tmp_path: Path) -> None:
-    assert annotation(tmp_path / "a.png", values, mode) == [expected]
+@pytest.mark.parametrize(("year", "resolution"), [("2016", "1080p"), ("2017", "Full-Resolution")])
+def test_other_releases_and_resolutions(layouts: Any, year: str, resolution: str, tmp_path: Path) -> None:
+    layouts.davis(tmp_path, {"val": {"cows": 2}}, year=year, resolution=resolution)
+    (cows,) = Davis(tmp_path, "val", year=year, resolution=resolution)
+    assert cows.frames[0].parent.parent.name == resolution
+    assert np.unique(cows.read_labels(1)).tolist() == [0, 1, 2]
+
+
+def test_the_lists_of_the_2016_release(layouts: Any, tmp_path: Path) -> None:
+    lists = {"train": {"bear": 3, "boat": 2}}
+    layouts.davis(tmp_path, lists, year="2016", ids=(255,), mode="L", path_lists=True)
+    davis = Davis(tmp_path, "train")
+    assert {s.name: len(s) for s in davis} == lists["train"]
+    assert np.unique(davis[0].read_labels(0)).tolist() == [0, 1]
+
+
+def test_only_the_first_frame_is_annotated(layouts: Any, tmp_path: Path) -> None:
+    layouts.davis(tmp_path, {"test-dev": {"salsa": 3}}, annotated=1)
+    with pytest.raises(DatasetError, match=r"'salsa' lacks 2 of 3.*Every frame needs one"):
+        Davis(tmp_path, "test-dev", year="2017")
+    (salsa,) = Davis(tmp_path, "test-dev", year="2017", annotated="first")
+    assert salsa.annotated == (0,)
+    assert np.unique(salsa.prompts()[0]).tolist() == [0, 1, 2]
+    (tmp_path / "Annotations" / "480p" / "salsa" / "00000.png").unlink()
+    with pytest.raises(DatasetError, match="The first frame needs one"):
+        Davis(tmp_path, "test-dev", year="2017", annotated="first")
+
+
+def test_where_more_is_annotated_than_must_be_it_is_kept(layouts: Any, tmp_path: Path) -> None:
+    layouts.davis(tmp_path, {"val": {"judo": 3}})
+    assert Davis(tmp_path, "val", year="2017", annotated="first")[0].annotated == (0, 1, 2)
+
+
+def test_objects_of_2017_are_merged_for_the_task_of_2016(layouts: Any, tmp_path: Path) -> None:
+    layouts.davis(tmp_path, {"val": {"kite-surf": 1}}, year="2016", ids=(1, 2, 3))
+    assert np.unique(Davis(tmp_path, "val")[0].read_labels(0)).tolist() == [0, 1, 2, 3]
+    assert np.unique(Davis(tmp_path, "val", merge_objects=True)[0].read_labels(0)).tolist() == [0, 1]
+
+
+def test_hidden_files_are_no_frames(layouts: Any, root: Path) -> None:
+    layouts.frame(root / "JPEGImages" / "480p" / "bear" / "._00000.jpg")
+    assert len(Davis(root, "train")[0]) == SEQUENCES["bear"]
+
+
+def test_unknown_releases(root: Path) -> None:
+    with pytest.raises(OptionError, match=r"no year '2018'.*2016, 2017"):
+        Davis(root, "train", year="2018")
+    with pytest.raises(OptionError, match=r"no resolution '480'.*Did you mean '480p'"):
+        Davis(root, "train", resolution="480")

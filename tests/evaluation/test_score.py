@@ -1,171 +1,428 @@
 from __future__ import annotations
 
+import json
 import math
-from dataclasses import dataclass
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image as PillowImage
+from PIL import Image as Pictures
 
-from tinct.errors import DatasetError, MaskError, NumericalError, OptionError
-from tinct.evaluation.score import Scores, Statistics, score_davis_2016
-from tinct.masks import ObjectMasks
-from tinct.segmenter import StreamingSegmenter
-from tinct.shapes import Image, LabelMap
+from tinct.errors import DatasetError, MaskError, OptionError, TinctError
+from tinct.evaluation import score
+from tinct.evaluation.results import Scores, Statistics
+from tinct.evaluation.score import score_folders
+from tinct.mask_files import write_mask
+from tinct.metrics import contour_accuracy, region_similarity
 
-HEIGHT, WIDTH = 40, 60
-
-
-@dataclass(frozen=True)
-class BrightState:
-    """How many frames were seen."""
-
-    frames: int
+SIZE = (120, 160)
+Labels = np.ndarray
 
 
-class BrightSegmenter(StreamingSegmenter[BrightState]):
-    """Calls whatever is bright object 3; from `lost_after` frames on it sees nothing."""
-
-    def __init__(self, lost_after: int = 1000, crop: int = 0, one: float = 1.0) -> None:
-        self.lost_after, self.crop, self.one = lost_after, crop, one
-        self.prompts: list[LabelMap] = []
-
-    def start(self, frame: Image, labels: LabelMap) -> BrightState:
-        self.prompts.append(labels)
-        return BrightState(1)
-
-    def step(
-        self, state: BrightState, frame: Image, labels: LabelMap | None = None
-    ) -> tuple[BrightState, ObjectMasks]:
-        bright = (frame[self.crop :].mean(2) > 127) & (state.frames < self.lost_after)
-        return BrightState(state.frames + 1), ObjectMasks(
-            (3,), np.where(bright[None], self.one, 0).astype(np.float32)
-        )
+def rectangle(top: int, bottom: int, left: int, right: int, object_id: int = 1) -> Labels:
+    labels = np.zeros(SIZE, np.uint8)
+    labels[top:bottom, left:right] = object_id
+    return labels
 
 
-def write_sequence(root: Path, name: str, frames: int, *, palette: bool = False) -> None:
-    pictures, truths = root / "JPEGImages" / "480p" / name, root / "Annotations" / "480p" / name
-    pictures.mkdir(parents=True)
-    truths.mkdir(parents=True)
-    for index in range(frames):
-        truth = np.zeros((HEIGHT, WIDTH), np.uint8)
-        truth[8:24, 8 + index : 24 + index] = 255
-        PillowImage.fromarray(truth).convert("RGB").save(pictures / f"{index:05d}.jpg", quality=95)
-        picture = PillowImage.fromarray(truth // 255 if palette else truth)
-        if palette:
-            picture.putpalette([0, 0, 0, 128, 0, 0])
-        picture.save(truths / f"{index:05d}.png")
-    lists = root / "ImageSets" / "2016"
-    lists.mkdir(parents=True, exist_ok=True)
-    with (lists / "dev.txt").open("a") as names:
-        names.write(f"{name}\n")
+def over(*layers: Labels) -> Labels:
+    labels = np.zeros(SIZE, np.uint8)
+    for layer in layers:
+        labels[layer != 0] = layer[layer != 0]
+    return labels
+
+
+EMPTY = rectangle(0, 0, 0, 0)
+R = rectangle(30, 80, 40, 110)
+HALF = rectangle(30, 55, 40, 110)
+SHIFTED = rectangle(33, 83, 45, 115)
+
+
+def write(folder: Path, sequences: Mapping[str, Sequence[Labels | None]]) -> Path:
+    """A folder of palette PNGs; None leaves a frame out."""
+    for name, frames in sequences.items():
+        (folder / name).mkdir(parents=True)
+        for index, labels in enumerate(frames):
+            if labels is not None:
+                write_mask(folder / name / f"{index:05d}.png", labels)
+    return folder
+
+
+Scorer = Callable[..., Scores]
 
 
 @pytest.fixture
-def dataset(tmp_path: Path) -> Path:
-    write_sequence(tmp_path, "left", 7)
-    write_sequence(tmp_path, "right", 9, palette=True)
-    return tmp_path
+def scored(tmp_path: Path) -> Scorer:
+    """Write predictions and truth, and score them."""
+
+    def run(
+        predicted: Mapping[str, Sequence[Labels | None]],
+        true: Mapping[str, Sequence[Labels | None]],
+        protocol: str,
+        **options: object,
+    ) -> Scores:
+        return score_folders(
+            write(tmp_path / "pred", predicted), write(tmp_path / "gt", true), protocol, **options
+        )
+
+    return run
 
 
-def test_perfect_masks_score_one(dataset: Path) -> None:
-    segmenter = BrightSegmenter()
-    scores = score_davis_2016(segmenter, dataset, "dev")
-    assert [s.name for s in scores.sequences] == ["left", "right"]
-    assert scores.region == scores.contour == Statistics(1.0, 1.0, 0.0)
-    assert scores.j_and_f == 1.0
-    assert [np.unique(p).tolist() for p in segmenter.prompts] == [[0, 1], [0, 1]]
+def frame_values(scores: Scores, measure: str, sequence: int = 0, position: int = 0) -> tuple[float, ...]:
+    frames = scores.sequences[sequence].objects[position].frames
+    assert frames is not None
+    return frames.values[measure]
 
 
-def test_the_first_and_the_last_frame_are_not_scored_but_all_steps_are_timed(dataset: Path) -> None:
-    score = score_davis_2016(BrightSegmenter(), dataset, "dev", sequences=["left"]).sequences[0]
-    assert score.frame_names == ("00001", "00002", "00003", "00004", "00005")
-    assert len(score.region_similarity) == len(score.contour_accuracy) == 5
-    assert len(score.wall_s) == len(score.cpu_s) == 6
+def test_the_toolkits_values_per_frame(scored: Scorer) -> None:
+    truth = [EMPTY, R, R, R, R, EMPTY, EMPTY, EMPTY, EMPTY]
+    predicted = [EMPTY, R, SHIFTED, HALF, EMPTY, EMPTY, R, EMPTY, EMPTY]
+    scores = scored({"a": predicted}, {"a": truth}, "davis-2016", metrics=["J", "F"])
+    expected_j = (1, 0.774398, 0.5, 0, 1, 0, 1)
+    expected_f = (1, 0.041667, 0.581395, 0, 1, 0, 1)
+    assert frame_values(scores, "J") == pytest.approx(expected_j, abs=1e-6)
+    assert frame_values(scores, "F") == pytest.approx(expected_f, abs=1e-6)
+    assert scores.sequences[0].objects[0].frames is not None
+    assert scores.sequences[0].objects[0].frames.names == tuple(f"{i:05d}" for i in range(1, 8))
+    assert scores.frames_scored == 7
+    assert scores.statistics["J"].mean == pytest.approx(np.mean(expected_j), abs=1e-6)
 
 
-def test_the_split_is_the_mean_over_sequences(dataset: Path) -> None:
-    # Sees frames 1 to 3: of "left" 3 of 5 scored frames, of "right" 3 of 7.
-    scores = score_davis_2016(BrightSegmenter(lost_after=4), dataset, "dev")
-    assert [s.region.mean for s in scores.sequences] == pytest.approx([3 / 5, 3 / 7])
-    assert [s.j_and_f for s in scores.sequences] == pytest.approx([3 / 5, 3 / 7])
-    assert scores.region.mean == pytest.approx((3 / 5 + 3 / 7) / 2)
-    assert scores.region.decay == pytest.approx(1.0)
-    assert scores.j_and_f == pytest.approx((3 / 5 + 3 / 7) / 2)
-    assert 0 <= scores.wall_s_per_frame < 60
-    assert 0 <= scores.cpu_s_per_frame < 60
+def test_stability_is_that_of_each_step_and_its_mean(scored: Scorer) -> None:
+    scores = scored({"a": [R, R, R, HALF, EMPTY, R]}, {"a": [R] * 6}, "davis-2016", metrics=["T"])
+    steps = frame_values(scores, "T")
+    assert math.isnan(steps[0])
+    assert steps[1:3] == pytest.approx((0, 5 * 0.239114), abs=1e-5)
+    assert math.isnan(steps[3])
+    assert scores.statistics["T"].mean == pytest.approx(5 * 0.239114 / 2, abs=1e-5)
+    assert scores.measures == ("T",)
 
 
-def test_fewer_frames_on_request(dataset: Path) -> None:
-    score = score_davis_2016(BrightSegmenter(), dataset, "dev", every=2, max_frames=4).sequences
-    assert [s.frame_names for s in score] == [("00002", "00004"), ("00002", "00004")]
-
-
-def test_the_callbacks_see_every_sequence_and_every_frame_after_the_first(dataset: Path) -> None:
-    sequences: list[str] = []
-    frames: list[tuple[str, str]] = []
-    score_davis_2016(
-        BrightSegmenter(),
-        dataset,
-        "dev",
-        progress=lambda score: sequences.append(score.name),
-        on_frame=lambda sequence, frame, masks: frames.append((sequence, frame)),
+def test_davis_2016_leaves_t_out_where_there_is_strong_occlusion(scored: Scorer) -> None:
+    frames = [R, R, HALF, R]
+    scores = scored(
+        {"bear": frames, "bmx-bumps": [R] * 4}, {"bear": [R] * 4, "bmx-bumps": [R] * 4}, "davis-2016"
     )
-    assert sequences == ["left", "right"]
-    assert len(frames) == 6 + 8
-    assert frames[5] == ("left", "00006")
+    assert "T" in scores.sequences[0].statistics
+    assert "T" not in scores.sequences[1].statistics
+    assert scores.statistics["T"].mean == scores.sequences[0].statistics["T"].mean
+    assert scores.to_json()["T"].keys() == {"mean"}
 
 
-def test_sequences_without_a_score_are_left_out_of_the_mean() -> None:
-    blank = Statistics(math.nan, math.nan, math.nan)
-    assert Statistics.of_sequences([blank, Statistics(0.5, 0.25, 0.125)]) == Statistics(0.5, 0.25, 0.125)
+@pytest.mark.parametrize(
+    ("protocol", "frames"),
+    [
+        ("davis-2016", (1, 2, 3)),
+        ("davis-2017", (1, 2, 3)),
+        ("youtube-vos", (1, 2, 3, 4)),
+        ("plain", range(5)),
+    ],
+)
+def test_each_protocol_skips_its_frames(scored: Scorer, protocol: str, frames: Sequence[int]) -> None:
+    scores = scored({"a": [R] * 5}, {"a": [R] * 5}, protocol, metrics=["J"])
+    assert scores.sequences[0].objects[0].frames is not None
+    assert scores.sequences[0].objects[0].frames.names == tuple(f"{i:05d}" for i in frames)
+
+
+def two_sequences() -> tuple[dict[str, list[Labels]], dict[str, list[Labels]]]:
+    """Truth of one object beside two; the predictions find 1, and (0.5, 0) of them."""
+    one, two = R, over(R, rectangle(90, 110, 10, 40, 3))
+    return {"a": [one] * 4, "b": [over(HALF)] * 4}, {"a": [one] * 4, "b": [two] * 4}
+
+
+@pytest.mark.parametrize(
+    ("protocol", "expected"),
+    [("davis-2016", (1 + 1750 / 4100) / 2), ("davis-2017", (1 + 0.5 + 0) / 3), ("plain", (1 + 0.5 + 0) / 3)],
+)
+def test_each_protocol_averages_in_its_way(scored: Scorer, protocol: str, expected: float) -> None:
+    scores = scored(*two_sequences(), protocol)
+    assert scores.statistics["J"].mean == pytest.approx(expected)
+
+
+def test_objects_keep_their_ids(scored: Scorer) -> None:
+    scores = scored(*two_sequences(), "davis-2017")
+    assert [o.object_id for o in scores.sequences[1].objects] == [1, 3]
+    assert scores.to_json()["sequences"]["b"]["objects"].keys() == {"1", "3"}
+
+
+def test_a_late_object_counts_from_its_first_frame(scored: Scorer) -> None:
+    late = rectangle(90, 110, 10, 40, 2)
+    truth = [R, R, R, over(R, late), over(R, late), over(R, late)]
+    predicted = [R, R, over(R, late), over(R, late), over(R, late), R]
+    scores = scored({"a": predicted}, {"a": truth}, "davis-2017", metrics=["J"])
+    assert frame_values(scores, "J", 0, 1) == (0, 1, 1)
+
+
+def test_under_youtube_vos_it_counts_after_its_first_frame(scored: Scorer) -> None:
+    late = rectangle(90, 110, 10, 40, 2)
+    truth = [R, R, R, over(R, late), over(R, late), over(R, late)]
+    predicted = [R, R, over(R, late), R, over(R, late), R]
+    scores = scored({"a": predicted}, {"a": truth}, "youtube-vos", metrics=["J"])
+    assert frame_values(scores, "J", 0, 1) == (1, 0)
+    assert len(frame_values(scores, "J", 0, 0)) == 5
+
+
+def write_meta(split: Path, categories: Mapping[str, Sequence[str | None]]) -> None:
+    """A meta.json of YouTube-VOS; the categories of each video's objects 1, 2, ..."""
+    videos = {
+        video: {
+            "objects": {
+                str(number): {"frames": ["00000"], **({} if name is None else {"category": name})}
+                for number, name in enumerate(of, start=1)
+            }
+        }
+        for video, of in categories.items()
+    }
+    split.mkdir(parents=True, exist_ok=True)
+    (split / "meta.json").write_text(json.dumps({"videos": videos}))
+
+
+@pytest.mark.parametrize(("seen", "expected"), [(True, ((1 + 0.5) / 2 + 0) / 2), (False, 0.5)])
+def test_youtube_vos_averages_seen_and_unseen_categories(tmp_path: Path, seen: bool, expected: float) -> None:
+    root = tmp_path / "YouTubeVOS"
+    both = over(R, rectangle(90, 110, 10, 40, 2))
+    write(root / "valid" / "Annotations", {"a": [both] * 3, "b": [R] * 3})
+    (root / "valid" / "JPEGImages").mkdir()
+    write_meta(root / "valid", {"a": ["cow", "yak"], "b": ["dog"]})
+    write_meta(root / "train", {"x": ["cow"], "y": ["dog" if seen else None]})
+    if not seen:
+        (root / "train" / "meta.json").unlink()
+    pred = write(tmp_path / "pred", {"a": [R] * 3, "b": [HALF] * 3})
+    for truth, split in ((root, "valid"), (root / "valid", None), (root / "valid" / "Annotations", None)):
+        scores = score_folders(pred, truth, "youtube-vos", split=split)
+        assert scores.statistics["J"].mean == pytest.approx(expected)
+        assert scores.groups.keys() == ({"seen", "unseen"} if seen else set())
+        assert ("no meta.json of train" in scores.rule) == (not seen)
+
+
+def test_void_in_the_truth_is_background(scored: Scorer) -> None:
+    truth = over(R, rectangle(90, 110, 10, 40, 255))
+    for_both = {"a": [truth] * 4}
+    (scores,) = (scored({"a": [R] * 4}, for_both, "davis-2017"),)
+    assert [o.object_id for o in scores.sequences[0].objects] == [1]
+    assert scores.statistics["J"].mean == 1
+
+
+def test_davis_2016s_own_masks_of_0_and_255_are_one_object(tmp_path: Path) -> None:
+    for folder, shape in (("pred", HALF), ("gt", R)):
+        (tmp_path / folder / "bear").mkdir(parents=True)
+        for index in range(4):
+            Pictures.fromarray(shape * 255).save(tmp_path / folder / "bear" / f"{index:05d}.png")
+    scores = score_folders(tmp_path / "pred", tmp_path / "gt", "davis-2016", metrics=["J"])
+    assert scores.statistics["J"].mean == 0.5
+
+
+def official(predicted: Sequence[Labels], true: Sequence[Labels]) -> list[tuple[float, ...]]:
+    """Per object J and F mean, recall, decay as davis2017-evaluation has them, in plain loops."""
+    rows = []
+    for object_id in range(1, int(true[0].max()) + 1):
+        row: list[float] = []
+        for measure in (region_similarity, contour_accuracy):
+            values = np.array(
+                [measure(p == object_id, t == object_id) for p, t in zip(predicted, true, strict=True)][1:-1]
+            )
+            borders = (np.round(np.linspace(1, len(values), 5) + 1e-10) - 1).astype(np.int64).astype(np.uint8)
+            bins = [values[borders[i] : borders[i + 1] + 1] for i in range(4)]
+            means = [float(b.mean()) if len(b) else math.nan for b in bins]
+            row += [float(values.mean()), float((values > 0.5).mean()), means[0] - means[3]]
+        rows.append(tuple(row))
+    return rows
+
+
+def as_row(statistics: Mapping[str, Statistics]) -> tuple[float, ...]:
+    return tuple(v for m in "JF" for v in (statistics[m].mean, statistics[m].recall, statistics[m].decay))
+
+
+def test_the_toolkits_counting_of_objects_is_reproduced_on_request(scored: Scorer) -> None:
+    late = rectangle(5, 25, 10, 40, 3)
+    gap = over(R, rectangle(90, 110, 10, 40, 4))
+    truth = [gap, gap, gap, over(gap, late), over(gap, late), gap]
+    predicted = [over(HALF, rectangle(90, 110, 20, 50, 4))] * 6
+    scores = scored({"a": predicted}, {"a": truth}, "davis-2017", compat="davis2017-evaluation")
+    found = scores.sequences[0].objects
+    assert [o.object_id for o in found] == [1, 2, 3, 4]
+    expected = official(predicted, truth)
+    for scores_of_object, row in zip(found, expected, strict=True):
+        assert as_row(scores_of_object.statistics) == pytest.approx(row, abs=1e-9)
+    assert found[1].statistics["J"].mean == 1
+
+
+def test_the_gap_and_the_late_object_are_right_by_default(scored: Scorer) -> None:
+    late = rectangle(5, 25, 10, 40, 3)
+    gap = over(R, rectangle(90, 110, 10, 40, 4))
+    truth = [gap, gap, gap, over(gap, late), over(gap, late), gap]
+    scores = scored({"a": [gap] * 6}, {"a": truth}, "davis-2017")
+    assert {o.object_id: o.statistics["J"].mean for o in scores.sequences[0].objects} == {1: 1, 3: 0, 4: 1}
+
+
+def test_the_decay_of_long_sequences_wraps_on_request_only(scored: Scorer, tmp_path: Path) -> None:
+    truth = [rectangle(0, 2, 0, 2)] * 303
+    predicted = [rectangle(0, 2, 0, 2 if index < 200 else 1) for index in range(303)]
+    scores = scored({"a": predicted}, {"a": truth}, "davis-2017", metrics=["J"])
+    assert scores.statistics["J"].decay == pytest.approx(0.5)
+    wrapped = score_folders(
+        tmp_path / "pred", tmp_path / "gt", "davis-2017", metrics=["J"], compat="davis2017-evaluation"
+    )
+    assert wrapped.statistics["J"].decay != pytest.approx(0.5, abs=0.1)
+
+
+def test_every_file_is_read_once(scored: Scorer, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    original = Pictures.open
+
+    def counting(path: str | Path, *args: object, **kwargs: object) -> Pictures.Image:
+        opened.append(os.fspath(path))
+        return original(path, *args, **kwargs)
+
+    monkeypatch.setattr(Pictures, "open", counting)
+    scored({"a": [R] * 5}, {"a": [R] * 5}, "davis-2017", metrics=["J", "F", "T"])
+    assert len(opened) == len(set(opened))
+    assert sum("pred" in path for path in opened) == 3
+
+
+def test_workers_change_nothing(scored: Scorer, tmp_path: Path) -> None:
+    predicted = {name: [R, HALF, SHIFTED, R] for name in "abc"}
+    one = scored(predicted, {name: [R] * 4 for name in "abc"}, "davis-2017", metrics=["J", "F"])
+    seen: list[str] = []
+    two = score_folders(
+        tmp_path / "pred",
+        tmp_path / "gt",
+        "davis-2017",
+        metrics=["J", "F"],
+        workers=2,
+        progress=lambda scores, done, of: seen.append(f"{scores.name} {of}"),
+    )
+    assert two.to_json(per_frame=True) == one.to_json(per_frame=True)
+    assert sorted(seen) == ["a 3", "b 3", "c 3"]
+
+
+FULL: dict[str, list[Labels | None]] = {"a": [R] * 5, "b": [R] * 5}
+
+
+@pytest.mark.parametrize(
+    ("predicted", "message"),
+    [
+        ({"a": [R] * 5}, "1 of 2 sequences have no prediction: b"),
+        ({**FULL, "c": [R] * 5}, "1 predicted sequences have no truth: c"),
+        ({**FULL, "a": [R, R, None, None, R]}, "2 frames have no prediction: a/00002, a/00003"),
+        ({**FULL, "a": [R] * 6}, "1 predicted frames have no truth: a/00005"),
+        ({"x": [R] * 5, "y": [R] * 5}, "None of the sequences.*swapped"),
+    ],
+)
+def test_what_does_not_go_together_is_listed(
+    scored: Scorer, predicted: Mapping[str, Sequence[Labels | None]], message: str
+) -> None:
+    with pytest.raises(DatasetError, match=message):
+        scored(predicted, FULL, "davis-2017")
+
+
+def test_the_given_frames_need_no_prediction(scored: Scorer) -> None:
+    scores = scored({"a": [None, R, R, R, None]}, {"a": [R] * 5}, "davis-2017")
+    assert scores.frames_scored == 3
+
+
+def test_what_is_there_is_scored_on_request(scored: Scorer) -> None:
+    predicted = {"a": [R, R, None, R, R, R], "c": [R]}
+    truth = {"a": [R] * 6, "b": [R] * 6}
+    scores = scored(predicted, truth, "davis-2017", metrics=["J", "T"], allow_missing=True)
+    assert scores.settings["missing_sequences"] == ["b"]
+    assert scores.sequences[0].missing_frames == ("00002",)
+    assert scores.sequences[0].frames_scored == 3
+    steps = frame_values(scores, "T")
+    assert [math.isnan(step) for step in steps] == [True, True, False]
+
+
+def test_a_split_takes_its_sequences_from_the_datasets_list(tmp_path: Path) -> None:
+    root = tmp_path / "DAVIS"
+    write(root / "Annotations" / "480p", {name: [R] * 4 for name in ("a", "b", "c")})
+    (root / "ImageSets" / "2017").mkdir(parents=True)
+    (root / "ImageSets" / "2017" / "val.txt").write_text("a\nc\n")
+    pred = write(tmp_path / "pred", {name: [HALF] * 4 for name in ("a", "b", "c")})
+    for truth in (root, root / "Annotations" / "480p"):
+        scores = score_folders(pred, truth, "davis-2017", split="val")
+        assert [sequence.name for sequence in scores.sequences] == ["a", "c"]
+    with pytest.raises(DatasetError, match=r"train\.txt"):
+        score_folders(pred, root, "davis-2017", split="train")
+    with pytest.raises(OptionError, match="ImageSets"):
+        score_folders(write(tmp_path / "other", {"a": [R] * 4}), pred, "davis-2017", split="val")
+
+
+def test_two_folders_of_masks_are_one_sequence_whatever_they_are_called(tmp_path: Path) -> None:
+    write(tmp_path, {"mine": [R] * 3, "theirs": [HALF] * 3})
+    scores = score_folders(tmp_path / "mine", tmp_path / "theirs", "plain")
+    assert scores.statistics["J"].mean == 0.5
+    assert [sequence.name for sequence in scores.sequences] == ["theirs"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "error", "message"),
+    [
+        (over(R, rectangle(0, 5, 0, 5, 2)), MaskError, r"truth lacks: 2 \(first in frame 00001\).*ids are 1"),
+        (over(R, rectangle(0, 5, 0, 5, 255)), MaskError, "255"),
+        (R[:-1], MaskError, "119×160.*120×160"),
+    ],
+)
+def test_a_prediction_that_cannot_be_scored_is_refused(
+    scored: Scorer, labels: Labels, error: type[TinctError], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        scored({"a": [labels] * 4}, {"a": [R] * 4}, "davis-2017")
+
+
+def test_a_broken_truth_is_named(scored: Scorer, tmp_path: Path) -> None:
+    scored({"a": [R] * 4}, {"a": [R] * 4}, "plain")
+    path = tmp_path / "gt" / "a" / "00002.png"
+    path.write_bytes(path.read_bytes()[:60])
+    with pytest.raises(DatasetError, match=r"00002\.png"):
+        score_folders(tmp_path / "pred", tmp_path / "gt", "plain")
+
+
+def test_folders_that_are_one_or_swapped_are_refused(tmp_path: Path) -> None:
+    truth = write(tmp_path / "DAVIS" / "Annotations" / "480p", {"a": [R] * 4})
+    pred = write(tmp_path / "pred", {"a": [R] * 4})
+    run = write(tmp_path / "run", {"a": [R] * 4})
+    (run / "a" / "run.json").write_text("{}")
+    with pytest.raises(OptionError, match="agree with itself"):
+        score_folders(pred, tmp_path / "pred" / ".", "plain")
+    with pytest.raises(OptionError, match="dataset's annotations; are the two folders swapped"):
+        score_folders(truth, pred, "plain")
+    with pytest.raises(OptionError, match="run of tinct; are the two folders swapped"):
+        score_folders(truth, run, "plain")
+
+
+def test_empty_and_absent_folders_are_refused(tmp_path: Path) -> None:
+    truth = write(tmp_path / "gt", {"a": [R] * 4})
+    (tmp_path / "empty").mkdir()
+    for pred, gt in ((tmp_path / "empty", truth), (truth, tmp_path / "empty"), (tmp_path / "gone", truth)):
+        with pytest.raises(DatasetError, match=r"empty|gone"):
+            score_folders(pred, gt, "plain")
+
+
+def test_a_set_without_truth_is_sent_to_its_server(scored: Scorer) -> None:
+    with pytest.raises(DatasetError, match="tinct pack"):
+        scored({"a": [R] * 4}, {"a": [R]}, "davis-2017", allow_missing=True)
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"every": 0}, "every = 0"),
-        ({"max_frames": 2}, "max_frames = 2"),
-        ({"sequences": ["lift"]}, "Did you mean 'left'"),
+        ({"protocol": "davis"}, "no protocol 'davis'"),
+        ({"protocol": "plain", "metrics": ["J", "G"]}, "no metric 'G'.*J .region"),
+        ({"protocol": "plain", "compat": "x"}, "no toolkit 'x'"),
+        ({"protocol": "plain", "bound_th": -1.0}, "bound_th"),
     ],
 )
-def test_wrong_options_are_refused(dataset: Path, options: dict[str, object], message: str) -> None:
+def test_unknown_options_are_explained(tmp_path: Path, options: dict[str, object], message: str) -> None:
+    pred, truth = write(tmp_path / "p", {"a": [R] * 4}), write(tmp_path / "t", {"a": [R] * 4})
     with pytest.raises(OptionError, match=message):
-        score_davis_2016(BrightSegmenter(), dataset, "dev", **options)
+        score_folders(pred, truth, **options)
 
 
-def test_an_incomplete_dataset_is_explained(dataset: Path) -> None:
-    def score(**options: object) -> Scores:
-        return score_davis_2016(BrightSegmenter(), dataset, "dev", **options)
-
-    with pytest.raises(DatasetError, match=r"no list .*Did you mean 'dev'"):
-        score_davis_2016(BrightSegmenter(), dataset, "def")
-    with pytest.raises(DatasetError, match="gives 2 frames"):
-        score(every=4, sequences=["left"])
-    (dataset / "ImageSets" / "2016" / "empty.txt").write_text("\n")
-    with pytest.raises(DatasetError, match="names no sequence"):
-        score_davis_2016(BrightSegmenter(), dataset, "empty")
-    truth = dataset / "Annotations" / "480p" / "left" / "00000.png"
-    PillowImage.new("L", (WIDTH, HEIGHT)).save(truth)
-    with pytest.raises(DatasetError, match="shows no object"):
-        score()
-    truth.write_bytes(b"no image")
-    with pytest.raises(DatasetError, match="cannot be read as a label image"):
-        score()
-    truth.unlink()
-    with pytest.raises(DatasetError, match="lacks 1 of 7 annotations"):
-        score()
-    (dataset / "JPEGImages" / "480p" / "right" / "00003.jpg").write_bytes(b"no image")
-    with pytest.raises(DatasetError, match="cannot be read as an image"):
-        score(sequences=["right"])
-
-
-def test_masks_of_another_size_are_refused(dataset: Path) -> None:
-    with pytest.raises(MaskError, match="resize the prediction"):
-        score_davis_2016(BrightSegmenter(crop=1), dataset, "dev")
-
-
-def test_a_network_that_gives_nan_is_not_scored(dataset: Path) -> None:
-    with pytest.raises(NumericalError, match=r"00001\.jpg"):
-        score_davis_2016(BrightSegmenter(one=math.nan), dataset, "dev")
+def test_scoring_needs_no_network() -> None:
+    code = f"import sys, {score.__name__}; print('torch' in sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert found.stdout == "False\n"

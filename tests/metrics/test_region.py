@@ -52,6 +52,18 @@ def test_agrees_with_the_benchmarks_toolkit(
     assert region_similarity(prediction, truth) == pytest.approx(expected, abs=1e-6)
 
 
+def test_a_missed_object_and_an_invented_one_score_nothing() -> None:
+    pixel = np.zeros(SIZE, np.bool_)
+    pixel[0, 0] = True
+    assert region_similarity(EMPTY, pixel) == 0.0
+    assert region_similarity(pixel, EMPTY) == 0.0
+    assert region_similarity(pixel, pixel) == 1.0
+
+
+def test_disjoint_masks_score_nothing() -> None:
+    assert region_similarity(rectangle(0, 40, 0, 160), rectangle(40, 120, 0, 160)) == 0.0
+
+
 def slow_region_similarity(prediction: BinaryMask, truth: BinaryMask) -> float:
     both = either = 0
     for y in range(truth.shape[0]):

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from jaxtyping import UInt8
 
-from tinct.shapes import BinaryMask
+from tinct.shapes import BinaryMask, UInt8
 
 Random = np.random.Generator
 

@@ -1,10 +1,12 @@
-"""Image files of a dataset, read whole or not at all: a broken file is named, never taken in part."""
+"""Image files of a dataset, read whole or not at all: a broken file is named, never taken in part.
+
+OpenCV is loaded by the first photo: a score, which reads none, does without it.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 from PIL import Image as PillowImage
 
@@ -29,7 +31,7 @@ def read_rgb(path: Path) -> Image:
             f"{path} cannot be read as an image: its {len(data)} bytes are truncated or none; "
             "fetch the dataset anew."
         )
-    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8)
+    return picture
 
 
 def read_indices(path: Path) -> tuple[LabelMap, str]:
@@ -58,5 +60,7 @@ def _ends_early(data: bytes) -> bool:
 
 
 def _decoded(data: bytes) -> Image | None:
+    import cv2
+
     picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    return None if picture is None else np.asarray(picture, np.uint8)
+    return None if picture is None else np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8)

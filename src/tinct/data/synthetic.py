@@ -16,9 +16,8 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from jaxtyping import Float, UInt8
 
-from tinct.shapes import VOID, Image, LabelMap
+from tinct.shapes import VOID, Float, Image, LabelMap, UInt8
 
 Random = np.random.Generator
 

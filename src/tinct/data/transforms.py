@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from jaxtyping import Float, UInt8
 
-from tinct.shapes import Image
+from tinct.shapes import Float, Image, UInt8
 
 Random = np.random.Generator
 

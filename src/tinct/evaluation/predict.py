@@ -74,6 +74,7 @@ class _Run:
     prompts: Mapping[int, LabelMap]
     out: Path
     file: RunFile
+    how_to_go_on: str
     seconds: list[float] = field(default_factory=list)
     whole: tuple[int, Any] = (0, None)
     """(frames whose masks are on disk, the state after them)."""
@@ -93,6 +94,7 @@ def segment_to_folder(
     overlay: bool = True,
     info: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
+    how_to_go_on: str = "the same command with --resume",
 ) -> RunReport:
     """Segment a video into a folder.
 
@@ -106,6 +108,7 @@ def segment_to_folder(
         info: What ran, for `run.json`: method, variant, preset, weights_sha256, video and the like.
             A run is the same run if its info, video and prompts are the same.
         progress: Told of every frame.
+        how_to_go_on: What the message of a run that was cut short tells the person to do.
 
     Raises:
         OptionError: No prompt, or one outside the video.
@@ -118,7 +121,7 @@ def segment_to_folder(
     prompts = check_prompts(video, prompts)
     paths = mask_paths(video, out / "masks")
     file = RunFile(out / "run.json", _identity(video, prompts, info or {}))
-    run = _Run(segmenter, video, prompts, out, file)
+    run = _Run(segmenter, video, prompts, out, file, how_to_go_on)
     _claim(run, paths, resume)
     try:
         resumed_at, object_ids = _segment(run, paths, progress)
@@ -141,7 +144,9 @@ def _segment(run: _Run, paths: list[Path], progress: Progress | None) -> tuple[i
     """Write every mask that is not there yet; return the first frame computed and all object ids."""
     first, begun, object_ids = _where_to_go_on(run, paths)
     run.whole = (first, begun)
-    run.file.write(status="running", message="", resumed_at=first)
+    # A run that is complete keeps the account of the machine that made it.
+    machine = environment(_device(run.segmenter)) if first < len(run.video) else {}
+    run.file.write(status="running", message="", resumed_at=first, **machine)
     tell = _stage(progress, "segment", len(run.video))
     tell(first)
     for index, masks, state in _results(run, first, begun):
@@ -236,7 +241,7 @@ def _stop(run: _Run, status: str, reason: str) -> str:
     frames = run.whole[0]
     message = (
         f"{reason.rstrip('.')}. {frames} of {len(run.video)} masks are whole in {run.out / 'masks'}; "
-        "the same command with --resume goes on from there."
+        f"{run.how_to_go_on} goes on from there."
     )
     try:
         _save_state(run)
@@ -262,6 +267,7 @@ def _costs(run: _Run) -> dict[str, Any]:
             "mean": round(float(np.mean(run.seconds)), 5),
             "median": round(float(np.median(run.seconds)), 5),
             "frames": len(run.seconds),
+            "values": [round(seconds, 5) for seconds in run.seconds],
         },
         **peak_memory(),
     }
@@ -283,7 +289,7 @@ def _claim(run: _Run, paths: list[Path], resume: bool) -> None:
         (out / "masks").mkdir(parents=True, exist_ok=True)
         if not os.access(out / "masks", os.W_OK):
             raise PermissionError(13, "Permission denied")
-        run.file.write(status="running", message="", frames_done=0, **environment(_device(run.segmenter)))
+        run.file.write(status="running", message="", frames_done=0)
     except OSError as error:
         raise OutputError(
             f"{out} cannot be written: {error.strerror or error}. Choose a folder that you may write to."

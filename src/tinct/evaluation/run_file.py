@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 import tinct
@@ -83,7 +85,7 @@ class RunFile:
         """
         self._content |= {**values, "run": self.identity, "object_ids": list(self.object_ids)}
         with written_whole(self.path) as part:
-            part.write_text(json.dumps(self._content, indent=2) + "\n", encoding="utf-8")
+            part.write_text(_readable(self._content) + "\n", encoding="utf-8")
 
 
 def environment(device: str) -> dict[str, Any]:
@@ -111,6 +113,53 @@ def peak_memory() -> dict[str, float]:
     if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
         peak["peak_gpu_memory_mb"] = round(torch.cuda.max_memory_allocated() / 1e6, 1)
     return peak
+
+
+def costs(out: Path, names: Collection[str]) -> dict[str, Any]:
+    """What the runs of these sequences cost together, by their own accounts.
+
+    Returns:
+        device, threads, tinct, torch, python, platform (a list where they differ between runs), frames,
+        and, as far as it was measured, seconds_per_frame and peak_memory_mb.
+
+    Raises:
+        OutputError: An account cannot be read.
+    """
+    accounts = [read_account(out / name / "run.json") for name in names]
+    versions = [account["versions"] for account in accounts]
+    found = {key: _common(account[key] for account in accounts) for key in ("device", "threads", "platform")}
+    found |= {key: _common(version[key] for version in versions) for key in ("tinct", "torch", "python")}
+    found["frames"] = sum(account["run"]["frames"] for account in accounts)
+    seconds = [s for account in accounts for s in account.get("seconds_per_frame", {}).get("values", ())]
+    if seconds:
+        found["seconds_per_frame"] = round(float(np.median(seconds)), 5)
+    for key in ("peak_memory_mb", "peak_gpu_memory_mb"):
+        peaks = [account[key] for account in accounts if key in account]
+        if peaks:
+            found[key] = max(peaks)
+    return found
+
+
+def read_account(path: Path) -> dict[str, Any]:
+    """The content of a `run.json`; OutputError if it cannot be read."""
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise OutputError(f"{path} cannot be read ({error}); remove its folder and run again.") from error
+    return content
+
+
+def _common(values: Iterable[Any]) -> Any:
+    """The value that all have; the list of them where they differ."""
+    different = sorted(set(values))
+    return different[0] if len(different) == 1 else different
+
+
+def _readable(content: Mapping[str, Any]) -> str:
+    """JSON with an entry per line, a list of numbers on one."""
+    text = json.dumps(content, indent=2)
+    # A string never holds a line break as such, so that nothing but lists can match.
+    return re.sub(r"\[\n[-+.\deE,\s]*\]", lambda found: re.sub(r"\s+", " ", found[0]), text)
 
 
 def _short(value: Any) -> str:

@@ -1,213 +1,227 @@
-"""Scoring a streaming segmenter on DAVIS-2016: J and F per frame, per sequence, and over a split.
+"""Scoring a folder of predictions against a folder of annotations, under a protocol.
 
-Source: Perazzi et al., CVPR 2016. The first frame's truth is given; all that is not background is
-one object; the first and the last frame are not scored; a sequence's statistics come first, the
-split's figure is their plain mean over the sequences.
+Every file is read once, one frame at a time: memory does not grow with the set. No network is
+involved; this module and all that it imports need numpy, OpenCV and Pillow only.
 """
 
 from __future__ import annotations
 
-import statistics
-import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from tinct.data import davis
-from tinct.data.davis import Davis
-from tinct.errors import DatasetError, NumericalError, OptionError
-from tinct.masks import ObjectMasks
-from tinct.metrics import contour_accuracy, decay, mean, recall, region_similarity
-from tinct.segmenter import StreamingSegmenter
-from tinct.shapes import BACKGROUND
+from tinct.data.annotations import Annotations
+from tinct.data.lists import known_sequences
+from tinct.errors import DatasetError, OptionError
+from tinct.evaluation.completeness import check_complete, scored_range
+from tinct.evaluation.groups import Groups, find_groups
+from tinct.evaluation.predictions import find_predictions, read_prediction
+from tinct.evaluation.protocols import Protocol, compatibility_of, protocol_of
+from tinct.evaluation.results import MEASURES, Scores, SequenceScores
+from tinct.evaluation.tracks import Rules, Tracks
+from tinct.evaluation.truth import find_truth, label_folder
+from tinct.evaluation.workers import in_workers
+from tinct.shapes import BACKGROUND, VOID, LabelMap
 
-OnFrame = Callable[[str, str, ObjectMasks], None]
-"""Called with the sequence's name, the frame's name and the masks of every frame after the first."""
+OnSequence = Callable[[SequenceScores, int, int], None]
+"""Called with a sequence's scores as soon as they are known, how many are done, and how many there are."""
 
-
-@dataclass(frozen=True)
-class Statistics:
-    """One measure's summary, of a sequence or of a split; NaN if no frame has a score."""
-
-    mean: float
-    recall: float
-    decay: float
-
-    @classmethod
-    def of_frames(cls, values: Sequence[float]) -> Statistics:
-        """The summary of per-frame scores."""
-        scores = np.asarray(values, np.float64)
-        return cls(mean(scores), recall(scores), decay(scores))
-
-    @classmethod
-    def of_sequences(cls, summaries: Sequence[Statistics]) -> Statistics:
-        """The mean of every statistic over the sequences."""
-        table = np.asarray([(s.mean, s.recall, s.decay) for s in summaries], np.float64)
-        return cls(*(mean(column) for column in table.T))
+_WITHOUT_GROUPS = " (no meta.json of train tells which are seen: the mean is that of all objects)"
 
 
 @dataclass(frozen=True)
-class SequenceScore:
-    """The scores of one sequence.
+class Task:
+    """One sequence to score; it travels to a worker process.
 
-    Args:
-        name: The sequence.
-        frame_names: The frames that were scored: all but the first and the last.
-        region_similarity: J per scored frame.
-        contour_accuracy: F per scored frame.
-        wall_s: Seconds that each `step` took, the last frame's included.
-        cpu_s: Processor seconds, of all threads together, of the same steps.
+    Attributes:
+        truth: The annotations.
+        predictions: Per frame name, the mask file.
+        rules: What is scored, and how.
+        groups: The group of each object id, where the protocol has groups.
     """
 
-    name: str
-    frame_names: tuple[str, ...]
-    region_similarity: tuple[float, ...]
-    contour_accuracy: tuple[float, ...]
-    wall_s: tuple[float, ...]
-    cpu_s: tuple[float, ...]
-
-    @property
-    def region(self) -> Statistics:
-        """Mean, recall and decay of J."""
-        return Statistics.of_frames(self.region_similarity)
-
-    @property
-    def contour(self) -> Statistics:
-        """Mean, recall and decay of F."""
-        return Statistics.of_frames(self.contour_accuracy)
-
-    @property
-    def j_and_f(self) -> float:
-        """(mean J + mean F) / 2."""
-        return (self.region.mean + self.contour.mean) / 2
+    truth: Annotations
+    predictions: Mapping[str, Path]
+    rules: Rules
+    groups: Mapping[int, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Scores:
-    """The scores of a split: its sequences, and their means."""
-
-    sequences: tuple[SequenceScore, ...]
-
-    @property
-    def region(self) -> Statistics:
-        """Mean, recall and decay of J, averaged over the sequences."""
-        return Statistics.of_sequences([s.region for s in self.sequences])
-
-    @property
-    def contour(self) -> Statistics:
-        """Mean, recall and decay of F, averaged over the sequences."""
-        return Statistics.of_sequences([s.contour for s in self.sequences])
-
-    @property
-    def j_and_f(self) -> float:
-        """(mean J + mean F) / 2."""
-        return (self.region.mean + self.contour.mean) / 2
-
-    @property
-    def wall_s_per_frame(self) -> float:
-        """The median seconds of a step, over all frames of all sequences."""
-        return statistics.median(seconds for s in self.sequences for seconds in s.wall_s)
-
-    @property
-    def cpu_s_per_frame(self) -> float:
-        """The median processor seconds of a step, over all frames of all sequences."""
-        return statistics.median(seconds for s in self.sequences for seconds in s.cpu_s)
-
-
-def score_davis_2016(
-    segmenter: StreamingSegmenter[Any],
-    root: Path | str,
-    split: str,
+def score_folders(
+    pred: Path,
+    truth: Path,
+    protocol: str,
     *,
-    sequences: Sequence[str] | None = None,
-    every: int = 1,
-    max_frames: int | None = None,
-    progress: Callable[[SequenceScore], None] | None = None,
-    on_frame: OnFrame | None = None,
+    metrics: Sequence[str] | None = None,
+    split: str | None = None,
+    sequences: Collection[str] | None = None,
+    bound_th: float = 0.008,
+    compat: str | None = None,
+    allow_missing: bool = False,
+    workers: int = 1,
+    progress: OnSequence | None = None,
 ) -> Scores:
-    """Segment every sequence of a split from its first frame's truth, and score the masks.
+    """Score predicted masks.
 
     Args:
-        segmenter: Any streaming segmenter; it is started anew for each sequence.
-        root: The dataset: `ImageSets/2016/<split>.txt` (a name per line), `JPEGImages/480p/<name>`
-            and `Annotations/480p/<name>`.
-        split: The list's name, such as "val".
-        sequences: Only these sequences of the split.
-        every: See and score only each n-th frame: quicker, and harder. 1 is the benchmark.
-        max_frames: Stop each sequence after this many frames (counted after `every`).
-        progress: Called with each sequence's score as soon as it is known.
-        on_frame: Called with each frame's masks, for example to save them.
+        pred: The predictions, in one of the layouts that `find_predictions` understands.
+        truth: The dataset's root or its annotations; see `find_truth`.
+        protocol: One of `tinct.evaluation.protocols.PROTOCOLS`.
+        metrics: Of "J", "F", "T"; by default those of the protocol.
+        split: Only the sequences of this list.
+        sequences: Only these.
+        bound_th: The tolerance of F as a fraction of the diagonal, or in pixels from 1 on.
+        compat: Reproduce the faults of a toolkit: "davis2017-evaluation".
+        allow_missing: Score what is there instead of refusing a folder that lacks something.
+        workers: How many processes share the sequences.
+        progress: Told of every sequence.
 
     Raises:
-        DatasetError: The dataset lacks a list, folder or file, or a first frame shows no object.
-        OptionError: A sequence is not in the split, or a number is too small.
-        MaskError: The segmenter returned masks of another size.
-        NumericalError: It returned NaN or infinity.
+        OptionError: An unknown protocol, metric or toolkit, or folders that cannot be meant.
+        DatasetError: A folder, sequence, frame or list is missing, or there is too much.
+        MaskError: A file is broken, of another size, or holds what no prediction may hold.
     """
-    if every < 1 or (max_frames is not None and max_frames < 3):
-        raise OptionError(
-            f"every = {every} and max_frames = {max_frames} came; every starts at 1, and max_frames at 3, "
-            "because the first and the last frame are not scored."
-        )
-    scores = []
-    for sequence in Davis(Path(root), split, only=sequences):
-        thinned = sequence.thinned(every, max_frames)
-        if len(thinned) < 3:
-            raise DatasetError(
-                f"Sequence {sequence.name!r} gives {len(thinned)} frames (every = {every}) of {root}; at "
-                "least 3 were expected: the first and the last are not scored."
-            )
-        scores.append(_score_sequence(segmenter, thinned, on_frame))
-        if progress is not None:
-            progress(scores[-1])
-    return Scores(tuple(scores))
-
-
-def _score_sequence(
-    segmenter: StreamingSegmenter[Any], sequence: davis.Sequence, on_frame: OnFrame | None
-) -> SequenceScore:
-    names, region, contour, wall_s, cpu_s = [], [], [], [], []
-    for index, masks, wall, cpu in _steps(segmenter, sequence):
-        frame_name = sequence.frames[index].stem
-        wall_s.append(wall)
-        cpu_s.append(cpu)
-        if on_frame is not None:
-            on_frame(sequence.name, frame_name, masks)
-        if index == len(sequence) - 1:
-            break
-        truth = sequence.read_labels(index) != BACKGROUND
-        prediction = masks.label_map != BACKGROUND
-        names.append(frame_name)
-        region.append(region_similarity(prediction, truth))
-        contour.append(contour_accuracy(prediction, truth))
-    return SequenceScore(
-        sequence.name, tuple(names), tuple(region), tuple(contour), tuple(wall_s), tuple(cpu_s)
+    rules = Rules(protocol_of(protocol), (), bound_th, compatibility_of(compat))
+    rules = replace(rules, measures=_checked_measures(metrics or rules.protocol.measures))
+    _refuse_confused_folders(pred, truth)
+    annotations = find_truth(truth, rules.protocol, split=split, sequences=sequences)
+    predictions = find_predictions(pred)
+    if len(annotations) == 1 and len(predictions) == 1 and sequences is None:
+        # Two folders of one sequence each need not be called the same.
+        predictions = {annotations[0].sequence: next(iter(predictions.values()))}
+    chosen = split is not None or sequences is not None
+    missing = check_complete(
+        predictions, annotations, rules.protocol, chosen=chosen, allow_missing=allow_missing
+    )
+    groups = _groups(truth, rules.protocol, split)
+    tasks = [
+        Task(a, predictions[a.sequence], _rules_of(a.sequence, rules), groups.get(a.sequence, {}))
+        for a in annotations
+        if a.sequence not in missing
+    ]
+    without_groups = rules.protocol.average_over == "groups" and not groups
+    return Scores(
+        rules.protocol.name,
+        rules.protocol.rule + (_WITHOUT_GROUPS if without_groups else ""),
+        rules.protocol.merged,
+        rules.protocol.average_over,
+        _in_order(tasks, workers, progress),
+        {"split": split, "bound_th": bound_th, "compat": compat, "missing_sequences": list(missing)},
     )
 
 
-def _steps(
-    segmenter: StreamingSegmenter[Any], sequence: davis.Sequence
-) -> Iterator[tuple[int, ObjectMasks, float, float]]:
-    """The masks of every frame after the first, with the seconds (wall, processor) that they took."""
-    labels = (sequence.read_labels(0) != BACKGROUND).astype(np.uint8)
-    if not labels.any():
+def score_sequence(task: Task) -> SequenceScores:
+    """The scores of one sequence.
+
+    Raises:
+        DatasetError: The truth leaves nothing to score, or its file is broken.
+        MaskError: A prediction is broken, or shows an object that the truth lacks.
+    """
+    _keep_freed_memory()
+    tracks = Tracks(task.rules, task.groups)
+    frames_scored, missing = 0, []
+    for index, name, truth in _scored_truth(task, tracks):
+        if name not in task.predictions:
+            missing.append(name)
+            tracks.skip()
+            continue
+        size = truth.shape[0], truth.shape[1]
+        prediction = read_prediction(task.predictions[name], size, merged=task.rules.protocol.merged)
+        tracks.score(index, name, prediction, truth)
+        frames_scored += 1
+    objects = tracks.scores(task.truth.sequence)
+    if not objects:
         raise DatasetError(
-            f"{sequence.label_maps[0]} shows no object; the first frame's truth must show one."
+            f"Sequence {task.truth.sequence!r} leaves nothing to score: of its {len(task.truth.frame_names)} "
+            f"annotated frames and {len(task.predictions)} predicted ones, {task.rules.protocol.name} scores "
+            f"{frames_scored}. A set whose first frames alone are annotated is scored by its server; "
+            "`tinct pack` writes the file that it takes."
         )
-    state = segmenter.start(sequence.read_frame(0), labels)
-    for index in range(1, len(sequence)):
-        frame = sequence.read_frame(index)
-        wall, cpu = time.perf_counter(), time.process_time()
-        state, masks = segmenter.step(state, frame)
-        # A user wants labels, so making them belongs to the frame's time; they are kept for the caller.
-        _ = masks.label_map
-        seconds = time.perf_counter() - wall, time.process_time() - cpu
-        if not np.isfinite(masks.probs).all():
-            raise NumericalError(
-                f"The network gave NaN or infinity at {sequence.frames[index]}, where probabilities were "
-                "expected; its weights are broken (in training: the step was too long)."
-            )
-        yield index, masks, *seconds
+    return SequenceScores(task.truth.sequence, objects, frames_scored, tuple(missing))
+
+
+def _scored_truth(task: Task, tracks: Tracks) -> Iterator[tuple[int, str, LabelMap]]:
+    """(index, name, truth) of every scored frame; the tracks meet the objects of the frames before too."""
+    names = task.truth.frame_names
+    scored = scored_range(task.rules.protocol, len(names))
+    for index in range(scored.stop):
+        truth = _without_void(task.truth.read(index), task.rules.protocol)
+        tracks.meet(index, truth)
+        if index in scored:
+            yield index, names[index], truth
+
+
+def _without_void(truth: LabelMap, protocol: Protocol) -> LabelMap:
+    """The truth as the benchmarks' scorers take it: void is background; merged, all else is object 1."""
+    if truth.max(initial=BACKGROUND) == VOID:
+        truth = np.where(truth == VOID, np.uint8(BACKGROUND), truth)
+    return (truth != BACKGROUND).view(np.uint8) if protocol.merged else truth
+
+
+def _keep_freed_memory() -> None:
+    """Let glibc keep the memory that a frame's arrays leave, for those of the next frame.
+
+    It gives blocks above a threshold back to the system, which then clears them anew, frame after
+    frame: a fifth of all processor time. Freeing one large block raises the threshold to its size.
+    """
+    np.empty(8 << 20, np.uint8)
+
+
+def _in_order(tasks: Sequence[Task], workers: int, progress: OnSequence | None) -> tuple[SequenceScores, ...]:
+    scored: dict[int, SequenceScores] = {}
+    for index, scores in in_workers(score_sequence, tasks, workers):
+        scored[index] = scores
+        if progress is not None:
+            progress(scores, len(scored), len(tasks))
+    return tuple(scored[index] for index in sorted(scored))
+
+
+def _groups(truth: Path, protocol: Protocol, split: str | None) -> Groups:
+    return find_groups(label_folder(truth, protocol, split)) if protocol.average_over == "groups" else {}
+
+
+def _rules_of(sequence: str, rules: Rules) -> Rules:
+    """The rules without T where DAVIS-2016 leaves it out: strong occlusions are no lack of stability."""
+    known = known_sequences("davis-2016").get(sequence)
+    if rules.protocol.name != "davis-2016" or known is None or known.temporal_stability:
+        return rules
+    return replace(rules, measures=tuple(measure for measure in rules.measures if measure != "T"))
+
+
+def _checked_measures(metrics: Sequence[str]) -> tuple[str, ...]:
+    unknown = [name for name in metrics if name not in MEASURES]
+    if unknown:
+        raise OptionError(
+            f"There is no metric {', '.join(map(repr, unknown))}; choose of J (region similarity), "
+            "F (contour accuracy) and T (temporal stability)."
+        )
+    return tuple(name for name in MEASURES if name in metrics)
+
+
+def _refuse_confused_folders(pred: Path, truth: Path) -> None:
+    """Refuse folders that are the same, or that were given in the wrong order."""
+    if pred.resolve() == truth.resolve():
+        raise OptionError(
+            f"{pred} came as the predictions and as the truth, and would agree with itself. Give the folder "
+            "of the predicted masks first, then that of the annotations."
+        )
+    swapped = [
+        (truth, "holds a run of tinct") if _holds_run(truth) else None,
+        (pred, "is a dataset's annotations") if _is_annotation(pred) and not _is_annotation(truth) else None,
+    ]
+    for found in filter(None, swapped):
+        raise OptionError(
+            f"{found[0]} {found[1]}; are the two folders swapped? The predictions come first, then the truth."
+        )
+
+
+def _holds_run(folder: Path) -> bool:
+    return (folder / "run.json").is_file() or any(folder.glob("*/run.json"))
+
+
+def _is_annotation(folder: Path) -> bool:
+    """Whether a folder is, or lies in, what the benchmarks call their annotations."""
+    return any(part in ("Annotations", "GroundTruth") for part in folder.resolve().parts[-3:]) or (
+        (folder / "Annotations").is_dir()
+    )

@@ -1,4 +1,4 @@
-"""Scores of masks against the truth: region similarity J, contour accuracy F, and their summaries.
+"""Scores of masks against the truth: region similarity J, contour accuracy F, temporal stability T.
 
 numpy and OpenCV only: a score needs no network.
 """
@@ -8,5 +8,16 @@ from __future__ import annotations
 from tinct.metrics.boundary import contour_accuracy
 from tinct.metrics.region import region_similarity
 from tinct.metrics.summary import decay, mean, recall
+from tinct.metrics.temporal import ContourDescription, describe_contour, instability, temporal_stability
 
-__all__ = ["contour_accuracy", "decay", "mean", "recall", "region_similarity"]
+__all__ = [
+    "ContourDescription",
+    "contour_accuracy",
+    "decay",
+    "describe_contour",
+    "instability",
+    "mean",
+    "recall",
+    "region_similarity",
+    "temporal_stability",
+]

@@ -3,19 +3,28 @@
 Source: Perazzi et al., CVPR 2016, section 5.1. The paper speaks of a bipartite matching of contour
 points; the benchmark's toolkit, and so every published figure, approximates it by dilating the
 boundaries with a disk. This module gives the toolkit's figures.
+
+To be fast, prediction and truth are packed together, one bit per pixel, and cropped to where either
+has a pixel: 64 pixels are compared, shifted and counted at a time, in a few dozen passes over some
+kilobytes. The plain loops that say the same stand in the tests.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
-import cv2
 import numpy as np
-from jaxtyping import Bool, UInt8
 
 from tinct.errors import OptionError
 from tinct.metrics.region import check_same_size
-from tinct.shapes import BinaryMask
+from tinct.shapes import BinaryMask, Bool, UInt8, UInt64
+
+WORD = 64
+"""Pixels to a word of a packed mask."""
+
+# Little-endian, as `packbits` fills the bytes: the lowest bit is the leftmost pixel.
+_WORDS = np.dtype("<u8")
 
 
 def contour_accuracy(
@@ -37,21 +46,11 @@ def contour_accuracy(
         OptionError: `bound_th` is negative or not finite.
     """
     check_same_size(prediction, truth)
-    radius_px = tolerance_radius_px(prediction.shape[0], prediction.shape[1], bound_th)
-    predicted, annotated = boundary(prediction), boundary(truth)
-    # All that is counted lies on a boundary: nothing outside their common box can matter.
-    x, y, width, height = cv2.boundingRect(predicted | annotated)
-    box = slice(y, y + height), slice(x, x + width)
-    predicted, annotated = predicted[box], annotated[box]
-    predicted_count, annotated_count = np.count_nonzero(predicted), np.count_nonzero(annotated)
-    if predicted_count == 0 or annotated_count == 0:
-        return float(predicted_count == annotated_count)
-    disk = disk_of(radius_px)
-    precision = np.count_nonzero(predicted & cv2.dilate(annotated, disk)) / predicted_count
-    recall = np.count_nonzero(annotated & cv2.dilate(predicted, disk)) / annotated_count
-    if precision + recall == 0:
-        return 0.0
-    return 2 * precision * recall / (precision + recall)
+    height, width = prediction.shape
+    radius_px = tolerance_radius_px(height, width, bound_th)
+    masks = side_by_side(prediction.view(np.uint8), truth.view(np.uint8)).view(np.bool_)
+    pair = pack_pair(masks, width, radius_px)
+    return 1.0 if pair is None else contour_accuracy_of_pair(pair, radius_px)
 
 
 def tolerance_radius_px(height: int, width: int, bound_th: float) -> int:
@@ -82,7 +81,157 @@ def boundary(mask: BinaryMask) -> UInt8[np.ndarray, "H W"]:
     return edges
 
 
-def disk_of(radius_px: int) -> UInt8[np.ndarray, "D D"]:
-    """The filled disk dx² + dy² <= radius², D = 2 radius + 1, as a structuring element of 0 and 1."""
-    offsets = np.arange(-radius_px, radius_px + 1)
-    return (offsets[:, None] ** 2 + offsets**2 <= radius_px**2).astype(np.uint8)
+@dataclass(frozen=True)
+class PackedPair:
+    """One object's prediction and truth, 64 pixels to a word, cropped to where either has a pixel.
+
+    Where the frame allows it, the crop has background above and left of the object: boundaries lie
+    there. Below and to the right it is followed by zeros, so that shifts by up to the radius for which
+    it was made run neither into the next row nor into the other mask.
+
+    Args:
+        words: Prediction and truth; K rows, zero from `rows` on, of C words each.
+        rows: How many rows lie in the frame.
+        columns: How many pixel columns lie in the frame.
+        ends_at_bottom: The last row is the frame's last row.
+        ends_at_right: The last column is the frame's last column.
+    """
+
+    words: UInt64[np.ndarray, "2 K C"]
+    rows: int
+    columns: int
+    ends_at_bottom: bool
+    ends_at_right: bool
+
+
+def side_by_side(
+    prediction: UInt8[np.ndarray, "H W"], truth: UInt8[np.ndarray, "H W"]
+) -> UInt8[np.ndarray, "2 H P"]:
+    """Both label maps or masks in one array, with columns of zeros up to a multiple of 64."""
+    height, width = prediction.shape
+    both = np.empty((2, height, -(-width // WORD) * WORD), np.uint8)
+    both[0, :, :width] = prediction
+    both[1, :, :width] = truth
+    both[:, :, width:] = 0
+    return both
+
+
+def pack_pair(masks: Bool[np.ndarray, "2 H P"], width: int, radius_px: int) -> PackedPair | None:
+    """Pack and crop an object's prediction and truth; None if neither has a pixel.
+
+    Args:
+        masks: As `side_by_side` lays them out.
+        width: Of the frame, in pixels; what lies beyond must be False.
+        radius_px: The largest radius by which the pair will be dilated.
+    """
+    _, height, padded = masks.shape
+    packed = np.packbits(masks.reshape(-1), bitorder="little").reshape(2, height, padded // 8)
+    either = (packed[0] | packed[1]).view(_WORDS)
+    filled = np.flatnonzero(either.reshape(-1) != 0)
+    if not filled.size:
+        return None
+    top = max(int(filled[0]) // either.shape[1] - 1, 0)
+    bottom = int(filled[-1]) // either.shape[1] + 1
+    filled = np.flatnonzero(np.bitwise_or.reduce(either[top:bottom], axis=0).view(np.uint8))
+    left, right = max(int(filled[0]) - 1, 0), int(filled[-1]) + 1  # in bytes of 8 pixels
+    rows, columns = bottom - top, min(8 * right, width) - 8 * left
+    margin_rows, margin_columns = (max(1, min(radius_px, length)) for length in (rows, columns))
+    words_per_row = -(-(8 * (right - left) + margin_columns) // WORD)
+    crop = np.zeros((2, rows + margin_rows, 8 * words_per_row), np.uint8)
+    crop[:, :rows, : right - left] = packed[:, top:bottom, left:right]
+    return PackedPair(crop.view(_WORDS), rows, columns, bottom == height, 8 * right >= width)
+
+
+def contour_accuracy_of_pair(pair: PackedPair, radius_px: int) -> float:
+    """F as in `contour_accuracy`, of a pair that was packed for this radius or a larger one."""
+    boundaries = packed_boundaries(pair)
+    predicted, annotated = counts(boundaries)
+    if predicted == 0 or annotated == 0:
+        return float(predicted == annotated)
+    near_other = packed_dilation(boundaries, pair, radius_px)[::-1]
+    predicted_right, annotated_found = counts(boundaries & near_other)
+    precision, recall = predicted_right / predicted, annotated_found / annotated
+    if precision + recall == 0:
+        return 0.0
+    return 2 * precision * recall / (precision + recall)
+
+
+def packed_boundaries(pair: PackedPair) -> UInt64[np.ndarray, "2 K C"]:
+    """Both boundaries, by the rule of `boundary`.
+
+    Four pixels in a square are not all alike if and only if the upper two differ, or the lower two, or
+    the left two: so the edges inside rows, computed once, serve the row above as well.
+    """
+    words, rows = pair.words, pair.rows
+    row_edges: UInt64[np.ndarray, "2 K C"] = words ^ _shifted_left(words, 1)
+    # No edge between the frame's last column and what follows it, nor between two rows' ends.
+    end, bit = divmod(pair.columns - pair.ends_at_right, WORD)
+    row_edges[:, :, end] &= np.uint64((1 << bit) - 1)
+    row_edges[:, :, end + 1 :] = 0
+    edges = row_edges.copy()
+    edges[:, :rows] |= row_edges[:, 1 : rows + 1]
+    compared = rows - pair.ends_at_bottom
+    edges[:, :compared] |= words[:, :compared] ^ words[:, 1 : compared + 1]
+    return edges
+
+
+def packed_dilation(
+    masks: UInt64[np.ndarray, "2 K C"], pair: PackedPair, radius_px: int
+) -> UInt64[np.ndarray, "2 K C"]:
+    """Both masks dilated by the disk dx² + dy² <= radius²; what lies outside the crop is undefined.
+
+    The disk's row at height dy is a run of 2w + 1 pixels, and w grows as |dy| falls: so the masks are
+    widened step by step, and each width is laid over the result dy rows higher and dy rows lower.
+    """
+    words_per_row = masks.shape[2]
+    widened, half_width = masks.reshape(-1), 0
+    dilated = np.zeros_like(widened)
+    for dy in range(min(radius_px, pair.rows - 1), -1, -1):
+        target = min(math.isqrt(radius_px**2 - dy**2), pair.columns)
+        while half_width < target:
+            # A longer step would leave gaps between the copies.
+            step = min(target - half_width, 2 * half_width + 1, WORD - 1)
+            widened = _widened(widened, step)
+            half_width += step
+        offset = dy * words_per_row
+        dilated[offset:] |= widened[: widened.size - offset]
+        if dy:
+            dilated[:-offset] |= widened[offset:]
+    return dilated.reshape(masks.shape)
+
+
+def counts(masks: UInt64[np.ndarray, "2 K C"]) -> tuple[int, int]:
+    """How many pixels each of the two packed masks has."""
+    first, second = bit_counts(masks).reshape(2, -1).sum(axis=1, dtype=np.int64).tolist()
+    return first, second
+
+
+def bit_counts_by_unpacking(words: UInt64[np.ndarray, "*S"]) -> UInt8[np.ndarray, "*S"]:
+    """How many bits of each word are set, for a numpy that has no `bitwise_count` (before 2.0)."""
+    bits = np.unpackbits(words.view(np.uint8)).reshape(*words.shape, WORD)
+    counted: UInt8[np.ndarray, "*S"] = bits.sum(axis=-1, dtype=np.uint8)
+    return counted
+
+
+bit_counts = getattr(np, "bitwise_count", bit_counts_by_unpacking)
+"""How many bits of each word are set."""
+
+
+def _shifted_left(words: UInt64[np.ndarray, "2 K C"], pixels: int) -> UInt64[np.ndarray, "2 K C"]:
+    shifted: UInt64[np.ndarray, "2 K C"] = words >> pixels
+    flat = shifted.reshape(-1)
+    flat[:-1] |= words.reshape(-1)[1:] << (WORD - pixels)
+    return shifted
+
+
+def _widened(words: UInt64[np.ndarray, "L"], pixels: int) -> UInt64[np.ndarray, "L"]:
+    """The mask and its copies `pixels` further left and right."""
+    widened: UInt64[np.ndarray, "L"] = words << pixels
+    widened |= words
+    part = words >> pixels
+    widened |= part
+    # What leaves one word enters its neighbour.
+    carried = part[:-1]
+    widened[1:] |= np.right_shift(words[:-1], WORD - pixels, out=carried)
+    widened[:-1] |= np.left_shift(words[1:], WORD - pixels, out=carried)
+    return widened

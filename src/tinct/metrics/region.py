@@ -7,10 +7,9 @@ Segmentation", CVPR 2016, section 5.1.
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Bool
 
 from tinct.errors import MaskError
-from tinct.shapes import BinaryMask
+from tinct.shapes import BinaryMask, Bool, Shaped
 
 
 # The second size is left open here, so that a mismatch gives MaskError and not a shape checker's error.
@@ -25,14 +24,17 @@ def region_similarity(prediction: BinaryMask, truth: Bool[np.ndarray, "_ _"]) ->
         MaskError: The masks differ in size.
     """
     check_same_size(prediction, truth)
-    union = np.count_nonzero(prediction | truth)
-    if union == 0:
-        return 1.0
-    return np.count_nonzero(prediction & truth) / union
+    overlap_px, union_px = (int(np.count_nonzero(m)) for m in (prediction & truth, prediction | truth))
+    return overlap_over_union(overlap_px, union_px)
 
 
-def check_same_size(prediction: Bool[np.ndarray, "H W"], truth: Bool[np.ndarray, "_ _"]) -> None:
-    """Refuse masks that cannot be compared pixel by pixel.
+def overlap_over_union(overlap_px: int, union_px: int) -> float:
+    """J of two masks of which so many pixels are in both and in either; 1 if both are empty."""
+    return overlap_px / union_px if union_px else 1.0
+
+
+def check_same_size(prediction: Shaped[np.ndarray, "H W"], truth: Shaped[np.ndarray, "_ _"]) -> None:
+    """Refuse masks or label maps that cannot be compared pixel by pixel.
 
     Raises:
         MaskError: The masks differ in size.

@@ -7,9 +7,9 @@ benchmark leaves out the last one too: drop both before. Frames without a score 
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float
 
 from tinct.errors import OptionError
+from tinct.shapes import Float
 
 BINS = 4
 """The decay compares the first and the last of this many parts of a sequence."""

@@ -18,7 +18,7 @@ from tinct.data.davis import Davis
 from tinct.data.samplers import ClipOptions, Clips, MixedClips, StillClips, VideoClips
 from tinct.data.static_images import StaticImages
 from tinct.errors import OptionError, near_match
-from tinct.evaluation.score import score_davis_2016
+from tinct.evaluation.live_score import score_davis_2016
 from tinct.methods.feelvos import COMPACT, FeelvosNetwork, Options, build
 from tinct.networks.weights import load_weights
 from tinct.training.checkpoint import FILE_NAME as CHECKPOINT
@@ -219,7 +219,8 @@ def train_feelvos(
     def score(file: Path, device: torch.device) -> dict[str, float]:
         segmenter = build(options.variant, "default", file, device)
         scores = score_davis_2016(segmenter, data.davis, str(dev))
-        return {"j_and_f": scores.j_and_f, "j": scores.region.mean, "f": scores.contour.mean}
+        means = {measure.lower(): of.mean for measure, of in scores.statistics.items()}
+        return {"j_and_f": scores.j_and_f, **means}
 
     return train(
         task,

@@ -1,0 +1,16 @@
+"""The command line. Every verb is a plain function in the file of its kind.
+
+Verbs import what they need when they run: `tinct --help` loads neither torch nor numpy.
+"""
+
+from __future__ import annotations
+
+# The order of `tinct --help` is that of these lines.
+from tinct.cli import segment as segment  # isort: skip
+from tinct.cli import measure as measure  # isort: skip
+from tinct.cli import models as models  # isort: skip
+from tinct.cli import train as train  # isort: skip
+from tinct.cli.application import app, main
+from tinct.cli.segment import parse_mask
+
+__all__ = ["app", "main", "parse_mask"]

@@ -1,0 +1,306 @@
+"""`tinct score`, `evaluate`, `report`, `compare`, `pack` and `datasets check`: what masks are worth."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tinct.cli.application import app
+from tinct.cli.progress import progress_bar
+from tinct.errors import OptionError
+
+if TYPE_CHECKING:
+    from tinct.evaluation.results import Scores
+
+Metrics = Annotated[
+    str | None,
+    typer.Option(metavar="J,F,T", help="Region, contour, temporal stability; default: the protocol's."),
+]
+Split = Annotated[str | None, typer.Option(help="Only the sequences of this list of the dataset.")]
+Resolution = Annotated[str, typer.Option(help="Of DAVIS: 480p, 1080p or Full-Resolution.")]
+Sequences = Annotated[str | None, typer.Option(metavar="NAME,...", help="Only these sequences.")]
+BoundTh = Annotated[
+    float, typer.Option(help="Tolerance of F: a fraction of the diagonal, from 1 on in pixels.")
+]
+PerFrame = Annotated[bool, typer.Option("--per-frame", help="Keep every frame's values in the JSON.")]
+Csv = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Write the two CSV files of the DAVIS-2017 toolkit.")
+]
+Markdown = Annotated[bool, typer.Option("--markdown", help="Print the table in Markdown, times 100.")]
+
+
+@app.command()
+def score(
+    pred: Annotated[Path, typer.Argument(help="The masks: a folder of PNGs per sequence.")],
+    gt: Annotated[Path, typer.Argument(help="The truth: the dataset's root, or its annotations.")],
+    protocol: Annotated[str, typer.Option(help="davis-2016, davis-2017, youtube-vos, segtrack-v2 or plain.")],
+    metrics: Metrics = None,
+    split: Split = None,
+    sequences: Sequences = None,
+    bound_th: BoundTh = 0.008,
+    compat: Annotated[
+        str | None,
+        typer.Option(metavar="TOOLKIT", help="Reproduce known faults: davis2017-evaluation."),
+    ] = None,
+    allow_missing: Annotated[
+        bool, typer.Option("--allow-missing", help="Score what is there, and say what is not.")
+    ] = False,
+    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write the scores as JSON.")
+    ] = None,
+    per_frame: PerFrame = False,
+    csv: Csv = None,
+    markdown: Markdown = False,
+    report: Annotated[
+        Path | None, typer.Option(metavar="HTML", help="Write the report, one page with pictures.")
+    ] = None,
+) -> None:
+    """Score masks against a truth: J, F and T."""
+    from tinct.evaluation.protocols import compatibility_of
+
+    toolkit = compatibility_of(compat)
+    if toolkit is not None and toolkit.reuses_tables and csv is not None and _shows_old_tables(csv, split):
+        return
+
+    from tinct.evaluation.score import score_folders
+
+    with progress_bar() as progress:
+        scores = score_folders(
+            pred,
+            gt,
+            protocol,
+            metrics=_listed(metrics),
+            split=split,
+            sequences=_listed(sequences),
+            bound_th=bound_th,
+            compat=compat,
+            allow_missing=allow_missing,
+            workers=workers,
+            progress=progress and (lambda _, done, of: progress("score", done, of)),
+        )
+    _keep(scores, json_file, per_frame, csv)
+    if report is not None:
+        from tinct.evaluation.report import write_report
+
+        write_report(scores, report, predictions=pred, truth=gt, split=split)
+    _show(scores, markdown)
+
+
+@app.command()
+def evaluate(
+    dataset: Annotated[
+        str, typer.Option(help="davis-2016, davis-2017, youtube-vos or segtrack-v2; also the protocol.")
+    ],
+    root: Annotated[Path, typer.Option(help="The dataset, in its official layout.")],
+    out: Annotated[Path, typer.Option(help="The folder for one run per sequence, and scores.json.")],
+    split: Annotated[str, typer.Option(help="A list of the dataset.")] = "val",
+    method: Annotated[str, typer.Option(help="See `tinct models`.")] = "feelvos",
+    variant: Annotated[str | None, typer.Option(help="See `tinct models`.")] = None,
+    preset: Annotated[str, typer.Option(help="default, paper or fast.")] = "default",
+    weights: Annotated[Path | None, typer.Option(help="A safetensors file instead of the package's.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    threads: Annotated[int | None, typer.Option(min=1, help="Processor threads of each worker.")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that share the sequences.")] = 1,
+    resolution: Resolution = "480p",
+    sequences: Sequences = None,
+    metrics: Metrics = None,
+    bound_th: BoundTh = 0.008,
+    csv: Csv = None,
+    markdown: Markdown = False,
+    report: Annotated[bool, typer.Option(help="Write OUT/report.html.")] = True,
+) -> None:
+    """Segment every sequence of a dataset, then score; run it again to go on where it stopped."""
+    from tinct.evaluation.evaluate import evaluate as evaluate_dataset
+    from tinct.evaluation.predict import RunInterrupted
+
+    try:
+        with progress_bar() as progress:
+            evaluation = evaluate_dataset(
+                dataset,
+                root,
+                split,
+                out,
+                method=method,
+                variant=variant,
+                preset=preset,
+                weights=weights,
+                device=device,
+                threads=threads,
+                workers=workers,
+                resolution=resolution,
+                sequences=_listed(sequences),
+                metrics=_listed(metrics),
+                bound_th=bound_th,
+                progress=progress,
+            )
+    except RunInterrupted as interruption:
+        print(f"tinct: {interruption}", file=sys.stderr)
+        raise typer.Exit(130) from None
+    scores = evaluation.scores
+    if scores is None:
+        print(evaluation.note)
+        return
+    if csv is not None:
+        _keep(scores, None, False, csv)
+    if report:
+        from tinct.evaluation.report import write_report
+
+        write_report(scores, out / "report.html", predictions=out, truth=root, frames=root, split=split)
+    _show(scores, markdown)
+    print(f"  scores  {out / 'scores.json'}")
+
+
+@app.command()
+def report(
+    scores_file: Annotated[
+        Path, typer.Argument(metavar="SCORES", help="JSON of `tinct score` or `evaluate`.")
+    ],
+    out: Annotated[Path, typer.Option(metavar="HTML", help="The page.")],
+    pred: Annotated[Path | None, typer.Option(help="The masks, for pictures of the worst frames.")] = None,
+    gt: Annotated[Path | None, typer.Option(help="The truth, for the same.")] = None,
+    plots: Annotated[Path | None, typer.Option(metavar="DIR", help="Write the plots as PNG too.")] = None,
+    title: Annotated[str | None, typer.Option(help="The page's title.")] = None,
+) -> None:
+    """Make a page of scores: tables, curves, the worst frames, scores by attribute."""
+    from tinct.evaluation.report import write_plots, write_report
+    from tinct.evaluation.results import read_scores
+
+    scores = read_scores(scores_file)
+    split = scores.settings.get("split")
+    write_report(scores, out, title=title, predictions=pred, truth=gt, split=split)
+    print(out)
+    for path in write_plots(scores, plots) if plots is not None else ():
+        print(path)
+
+
+@app.command()
+def compare(
+    a: Annotated[Path, typer.Argument(help="JSON of `tinct score` or `evaluate`.")],
+    b: Annotated[Path, typer.Argument(help="The other; the difference is B - A.")],
+    measure: Annotated[str, typer.Option(help="JF, J, F or T.")] = "JF",
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write the comparison as JSON.")
+    ] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print it in Markdown.")] = False,
+) -> None:
+    """Say how far two results differ, with a 95 % interval, and which sequences moved."""
+    from tinct.evaluation import compare as comparing
+    from tinct.evaluation.results import read_scores
+
+    names = (str(a), str(b))
+    comparison = comparing.compare(read_scores(a), read_scores(b), measure=measure, names=names)
+    if json_file is not None:
+        _write_json(json_file, comparing.comparison_json(comparison))
+    if markdown:
+        print(comparing.comparison_markdown(comparison))
+    else:
+        _console().print(comparing.comparison_table(comparison))
+
+
+@app.command()
+def pack(
+    pred: Annotated[Path, typer.Argument(help="The masks: a folder of PNGs per sequence.")],
+    out: Annotated[Path, typer.Option(metavar="ZIP", help="The file for the server.")],
+    dataset: Annotated[str, typer.Option(help="davis-2017 or youtube-vos.")],
+    root: Annotated[
+        Path | None, typer.Option(help="The dataset, to check names, sizes and ids against.")
+    ] = None,
+    split: Annotated[str | None, typer.Option(help="Its list, such as test-dev or valid.")] = None,
+) -> None:
+    """Check masks and write the zip that the benchmarks' servers take."""
+    from tinct.evaluation.pack import pack as write_pack
+
+    for line in write_pack(pred, dataset, out, root=root, split=split).lines:
+        print(line)
+
+
+datasets_app = typer.Typer(help="Look after datasets.", no_args_is_help=True)
+app.add_typer(datasets_app, name="datasets")
+
+
+@datasets_app.callback()
+def _datasets() -> None:
+    """Keep `tinct datasets check` two words, even while there is one verb."""
+
+
+@datasets_app.command("check")
+def check_dataset(
+    name: Annotated[str, typer.Argument(help="davis-2016, davis-2017, youtube-vos, segtrack-v2 or plain.")],
+    root: Annotated[Path, typer.Argument(help="The dataset's folder.")],
+    split: Split = None,
+    resolution: Resolution = "480p",
+    masks: Annotated[Path | None, typer.Option(help="Of plain: the folder of the masks.")] = None,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Decode every file, not only its head and its end.")
+    ] = False,
+) -> None:
+    """Say what is missing, truncated, or of a wrong size or palette."""
+    from tinct.data.check import check_dataset as check
+
+    findings = check(name, root, split=split, resolution=resolution, masks=masks, deep=deep)
+    print(findings.summary)
+    if not findings.ok:
+        raise typer.Exit(1)
+
+
+def _listed(text: str | None) -> list[str] | None:
+    """`a,b` as a list; None stays None."""
+    if text is None:
+        return None
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise OptionError(f"{text!r} names nothing; give names separated by commas.")
+    return names
+
+
+def _shows_old_tables(folder: Path, split: str | None) -> bool:
+    """Print the tables that lie in the folder, as the toolkit does; False if there are none."""
+    from tinct.evaluation.tables import read_csv
+
+    tables = read_csv(folder, split or "all")
+    if tables is None:
+        return False
+    print("Using precomputed results...")
+    print(tables.text)
+    return True
+
+
+def _keep(scores: Scores, json_file: Path | None, per_frame: bool, csv: Path | None) -> None:
+    if json_file is not None:
+        from tinct.evaluation.results import write_scores
+
+        write_scores(json_file, scores, per_frame=per_frame)
+    if csv is not None:
+        from tinct.evaluation.tables import write_csv
+
+        write_csv(scores, csv, scores.settings.get("split") or "all")
+
+
+def _write_json(path: Path, content: Any) -> None:
+    from tinct.files import written_whole
+
+    with written_whole(path) as part:
+        part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def _show(scores: Scores, markdown: bool) -> None:
+    from tinct.evaluation.tables import console_table, markdown_table, rule_lines
+
+    if markdown:
+        print(markdown_table(scores))
+        return
+    _console().print(console_table(scores))
+    for line in rule_lines(scores):
+        print(line)
+
+
+def _console() -> Any:
+    """A console as wide as the terminal, or wide enough for every column where there is none."""
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else 120)

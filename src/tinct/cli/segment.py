@@ -1,0 +1,129 @@
+"""`tinct segment`: the masks of a video from that of its first frame."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tinct.cli.application import app
+from tinct.cli.progress import progress_bar
+from tinct.errors import OptionError
+
+if TYPE_CHECKING:
+    from tinct.evaluation.predict import RunReport
+    from tinct.segmenter import StreamingSegmenter, VideoSegmenter
+    from tinct.shapes import LabelMap
+    from tinct.video import Video
+
+
+@app.command()
+def segment(
+    video: Annotated[Path, typer.Argument(help="A video file, or a folder of frames.")],
+    mask: Annotated[
+        list[str],
+        typer.Option(
+            metavar="[INDEX:]PNG",
+            help="The painted mask of the first frame, or INDEX:PNG for that of another frame (the first "
+            "is 0). May be given several times.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="The folder for masks/, overlay.mp4 and run.json.")],
+    method: Annotated[str, typer.Option(help="See `tinct models`.")] = "feelvos",
+    variant: Annotated[str | None, typer.Option(help="See `tinct models`.")] = None,
+    preset: Annotated[
+        str, typer.Option(help="default, paper (nothing beyond the paper) or fast.")
+    ] = "default",
+    weights: Annotated[Path | None, typer.Option(help="A safetensors file instead of the package's.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    repair_mask: Annotated[
+        bool,
+        typer.Option("--repair-mask", help="Take stray colours of blurred edges for the nearest object."),
+    ] = False,
+    overlay: Annotated[bool, typer.Option(help="Make the film with the masks drawn in.")] = True,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Processor threads; all of them by default.")
+    ] = None,
+) -> None:
+    """Segment a video from the mask of its first frame."""
+    prompt_files = dict(parse_mask(text) for text in mask)
+    if len(prompt_files) < len(mask):
+        raise OptionError("Two masks came for the same frame; give one mask per frame.")
+
+    from tinct.evaluation.predict import RunInterrupted, segment_to_folder
+    from tinct.video import Video
+
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(threads)
+    clip = Video.open(video)
+    prompts = _read_prompts(clip, prompt_files, repair_mask)
+    segmenter, info = _build(method, variant, preset, weights, device)
+    try:
+        with progress_bar() as progress:
+            report = segment_to_folder(
+                segmenter,
+                clip,
+                prompts,
+                out,
+                resume=resume,
+                overlay=overlay,
+                info={**info, "video": video.resolve().name},
+                progress=progress,
+            )
+    except RunInterrupted as interruption:
+        print(f"tinct: {interruption}", file=sys.stderr)
+        raise typer.Exit(130) from None
+    _summarise(report)
+
+
+def parse_mask(text: str) -> tuple[int, Path]:
+    """`INDEX:PNG` or `PNG` (frame 0); only digits before the first colon count as an index.
+
+    A file whose own name begins with digits and a colon is given as `./3:a.png`.
+    """
+    index = re.match(r"(\d+):(.+)", text, re.ASCII)
+    return (int(index[1]), Path(index[2])) if index else (0, Path(text))
+
+
+def _read_prompts(video: Video, files: Mapping[int, Path], repair: bool) -> dict[int, LabelMap]:
+    from tinct.mask_files import read_mask
+
+    return {
+        index: read_mask(path, frame_size=video.size, repair=repair) for index, path in sorted(files.items())
+    }
+
+
+def _build(
+    method: str, variant: str | None, preset: str, weights: Path | None, device: str
+) -> tuple[StreamingSegmenter[Any] | VideoSegmenter, dict[str, Any]]:
+    """The segmenter, and what `run.json` says of it."""
+    from tinct import zoo
+
+    variant = zoo.check_variant(method, variant)
+    segmenter = zoo.build_segmenter(method, variant, preset, weights, device)
+    return segmenter, {
+        "method": method,
+        "variant": variant,
+        "preset": preset,
+        "weights_sha256": zoo.resolve_weights(method, variant, weights)[1],
+    }
+
+
+def _summarise(report: RunReport) -> None:
+    objects = ", ".join(str(i) for i in report.object_ids)
+    print(f"{report.frames} masks of object{'s' if len(report.object_ids) != 1 else ''} {objects}")
+    if report.seconds_per_frame is None:
+        print("  every mask was there already")
+    else:
+        speed = 1 / report.seconds_per_frame if report.seconds_per_frame else float("inf")
+        print(f"  {report.seconds_per_frame:.3f} s per frame ({speed:.1f} fps)")
+    print(f"  masks    {report.masks_folder}")
+    if report.overlay is not None:
+        print(f"  overlay  {report.overlay}")

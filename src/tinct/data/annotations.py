@@ -1,0 +1,201 @@
+"""The truth of a sequence, as a scorer reads it: label maps in order, without any frame."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+from PIL import Image as PillowImage
+
+from tinct.data.images import read_indices
+from tinct.errors import DatasetError, near_match
+from tinct.shapes import BACKGROUND, VOID, LabelMap
+
+
+@runtime_checkable
+class Annotations(Protocol):
+    """The annotated frames of one sequence."""
+
+    @property
+    def sequence(self) -> str:
+        """The sequence's name."""
+        ...
+
+    @property
+    def frame_names(self) -> tuple[str, ...]:
+        """The annotated frames in order, named as a result's files are."""
+        ...
+
+    def read(self, index: int) -> LabelMap:
+        """The label map of frame `index`; DatasetError if its file is broken."""
+        ...
+
+
+@dataclass(frozen=True)
+class ObjectFiles:
+    """The annotation of one frame as one black and white picture per object, as SegTrack v2 has it.
+
+    Attributes:
+        stem: The frame's name.
+        files: Object ids and their pictures; where two objects overlap, the later one of these wins.
+    """
+
+    stem: str
+    files: tuple[tuple[int, Path], ...]
+
+    def __str__(self) -> str:
+        return ", ".join(str(path) for _, path in self.files)
+
+
+AnnotationFile: TypeAlias = Path | ObjectFiles
+"""What holds the label map of one frame; its `stem` is the frame's name."""
+
+
+@dataclass(frozen=True)
+class LabelFiles:
+    """Annotations that lie in files, in the order of the frames.
+
+    Args:
+        sequence: The sequence's name.
+        files: One label image per frame, or one picture per object.
+    """
+
+    sequence: str
+    files: tuple[AnnotationFile, ...]
+
+    @property
+    def frame_names(self) -> tuple[str, ...]:
+        """The files' names without their ending."""
+        return tuple(file.stem for file in self.files)
+
+    def read(self, index: int) -> LabelMap:
+        """Label map `index`, as `read_annotation` reads it."""
+        return read_annotation(self.files[index])
+
+
+def read_annotation(file: AnnotationFile) -> LabelMap:
+    """An annotation as a label map: uint8 [H, W], 0 background, 255 void.
+
+    Palette indices and grey values are ids. An image of 0 and 255 alone has one object, which gets
+    id 1; beside other ids 255 stays void. Colours are taken only where they are greys (some masks
+    of DAVIS-2016 are kept that way). Of `ObjectFiles` all that is brighter than 127 is the object:
+    SegTrack v2 has soft edges.
+
+    Raises:
+        DatasetError: A file is missing, truncated, in colours or of more than 8 bits, or the
+            pictures of one frame are of different sizes.
+    """
+    if isinstance(file, ObjectFiles):
+        return _read_objects(file)
+    labels, mode = read_indices(file)
+    if mode in ("RGB", "RGBA"):
+        _refuse_colours(file, mode)
+    elif mode not in ("P", "L", "LA", "1"):
+        raise DatasetError(
+            f"{file} is an image of mode {mode}; expected a palette or grey PNG of 8 bits, with an object id "
+            "per pixel. Convert it."
+        )
+    # The largest value comes first: it is a hundred times as fast, and settles most label maps.
+    if labels.max() == VOID and bool(((labels == BACKGROUND) | (labels == VOID)).all()):
+        return np.asarray(labels == VOID, np.uint8)
+    return labels
+
+
+def find_annotations(folder: Path, *, only: Collection[str] | None = None) -> tuple[Annotations, ...]:
+    """The annotations below a folder: a folder of PNGs per sequence, or the PNGs of one sequence.
+
+    Args:
+        folder: Such as `DAVIS/Annotations/480p`. A single sequence is called as the folder is.
+        only: Take these sequences alone.
+
+    Returns:
+        Sorted by name; folders without a PNG are left out.
+
+    Raises:
+        DatasetError: There is no such folder, it holds no PNG, PNGs lie both in it and in its
+            folders, or a sequence of `only` is not there.
+    """
+    if not folder.is_dir():
+        raise DatasetError(f"There is no folder {folder}; give the one that holds the annotations.")
+    below = {entry.name: label_files(entry) for entry in sorted(folder.iterdir()) if entry.is_dir()}
+    found = {name: files for name, files in below.items() if files}
+    alone = label_files(folder)
+    if alone and found:
+        raise DatasetError(
+            f"{folder} holds PNGs itself, such as {alone[0].name}, and folders with PNGs, such as "
+            f"{next(iter(found))}; give the folder of one sequence, or one that holds nothing but sequences."
+        )
+    if alone:
+        found = {folder.resolve().name: alone}
+    if not found:
+        raise DatasetError(f"{folder} holds no PNG and no folder with PNGs.{_deeper(folder)}")
+    return tuple(LabelFiles(name, found[name]) for name in _wanted(found, only, folder))
+
+
+def label_files(folder: Path) -> tuple[Path, ...]:
+    """The PNGs of a folder in natural order; hidden ones are none of ours."""
+    return files_of(folder, frozenset({".png"}))
+
+
+def files_of(folder: Path, suffixes: Collection[str]) -> tuple[Path, ...]:
+    """The files of a folder with one of these (lower-case) endings, in natural order: 2 before 10."""
+    if not folder.is_dir():
+        return ()
+    files = (p for p in folder.iterdir() if p.suffix.lower() in suffixes and not p.name.startswith("."))
+    return tuple(sorted(files, key=lambda path: _natural_key(path.name)))
+
+
+def _natural_key(name: str) -> tuple[list[tuple[int, int, str]], str]:
+    parts = re.split(r"([0-9]+)", name)
+    return [(0, int(p), "") if p.isdigit() else (1, 0, p) for p in parts if p], name
+
+
+def _wanted(found: Iterable[str], only: Collection[str] | None, folder: Path) -> Iterator[str]:
+    names = sorted(found)
+    if only is None:
+        return iter(names)
+    absent = sorted(set(only) - set(names))
+    if absent:
+        more = f" and {len(absent) - 1} more sequences" if len(absent) > 1 else ""
+        raise DatasetError(
+            f"{folder} holds no annotation of {absent[0]!r}{more}. {near_match(absent[0], names)}"
+        )
+    return (name for name in names if name in only)
+
+
+def _deeper(folder: Path) -> str:
+    """Where the annotations may be instead."""
+    near = sorted(path for path in folder.glob("*/*") if path.is_dir() and label_files(path))
+    return f" Did you mean {near[0].parent}?" if near else ""
+
+
+def _read_objects(frame: ObjectFiles) -> LabelMap:
+    labels: LabelMap | None = None
+    for object_id, path in frame.files:
+        mask = read_indices(path)[0] > 127
+        if labels is None:
+            labels = np.zeros(mask.shape, np.uint8)
+        if mask.shape != labels.shape:
+            raise DatasetError(
+                f"{path} is {mask.shape[1]}×{mask.shape[0]}, but {frame.files[0][1]} of the same frame is "
+                f"{labels.shape[1]}×{labels.shape[0]}; fetch the dataset anew."
+            )
+        labels[mask] = object_id
+    if labels is None:
+        raise DatasetError(f"Frame {frame.stem!r} has no picture of any object; fetch the dataset anew.")
+    return labels
+
+
+def _refuse_colours(path: Path, mode: str) -> None:
+    with PillowImage.open(path) as picture:
+        colours = np.asarray(picture.convert("RGB"))
+    if (colours != colours[..., :1]).any():
+        raise DatasetError(
+            f"{path} is in colours ({mode}); expected a palette or grey PNG with an object id per pixel, "
+            "because a colour does not say which object it is. `tinct.mask_files.read_mask` and `write_mask` "
+            "turn flat colours into ids."
+        )

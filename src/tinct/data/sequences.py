@@ -1,0 +1,145 @@
+"""Sequences: the frames of a video with the label maps that a dataset gives for them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from collections.abc import Sequence as Names
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from tinct.data.annotations import AnnotationFile, LabelFiles, read_annotation
+from tinct.data.images import read_rgb
+from tinct.errors import DatasetError, OptionError, near_match
+from tinct.masks import object_ids_of
+from tinct.shapes import BACKGROUND, VOID, Image, LabelMap
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """One video of a dataset: its frames and, where they are annotated, its label maps.
+
+    Attributes:
+        name: Such as "bear".
+        frames: Image files in order.
+        label_maps: The annotation of each frame; None where there is none.
+        merged: All objects are read as one, with id 1, as DAVIS-2016 has it.
+        objects_start_later: Objects may begin after the first frame, as in YouTube-VOS.
+    """
+
+    name: str
+    frames: tuple[Path, ...]
+    label_maps: tuple[AnnotationFile | None, ...]
+    merged: bool = False
+    objects_start_later: bool = False
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    @property
+    def annotated(self) -> tuple[int, ...]:
+        """The frames that have a label map, by index."""
+        return tuple(i for i, file in enumerate(self.label_maps) if file is not None)
+
+    @property
+    def annotations(self) -> LabelFiles:
+        """The label maps of the annotated frames alone, as a scorer takes them (objects not merged)."""
+        return LabelFiles(self.name, tuple(file for file in self.label_maps if file is not None))
+
+    def read_frame(self, index: int) -> Image:
+        """Frame `index` as uint8 RGB; DatasetError if its file is broken."""
+        return read_rgb(self.frames[index])
+
+    def read_labels(self, index: int) -> LabelMap:
+        """Label map `index`; DatasetError if the frame has none or its file is broken."""
+        file = self.label_maps[index]
+        if file is None:
+            raise DatasetError(
+                f"Frame {self.frames[index].stem!r} of {self.name!r} is not annotated; its annotated frames "
+                f"are {self.annotated}."
+            )
+        labels = read_annotation(file)
+        return _one_object(labels) if self.merged else labels
+
+    def prompts(self) -> dict[int, LabelMap]:
+        """What a semi-supervised method is given: each object, in the frame in which it is first annotated.
+
+        Returns:
+            By frame index a label map of the objects that are new in it, and void. DAVIS gives all
+            objects in the first annotated frame; where objects may start later, every annotated
+            frame is read.
+
+        Raises:
+            DatasetError: No object is annotated, or a file is broken.
+        """
+        given: dict[int, LabelMap] = {}
+        known: set[int] = set()
+        for index in self.annotated if self.objects_start_later else self.annotated[:1]:
+            labels = self.read_labels(index)
+            new = set(object_ids_of(labels)) - known
+            if new:
+                given[index] = _only(labels, new)
+                known |= new
+        if not given:
+            raise DatasetError(
+                f"The annotations of {self.name!r} show no object to begin with; one with an id from 1 to "
+                f"254 was expected in {next(filter(None, self.label_maps), 'its first frame')}."
+            )
+        return given
+
+    def thinned(self, every: int, most: int | None = None) -> Sequence:
+        """Each `every`-th frame, and at most `most` of these."""
+        kept = slice(None, None, every)
+        return replace(self, frames=self.frames[kept][:most], label_maps=self.label_maps[kept][:most])
+
+
+class SequenceDataset:
+    """Sequences in order; every dataset is one.
+
+    Args:
+        sequences: What it holds.
+    """
+
+    def __init__(self, sequences: tuple[Sequence, ...]) -> None:
+        self.sequences = sequences
+
+    def __len__(self) -> int:
+        return len(self.sequences)
+
+    def __iter__(self) -> Iterator[Sequence]:
+        return iter(self.sequences)
+
+    def __getitem__(self, index: int) -> Sequence:
+        return self.sequences[index]
+
+
+def chosen(names: Names[str], only: Collection[str] | None, where: str) -> tuple[str, ...]:
+    """The names that `only` asks for, in their own order; all if it is None.
+
+    Raises:
+        OptionError: `only` is empty, or holds a name that is not among them; `where` says where that is.
+    """
+    if only is None:
+        return tuple(names)
+    if not only:
+        raise OptionError(f"No sequence of {where} was chosen; name one, or leave the choice out.")
+    for name in only:
+        if name not in names:
+            raise OptionError(f"Sequence {name!r} is not in {where}. {near_match(name, names)}")
+    return tuple(name for name in names if name in only)
+
+
+def _one_object(labels: LabelMap) -> LabelMap:
+    """All objects as object 1; void stays void."""
+    merged = np.asarray(labels != BACKGROUND, np.uint8)
+    merged[labels == VOID] = VOID
+    return merged
+
+
+def _only(labels: LabelMap, ids: set[int]) -> LabelMap:
+    """The objects of these ids, and void; all others become background."""
+    table = np.zeros(256, np.uint8)
+    kept = [*ids, VOID]
+    table[kept] = kept
+    return np.asarray(table[labels], np.uint8)

@@ -1,0 +1,144 @@
+"""YouTube-VOS (Xu et al., ECCV 2018): many short videos, whose objects may begin in any frame.
+
+A root holds a folder per split, {train,valid,test}, and each of these JPEGImages/<video>/<frame>.jpg,
+Annotations/<video>/<frame>.png (palette) and meta.json, which says the category and the frames of
+every object. Every fifth frame is kept (6 of 30 per second). In valid and test a frame is annotated
+only where an object is seen for the first time.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tinct.data.annotations import files_of, label_files
+from tinct.data.sequences import Sequence, SequenceDataset, chosen
+from tinct.errors import DatasetError, near_match
+
+FRAME_SUFFIXES = frozenset({".jpg", ".jpeg"})
+
+
+@dataclass(frozen=True)
+class VideoObject:
+    """What meta.json says of one object.
+
+    Attributes:
+        category: Such as "penguin"; None where the split does not tell.
+        frames: The names of the frames that show it, in order.
+    """
+
+    category: str | None
+    frames: tuple[str, ...]
+
+
+Meta = Mapping[str, Mapping[int, VideoObject]]
+"""Per video and object id, what meta.json says."""
+
+
+class YouTubeVos(SequenceDataset):
+    """A split of YouTube-VOS.
+
+    Attributes:
+        meta: What meta.json says; empty where there is none.
+
+    Args:
+        root: The folder that holds the splits.
+        split: Such as "train", "valid" or "test"; a folder of any other name in the same layout will do.
+        only: Take these videos alone.
+
+    Raises:
+        DatasetError: A folder, frame or annotation is missing, or meta.json is broken.
+        OptionError: `only` names a video that the split does not hold.
+    """
+
+    def __init__(self, root: Path, split: str, *, only: Collection[str] | None = None) -> None:
+        self.folder = split_folder(root, split)
+        self.meta = read_meta(self.folder)
+        names = sorted(self.meta) or video_names(self.folder)
+        super().__init__(tuple(self._sequence(name) for name in chosen(names, only, f"split {split!r}")))
+
+    @property
+    def categories(self) -> dict[str, dict[int, str]]:
+        """Per video the category of each object, where meta.json tells it."""
+        return {
+            video: {i: o.category for i, o in objects.items() if o.category is not None}
+            for video, objects in self.meta.items()
+        }
+
+    def _sequence(self, name: str) -> Sequence:
+        folder = self.folder / "JPEGImages" / name
+        frames = files_of(folder, FRAME_SUFFIXES)
+        if not frames:
+            raise DatasetError(
+                f"{folder} holds no .jpg frame, but video {name!r} belongs to the split. Fetch it."
+            )
+        labels = {path.stem: path for path in label_files(self.folder / "Annotations" / name)}
+        label_maps = tuple(labels.get(frame.stem) for frame in frames)
+        if not any(label_maps):
+            raise DatasetError(
+                f"{self.folder / 'Annotations' / name} holds no annotation of any of the {len(frames)} "
+                "frames of the video; every object's first frame needs one. Fetch it."
+            )
+        return Sequence(name, frames, label_maps, objects_start_later=True)
+
+
+def seen_categories(root: Path) -> frozenset[str] | None:
+    """The categories of the training videos; None where train/meta.json is not there.
+
+    The benchmark scores the objects of these categories apart from all others.
+
+    Raises:
+        DatasetError: train/meta.json is broken.
+    """
+    meta = read_meta(root / "train")
+    found = {o.category for objects in meta.values() for o in objects.values() if o.category is not None}
+    return frozenset(found) or None
+
+
+def read_meta(folder: Path) -> Meta:
+    """What a split's meta.json says; nothing where there is none.
+
+    Raises:
+        DatasetError: It cannot be read, or is not of YouTube-VOS's form.
+    """
+    path = folder / "meta.json"
+    if not path.is_file():
+        return {}
+    try:
+        videos = json.loads(path.read_text(encoding="utf-8"))["videos"]
+        return {name: _objects(video) for name, video in videos.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DatasetError(
+            f"{path} is not YouTube-VOS's ({type(error).__name__}: {error}); expected "
+            '{"videos": {VIDEO: {"objects": {ID: {"category": ..., "frames": [...]}}}}}. Fetch it anew.'
+        ) from error
+
+
+def split_folder(root: Path, split: str) -> Path:
+    """The folder of a split; DatasetError if it is not there."""
+    if (root / split / "JPEGImages").is_dir():
+        return root / split
+    splits = sorted(path.parent.name for path in root.glob("*/JPEGImages")) if root.is_dir() else []
+    hint = (
+        near_match(split, splits)
+        if splits
+        else "Give the folder that holds train, valid and test as the root."
+    )
+    raise DatasetError(f"Split {split!r} has no folder {root / split / 'JPEGImages'}. {hint}")
+
+
+def video_names(folder: Path) -> list[str]:
+    """The videos of a split that have a folder of frames, sorted."""
+    return sorted(path.name for path in (folder / "JPEGImages").glob("[!.]*") if path.is_dir())
+
+
+def _objects(video: Mapping[str, Any]) -> dict[int, VideoObject]:
+    found = {}
+    for object_id, facts in video["objects"].items():
+        category = facts.get("category")
+        frames = tuple(str(frame) for frame in facts.get("frames", ()))
+        found[int(object_id)] = VideoObject(None if category is None else str(category), frames)
+    return found

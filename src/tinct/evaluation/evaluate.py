@@ -1,0 +1,370 @@
+"""Evaluation of a method on a dataset: segment every sequence, then score, whatever stops it in between.
+
+    out/<sequence>/     the run folder of each, as `tinct.evaluation.predict` writes it
+    out/scores.json     the scores, frame by frame, with what made them and what it cost
+
+The same call again goes on: a sequence that is complete is not computed again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+import torch
+
+from tinct import zoo
+from tinct.data.davis import Davis
+from tinct.data.plain import PlainFolders, default_folders
+from tinct.data.segtrack import SegTrack
+from tinct.data.sequences import Sequence, SequenceDataset
+from tinct.data.youtube_vos import YouTubeVos
+from tinct.errors import DatasetError, OptionError, OutputError, TinctError, WeightsError, near_match
+from tinct.evaluation.predict import Progress, RunInterrupted, Segmenter, segment_to_folder
+from tinct.evaluation.results import Scores, write_scores
+from tinct.evaluation.run_file import costs, read_account
+from tinct.evaluation.score import score_folders
+from tinct.evaluation.workers import Failure, settled
+from tinct.video import Video
+
+DATASETS = ("davis-2016", "davis-2017", "youtube-vos", "segtrack-v2", "plain")
+"""What can be evaluated; each is scored under the protocol of its name."""
+
+NAMED_FAILURES = 5
+"""A message gives the reasons of so many failed sequences, and the names of the others."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What an evaluation left behind.
+
+    Attributes:
+        out: Its folder.
+        sequences: Those that were segmented, in order.
+        scores: None where the truth is not public: the benchmark's server has it.
+        run: What made the masks and what it cost, as it stands in the scores: method, variant, preset,
+            weights_sha256, device, threads, workers, seconds_per_frame (median over the frames of all
+            sequences), peak_memory_mb (of the worker that took the most), frames, versions, platform.
+    """
+
+    out: Path
+    sequences: tuple[str, ...]
+    scores: Scores | None
+    run: Mapping[str, Any]
+
+    @property
+    def note(self) -> str:
+        """Why there are no scores; empty if there are some."""
+        if self.scores is not None:
+            return ""
+        return (
+            f"The masks of {len(self.sequences)} sequences are in {self.out}. Their truth is not public, so "
+            "that the benchmark's server alone can score them; `tinct pack` makes the zip that it takes."
+        )
+
+
+@dataclass
+class SequenceSegmentation:
+    """Segments sequences into run folders; it travels to a worker and makes the segmenter there, once.
+
+    Attributes:
+        info: Method, variant, preset and weights_sha256, for the account of every run.
+        weights: As for `zoo.build_segmenter`.
+        device: Likewise.
+        threads: Of torch and OpenCV in this process; None leaves them as they are.
+        out: Where the run folders go.
+        overlay: Whether to make the films.
+    """
+
+    info: Mapping[str, str]
+    weights: Path | None
+    device: str
+    threads: int | None
+    out: Path
+    overlay: bool
+
+    @cached_property
+    def segmenter(self) -> Segmenter:
+        """The segmenter."""
+        if self.threads is not None:
+            torch.set_num_threads(self.threads)
+            cv2.setNumThreads(self.threads)
+        method, variant, preset = (self.info[name] for name in ("method", "variant", "preset"))
+        return zoo.build_segmenter(method, variant, preset, self.weights, self.device)
+
+    def __call__(self, sequence: Sequence, progress: Progress | None = None) -> bool:
+        """Segment a sequence; return whether it has a truth beyond what was given to the method."""
+        segmenter = self.segmenter
+        prompts = sequence.prompts()
+        segment_to_folder(
+            segmenter,
+            open_frames(sequence),
+            prompts,
+            self.out / sequence.name,
+            resume=True,
+            overlay=self.overlay,
+            info={**self.info, "video": sequence.name},
+            progress=progress,
+            how_to_go_on="the same command",
+        )
+        return len(sequence.annotated) > len(prompts)
+
+
+def evaluate(
+    dataset: str,
+    root: Path,
+    split: str | None,
+    out: Path,
+    *,
+    method: str = "feelvos",
+    variant: str | None = None,
+    preset: str = "default",
+    weights: Path | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+    workers: int = 1,
+    resolution: str = "480p",
+    sequences: Collection[str] | None = None,
+    metrics: Collection[str] | None = None,
+    bound_th: float = 0.008,
+    overlay: bool = False,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Segment every sequence of a split and score the masks; called again, it goes on.
+
+    A method is given what the benchmark allows: each object's mask in the frame in which it is first
+    annotated. The masks do not depend on `workers`.
+
+    Args:
+        dataset: One of `DATASETS`; also the protocol.
+        root: The dataset in its official layout.
+        split: The list; passed over where there are none (SegTrack v2, plain folders).
+        out: For the runs and the scores.
+        method: As for `zoo.build_segmenter`, like the next four.
+        variant: None for the method's default.
+        preset: `default`, `paper` or `fast`.
+        weights: A safetensors file; None for the one in the package.
+        device: All workers share it.
+        threads: Of each worker; by default torch's own number, shared by the workers.
+        workers: How many processes share the sequences.
+        resolution: Of DAVIS: "480p", "1080p" or "Full-Resolution".
+        sequences: Only these.
+        metrics: Of "J", "F", "T"; by default those of the protocol.
+        bound_th: The tolerance of F.
+        overlay: Whether to make a film of every sequence.
+        progress: Told ("segment", frames done, in all), then ("score", sequences done, in all).
+
+    Raises:
+        OptionError: An unknown dataset, method, option, sequence or metric.
+        WeightsError: The weights are missing or not what they should be.
+        DatasetError: The dataset lacks something.
+        TinctError: Sequences failed, or `out` holds other runs of their names. All others are complete,
+            the message names these, and its class is that of their errors if they have one.
+        RunInterrupted: Ctrl-C; the masks so far are there.
+    """
+    variant = zoo.check_variant(method, variant)
+    chosen = read_dataset(dataset, root, split, resolution=resolution, only=sequences)
+    sha256 = zoo.resolve_weights(method, variant, weights)[1]
+    info = {"method": method, "variant": variant, "preset": preset, "weights_sha256": sha256}
+    workers = max(1, min(workers, len(chosen)))
+    task = SequenceSegmentation(info, weights, device, threads or _share(workers), out, overlay)
+    names = tuple(sequence.name for sequence in chosen)
+    scores = None
+    try:
+        has_truth = _segment_all(task, chosen, workers, progress)
+        run = {**info, "dataset": dataset, "split": split, "workers": workers, **costs(out, names)}
+        if has_truth:
+            scores = score_folders(
+                out,
+                _truth(dataset, root, split, resolution),
+                dataset,
+                metrics=None if metrics is None else tuple(metrics),
+                sequences=names,
+                bound_th=bound_th,
+                workers=workers,
+                progress=None if progress is None else lambda _, done, of: progress("score", done, of),
+            )
+            scores = replace(scores, run=run, settings={**scores.settings, "split": split})
+            write_scores(out / "scores.json", scores, per_frame=True)
+    except KeyboardInterrupt as error:
+        raise RunInterrupted(_interrupted(out, chosen)) from error
+    return Evaluation(out, names, scores, run)
+
+
+def read_dataset(
+    dataset: str,
+    root: Path,
+    split: str | None,
+    *,
+    resolution: str = "480p",
+    only: Collection[str] | None = None,
+) -> SequenceDataset:
+    """The sequences of a split, each with what its annotations tell; DAVIS-2016's objects are one.
+
+    Raises:
+        OptionError: There is no such dataset or sequence, or it needs a split and none came.
+        DatasetError: It lacks something.
+    """
+    if dataset == "segtrack-v2":
+        return SegTrack(root, only=only)
+    if dataset == "plain":
+        return PlainFolders(*default_folders(root), only=only)
+    if dataset not in DATASETS:
+        raise OptionError(f"There is no dataset {dataset!r}. {near_match(dataset, DATASETS)}")
+    if split is None:
+        raise OptionError(f"{dataset} has several splits and none came; name one, such as 'val'.")
+    if dataset == "youtube-vos":
+        return YouTubeVos(root, split, only=only)
+    year = dataset.removeprefix("davis-")
+    return Davis(
+        root,
+        split,
+        year=year,
+        resolution=resolution,
+        only=only,
+        annotated="first" if split.startswith("test") else "all",
+        merge_objects=year == "2016",
+    )
+
+
+def open_frames(sequence: Sequence) -> Video:
+    """The frames of a sequence as a video, whose masks are then called as the frames are.
+
+    Raises:
+        DatasetError: Their folder holds other images too, or in another order.
+        VideoError: They are of different sizes, or one has no readable header.
+    """
+    folder = sequence.frames[0].parent
+    video = Video.open(folder)
+    names = tuple(file.stem for file in sequence.frames)
+    if tuple(video.names) != names:
+        strangers = sorted(set(video.names) ^ set(names))
+        found = (
+            f"{len(strangers)} of them differ, such as {strangers[0]!r}" if strangers else "in another order"
+        )
+        raise DatasetError(
+            f"{folder} holds {len(video)} images, and {len(names)} frames of {sequence.name!r} were expected "
+            f"({found}); keep its own frames alone in it."
+        )
+    return video
+
+
+def _segment_all(
+    task: SequenceSegmentation, chosen: SequenceDataset, workers: int, progress: Progress | None
+) -> bool:
+    """Segment all sequences; return whether each has a truth to score against."""
+    frames = _FrameCount(chosen, progress)
+    # One process tells of every frame; the others' news come with their results.
+    function: Callable[[Sequence], bool] = (
+        partial(task, progress=frames.within) if workers == 1 and progress is not None else task
+    )
+    truths: dict[int, bool] = {}
+    failures: dict[str, Exception] = {}
+    with (
+        _threads_kept(),
+        closing(settled(function, chosen.sequences, workers, context="spawn", name=_name)) as outcomes,
+    ):
+        for index, outcome in outcomes:
+            if not isinstance(outcome, Failure):
+                truths[index] = outcome
+                frames.finished(len(chosen[index]))
+            elif isinstance(outcome.error, OptionError | WeightsError) and not truths:
+                raise outcome.error  # the segmenter itself cannot be made
+            else:
+                failures[chosen[index].name] = outcome.error
+    if failures:
+        raise _failed(failures, len(chosen), task.out)
+    return all(truths.values())
+
+
+def _share(workers: int) -> int | None:
+    """The threads of one of several workers, so that all together have no more than torch would take."""
+    return None if workers == 1 else max(1, torch.get_num_threads() // workers)
+
+
+class _FrameCount:
+    """Frames done over all sequences, for a progress bar."""
+
+    def __init__(self, chosen: SequenceDataset, progress: Progress | None) -> None:
+        self._progress = progress
+        self._done, self._frames = 0, sum(len(sequence) for sequence in chosen)
+
+    def within(self, stage: str, done: int, _frames: int) -> None:
+        """Frames of the sequence that is under way."""
+        if stage == "segment":
+            self._tell(self._done + done)
+
+    def finished(self, frames: int) -> None:
+        """One more sequence is done."""
+        self._done += frames
+        self._tell(self._done)
+
+    def _tell(self, done: int) -> None:
+        if self._progress is not None:
+            self._progress("segment", done, self._frames)
+
+
+@contextmanager
+def _threads_kept() -> Iterator[None]:
+    """Leave this process with as many threads as it had."""
+    before, before_cv2 = torch.get_num_threads(), cv2.getNumThreads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+        cv2.setNumThreads(before_cv2)
+
+
+def _name(sequence: Sequence) -> str:
+    return f"sequence {sequence.name!r}"
+
+
+def _truth(dataset: str, root: Path, split: str | None, resolution: str) -> Path:
+    """Where `score_folders` finds the annotations."""
+    if dataset.startswith("davis"):
+        return root / "Annotations" / resolution
+    if dataset == "youtube-vos":
+        return root / str(split)
+    return default_folders(root)[1] if dataset == "plain" else root
+
+
+def _failed(failures: Mapping[str, Exception], count: int, out: Path) -> TinctError:
+    """One error for all sequences that failed, of their common class."""
+    reasons = [f"  {name}: {_reason(error)}" for name, error in failures.items()]
+    more = list(failures)[NAMED_FAILURES:]
+    if more:
+        reasons = [*reasons[:NAMED_FAILURES], f"  and {len(more)} more: {', '.join(more)}"]
+    kinds = {type(error) for error in failures.values()}
+    kind = kinds.pop() if len(kinds) == 1 else TinctError
+    whole = count - len(failures)
+    error = (kind if issubclass(kind, TinctError) else TinctError)(
+        f"{len(failures)} of {count} sequences failed; {whole} are complete in {out}.\n"
+        + "\n".join(reasons)
+        + "\nMend these and give the same command again; it goes on from there."
+    )
+    error.__cause__ = next(iter(failures.values()))
+    return error
+
+
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, TinctError) else f"{type(error).__name__}: {error}"
+
+
+def _interrupted(out: Path, chosen: SequenceDataset) -> str:
+    whole = sum(_is_complete(out / sequence.name / "run.json") for sequence in chosen)
+    return (
+        f"Interrupted. {whole} of {len(chosen)} sequences are complete in {out}; the same command goes on "
+        "from there."
+    )
+
+
+def _is_complete(path: Path) -> bool:
+    try:
+        return path.is_file() and read_account(path).get("status") == "complete"
+    except OutputError:
+        return False

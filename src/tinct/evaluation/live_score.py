@@ -1,0 +1,163 @@
+"""Scoring a streaming segmenter on DAVIS-2016 while it segments: no mask touches the disk.
+
+For training and benchmarks. Source: Perazzi et al., CVPR 2016. The first frame's truth is given; the
+rest is the protocol "davis-2016" of `tinct.evaluation.protocols`.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinct.data import sequences as data
+from tinct.data.davis import Davis
+from tinct.errors import DatasetError, MaskError, NumericalError, OptionError
+from tinct.evaluation.completeness import scored_range
+from tinct.evaluation.protocols import PROTOCOLS
+from tinct.evaluation.results import Scores, SequenceScores
+from tinct.evaluation.tracks import Rules, Tracks
+from tinct.masks import ObjectMasks
+from tinct.segmenter import StreamingSegmenter
+from tinct.shapes import BACKGROUND
+
+RULES = Rules(PROTOCOLS["davis-2016"], ("J", "F"))
+
+OnFrame = Callable[[str, str, ObjectMasks], None]
+"""Called with the sequence's name, the frame's name and the masks of every frame after the first."""
+
+
+@dataclass(frozen=True)
+class Seconds:
+    """What each step of a sequence took, the last frame's included.
+
+    Attributes:
+        wall: Seconds that passed.
+        processor: Seconds of all threads together.
+    """
+
+    wall: tuple[float, ...]
+    processor: tuple[float, ...]
+
+
+def score_davis_2016(
+    segmenter: StreamingSegmenter[Any],
+    root: Path | str,
+    split: str,
+    *,
+    sequences: Sequence[str] | None = None,
+    every: int = 1,
+    max_frames: int | None = None,
+    progress: Callable[[SequenceScores, Seconds], None] | None = None,
+    on_frame: OnFrame | None = None,
+) -> Scores:
+    """Segment every sequence of a split from its first frame's truth, and score the masks.
+
+    Args:
+        segmenter: Any streaming segmenter; it is started anew for each sequence.
+        root: The dataset: `ImageSets/2016/<split>.txt` (a name per line), `JPEGImages/480p/<name>`
+            and `Annotations/480p/<name>`.
+        split: The list's name, such as "val".
+        sequences: Only these sequences of the split.
+        every: See and score only each n-th frame: quicker, and harder. 1 is the benchmark.
+        max_frames: Stop each sequence after this many frames (counted after `every`).
+        progress: Called with each sequence's scores as soon as they are known, and what they took.
+        on_frame: Called with each frame's masks, for example to save them.
+
+    Returns:
+        The scores, with every frame's; `run` holds the medians "seconds_per_frame" and
+        "processor_seconds_per_frame".
+
+    Raises:
+        DatasetError: The dataset lacks a list, folder or file, or a first frame shows no object.
+        OptionError: A sequence is not in the split, or a number is too small.
+        MaskError: The segmenter returned masks of another size.
+        NumericalError: It returned NaN or infinity.
+    """
+    if every < 1 or (max_frames is not None and max_frames < 3):
+        raise OptionError(
+            f"every = {every} and max_frames = {max_frames} came; every starts at 1, and max_frames at 3, "
+            "because the first and the last frame are not scored."
+        )
+    scored, seconds = [], []
+    for sequence in Davis(Path(root), split, only=sequences):
+        thinned = sequence.thinned(every, max_frames)
+        if len(thinned) < 3:
+            raise DatasetError(
+                f"Sequence {sequence.name!r} gives {len(thinned)} frames (every = {every}) of {root}; at "
+                "least 3 were expected: the first and the last are not scored."
+            )
+        scored.append(_score_sequence(segmenter, thinned, on_frame))
+        seconds.append(scored[-1][1])
+        if progress is not None:
+            progress(*scored[-1])
+    protocol = RULES.protocol
+    return Scores(
+        protocol.name,
+        protocol.rule,
+        protocol.merged,
+        protocol.average_over,
+        tuple(scores for scores, _ in scored),
+        {"split": split, "bound_th": RULES.bound_th, "every": every, "max_frames": max_frames},
+        {
+            "seconds_per_frame": statistics.median(s for of in seconds for s in of.wall),
+            "processor_seconds_per_frame": statistics.median(s for of in seconds for s in of.processor),
+        },
+    )
+
+
+def _score_sequence(
+    segmenter: StreamingSegmenter[Any], sequence: data.Sequence, on_frame: OnFrame | None
+) -> tuple[SequenceScores, Seconds]:
+    tracks = Tracks(RULES, {})
+    scored = scored_range(RULES.protocol, len(sequence))
+    wall_s, cpu_s = [], []
+    for index, masks, wall, cpu in _steps(segmenter, sequence):
+        frame_name = sequence.frames[index].stem
+        wall_s.append(wall)
+        cpu_s.append(cpu)
+        if on_frame is not None:
+            on_frame(sequence.name, frame_name, masks)
+        if index not in scored:
+            break
+        truth = (sequence.read_labels(index) != BACKGROUND).view(np.uint8)
+        prediction = (masks.label_map != BACKGROUND).view(np.uint8)
+        if prediction.shape != truth.shape:
+            raise MaskError(
+                f"The segmenter gave masks of {prediction.shape} (H, W) for a truth of {truth.shape}; "
+                "a segmenter's masks have the size of its frames."
+            )
+        tracks.meet(index, truth)
+        tracks.score(index, frame_name, prediction, truth)
+    scores = SequenceScores(sequence.name, tracks.scores(sequence.name), len(scored))
+    return scores, Seconds(tuple(wall_s), tuple(cpu_s))
+
+
+def _steps(
+    segmenter: StreamingSegmenter[Any], sequence: data.Sequence
+) -> Iterator[tuple[int, ObjectMasks, float, float]]:
+    """The masks of every frame after the first, with the seconds (wall, processor) that they took."""
+    labels = (sequence.read_labels(0) != BACKGROUND).astype(np.uint8)
+    if not labels.any():
+        raise DatasetError(
+            f"{sequence.label_maps[0]} shows no object; the first frame's truth must show one."
+        )
+    state = segmenter.start(sequence.read_frame(0), labels)
+    for index in range(1, len(sequence)):
+        frame = sequence.read_frame(index)
+        wall, cpu = time.perf_counter(), time.process_time()
+        state, masks = segmenter.step(state, frame)
+        # A user wants labels, so making them belongs to the frame's time; they are kept for the caller.
+        _ = masks.label_map
+        seconds = time.perf_counter() - wall, time.process_time() - cpu
+        if not np.isfinite(masks.probs).all():
+            raise NumericalError(
+                f"The network gave NaN or infinity at {sequence.frames[index]}, where probabilities were "
+                "expected; its weights are broken (in training: the step was too long)."
+            )
+        yield index, masks, *seconds

@@ -1,0 +1,97 @@
+"""The predictions to score: found in a folder, read one by one, and refused when they cannot be meant."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image as Pictures
+
+from tinct.errors import DatasetError, MaskError
+from tinct.shapes import BACKGROUND, VOID, LabelMap
+
+Predictions = dict[str, dict[str, Path]]
+"""Per sequence and frame name, the mask file."""
+
+
+def find_predictions(folder: Path) -> Predictions:
+    """The mask files of a folder, by sequence and frame name, both in order.
+
+    Three layouts are understood: `FOLDER/<sequence>/<frame>.png`, as the benchmarks have it; run
+    folders, `FOLDER/<sequence>/masks/<frame>.png`; and the PNGs or the run of one sequence, which
+    is then called as the folder is.
+
+    Raises:
+        DatasetError: There is no such folder, or it holds no PNG.
+    """
+    if not folder.is_dir():
+        raise DatasetError(f"There is no folder {folder}; give the one that holds the masks.")
+    found = {
+        entry.name: masks
+        for entry in sorted(folder.iterdir())
+        if entry.is_dir() and not entry.name.startswith(".") and (masks := _masks_in(entry))
+    }
+    if (folder / "run.json").is_file() or not found:
+        alone = _masks_in(folder)
+        found = {folder.resolve().name: alone} if alone else {}
+    if not found:
+        raise DatasetError(
+            f"{folder} holds no mask; expected FOLDER/<sequence>/<frame>.png, or the PNGs of one sequence."
+        )
+    return found
+
+
+def read_prediction(path: Path, size: tuple[int, int], *, merged: bool) -> LabelMap:
+    """A predicted mask as a label map.
+
+    Args:
+        path: A palette, grey or 1-bit PNG.
+        size: (H, W) of the truth.
+        merged: Whether all that is not background is one object, so that 0/255 masks are welcome.
+
+    Returns:
+        uint8 [H, W]; 0 and 1 alone if merged.
+
+    Raises:
+        MaskError: The file is missing, truncated, in colours, of another size, or holds 255 where that
+            cannot be an object.
+    """
+    try:
+        with Pictures.open(path) as picture:
+            mode, came = picture.mode, (picture.height, picture.width)
+            labels = np.asarray(picture, np.uint8) if mode in ("P", "L", "1") else None
+    except (OSError, SyntaxError, ValueError, Pictures.DecompressionBombError) as error:
+        raise MaskError(f"{path} cannot be read ({error}); write this mask again.") from error
+    if labels is None:
+        raise MaskError(
+            f"{path} is an image of mode {mode}; a mask to score is a palette or 8-bit grey PNG whose "
+            "values are the object ids. `tinct.mask_files.read_mask` turns colours into ids."
+        )
+    if came != size:
+        raise MaskError(
+            f"{path} has {came[0]}×{came[1]} pixels (rows × columns), and the truth {size[0]}×{size[1]}; "
+            "resize the masks to the annotation's size (nearest neighbour) before scoring."
+        )
+    if labels.max() == VOID:
+        _check_255(path, labels, merged)
+    return (labels != BACKGROUND).view(np.uint8) if merged else labels
+
+
+def _masks_in(folder: Path) -> dict[str, Path]:
+    masks = folder / "masks"
+    files = sorted((masks if masks.is_dir() else folder).glob("*.png"))
+    return {file.stem: file for file in files if not file.name.startswith(".")}
+
+
+def _check_255(path: Path, labels: LabelMap, merged: bool) -> None:
+    """Of a mask that holds 255: whether it can be meant."""
+    if np.count_nonzero(labels) > np.count_nonzero(labels == VOID):
+        raise MaskError(
+            f"{path} holds 255 beside other ids; 255 is void, which only a truth may have. Give those pixels "
+            "an object's id, or 0 for background."
+        )
+    if not merged:
+        raise MaskError(
+            f"{path} is a 0/255 mask: it tells foreground from background, but not which object is which. "
+            "Score it under the protocol davis-2016, where all objects are one, or write the ids (1, 2, ...)."
+        )

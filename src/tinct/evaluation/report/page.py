@@ -1,0 +1,244 @@
+"""The report: one HTML file that needs no network, no fonts and no script.
+
+Every text is escaped; the pictures lie inside the page; its own rule forbids it to fetch anything.
+The same input gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tinct
+from tinct.data.attributes import ATTRIBUTES, find_attributes, read_attributes
+from tinct.errors import TinctError
+from tinct.evaluation.protocols import Protocol, protocol_of
+from tinct.evaluation.report.by_attribute import AttributeScore, attribute_scores
+from tinct.evaluation.report.curves import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Curve, curve
+from tinct.evaluation.report.pictures import ERROR_COLOURS
+from tinct.evaluation.report.result_table import percent, result_table, sequence_columns, sequence_rows
+from tinct.evaluation.report.timeline import Timeline, timelines
+from tinct.evaluation.report.worst_frames import PicturedFrame, Sources, pictured, worst_frames
+from tinct.evaluation.results import Scores
+from tinct.files import written_whole
+
+_FOLDER = Path(__file__).parent
+_PER_FRAME_HINT = "The scores hold no per-frame values. Score again with --per-frame to see them."
+
+_CONSTANTS: Mapping[str, Any] = {
+    "version": tinct.__version__,
+    "attribute_names": ATTRIBUTES,
+    "error_colours": {kind: f"rgb{colour}" for kind, colour in ERROR_COLOURS.items()},
+    "plot": {"width": WIDTH, "height": HEIGHT, "left": LEFT, "right": RIGHT, "top": TOP, "bottom": BOTTOM},
+}
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One figure in large type: its name, the figure, and a word about it."""
+
+    name: str
+    figure: str
+    about: str
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a section shows, or in its absence why."""
+
+    content: Sequence[Any]
+    absence: str = ""
+    remark: str = ""
+
+
+def write_report(
+    scores: Scores,
+    path: Path,
+    *,
+    title: str | None = None,
+    predictions: Path | None = None,
+    truth: Path | None = None,
+    frames: Path | None = None,
+    attributes: Path | None = None,
+    split: str | None = None,
+    worst: int = 12,
+) -> None:
+    """Write the report of a result as one HTML file, whole or not at all.
+
+    A section whose input is missing or broken says so in a sentence; it never fails.
+
+    Args:
+        scores: What to report; curves and worst frames need per-frame values.
+        path: The file, such as `report.html`.
+        title: The heading; by default what ran, on what.
+        predictions: The masks that were scored, as `find_predictions` takes them.
+        truth: The dataset's root or its annotations, as `find_truth` takes it.
+        frames: The frames, if they do not lie beside the truth as the datasets have it.
+        attributes: The benchmark's `db_info.yml`, if it does not lie by the truth.
+        split: What was scored, such as "val", if the scores do not say it.
+        worst: How many of the worst frames are shown.
+
+    Raises:
+        OutputError: The file cannot be written.
+        OptionError: The scores are of a protocol that does not exist.
+    """
+    protocol = protocol_of(scores.protocol)
+    split = split or scores.settings.get("split")
+    kept = timelines(scores)
+    measure = "J" if "J" in scores.measures else "F"
+    letters, attribute_part = _attributes(scores, attributes, truth, measure)
+    name = title or _default_title(scores, split)
+    context = {
+        "title": name,
+        "scores": scores,
+        "object_count": sum(len(sequence.objects) for sequence in scores.sequences),
+        "split": split,
+        "measure": measure,
+        "tiles": _tiles(scores),
+        "notices": _notices(scores),
+        "settings": _facts(scores.settings, leave_out=("missing_sequences",)),
+        "run": _facts(scores.run),
+        "table": result_table(scores, _method_name(scores), split),
+        "columns": sequence_columns(scores),
+        "sequences": sequence_rows(scores, letters),
+        "curves": _curves(kept, measure),
+        "worst": _worst(kept, measure, worst, protocol, predictions, truth, frames),
+        "attributes": attribute_part,
+        **_CONSTANTS,
+    }
+    with written_whole(path) as part:
+        # File names may hold bytes that are no text; the page shows them as references.
+        part.write_text(_rendered(context), encoding="utf-8", errors="xmlcharrefreplace")
+
+
+def _rendered(context: Mapping[str, Any]) -> str:
+    # Only a report needs it; whoever imports the evaluation does not wait for it.
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(_FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["percent"] = percent
+    return environment.get_template("report.html.jinja").render(context)
+
+
+def _method_name(scores: Scores) -> str:
+    """What ran, from its record."""
+    known = [str(scores.run[key]) for key in ("method", "variant") if scores.run.get(key)]
+    return " ".join(known) or "this result"
+
+
+def _default_title(scores: Scores, split: str | None) -> str:
+    on = f"{scores.protocol} {split}" if split else scores.protocol
+    name = _method_name(scores)
+    return f"{name} on {on}" if scores.run.get("method") else f"Scores on {on}"
+
+
+def _tiles(scores: Scores) -> list[Tile]:
+    """The figures that one looks for first."""
+    statistics = scores.statistics
+    tiles = []
+    if not math.isnan(scores.j_and_f):
+        tiles.append(Tile("J&F", percent(scores.j_and_f), "mean of both"))
+    about = {"J": "region similarity", "F": "contour accuracy", "T": "temporal instability, lower is better"}
+    tiles += [Tile(name, percent(of.mean), about[name]) for name, of in statistics.items()]
+    seconds = scores.run.get("seconds_per_frame")
+    if isinstance(seconds, int | float):
+        tiles.append(Tile("seconds per frame", f"{seconds:.2g}", str(scores.run.get("device", "measured"))))
+    memory = scores.run.get("peak_memory_mb")
+    if isinstance(memory, int | float):
+        tiles.append(Tile("peak memory", f"{memory:,.0f} MB", "resident"))
+    return tiles
+
+
+def _notices(scores: Scores) -> list[str]:
+    """What makes this result another than a full one."""
+    notices = []
+    if compat := scores.settings.get("compat"):
+        notices.append(f"Known faults of {compat} are reproduced; these figures are for comparison with it.")
+    if missing := scores.settings.get("missing_sequences"):
+        notices.append(f"Without predictions, and left out: {', '.join(map(str, missing))}.")
+    for sequence in scores.sequences:
+        if sequence.missing_frames:
+            first = ", ".join(sequence.missing_frames[:5])
+            more = ", …" if len(sequence.missing_frames) > 5 else ""
+            notices.append(
+                f"{sequence.name}: {len(sequence.missing_frames)} frames had no prediction and were left "
+                f"out ({first}{more})."
+            )
+    return notices
+
+
+def _facts(values: Mapping[str, Any], leave_out: Sequence[str] = ()) -> list[tuple[str, str]]:
+    """Settings as words; what is unset is left out."""
+    return [
+        (_words(key), _shown(value))
+        for key, value in values.items()
+        if key not in leave_out and value is not None and value != []
+    ]
+
+
+def _words(key: str) -> str:
+    if key == "bound_th":
+        return "tolerance of F (bound_th)"
+    return key.removesuffix("_mb").replace("_", " ") + (" (MB)" if key.endswith("_mb") else "")
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_shown(of)}" for key, of in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(_shown(of) for of in value)
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _curves(kept: Sequence[Timeline], measure: str) -> Part:
+    drawn: list[Curve] = [found for of in kept if (found := curve(of, measure)) is not None]
+    return Part(drawn, "" if drawn else _PER_FRAME_HINT)
+
+
+def _worst(
+    kept: Sequence[Timeline],
+    measure: str,
+    count: int,
+    protocol: Protocol,
+    predictions: Path | None,
+    truth: Path | None,
+    frames: Path | None,
+) -> Part:
+    if not kept:
+        return Part((), _PER_FRAME_HINT)
+    chosen = worst_frames(kept, measure, count)
+    bare = [PicturedFrame(of) for of in chosen]
+    if predictions is None or truth is None:
+        return Part(bare, remark="Give the predictions and the truth to see them.")
+    try:
+        shown = list(pictured(chosen, Sources(predictions, truth, frames), protocol))
+    except TinctError as error:
+        return Part(bare, remark=f"There are no pictures: {error}")
+    grey = "The frames themselves were not found; the ground is grey." if any(of.grey for of in shown) else ""
+    return Part(shown, "", grey)
+
+
+def _attributes(
+    scores: Scores, given: Path | None, truth: Path | None, measure: str
+) -> tuple[dict[str, tuple[str, ...]], Part]:
+    """The letters of each sequence, and the scores of each attribute."""
+    path = given or (find_attributes(truth) if truth is not None else None)
+    if path is None:
+        return {}, Part((), "There is no db_info.yml, which says what each sequence of DAVIS is like.")
+    try:
+        letters = read_attributes(path)
+    except TinctError as error:
+        return {}, Part((), f"There are no attributes: {error}")
+    rows: tuple[AttributeScore, ...] = attribute_scores(scores, letters, measure)
+    return letters, Part(
+        rows, "" if rows else f"None of the scored sequences has an attribute in {path.name}."
+    )

@@ -1,0 +1,193 @@
+"""The frames in which a result is worst, and their pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tinct.data.annotations import Annotations
+from tinct.data.images import read_rgb
+from tinct.errors import MaskError, TinctError
+from tinct.evaluation.predictions import find_predictions, read_prediction
+from tinct.evaluation.protocols import Protocol
+from tinct.evaluation.report.pictures import Frame, data_uri, error_picture, mask_picture
+from tinct.evaluation.report.timeline import Timeline
+from tinct.evaluation.truth import RESOLUTIONS, find_truth
+from tinct.shapes import BACKGROUND, VOID, Image, LabelMap
+
+PER_SEQUENCE = 2
+"""At most so many frames of one sequence: the worst sequence's frames would be all that one sees."""
+
+_APART = 8  # The frames of one sequence are at least its length divided by this apart.
+
+
+@dataclass(frozen=True)
+class WorstFrame:
+    """One frame of a low score.
+
+    Attributes:
+        sequence: Its sequence.
+        frame: Its name.
+        values: Per measure the mean over the objects of this frame.
+    """
+
+    sequence: str
+    frame: str
+    values: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class PicturedFrame:
+    """A frame of a low score with what the page shows of it.
+
+    Attributes:
+        worst: The frame.
+        pictures: (what it shows, data URI) of the prediction, the truth and the errors.
+        trouble: Why there are no pictures, if there are none.
+        grey: Whether they have a grey ground, for want of the frame itself.
+    """
+
+    worst: WorstFrame
+    pictures: tuple[tuple[str, str], ...] = ()
+    trouble: str = ""
+    grey: bool = False
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where the pictures come from.
+
+    Attributes:
+        predictions: As `find_predictions` takes it.
+        truth: As `find_truth` takes it.
+        frames: A folder of frames per sequence, a dataset's root, or the frames of one sequence.
+    """
+
+    predictions: Path
+    truth: Path
+    frames: Path | None = None
+
+
+def worst_frames(timelines: Sequence[Timeline], measure: str, count: int) -> tuple[WorstFrame, ...]:
+    """The frames of the lowest scores, the lowest first.
+
+    At most `PER_SEQUENCE` of a sequence, and those some way apart, so that one sees different failures.
+
+    Args:
+        timelines: One per sequence.
+        measure: By which to choose: "J", or "F" where there is no J.
+        count: At most so many.
+    """
+    ordered = sorted(
+        (float(value), number, index)
+        for number, timeline in enumerate(timelines)
+        for index, value in enumerate(timeline.frame_means(measure))
+        if not np.isnan(value)
+    )
+    taken: dict[int, list[int]] = {}
+    chosen: list[WorstFrame] = []
+    for _, number, index in ordered:
+        if len(chosen) >= count:
+            break
+        timeline, places = timelines[number], taken.setdefault(number, [])
+        apart = max(2, len(timeline.frame_names) // _APART)
+        if len(places) < PER_SEQUENCE and all(abs(index - place) >= apart for place in places):
+            places.append(index)
+            chosen.append(_worst_frame(timeline, index))
+    return tuple(chosen)
+
+
+def pictured(chosen: Sequence[WorstFrame], sources: Sources, protocol: Protocol) -> Iterator[PicturedFrame]:
+    """The chosen frames with their pictures, in the same order.
+
+    What cannot be read is told in place of its pictures.
+
+    Raises:
+        TinctError: The predictions or the truth cannot be found at all.
+    """
+    predictions = find_predictions(sources.predictions)
+    truths = {of.sequence: of for of in find_truth(sources.truth, protocol)}
+    if len(truths) == 1 and len(predictions) == 1:
+        predictions = {next(iter(truths)): next(iter(predictions.values()))}
+    for worst in chosen:
+        try:
+            truth = _truth(truths.get(worst.sequence), worst, protocol)
+            path = predictions.get(worst.sequence, {}).get(worst.frame)
+            if path is None:
+                raise MaskError(f"{sources.predictions} holds no mask of this frame.")
+            prediction = read_prediction(path, (truth.shape[0], truth.shape[1]), merged=protocol.merged)
+            frame = _frame(sources, worst)
+        except TinctError as error:
+            yield PicturedFrame(worst, trouble=str(error))
+            continue
+        yield PicturedFrame(worst, _pictures(frame, prediction, truth, protocol.merged), grey=frame is None)
+
+
+def find_frame(folder: Path, sequence: str, name: str) -> Path | None:
+    """The image file of a frame, in the layouts of the datasets; None if there is none.
+
+    Args:
+        folder: A folder of frames per sequence, a dataset's root or its annotations, or the frames
+            of one sequence.
+        sequence: Its name.
+        name: The frame's name, without its ending.
+    """
+    for images in (folder, *_image_folders(folder)):
+        for place in (images / sequence, images):
+            for ending in (".jpg", ".jpeg", ".JPEG", ".png", ".bmp"):
+                if (path := place / f"{name}{ending}").is_file():
+                    return path
+    return None
+
+
+def _image_folders(folder: Path) -> list[Path]:
+    """`JPEGImages` of the root that `folder` is or lies in, and the resolutions in it."""
+    found = []
+    for root in (folder, *folder.resolve().parents[:2]):
+        images = root / "JPEGImages"
+        if images.is_dir():
+            # A sequence's annotations at 480p go with its frames at 480p.
+            found += [
+                images / folder.name,
+                *(images / of for of in RESOLUTIONS),
+                images,
+            ]
+    return found
+
+
+def _worst_frame(timeline: Timeline, index: int) -> WorstFrame:
+    values = {measure: float(timeline.frame_means(measure)[index]) for measure in ("J", "F")}
+    kept = {measure: value for measure, value in values.items() if not np.isnan(value)}
+    return WorstFrame(timeline.sequence, timeline.frame_names[index], kept)
+
+
+def _truth(annotations: Annotations | None, worst: WorstFrame, protocol: Protocol) -> LabelMap:
+    if annotations is None or worst.frame not in annotations.frame_names:
+        raise MaskError("The truth holds no annotation of this frame.")
+    labels = annotations.read(annotations.frame_names.index(worst.frame))
+    labels = np.where(labels == VOID, np.uint8(BACKGROUND), labels)
+    return (labels != BACKGROUND).astype(np.uint8) if protocol.merged else labels
+
+
+def _frame(sources: Sources, worst: WorstFrame) -> Image | None:
+    """The frame itself, from the given folder or from beside the truth; None if it is in neither."""
+    if sources.frames is not None:
+        path = find_frame(sources.frames, worst.sequence, worst.frame)
+    else:
+        folders = _image_folders(sources.truth)
+        found = (find_frame(folder, worst.sequence, worst.frame) for folder in folders)
+        path = next((path for path in found if path is not None), None)
+    return None if path is None else read_rgb(path)
+
+
+def _pictures(
+    frame: Frame | None, prediction: LabelMap, truth: LabelMap, merged: bool
+) -> tuple[tuple[str, str], ...]:
+    return (
+        ("prediction", data_uri(mask_picture(frame, prediction, ids=not merged))),
+        ("truth", data_uri(mask_picture(frame, truth, ids=not merged))),
+        ("errors", data_uri(error_picture(frame, prediction, truth))),
+    )

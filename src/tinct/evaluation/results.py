@@ -1,0 +1,317 @@
+"""The scores of a set of predictions, as data: what tables, reports and comparisons are made from.
+
+Three levels: an object of a sequence, a sequence, and the whole. Each holds its statistics per
+measure: "J" (region similarity), "F" (contour accuracy), "T" (temporal instability). `Scores` goes
+to JSON and comes back unchanged; all values are fractions from 0 to 1, and NaN becomes null.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinct.errors import OptionError
+from tinct.files import written_whole
+from tinct.metrics import decay, mean, recall
+
+MEASURES = ("J", "F", "T")
+"""In the order of every table. Of T only the mean is defined, and lower is better."""
+
+NAN = float("nan")
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """One measure's summary, of an object, a sequence or a whole set; NaN where it is undefined."""
+
+    mean: float
+    recall: float = NAN
+    decay: float = NAN
+
+    @classmethod
+    def of_frames(cls, values: Sequence[float], *, wrap_at_256: bool = False) -> Statistics:
+        """The summary of per-frame values of J or F; `wrap_at_256` as in `tinct.metrics.decay`."""
+        scores = np.asarray(values, np.float64)
+        if not scores.size:
+            return cls(NAN)
+        return cls(mean(scores), recall(scores), decay(scores, wrap_at_256=wrap_at_256))
+
+    @classmethod
+    def mean_of(cls, summaries: Sequence[Statistics]) -> Statistics:
+        """The plain mean of every statistic over objects or sequences; what is NaN is left out."""
+        table = np.asarray([(s.mean, s.recall, s.decay) for s in summaries], np.float64).reshape(-1, 3)
+        return cls(*(mean(column) for column in table.T))
+
+
+@dataclass(frozen=True)
+class FrameScores:
+    """The values of single frames.
+
+    Attributes:
+        names: The scored frames, in order.
+        values: Per measure one value per frame. T of a frame is that of the step towards it; NaN
+            where there is none.
+    """
+
+    names: tuple[str, ...]
+    values: Mapping[str, tuple[float, ...]]
+
+
+@dataclass(frozen=True)
+class ObjectScores:
+    """The scores of one object of a sequence.
+
+    Attributes:
+        object_id: As in the truth; 1 where all objects are merged.
+        statistics: Per measure.
+        frames: Their values frame by frame, if they were kept.
+        group: "seen" or "unseen", where a protocol tells them apart.
+    """
+
+    object_id: int
+    statistics: Mapping[str, Statistics]
+    frames: FrameScores | None = None
+    group: str | None = None
+
+
+@dataclass(frozen=True)
+class SequenceScores:
+    """The scores of one sequence: those of its objects, and their mean.
+
+    Attributes:
+        name: The sequence.
+        objects: In the order of their ids.
+        frames_scored: How many frames were compared.
+        missing_frames: Frames that had no prediction and were left out.
+    """
+
+    name: str
+    objects: tuple[ObjectScores, ...]
+    frames_scored: int
+    missing_frames: tuple[str, ...] = ()
+
+    @property
+    def statistics(self) -> dict[str, Statistics]:
+        """Per measure, the mean over the objects."""
+        return _mean_over([scores.statistics for scores in self.objects])
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The scores of a whole set under a protocol.
+
+    Attributes:
+        protocol: Its name, such as "davis-2017".
+        rule: What it skips and how it averages, in words.
+        merged: Whether all objects count as one.
+        average_over: "sequences", "objects" or "groups" (the objects of each group, then the groups).
+        sequences: In the order of their names.
+        settings: What else shaped the figures: `bound_th`, `compat`, `missing_sequences`, ...
+        run: What made the predictions and what it cost, if that is known: method, variant, preset,
+            seconds_per_frame, peak_memory_mb, ...
+    """
+
+    protocol: str
+    rule: str
+    merged: bool
+    average_over: str
+    sequences: tuple[SequenceScores, ...]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    run: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def statistics(self) -> dict[str, Statistics]:
+        """Per measure, the mean that the protocol takes."""
+        if self.average_over == "sequences":
+            return _mean_over([sequence.statistics for sequence in self.sequences])
+        if self.groups:
+            return _mean_over(list(self.groups.values()))
+        return _mean_over([scores.statistics for scores in self._objects])
+
+    @property
+    def groups(self) -> dict[str, dict[str, Statistics]]:
+        """Per group ("seen", "unseen") and measure, the mean over its objects; empty without groups."""
+        if self.average_over != "groups":
+            return {}
+        names = sorted({scores.group for scores in self._objects if scores.group is not None})
+        return {
+            name: _mean_over([scores.statistics for scores in self._objects if scores.group == name])
+            for name in names
+        }
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """Those that were computed, in the order of `MEASURES`."""
+        return tuple(self.statistics)
+
+    @property
+    def j_and_f(self) -> float:
+        """(mean J + mean F) / 2; NaN unless both were computed."""
+        return j_and_f(self.statistics)
+
+    @property
+    def frames_scored(self) -> int:
+        """Frames compared, over all sequences."""
+        return sum(sequence.frames_scored for sequence in self.sequences)
+
+    @property
+    def _objects(self) -> list[ObjectScores]:
+        return [scores for sequence in self.sequences for scores in sequence.objects]
+
+    def to_json(self, *, per_frame: bool = False) -> dict[str, Any]:
+        """The scores as JSON values; `per_frame` adds the value of every frame, where it was kept."""
+        content: dict[str, Any] = {"protocol": self.protocol, **_statistics_json(self.statistics)}
+        if self.groups:
+            content["groups"] = {name: _statistics_json(of) for name, of in self.groups.items()}
+        content["sequences"] = {s.name: _sequence_json(s, self.merged, per_frame) for s in self.sequences}
+        content["frames_scored"] = self.frames_scored
+        content["objects_scored"] = len(self._objects)
+        content["rule"] = self.rule
+        content["merged"] = self.merged
+        content["average_over"] = self.average_over
+        content["settings"] = dict(self.settings)
+        content["run"] = dict(self.run)
+        return content
+
+    @classmethod
+    def from_json(cls, content: Any) -> Scores:
+        """The scores that `to_json` gave.
+
+        Raises:
+            OptionError: Something else came.
+        """
+        try:
+            sequences = tuple(
+                _sequence_from(name, content["merged"], entry) for name, entry in content["sequences"].items()
+            )
+            return cls(
+                content["protocol"],
+                content["rule"],
+                content["merged"],
+                content["average_over"],
+                sequences,
+                content["settings"],
+                content["run"],
+            )
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise OptionError(
+                f"These are not scores of tinct ({type(error).__name__}: {error}); give a JSON file that "
+                "`tinct score --json` or `tinct evaluate` wrote."
+            ) from error
+
+
+def j_and_f(statistics: Mapping[str, Statistics]) -> float:
+    """(mean J + mean F) / 2; NaN unless both are there."""
+    if "J" not in statistics or "F" not in statistics:
+        return NAN
+    return (statistics["J"].mean + statistics["F"].mean) / 2
+
+
+def write_scores(path: Path, scores: Scores, *, per_frame: bool = False) -> None:
+    """Write the scores as a JSON file, whole or not at all.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    text = json.dumps(scores.to_json(per_frame=per_frame), indent=1, allow_nan=False)
+    with written_whole(path) as part:
+        part.write_text(text + "\n", encoding="utf-8")
+
+
+def read_scores(path: Path) -> Scores:
+    """The scores in a JSON file.
+
+    Raises:
+        OptionError: There is no such file, or it holds something else; the message names it.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return Scores.from_json(content)
+    except (OSError, ValueError) as error:
+        raise OptionError(
+            f"{path} cannot be read as scores: {error}. Give a JSON file that `tinct score --json` wrote."
+        ) from error
+    except OptionError as error:
+        raise OptionError(f"{path}: {error}") from error
+
+
+def _mean_over(tables: Sequence[Mapping[str, Statistics]]) -> dict[str, Statistics]:
+    """Per measure the mean over the tables that hold it."""
+    return {
+        measure: Statistics.mean_of([table[measure] for table in tables if measure in table])
+        for measure in MEASURES
+        if any(measure in table for table in tables)
+    }
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+def _statistics_json(statistics: Mapping[str, Statistics]) -> dict[str, Any]:
+    content: dict[str, Any] = {}
+    for measure, of in statistics.items():
+        content[measure] = {"mean": _number(of.mean)}
+        if measure != "T":
+            content[measure] |= {"recall": _number(of.recall), "decay": _number(of.decay)}
+    if "J" in statistics and "F" in statistics:
+        content["JF_mean"] = _number(j_and_f(statistics))
+    return content
+
+
+def _object_json(scores: ObjectScores, per_frame: bool) -> dict[str, Any]:
+    content = _statistics_json(scores.statistics)
+    if scores.group is not None:
+        content["group"] = scores.group
+    if per_frame and scores.frames is not None:
+        values = {
+            measure: [_number(value) for value in column] for measure, column in scores.frames.values.items()
+        }
+        content["per_frame"] = {"frames": list(scores.frames.names), **values}
+    return content
+
+
+def _sequence_json(sequence: SequenceScores, merged: bool, per_frame: bool) -> dict[str, Any]:
+    if merged:
+        content = _object_json(sequence.objects[0], per_frame)
+    else:
+        content = _statistics_json(sequence.statistics)
+        content["objects"] = {str(o.object_id): _object_json(o, per_frame) for o in sequence.objects}
+    content["frames_scored"] = sequence.frames_scored
+    if sequence.missing_frames:
+        content["missing_frames"] = list(sequence.missing_frames)
+    return content
+
+
+def _value(number: float | None) -> float:
+    return NAN if number is None else float(number)
+
+
+def _object_from(object_id: int, entry: Any) -> ObjectScores:
+    statistics = {
+        measure: Statistics(**{name: _value(number) for name, number in entry[measure].items()})
+        for measure in MEASURES
+        if measure in entry
+    }
+    frames = None
+    if "per_frame" in entry:
+        kept = entry["per_frame"]
+        columns = {m: tuple(_value(number) for number in kept[m]) for m in MEASURES if m in kept}
+        frames = FrameScores(tuple(kept["frames"]), columns)
+    return ObjectScores(object_id, statistics, frames, entry.get("group"))
+
+
+def _sequence_from(name: str, merged: bool, entry: Any) -> SequenceScores:
+    objects = {"1": entry} if merged else entry["objects"]
+    return SequenceScores(
+        name,
+        tuple(_object_from(int(number), scores) for number, scores in objects.items()),
+        entry["frames_scored"],
+        tuple(entry.get("missing_frames", ())),
+    )
