@@ -38,7 +38,7 @@ def single() -> dict[str, Tensor]:
 @pytest.fixture
 def task() -> ClipTask:
     torch.manual_seed(0)
-    return masktrack.build_task().train()
+    return masktrack.compact_task().train()
 
 
 def gradients(task: torch.nn.Module) -> dict[str, float]:
@@ -97,7 +97,7 @@ def test_dilation() -> None:
 
 def test_osvos_sees_no_previous_mask() -> None:
     torch.manual_seed(0)
-    task = osvos.build_task().eval()
+    task = osvos.compact_task().eval()
     batch = single()
     first = task(batch, 0)[1]["cross_entropy"]
     batch["previous"] = torch.zeros_like(batch["previous"])

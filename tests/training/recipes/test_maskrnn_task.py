@@ -33,7 +33,7 @@ def clips(frames: int = 4) -> dict[str, Tensor]:
 @pytest.fixture
 def task() -> MaskRnnTask:
     torch.manual_seed(0)
-    return maskrnn.build_task().train()
+    return maskrnn.compact_task().train()
 
 
 def test_a_step_teaches_both_streams_the_fusion_and_the_box(task: MaskRnnTask) -> None:

@@ -1,20 +1,27 @@
-"""How MaskRNN is trained: single frames first (MaskTrack's stages), then the recurrence over clips (3.5)."""
+"""How MaskRNN is trained: single frames first (MaskTrack's stages), then the recurrence over clips (3.5).
+
+tinct train maskrnn --data DAVIS --stills STILLS --init runs/masktrack/clips.safetensors --out runs/maskrnn
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from safetensors.torch import load_file
+import torch
+from torch import Tensor, nn
 
 from tinct.data.samplers import ClipOptions, MixedClips, StillClips, VideoClips
 from tinct.losses import FrameLossOptions
-from tinct.methods.maskrnn import MaskRnnNetwork, Options
+from tinct.methods.maskrnn import COMPACT, MaskRnnNetwork, Options, build
 from tinct.networks.flow import DisFlow
 from tinct.networks.guided_pyramid import take_over_pyramid
-from tinct.networks.weights import load_weights
+from tinct.online import Budget
 from tinct.training.flow_clips import FlowClips
 from tinct.training.recipes.maskrnn_task import MaskRnnLossOptions, MaskRnnTask
+from tinct.training.recipes.object_recipe import ObjectRecipe
 from tinct.training.sources import Sources
 from tinct.training.stages import AdamW, CosineSchedule, Stage
 
@@ -29,6 +36,8 @@ def compact_stages(data: Sources, steps: Mapping[str, int], seed: int) -> list[S
         steps: Of the stage "recurrence".
         seed: Of the clips.
     """
+    if not steps.get("recurrence", 0):
+        return []
     options = ClipOptions(size=(240, 416), frames=8, max_objects=1, max_step=2, seed=seed)
     clips = MixedClips(VideoClips(data.videos(), options), StillClips(data.photos(), options), 0.3)
     return [
@@ -40,20 +49,35 @@ def compact_stages(data: Sources, steps: Mapping[str, int], seed: int) -> list[S
     ]  # fmt: skip
 
 
-def build_task(*, masktrack: Path | None = None, weights: Path | None = None) -> MaskRnnTask:
-    """The compact network, ready to train.
-
-    Args:
-        masktrack: Start both streams from these weights of a compact MaskTrack.
-        weights: Go on from these weights of MaskRNN instead.
-    """
+def compact_task() -> MaskRnnTask:
+    """The compact network, as chance made it."""
     network = MaskRnnNetwork(Options())
-    if weights is not None:
-        load_weights(weights, network, method="maskrnn", variant="mobilenetv2")
-    elif masktrack is not None:
-        tensors = load_file(masktrack)
-        for stream in (network.streams.appearance, network.streams.motion):
-            take_over_pyramid(stream, tensors, "stream.")
     for stream in (network.streams.appearance, network.streams.motion):
         stream.backbone.freeze_to_stride_4()
     return MaskRnnTask(network, network.streams, COMPACT_LOSS)
+
+
+def _from_imagenet(network: nn.Module, source: str) -> str:
+    assert isinstance(network, MaskRnnNetwork)
+    network.streams.motion.backbone.start_from_imagenet(source)
+    return network.streams.appearance.backbone.start_from_imagenet(source)
+
+
+def _from_masktrack(network: nn.Module, tensors: dict[str, Tensor]) -> int:
+    assert isinstance(network, MaskRnnNetwork)
+    streams = (network.streams.appearance, network.streams.motion)
+    return sum(take_over_pyramid(stream, tensors, "stream.") for stream in streams)
+
+
+def _segmenter(weights: Path, device: torch.device, budget: Budget) -> Any:
+    tuning = replace(COMPACT.fine_tuning, budget=budget)
+    return build("mobilenetv2", "default", weights, device, fine_tuning=tuning)
+
+
+RECIPES = {
+    "mobilenetv2": ObjectRecipe(
+        "maskrnn", "mobilenetv2", {"recurrence": 400}, compact_task, compact_stages, _from_imagenet,
+        {"masktrack": _from_masktrack}, _segmenter,
+    )
+}  # fmt: skip
+"""Variant → recipe. Its first stages are MaskTrack's: it starts from a compact MaskTrack (`--init`)."""

@@ -1,4 +1,7 @@
-"""How MaskTrack is trained: on still images with deformed masks, no video needed (the paper, 3.2)."""
+"""How MaskTrack is trained: on still images with deformed masks, no video needed (the paper, 3.2).
+
+tinct train masktrack --data DAVIS --stills STILLS --out runs/masktrack
+"""
 
 from __future__ import annotations
 
@@ -6,18 +9,20 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from safetensors.torch import load_file
+import torch
+from torch import Tensor, nn
 
 from tinct.data.deform import MaskDeformation
 from tinct.data.masked_frames import FrameOptions, MaskedFrames, StillPictures
 from tinct.data.samplers import ClipOptions, MixedClips, Samples, StillClips, VideoClips
 from tinct.losses import FrameLossOptions
-from tinct.methods.masktrack import MaskTrackNetwork, Options
+from tinct.methods.masktrack import COMPACT, MaskTrack, MaskTrackNetwork, Options, build
 from tinct.networks.flow import DisFlow
 from tinct.networks.guided_pyramid import take_over_pyramid
-from tinct.networks.weights import load_weights
+from tinct.online import Budget
 from tinct.training.flow_clips import FlowClips
 from tinct.training.recipes.clip_task import ClipTask, RollOut
+from tinct.training.recipes.object_recipe import ObjectRecipe
 from tinct.training.sources import Sources
 from tinct.training.stages import AdamW, CosineSchedule, Stage
 
@@ -50,17 +55,32 @@ def _stage(name: str, samples: Samples, steps: int, batch: int, learning_rate: f
     )  # fmt: skip
 
 
-def build_task(*, pyramid: Path | None = None, weights: Path | None = None) -> ClipTask:
-    """The compact network, ready to train.
-
-    Args:
-        pyramid: Take backbone and pyramid over from a FEELVOS that learnt on the same split.
-        weights: Go on from these weights of MaskTrack instead.
-    """
+def compact_task() -> ClipTask:
+    """The compact network, as chance made it."""
     network = MaskTrackNetwork(Options())
-    if weights is not None:
-        load_weights(weights, network, method="masktrack", variant="mobilenetv2")
-    elif pyramid is not None:
-        take_over_pyramid(network.stream, load_file(pyramid), "extractor.")
     network.stream.backbone.freeze_to_stride_4()
     return ClipTask(network, COMPACT_LOSS, slow=(".backbone.",), roll_out=RollOut())
+
+
+def _from_imagenet(network: nn.Module, source: str) -> str:
+    assert isinstance(network, MaskTrackNetwork)
+    return network.stream.backbone.start_from_imagenet(source)
+
+
+def _from_feelvos(network: nn.Module, tensors: dict[str, Tensor]) -> int:
+    assert isinstance(network, MaskTrackNetwork)
+    return take_over_pyramid(network.stream, tensors, "extractor.")
+
+
+def _segmenter(weights: Path, device: torch.device, budget: Budget) -> MaskTrack:
+    tuning = replace(COMPACT.fine_tuning, budget=budget)
+    return build("mobilenetv2", "default", weights, device, fine_tuning=tuning)
+
+
+RECIPES = {
+    "mobilenetv2": ObjectRecipe(
+        "masktrack", "mobilenetv2", {"stills": 1300, "clips": 700}, compact_task, compact_stages,
+        _from_imagenet, {"feelvos": _from_feelvos}, _segmenter,
+    )
+}  # fmt: skip
+"""Variant → recipe. The compact one starts best from the compact FEELVOS, which knows objects already."""
