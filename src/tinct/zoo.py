@@ -115,6 +115,47 @@ METHODS: Mapping[str, MethodRecord] = {
             "DAVIS-2017 val J&F": _paper(0.715, "results on the DAVIS 2017 validation set, with YouTube-VOS"),
         },
     ),
+    "osvos": MethodRecord(
+        title="OSVOS: One-Shot Video Object Segmentation (Caelles 2017)",
+        module="tinct.methods.osvos",
+        variants={
+            "mobilenetv2": "compact: MobileNetV2, fine-tuned in half a minute on a laptop's processor",
+            "vgg16": "the paper's: VGG-16 with side outputs",
+        },
+        default_variant="mobilenetv2",
+        paper_variant="vgg16",
+        paper_scores={
+            "DAVIS-2016 val J": _paper(0.798, "results on the DAVIS 2016 validation set"),
+            "DAVIS-2016 val F": _paper(0.806, "results on the DAVIS 2016 validation set"),
+        },
+    ),
+    "masktrack": MethodRecord(
+        title="MaskTrack: Learning Video Object Segmentation from Static Images (Perazzi 2017)",
+        module="tinct.methods.masktrack",
+        variants={
+            "mobilenetv2": "compact: MobileNetV2, the mask guides a feature pyramid",
+            "vgg16": "the paper's: DeepLabv2 on VGG-16 with the mask as a fourth channel",
+        },
+        default_variant="mobilenetv2",
+        paper_variant="vgg16",
+        paper_scores={
+            "DAVIS-2016 val J": _paper(0.797, "results on the DAVIS 2016 validation set, flow and CRF"),
+        },
+    ),
+    "maskrnn": MethodRecord(
+        title="MaskRNN: Instance Level Video Object Segmentation (Hu 2017)",
+        module="tinct.methods.maskrnn",
+        variants={
+            "mobilenetv2": "compact: MobileNetV2 in both streams, the warped mask guides feature pyramids",
+            "vgg16": "the paper's: VGG-16 in both streams",
+        },
+        default_variant="mobilenetv2",
+        paper_variant="vgg16",
+        paper_scores={
+            "DAVIS-2016 val J": _paper(0.807, "results on the DAVIS 2016 validation set"),
+            "DAVIS-2017 val J": _paper(0.605, "results on the DAVIS 2017 validation set"),
+        },
+    ),
 }
 """Every method that tinct has."""
 
@@ -243,6 +284,36 @@ def build_segmenter(
         variant, preset, path, target, **overrides
     )
     return segmenter
+
+
+def with_fine_tuning(
+    method: str, variant: str | None, preset: str, budget: str, device: str = "auto"
+) -> tuple[dict[str, Any], str]:
+    """The override that gives a preset another fine-tuning budget, for `build_segmenter`.
+
+    Args:
+        method: A name of `METHODS`.
+        variant: None for the method's default.
+        preset: As for `build_segmenter`.
+        budget: `auto`, `none`, a number of steps, or seconds such as `60s`; per object.
+        device: As for `build_segmenter`; `auto` budgets depend on it.
+
+    Returns:
+        The override, and the budget in words.
+
+    Raises:
+        OptionError: The method does not fine-tune, or a name or the budget does not exist.
+    """
+    from tinct.online import Budget
+
+    module = importlib.import_module(method_record(method).module)
+    options = module.PRESETS[check_variant(method, variant)].get(preset)
+    if options is None:
+        raise OptionError(f"{method} has no preset {preset!r}. {near_match(preset, PRESETS)}")
+    if not hasattr(options, "fine_tuning"):
+        raise OptionError(f"{method} does not fine-tune; leave --fine-tune out.")
+    wanted = Budget.parse(budget, resolve_device(device))
+    return {"fine_tuning": dataclasses.replace(options.fine_tuning, budget=wanted)}, str(wanted)
 
 
 def resolve_device(name: str) -> torch.device:

@@ -40,6 +40,14 @@ def segment(
     ] = "default",
     weights: Annotated[Path | None, typer.Option(help="A safetensors file instead of the package's.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    fine_tune: Annotated[
+        str | None,
+        typer.Option(
+            metavar="auto|none|STEPS|SECONDSs",
+            help="How long each object is learnt from its painted frames: auto, none, 200, 60s, ... "
+            "(osvos, masktrack, maskrnn).",
+        ),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
     repair_mask: Annotated[
         bool,
@@ -64,7 +72,7 @@ def segment(
         torch.set_num_threads(threads)
     clip = Video.open(video)
     prompts = _read_prompts(clip, prompt_files, repair_mask)
-    segmenter, info = _build(method, variant, preset, weights, device)
+    segmenter, info = _build(method, variant, preset, weights, device, fine_tune)
     try:
         with progress_bar() as progress:
             report = segment_to_folder(
@@ -101,14 +109,26 @@ def _read_prompts(video: Video, files: Mapping[int, Path], repair: bool) -> dict
 
 
 def _build(
-    method: str, variant: str | None, preset: str, weights: Path | None, device: str
+    method: str,
+    variant: str | None,
+    preset: str,
+    weights: Path | None,
+    device: str,
+    fine_tune: str | None,
 ) -> tuple[StreamingSegmenter[Any] | VideoSegmenter, dict[str, Any]]:
     """The segmenter, and what `run.json` says of it."""
     from tinct import zoo
 
     variant = zoo.check_variant(method, variant)
-    segmenter = zoo.build_segmenter(method, variant, preset, weights, device)
+    overrides: dict[str, Any] = {}
+    tuning: dict[str, str] = {}
+    if fine_tune is not None:
+        overrides, chosen = zoo.with_fine_tuning(method, variant, preset, fine_tune, device)
+        tuning = {"fine_tuning": chosen}
+        print(f"fine-tuning: {chosen}{'' if chosen == 'none' else ' for each object'}")
+    segmenter = zoo.build_segmenter(method, variant, preset, weights, device, **overrides)
     return segmenter, {
+        **tuning,
         "method": method,
         "variant": variant,
         "preset": preset,
