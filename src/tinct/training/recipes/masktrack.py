@@ -59,7 +59,7 @@ def compact_task() -> ClipTask:
     """The compact network, as chance made it."""
     network = MaskTrackNetwork(COMPACT)
     _pyramid(network).backbone.freeze_to_stride_4()
-    return ClipTask(network, COMPACT_LOSS, slow=(".backbone.",), roll_out=RollOut())
+    return ClipTask(network, COMPACT_LOSS, rates=((".backbone.", 0.1),), roll_out=RollOut())
 
 
 def _from_imagenet(network: nn.Module, source: str) -> str:

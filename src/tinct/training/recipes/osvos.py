@@ -64,7 +64,7 @@ def compact_task() -> FrameTask:
         output: SideLogits = network(frames, deep_supervision=deep_supervision)
         return output
 
-    return FrameTask(network, segment, COMPACT_LOSS, slow=(".backbone.",))
+    return FrameTask(network, segment, COMPACT_LOSS, rates=((".backbone.", 0.1),))
 
 
 def _from_imagenet(network: nn.Module, source: str) -> str:
