@@ -219,8 +219,8 @@ def fine_tune(
     if options.budget.is_none:
         return FineTuned(tuned, 0, 0.0, math.nan, False)
     layers = list(tuned.object_layers().values())
-    run = _Run(tuned, layers, samples, options, started)
     with _evaluated(tuned, layers):
+        run = _Run(tuned, layers, samples, options, started)
         diverged = not run.train(progress)
     if diverged:
         warnings.warn(

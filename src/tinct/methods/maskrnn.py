@@ -36,14 +36,15 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from tinct.data.deform import coarsened
-from tinct.data.online_samples import AnnotatedFrame
-from tinct.errors import OptionError
+from tinct.data.online_samples import WHOLE_FRAME, AnnotatedFrame, OnlineAugmentation
+from tinct.errors import OptionError, near_match
+from tinct.losses import BALANCED
 from tinct.masks import ObjectMasks, object_ids_of
 from tinct.networks.flow import DisFlow, FlowEstimator
 from tinct.networks.localization import located, proposals_of
 from tinct.networks.two_streams import StreamFeatures, TwoStreams, VggTwoStreams
 from tinct.networks.weights import load_weights
-from tinct.online import FineTuning, ObjectWeights, resized_frame, tune_objects
+from tinct.online import Budget, FineTuning, ObjectWeights, resized_frame, tune_objects
 from tinct.ops.boxes import enlarged_boxes, inside_boxes
 from tinct.ops.precision import bfloat16_is_faster
 from tinct.ops.resize import enlarged_probs, working_frame
@@ -54,6 +55,8 @@ from tinct.video import Video
 
 COMPACT_BACKBONES = {"mobilenetv2": "mobilenetv2_100"}
 """Backbones of compact variants, and timm's names for them."""
+
+BACKBONES = (*COMPACT_BACKBONES, "vgg16")
 
 OUTSIDE_LOGIT = -20.0
 """The logit that stands for a probability of 0."""
@@ -73,6 +76,9 @@ class Options:
         dilation_px: Beyond the paper: the warped mask is dilated by a disc of this radius.
         fine_tuning: Of the appearance stream, on the painted frames (3.5: 200 steps).
         working_height: Short side in pixels to which frames are brought; None leaves them.
+
+    Raises:
+        OptionError: No such backbone.
     """
 
     backbone: str = "vgg16"
@@ -84,8 +90,23 @@ class Options:
     fine_tuning: FineTuning = field(default_factory=FineTuning)
     working_height: int | None = None
 
+    def __post_init__(self) -> None:
+        if self.backbone not in BACKBONES:
+            raise OptionError(f"Unknown backbone {self.backbone!r}. {near_match(self.backbone, BACKBONES)}")
+
 
 COMPACT = Options(backbone="mobilenetv2", look_ahead=False, dilation_px=4, working_height=480)
+
+PAPER_TUNING = FineTuning(
+    Budget(steps=200), learning_rate=1e-5, weight_decay=0.0,
+    augmentation=OnlineAugmentation(
+        replace(WHOLE_FRAME, bend=0.0), lucid=0.0, damaged=0.0, lost=0.0, colour=0.0
+    ),
+    loss=BALANCED,
+)  # fmt: skip
+"""200 steps of Adam on resized, turned, cropped and mirrored frames with perturbed masks (3.5)."""
+
+PAPER = Options(fine_tuning=PAPER_TUNING)
 
 PRESETS: Mapping[str, Mapping[str, Options]] = {
     "mobilenetv2": {
@@ -93,7 +114,7 @@ PRESETS: Mapping[str, Mapping[str, Options]] = {
         "fast": replace(COMPACT, working_height=288, dilation_px=2),
         "paper": Options(backbone="mobilenetv2"),
     },
-    "vgg16": {"default": Options(), "fast": Options(working_height=288), "paper": Options()},
+    "vgg16": {"default": PAPER, "fast": replace(PAPER, working_height=288), "paper": PAPER},
 }
 """Variant → preset → options."""
 

@@ -30,6 +30,7 @@ from tinct.errors import OptionError, near_match
 from tinct.networks.backbones import ImageNormalisation, fold_batch_norm
 from tinct.networks.guided_input import guided_input, padded_to_grid, with_drawn_channels
 from tinct.networks.imagenet import load_imagenet
+from tinct.networks.rates import RateFactors
 from tinct.networks.side_outputs import SideLogits
 from tinct.networks.vgg import Vgg16
 
@@ -39,6 +40,9 @@ RATES = (6, 12, 18, 24)
 
 BRANCH_CHANNELS = 1024
 """Width of the branches on VGG-16."""
+
+SCORE_RATES: RateFactors = ((".scores.", 10.0),)
+"""How fast layers learn: those that are new ten times as fast (DeepLab)."""
 
 SCORE_SPREAD = 0.01
 """Of the first weights of the layers that give scores."""
@@ -123,9 +127,7 @@ class LargeFieldOfView(nn.Module):
 
     def forward(self, features: Float[Tensor, "B C h w"]) -> Float[Tensor, "B 2 h w"]:
         """Scores of background and object."""
-        found = [
-            score(branch(features)) for branch, score in zip(self.branches, self.scores, strict=True)
-        ]
+        found = [score(branch(features)) for branch, score in zip(self.branches, self.scores, strict=True)]
         return torch.stack(found).sum(0)
 
 
@@ -204,7 +206,7 @@ class DeepLabV2Stream(nn.Module):
             OptionError: No guides: the network has a channel for them.
         """
         if guides is None:
-            raise OptionError("DeepLabv2 in MaskTrack needs a previous mask; give an empty one if there is none.")
+            raise OptionError("MaskTrack's DeepLabv2 needs a previous mask; give an empty one where none is.")
         frames = padded_to_grid(self.normalise(features[0]), STRIDE)
         seen = self.backbone(guided_input(frames, padded_to_grid(guides, STRIDE)))
         scores = self.head(seen if isinstance(seen, Tensor) else seen[-1])

@@ -1,4 +1,4 @@
-"""The papers' way to show a network a mask: as one more channel of the image (MaskTrack, 3.1; MaskRNN, 3.2)."""
+"""The papers' way to show a network a mask: as one more channel of the image (MaskTrack 3.1, MaskRNN 3.2)."""
 
 from __future__ import annotations
 

@@ -65,16 +65,17 @@ class SideOutputs(nn.Module):
             deep_supervision: Give the maps of the single stages too.
         """
         preps = [prep(tap) for prep, tap in zip(self.preps, taps, strict=True)]
-        fused = self.fusion[0].bias.view(1, 1, 1, 1)  # type: ignore[operator,union-attr]
-        for part, prep, stride in zip(self.fusion, preps, self.strides, strict=True):
-            # The bias stays out: at the border the papers' enlargement would fade it.
-            fused = fused + _enlarged(F.conv2d(prep, part.weight), stride, size)  # type: ignore[arg-type]
+        parts = [part for part in self.fusion if isinstance(part, nn.Conv2d)]
+        assert parts[0].bias is not None
+        # Added after the enlargement: at the border the papers' one would fade it.
+        fused = parts[0].bias.view(1, 1, 1, 1)
+        for part, prep, stride in zip(parts, preps, self.strides, strict=True):
+            fused = fused + _enlarged(F.conv2d(prep, part.weight), stride, size)
         sides: tuple[Tensor, ...] = ()
         if deep_supervision:
             scored = (score(prep) for score, prep in zip(self.scores, preps, strict=True))
             sides = tuple(
-                _enlarged(map_, stride, size)[:, 0]
-                for map_, stride in zip(scored, self.strides, strict=True)
+                _enlarged(map_, stride, size)[:, 0] for map_, stride in zip(scored, self.strides, strict=True)
             )
         return SideLogits(sides, fused[:, 0])
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from tinct.networks.backbones import ImageNormalisation
 from tinct.networks.guided_input import guided_input, with_drawn_channels
 from tinct.networks.imagenet import load_imagenet
+from tinct.networks.rates import RateFactors
 from tinct.networks.side_outputs import SideLogits, SideOutputs
 
 STAGES = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
@@ -23,6 +24,9 @@ FIRST_SPREAD = 0.01
 
 SIDE_STRIDES = (2, 4, 8, 16)
 """Of the stages that have side outputs: the second to the fifth (OSVOS, 3.1)."""
+
+SIDE_RATES: RateFactors = ((".bias", 2.0), (".scores.", 0.1), (".fusion.", 0.01))
+"""How fast layers learn: biases twice as fast, scores a tenth, the fusion a hundredth (the authors' code)."""
 
 SIDE_WIDTH = 16
 SIDE_SPREAD = 1e-3
