@@ -146,7 +146,7 @@ def test_resnet101_starts_from_imagenet_with_a_small_fourth_channel(tmp_path: Pa
 
 
 def test_what_cannot_be() -> None:
-    with pytest.raises(OptionError, match="no backbone 'resnet10'.*resnet101"):
+    with pytest.raises(OptionError, match=r"no backbone 'resnet10'.*resnet101"):
         DeepLabV2Stream("resnet10")
     with torch.device("meta"), pytest.raises(OptionError, match="needs a previous mask"):
         DeepLabV2Stream("vgg16")([torch.zeros(1, 3, 8, 8)])

@@ -145,6 +145,13 @@ def test_osvos_has_the_parameters_of_its_layer_table() -> None:
     assert sum(p.numel() for p in stream.parameters()) == convolutions + preps + 4 * 17 + 65
 
 
+def test_a_stream_without_guides_does_not_look_at_them(thin_networks: Thin) -> None:
+    with thin_networks():
+        stream = VggStream(0)
+    frames = torch.rand(1, 3, 16, 16)
+    assert torch.equal(stream([frames], torch.rand(1, 1, 16, 16)).fused, stream([frames]).fused)
+
+
 def test_guides_and_all_layers_matter(thin_networks: Thin) -> None:
     torch.manual_seed(0)
     with thin_networks():

@@ -202,7 +202,8 @@ class MaskRnn(StreamingSegmenter[MaskRnnState]):
         image = self._working(frame)
         backward = self._flow(image, state.image)
         warped = warp(state.previous[None], backward)[0]
-        features = self._features(image, backward, following)
+        after = None if following is None else self._working(following)
+        features = self._features(image, backward, after)
         logits = [
             self._segment(features, guide[None, None], weights)
             for guide, weights in zip(warped, state.weights, strict=True)
@@ -217,9 +218,7 @@ class MaskRnn(StreamingSegmenter[MaskRnnState]):
     def _features(
         self, image: Image, backward: Float[Tensor, "1 2 h w"], following: Image | None
     ) -> StreamFeatures:
-        forward = (
-            torch.zeros_like(backward) if following is None else self._flow(image, self._working(following))
-        )
+        forward = torch.zeros_like(backward) if following is None else self._flow(image, following)
         magnitudes = torch.stack([magnitude_image(flow) for flow in (backward, forward)], 1)
         pixels = torch.from_numpy(np.ascontiguousarray(image)).to(self.device)
         frames = pixels.permute(2, 0, 1)[None].float() / 255

@@ -13,7 +13,6 @@ from tinct.networks.guided_pyramid import GuidedPyramid
 from tinct.networks.localization import LocalizationNet
 from tinct.networks.vgg import VggStream
 
-
 PAPER_HIDDEN = 4096
 """Width of the paper's localization net: that of Fast R-CNN on VGG-16."""
 

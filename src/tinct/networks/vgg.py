@@ -107,6 +107,7 @@ class VggStream(nn.Module):
 
     def __init__(self, guides: int) -> None:
         super().__init__()
+        self.guided = guides > 0
         self.normalise = ImageNormalisation()
         self.backbone = Vgg16(3 + guides)
         self.side_outputs = SideOutputs(self.backbone.channels[1:], SIDE_WIDTH, SIDE_STRIDES)
@@ -131,7 +132,7 @@ class VggStream(nn.Module):
 
         Args:
             features: The frames; one may serve several objects.
-            guides: Maps in [0, 1] at the frames' size.
+            guides: Maps in [0, 1] at the frames' size; a stream without guides does not look at them.
             deep_supervision: Give the side outputs' own logits too.
         """
         return self.with_conv5(features, guides, deep_supervision=deep_supervision)[0]
@@ -145,7 +146,7 @@ class VggStream(nn.Module):
     ) -> tuple[SideLogits, Float[Tensor, "B C h w"]]:
         """Logits, and conv5_3's map of stride 16, for MaskRNN's localization net."""
         frames = features[0]
-        taps = self.backbone(guided_input(self.normalise(frames), guides))
+        taps = self.backbone(guided_input(self.normalise(frames), guides if self.guided else None))
         size = (frames.shape[-2], frames.shape[-1])
         return self.side_outputs(taps[1:], size, deep_supervision=deep_supervision), taps[-1]
 
