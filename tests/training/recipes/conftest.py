@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
+from accelerate.state import AcceleratorState
 from PIL import Image as PillowImage
 
 from tinct.training.sources import Sources
@@ -29,3 +32,10 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Sources:
             PillowImage.fromarray(image).save(images / f"{t}.jpg")
             PillowImage.fromarray((labels > 0).astype(np.uint8)).save(masks / f"{t}.png")
     return Sources(root, "train", root / "stills")
+
+
+@pytest.fixture(autouse=True)
+def _fresh_accelerate() -> Iterator[None]:
+    """Runs of other files may ask for another precision."""
+    yield
+    AcceleratorState._reset_state(True)
