@@ -95,7 +95,14 @@ TUNING = FineTuning(
 )
 """What suits the compact network: it learns to find the object without its mask too (docs/experiments.md)."""
 
-COMPACT = Options(backbone="mobilenetv2", look_ahead=False, union=True, dilation_px=2, working_height=480)
+COMPACT = Options(
+    backbone="mobilenetv2",
+    look_ahead=False,
+    union=True,
+    dilation_px=2,
+    fine_tuning=TUNING,
+    working_height=480,
+)
 
 PRESETS: Mapping[str, Mapping[str, Options]] = {
     "mobilenetv2": {
