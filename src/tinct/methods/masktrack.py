@@ -60,6 +60,9 @@ COMPACT_BACKBONES = {"mobilenetv2": "mobilenetv2_100"}
 BACKBONES = (*COMPACT_BACKBONES, *DeepLabV2Stream.BACKBONES)
 
 
+WARPING = ("no", "warped", "union")
+
+
 @dataclass(frozen=True)
 class Options:
     """The network's make and the way it is run; the defaults are the paper's.
@@ -69,8 +72,11 @@ class Options:
             "mobilenetv2".
         dilation_px: The previous mask is dilated by a disc of this radius (3.2: 5).
         soft_feedback: Beyond the paper: feed back probabilities instead of a hard mask.
-        warp_previous: Move the previous mask along the optical flow first; the paper tried it, and
-            found no gain.
+        soft_reach: How far from the mask probabilities are fed back, as a fraction of the frame's
+            short side.
+        warp_previous: "no", "warped" (the previous mask moves along the optical flow first; the
+            paper tried it, and found no gain) or "union" (beyond the paper: both together, so that
+            neither a fast object nor wrong flow loses the mask).
         flow_stream: Average with the twin that sees the flow's magnitude (3.4).
         crf: Draw the masks to the frame's edges by a dense CRF (3.4); needs pydensecrf2.
         box: The painted mask is taken for its box (3.4).
@@ -78,13 +84,14 @@ class Options:
         working_height: Short side in pixels to which frames are brought; None leaves them.
 
     Raises:
-        OptionError: No such backbone.
+        OptionError: No such backbone or `warp_previous`.
     """
 
     backbone: str = "vgg16"
     dilation_px: int = 5
     soft_feedback: bool = False
-    warp_previous: bool = False
+    soft_reach: float = 0.05
+    warp_previous: str = "no"
     flow_stream: bool = False
     crf: bool = False
     box: bool = False
@@ -94,9 +101,28 @@ class Options:
     def __post_init__(self) -> None:
         if self.backbone not in BACKBONES:
             raise OptionError(f"Unknown backbone {self.backbone!r}. {near_match(self.backbone, BACKBONES)}")
+        if self.warp_previous not in WARPING:
+            raise OptionError(
+                f"Unknown warp_previous {self.warp_previous!r}. {near_match(self.warp_previous, WARPING)}"
+            )
 
 
-COMPACT = Options(backbone="mobilenetv2", dilation_px=5, soft_feedback=True, working_height=480)
+TUNING = FineTuning(
+    budget=Budget(steps=150),
+    learning_rate=5e-3,
+    augmentation=OnlineAugmentation(lucid=0.2, lost=0.3),
+)
+"""What suits the compact network: it learns to find the object without its mask too (docs/experiments.md)."""
+
+COMPACT = Options(
+    backbone="mobilenetv2",
+    dilation_px=2,
+    soft_feedback=True,
+    soft_reach=0.03,
+    warp_previous="union",
+    fine_tuning=TUNING,
+    working_height=480,
+)
 
 PAPER_TUNING = FineTuning(
     Budget(steps=200), learning_rate=1e-3, optimiser="sgd", weight_decay=5e-4, rates=SCORE_RATES, batch=10,
@@ -268,13 +294,21 @@ class MaskTrack(StreamingSegmenter[MaskTrackState]):
     def _guides(self, state: MaskTrackState, image: Image) -> Float[Tensor, "N h w"]:
         """The previous masks as the network is given them."""
         previous = state.previous
-        if self.options.warp_previous:
-            previous = warp(previous[None], self._backward_flow(state, image))[0]
-        fed_back = previous if self.options.soft_feedback else (previous > 0.5).float()
+        if self.options.warp_previous != "no":
+            warped = warp(previous[None], self._backward_flow(state, image))[0]
+            previous = torch.maximum(previous, warped) if self.options.warp_previous == "union" else warped
+        fed_back = self._near(previous) if self.options.soft_feedback else (previous > 0.5).float()
         if self.options.dilation_px == 0:
             return fed_back
         coarse = [coarsened(mask, self.options.dilation_px) for mask in fed_back.cpu().numpy()]
         return torch.from_numpy(np.stack(coarse)).to(self.device)
+
+    def _near(self, previous: Float[Tensor, "N h w"]) -> Float[Tensor, "N h w"]:
+        """Probabilities, 0 beyond a reach of what is certain: faint ones far away would feed themselves."""
+        reach_px = round(self.options.soft_reach * min(previous.shape[-2:]))
+        certain = (previous > 0.5).cpu().numpy()
+        near = np.stack([coarsened(mask, reach_px) for mask in certain])
+        return previous * torch.from_numpy(near).to(self.device)
 
     def _painted(
         self,

@@ -88,7 +88,15 @@ class Options:
             raise OptionError(f"Unknown boundary {self.boundary!r}. {near_match(self.boundary, BOUNDARIES)}")
 
 
-COMPACT = Options(backbone="mobilenetv2", working_height=480)
+TUNING = FineTuning(
+    budget=Budget(steps=150),
+    learning_rate=5e-3,
+    # No frame's mask guides the next one's: none is made.
+    augmentation=OnlineAugmentation(lucid=0.2, lost=1.0, damaged=0.0),
+)
+"""What suits the compact network (docs/experiments.md)."""
+
+COMPACT = Options(backbone="mobilenetv2", fine_tuning=TUNING, working_height=480)
 
 PAPER_PIXELS = 480 * 854
 """The paper sums its loss over a frame's pixels; here it is their mean, so its rates grow by so much."""

@@ -163,6 +163,7 @@ def test_maskrnn_learns_the_balanced_loss_and_the_box_alone(thin_networks: Thin)
     assert [factor for _, factor in task.parameter_groups()] == [1.0]
     assert task.loss.frame == BALANCED
     assert (task.loss.streams, task.loss.localization, task.loss.blind) == (0.0, 1.0, 0.0)
+    assert (task.loss.union, task.loss.dilation_px) == (False, 0)
     labels = torch.zeros(1, 8, 8, dtype=torch.int64)
     assert list(frame_losses(torch.zeros(1, 8, 8), labels, BALANCED)) == ["balanced"]
     assert list(frame_losses(torch.zeros(1, 8, 8), labels, PLAIN)) == ["cross_entropy"]

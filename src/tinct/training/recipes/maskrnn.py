@@ -51,7 +51,7 @@ def compact_stages(data: Sources, steps: Mapping[str, int], seed: int) -> list[S
         Stage(
             "recurrence", FlowClips(clips, DisFlow(), forward=True), steps["recurrence"], batch=2,
             learning_rate=5e-4, schedule=CosineSchedule(50), optimiser=AdamW(weight_decay=1e-3),
-            clip_gradient_norm=2.0, ema_decay=0.995,
+            clip_gradient_norm=2.0, ema_decay=0.99,
         )
     ]  # fmt: skip
 
@@ -64,7 +64,7 @@ PAPER_STEPS = {
 }
 """Ten epochs in batches of 4 frames, and of one clip."""
 
-PAPER_LOSS = MaskRnnLossOptions(BALANCED, streams=0.0, blind=0.0, dilation_px=0)
+PAPER_LOSS = MaskRnnLossOptions(BALANCED, streams=0.0, blind=0.0, union=False, dilation_px=0)
 
 
 def paper_stages(data: Sources, steps: Mapping[str, int], seed: int) -> list[Stage]:
