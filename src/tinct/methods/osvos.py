@@ -109,7 +109,8 @@ PAPER_MOTION = Motion(
 
 PAPER_TUNING = FineTuning(
     Budget(steps=500), learning_rate=1e-8 * PAPER_PIXELS, optimiser="sgd", weight_decay=2e-4,
-    rates=SIDE_RATES, augmentation=OnlineAugmentation(PAPER_MOTION, lucid=0.0, colour=0.0), loss=BALANCED,
+    rates=SIDE_RATES, loss=BALANCED,
+    augmentation=OnlineAugmentation(PAPER_MOTION, lucid=0.0, damaged=0.0, lost=1.0, colour=0.0),
 )  # fmt: skip
 """The authors' code (3.2): 500 steps in its demonstration, 2,000 for the best result."""
 
