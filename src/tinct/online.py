@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar
 
 import cv2
@@ -29,6 +29,7 @@ from tinct.losses import FrameLossOptions, frame_losses
 from tinct.networks.side_outputs import SideLogits
 from tinct.ops.precision import bfloat16_is_faster
 from tinct.shapes import VOID
+from tinct.tuning_news import TuningNews, tell_of_tuning
 
 
 class ObjectStream(Protocol):
@@ -84,6 +85,15 @@ class Budget:
     def is_none(self) -> bool:
         """Whether nothing is to be tuned at all."""
         return self.steps == 0 or self.seconds == 0
+
+    def share(self, steps: int, seconds: float) -> float:
+        """How much of it these steps and seconds are, whichever is more; 1 and above is all of it."""
+        shares = [0.0]
+        if self.steps is not None:
+            shares.append(steps / self.steps if self.steps else 1.0)
+        if self.seconds is not None:
+            shares.append(seconds / self.seconds if self.seconds else 1.0)
+        return max(shares)
 
     @classmethod
     def parse(cls, text: str, device: torch.device | None = None) -> Budget:
@@ -238,13 +248,7 @@ class _Run:
         return self.loss <= 3 * self.first_loss
 
     def _share_spent(self) -> float:
-        budget = self.options.budget
-        shares = [0.0]
-        if budget.steps is not None:
-            shares.append(self.step / budget.steps)
-        if budget.seconds is not None:
-            shares.append((time.monotonic() - self.started) / budget.seconds)
-        return max(shares)
+        return self.options.budget.share(self.step, time.monotonic() - self.started)
 
     def _set_rate(self) -> None:
         warm = min(1.0, (self.step + 1) / 10)
@@ -351,15 +355,43 @@ def tune_objects(
         Object id → its layers.
     """
     weights = {}
-    for object_id in object_ids:
+    for position, object_id in enumerate(object_ids):
         frames = [f for f in (_of_object(p, object_id) for p in painted) if (f.labels == 1).any()]
         if not frames:  # so small that nothing of it is left at the working size
             weights[object_id] = ObjectWeights()
             continue
+        tell = _Teller(object_id, position, len(object_ids), options.budget, progress)
         with torch.inference_mode(False), torch.enable_grad():
-            tuned = fine_tune(network, frames, options, progress=progress)
+            tuned = fine_tune(network, frames, options, progress=tell.step)
+        tell.end(tuned)
         weights[object_id] = ObjectWeights.of(tuned)
     return weights
+
+
+@dataclass(frozen=True)
+class _Teller:
+    """Tells `tinct.tuning_news` and one's own callback how far an object is."""
+
+    object_id: int
+    position: int
+    objects: int
+    budget: Budget
+    progress: Progress | None
+
+    def step(self, steps: int, seconds: float, loss: float) -> None:
+        if self.progress is not None:
+            self.progress(steps, seconds, loss)
+        tell_of_tuning(self._news(steps, seconds, loss))
+
+    def end(self, tuned: FineTuned) -> None:
+        if tuned.steps:
+            news = self._news(tuned.steps, tuned.seconds, tuned.loss)
+            tell_of_tuning(replace(news, finished=True, diverged=tuned.diverged))
+
+    def _news(self, steps: int, seconds: float, loss: float) -> TuningNews:
+        units = self.budget.steps or math.ceil(self.budget.seconds or 0)
+        share = self.budget.share(steps, seconds)
+        return TuningNews(self.object_id, self.position, self.objects, steps, seconds, loss, share, units)
 
 
 def _of_object(frame: AnnotatedFrame, object_id: int) -> AnnotatedFrame:
