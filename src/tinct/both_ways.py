@@ -1,4 +1,4 @@
-"""Several painted frames, each run forwards and backwards, of which the nearest wins (from MaskTrack's paper).
+"""Several painted frames, each run forwards and backwards, and the nearest wins (from MaskTrack's paper).
 
 A streaming segmenter takes later masks as corrections and goes on from them. When several frames are
 painted and the whole video is there, more can be had: a frame between two painted ones is reached from

@@ -1,4 +1,4 @@
-"""News of fine-tuning under way: a segmenter tunes inside `start` and `step`, and whoever drives it may listen.
+"""News of fine-tuning: a segmenter tunes inside `start` and `step`, and whoever drives it may listen.
 
     with tuning_told_to(lambda news: print(news.object_id, news.share)):
         state = segmenter.start(frame, labels)

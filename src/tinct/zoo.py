@@ -334,8 +334,8 @@ def fine_tuning_budget(
             return None
         tuning = ", ".join(name for name, record in METHODS.items() if record.fine_tunes)
         raise OptionError(
-            f"{method} does not fine-tune, but a budget of {fine_tune!r} came; leave --fine-tune out, or take "
-            f"one of {tuning}."
+            f"{method} does not fine-tune, but a budget of {fine_tune!r} came; leave --fine-tune out, or "
+            f"take one of {tuning}."
         )
     from tinct.online import Budget
 

@@ -113,8 +113,8 @@ class SegmenterChoice:
             return segmenter
         if not isinstance(segmenter, StreamingSegmenter):
             raise OptionError(
-                f"{self.method} with the preset {self.preset} sees the whole video at once, and cannot be run "
-                "both ways from every painted frame; leave --both-ways out, or take the preset default."
+                f"{self.method} with the preset {self.preset} sees whole videos, and cannot be run both ways "
+                "from every painted frame; leave --both-ways out, or take the preset default."
             )
         return BothWays(segmenter)
 

@@ -33,8 +33,8 @@ class FlowChoice:
     def __post_init__(self) -> None:
         if not self.is_folder and self.name not in ESTIMATORS:
             raise OptionError(
-                f"There is no flow estimator and no folder {self.name!r}. {near_match(self.name, ESTIMATORS)} "
-                "Or give a folder of .flo files."
+                f"There is no flow estimator and no folder {self.name!r}. "
+                f"{near_match(self.name, ESTIMATORS)} Or give a folder of .flo files."
             )
         if self.is_folder and self.cache is not None:
             raise OptionError(
@@ -43,8 +43,8 @@ class FlowChoice:
             )
         if self.weights is not None and not self.name.startswith("raft-"):
             raise OptionError(
-                f"--flow-weights {self.weights} came with the flow {self.name!r}; they are for raft-small and "
-                "raft-large."
+                f"--flow-weights {self.weights} came with the flow {self.name!r}; they are for "
+                "raft-small and raft-large."
             )
 
     @property
