@@ -125,25 +125,28 @@ METHODS: Mapping[str, MethodRecord] = {
         title="OSVOS: One-Shot Video Object Segmentation (Caelles 2017)",
         module="tinct.methods.osvos",
         variants={
-            "mobilenetv2": "compact: MobileNetV2 with side outputs",
+            "mobilenetv2": "compact: MobileNetV2, fine-tuned in half a minute on a laptop's processor",
             "vgg16": "the paper's: VGG-16 with side outputs",
         },
         default_variant="mobilenetv2",
         paper_variant="vgg16",
-        paper_scores={"DAVIS-2016 val J": _paper(0.798, "results on the DAVIS 2016 validation set")},
+        paper_scores={
+            "DAVIS-2016 val J": _paper(0.798, "results on the DAVIS 2016 validation set"),
+            "DAVIS-2016 val F": _paper(0.806, "results on the DAVIS 2016 validation set"),
+        },
         fine_tunes=True,
     ),
     "masktrack": MethodRecord(
         title="MaskTrack: Learning Video Object Segmentation from Static Images (Perazzi 2017)",
         module="tinct.methods.masktrack",
         variants={
-            "mobilenetv2": "compact: MobileNetV2, guided by the previous mask",
-            "vgg16": "the paper's: DeepLabv2 on VGG-16 with a fourth channel",
+            "mobilenetv2": "compact: MobileNetV2, the mask guides a feature pyramid",
+            "vgg16": "the paper's: DeepLabv2 on VGG-16 with the mask as a fourth channel",
         },
         default_variant="mobilenetv2",
         paper_variant="vgg16",
         paper_scores={
-            "DAVIS-2016 val J": _paper(0.797, "the benchmark's site, with flow stream and CRF"),
+            "DAVIS-2016 val J": _paper(0.797, "results on the DAVIS 2016 validation set, flow and CRF"),
         },
         fine_tunes=True,
         uses_flow=True,
@@ -152,13 +155,14 @@ METHODS: Mapping[str, MethodRecord] = {
         title="MaskRNN: Instance Level Video Object Segmentation (Hu 2017)",
         module="tinct.methods.maskrnn",
         variants={
-            "mobilenetv2": "compact: two streams on MobileNetV2, and a localization net",
-            "vgg16": "the paper's: two streams on VGG-16, and a localization net",
+            "mobilenetv2": "compact: MobileNetV2 in both streams, the warped mask guides feature pyramids",
+            "vgg16": "the paper's: VGG-16 in both streams",
         },
         default_variant="mobilenetv2",
         paper_variant="vgg16",
         paper_scores={
-            "DAVIS-2016 val J": _paper(0.807, "results on DAVIS 2016, as the STM paper quotes them")
+            "DAVIS-2016 val J": _paper(0.807, "results on the DAVIS 2016 validation set"),
+            "DAVIS-2017 val J": _paper(0.605, "results on the DAVIS 2017 validation set"),
         },
         fine_tunes=True,
         uses_flow=True,

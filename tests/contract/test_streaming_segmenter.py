@@ -77,19 +77,21 @@ def _with_weights() -> list[tuple[str, str]]:
 
 def untrained_osvos() -> StreamingSegmenter[Any]:
     torch.manual_seed(5)
-    options = osvos.Options(fine_tuning=FineTuning(budget=Budget(steps=2)))
+    options = osvos.Options(backbone="mobilenetv2", fine_tuning=FineTuning(budget=Budget(steps=2)))
     return osvos.Osvos(osvos.OsvosNetwork(options))
 
 
 def untrained_masktrack() -> StreamingSegmenter[Any]:
     torch.manual_seed(5)
-    options = masktrack.Options(fine_tuning=FineTuning(budget=Budget(steps=2)), warp_previous=True)
+    options = masktrack.Options(
+        backbone="mobilenetv2", fine_tuning=FineTuning(budget=Budget(steps=2)), warp_previous=True
+    )
     return masktrack.MaskTrack(masktrack.MaskTrackNetwork(options))
 
 
 def untrained_maskrnn() -> StreamingSegmenter[Any]:
     torch.manual_seed(5)
-    options = maskrnn.Options(fine_tuning=FineTuning(budget=Budget(steps=2)))
+    options = maskrnn.Options(backbone="mobilenetv2", fine_tuning=FineTuning(budget=Budget(steps=2)))
     return maskrnn.MaskRnn(maskrnn.MaskRnnNetwork(options))
 
 

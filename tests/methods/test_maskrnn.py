@@ -17,7 +17,7 @@ from tinct.segmenter import segment_video
 from tinct.shapes import Image
 from tinct.video import Video
 
-UNTUNED = Options(fine_tuning=FineTuning(budget=Budget(steps=0)))
+UNTUNED = Options(backbone="mobilenetv2", fine_tuning=FineTuning(budget=Budget(steps=0)))
 H, W = 48, 64
 
 

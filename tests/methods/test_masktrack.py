@@ -15,7 +15,7 @@ from tinct.networks.flow import FlowEstimator
 from tinct.online import Budget, FineTuning
 from tinct.shapes import Image
 
-UNTUNED = Options(dilation_px=0, fine_tuning=FineTuning(budget=Budget(steps=0)))
+UNTUNED = Options(backbone="mobilenetv2", dilation_px=0, fine_tuning=FineTuning(budget=Budget(steps=0)))
 H, W = 48, 64
 
 

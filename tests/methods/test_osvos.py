@@ -13,7 +13,7 @@ from tinct.methods.osvos import Options, Osvos, OsvosNetwork
 from tinct.online import Budget, FineTuning
 from tinct.shapes import Image
 
-OPTIONS = Options(fine_tuning=FineTuning(budget=Budget(steps=2)))
+OPTIONS = Options(backbone="mobilenetv2", fine_tuning=FineTuning(budget=Budget(steps=2)))
 H, W = 48, 64
 
 

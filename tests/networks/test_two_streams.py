@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tinct.networks.localization import LocalizationNet, located, proposals_of
-from tinct.networks.two_streams import StreamFeatures, TwoStreams
+from tinct.networks.two_streams import StreamFeatures, TwoStreams, VggTwoStreams
 from tinct.ops.boxes import box_deltas
 
 
@@ -40,10 +40,17 @@ def test_the_fusion_is_linear_in_both_streams(streams: TwoStreams) -> None:
     assert not torch.equal(other.motion, output.motion)
 
 
-def test_an_objects_layers_are_all_but_the_backbones(streams: TwoStreams) -> None:
-    own = streams.object_layers()
-    assert {name.split(".")[0] for name in own} == {"appearance", "motion", "fusion", "localization"}
-    assert not any(".backbone." in name for name in own)
+def test_the_papers_streams() -> None:
+    torch.manual_seed(0)
+    paper = VggTwoStreams(hidden=16)
+    frames, magnitudes, guides = inputs()
+    features = paper.features(frames[:1], magnitudes[:1])
+    output = paper(features, guides[:1], proposals_of(guides[:1]))
+    assert output.fused.shape == output.motion.shape == (1, 48, 64)
+    torch.testing.assert_close(paper.deltas(features, guides[:1], proposals_of(guides[:1])), output.deltas)
+    (output.fused.sum() + output.deltas.sum()).backward()
+    unused = [n for n, p in paper.named_parameters() if p.grad is None and ".scores." not in n]
+    assert unused == []
 
 
 def test_objects_share_features(streams: TwoStreams) -> None:

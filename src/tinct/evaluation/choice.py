@@ -75,7 +75,7 @@ class SegmenterChoice:
         }
         budget = self.budget
         if budget is not None:
-            words["fine_tune"] = str(budget)
+            words["fine_tuning"] = str(budget)
         if self.flow is not None:
             zoo.check_uses_flow(self.method)
             words["flow"] = self.flow.described(zoo.resolve_device(self.device))

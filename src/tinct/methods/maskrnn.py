@@ -41,7 +41,7 @@ from tinct.errors import OptionError
 from tinct.masks import ObjectMasks, object_ids_of
 from tinct.networks.flow import DisFlow, FlowEstimator
 from tinct.networks.localization import located, proposals_of
-from tinct.networks.two_streams import StreamFeatures, TwoStreams
+from tinct.networks.two_streams import StreamFeatures, TwoStreams, VggTwoStreams
 from tinct.networks.weights import load_weights
 from tinct.online import FineTuning, ObjectWeights, resized_frame, tune_objects
 from tinct.ops.boxes import enlarged_boxes, inside_boxes
@@ -61,10 +61,10 @@ OUTSIDE_LOGIT = -20.0
 
 @dataclass(frozen=True)
 class Options:
-    """The network's make and the way it is run; the defaults are the paper's, but for the backbone.
+    """The network's make and the way it is run; the defaults are the paper's.
 
     Attributes:
-        backbone: "mobilenetv2".
+        backbone: "vgg16" (3.2) or "mobilenetv2".
         flow_stream: Join the flow stream to the appearance stream (3.2).
         localization: Drop what lies outside the object's box (3.3).
         enlargement: Of the box (3.3: 1.25).
@@ -75,7 +75,7 @@ class Options:
         working_height: Short side in pixels to which frames are brought; None leaves them.
     """
 
-    backbone: str = "mobilenetv2"
+    backbone: str = "vgg16"
     flow_stream: bool = True
     localization: bool = True
     enlargement: float = 1.25
@@ -85,14 +85,15 @@ class Options:
     working_height: int | None = None
 
 
-COMPACT = Options(look_ahead=False, dilation_px=4, working_height=480)
+COMPACT = Options(backbone="mobilenetv2", look_ahead=False, dilation_px=4, working_height=480)
 
 PRESETS: Mapping[str, Mapping[str, Options]] = {
     "mobilenetv2": {
         "default": COMPACT,
         "fast": replace(COMPACT, working_height=288, dilation_px=2),
-        "paper": Options(),
-    }
+        "paper": Options(backbone="mobilenetv2"),
+    },
+    "vgg16": {"default": Options(), "fast": Options(working_height=288), "paper": Options()},
 }
 """Variant → preset → options."""
 
@@ -103,7 +104,11 @@ class MaskRnnNetwork(nn.Module):
     def __init__(self, options: Options) -> None:
         super().__init__()
         self.options = options
-        self.streams = TwoStreams(COMPACT_BACKBONES[options.backbone])
+        self.streams: TwoStreams | VggTwoStreams
+        if options.backbone in COMPACT_BACKBONES:
+            self.streams = TwoStreams(COMPACT_BACKBONES[options.backbone])
+        else:
+            self.streams = VggTwoStreams()
 
 
 @dataclass(frozen=True)
@@ -233,7 +238,8 @@ class MaskRnn(StreamingSegmenter[MaskRnnState]):
         if not seen:
             return logits
         proposals = proposals_of(guide)
-        deltas = self.network.streams.localization(features.appearance[2], proposals)
+        with self._autocast():
+            deltas = self.network.streams.deltas(features, guide, proposals).float()
         boxes = enlarged_boxes(located(proposals, deltas, seen[None]), self.options.enlargement)
         inside = inside_boxes(boxes, (logits.shape[0], logits.shape[1]))[0]
         return logits.masked_fill(~inside, OUTSIDE_LOGIT)

@@ -41,6 +41,7 @@ from tinct.masks import ObjectMasks, object_ids_of
 from tinct.networks.flow import DisFlow, FlowEstimator
 from tinct.networks.guided_pyramid import GuidedPyramid
 from tinct.networks.side_outputs import SideLogits
+from tinct.networks.vgg import DeepLabV2Stream
 from tinct.networks.weights import load_weights
 from tinct.online import FineTuning, ObjectWeights, resized_frame, tune_objects
 from tinct.ops.precision import bfloat16_is_faster
@@ -55,10 +56,10 @@ COMPACT_BACKBONES = {"mobilenetv2": "mobilenetv2_100"}
 
 @dataclass(frozen=True)
 class Options:
-    """The network's make and the way it is run; the defaults are the paper's, but for the backbone.
+    """The network's make and the way it is run; the defaults are the paper's.
 
     Attributes:
-        backbone: "mobilenetv2".
+        backbone: "vgg16" (DeepLabv2) or "mobilenetv2".
         dilation_px: The previous mask is dilated by a disc of this radius (3.2: 5).
         soft_feedback: Beyond the paper: feed back probabilities instead of a hard mask.
         warp_previous: Move the previous mask along the optical flow first; the paper tried it, and
@@ -69,7 +70,7 @@ class Options:
         working_height: Short side in pixels to which frames are brought; None leaves them.
     """
 
-    backbone: str = "mobilenetv2"
+    backbone: str = "vgg16"
     dilation_px: int = 5
     soft_feedback: bool = False
     warp_previous: bool = False
@@ -79,14 +80,15 @@ class Options:
     working_height: int | None = None
 
 
-COMPACT = Options(dilation_px=0, soft_feedback=True, working_height=480)
+COMPACT = Options(backbone="mobilenetv2", dilation_px=5, soft_feedback=True, working_height=480)
 
 PRESETS: Mapping[str, Mapping[str, Options]] = {
     "mobilenetv2": {
         "default": COMPACT,
         "fast": replace(COMPACT, working_height=288),
-        "paper": Options(),
-    }
+        "paper": Options(backbone="mobilenetv2"),
+    },
+    "vgg16": {"default": Options(), "fast": Options(working_height=288), "paper": Options()},
 }
 """Variant → preset → options."""
 
@@ -97,7 +99,11 @@ class MaskTrackNetwork(nn.Module):
     def __init__(self, options: Options) -> None:
         super().__init__()
         self.options = options
-        self.stream = GuidedPyramid(COMPACT_BACKBONES[options.backbone], guides=1)
+        self.stream: GuidedPyramid | DeepLabV2Stream
+        if options.backbone in COMPACT_BACKBONES:
+            self.stream = GuidedPyramid(COMPACT_BACKBONES[options.backbone], guides=1)
+        else:
+            self.stream = DeepLabV2Stream()
 
     def forward(
         self,
@@ -106,7 +112,7 @@ class MaskTrackNetwork(nn.Module):
         *,
         deep_supervision: bool = False,
     ) -> SideLogits:
-        """Logits of stride 4."""
+        """Logits of stride 4, or 8 in DeepLabv2."""
         output: SideLogits = self.stream(
             self.stream.features(frames), previous, deep_supervision=deep_supervision
         )

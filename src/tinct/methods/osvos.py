@@ -39,6 +39,7 @@ from tinct.errors import OptionError, near_match
 from tinct.masks import ObjectMasks, object_ids_of
 from tinct.networks.guided_pyramid import GuidedPyramid
 from tinct.networks.side_outputs import SideLogits
+from tinct.networks.vgg import VggStream
 from tinct.networks.weights import load_weights
 from tinct.online import FineTuning, ObjectWeights, resized_frame, tune_objects
 from tinct.ops.precision import bfloat16_is_faster
@@ -58,10 +59,10 @@ Superpixels = Callable[[Image], Integer[np.ndarray, "H W"]]
 
 @dataclass(frozen=True)
 class Options:
-    """The network's make and the way it is run.
+    """The network's make and the way it is run; the defaults are the paper's.
 
     Attributes:
-        backbone: "mobilenetv2".
+        backbone: "vgg16" (3.1) or "mobilenetv2".
         fine_tuning: On the painted frames (3.2).
         boundary: "none", "guided" (edge-aware smoothing, in the place of the paper's bilateral
             solver) or "superpixels" (3.3: majority vote).
@@ -71,7 +72,7 @@ class Options:
         OptionError: No such boundary.
     """
 
-    backbone: str = "mobilenetv2"
+    backbone: str = "vgg16"
     fine_tuning: FineTuning = field(default_factory=FineTuning)
     boundary: str = "none"
     working_height: int | None = None
@@ -81,14 +82,15 @@ class Options:
             raise OptionError(f"Unknown boundary {self.boundary!r}. {near_match(self.boundary, BOUNDARIES)}")
 
 
-COMPACT = Options(working_height=480)
+COMPACT = Options(backbone="mobilenetv2", working_height=480)
 
 PRESETS: Mapping[str, Mapping[str, Options]] = {
     "mobilenetv2": {
         "default": COMPACT,
         "fast": replace(COMPACT, working_height=288),
-        "paper": Options(),
-    }
+        "paper": Options(backbone="mobilenetv2"),
+    },
+    "vgg16": {"default": Options(), "fast": Options(working_height=288), "paper": Options()},
 }
 """Variant → preset → options."""
 
@@ -99,10 +101,14 @@ class OsvosNetwork(nn.Module):
     def __init__(self, options: Options) -> None:
         super().__init__()
         self.options = options
-        self.stream = GuidedPyramid(COMPACT_BACKBONES[options.backbone], guides=0)
+        self.stream: GuidedPyramid | VggStream
+        if options.backbone in COMPACT_BACKBONES:
+            self.stream = GuidedPyramid(COMPACT_BACKBONES[options.backbone], guides=0)
+        else:
+            self.stream = VggStream(0)
 
     def forward(self, frames: Float[Tensor, "B 3 H W"], *, deep_supervision: bool = False) -> SideLogits:
-        """Logits of stride 4."""
+        """Logits of stride 4, or of the frame's size in the paper's variant."""
         output: SideLogits = self.stream(self.stream.features(frames), deep_supervision=deep_supervision)
         return output
 

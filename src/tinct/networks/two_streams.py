@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from tinct.networks.guided_pyramid import GuidedPyramid
 from tinct.networks.localization import LocalizationNet
+from tinct.networks.vgg import VggStream
 
 
 class StreamFeatures(NamedTuple):
@@ -87,8 +88,14 @@ class TwoStreams(nn.Module):
         """
         appearance = self.appearance(features.appearance, guides).fused
         fused, motion = self.fused(appearance, features, guides)
-        deltas = self.localization(features.appearance[2], proposals)
-        return TwoStreamOutput(fused, appearance, motion, deltas)
+        return TwoStreamOutput(fused, appearance, motion, self.deltas(features, guides, proposals))
+
+    def deltas(
+        self, features: StreamFeatures, guides: Float[Tensor, "B 1 H W"], proposals: Float[Tensor, "B 4"]
+    ) -> Float[Tensor, "B 4"]:
+        """The way from the proposals to the objects' boxes."""
+        found: Tensor = self.localization(features.appearance[2], proposals)
+        return found
 
     def fused(
         self, appearance: Float[Tensor, "B h w"], features: StreamFeatures, guides: Float[Tensor, "B 1 H W"]
@@ -99,6 +106,70 @@ class TwoStreams(nn.Module):
         motion = F.interpolate(motion[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
         return self.fusion(torch.stack([appearance, motion], 1))[:, 0], motion
 
-    def object_layers(self) -> dict[str, nn.Parameter]:
-        """What belongs to an object once it is fine-tuned, by name: all but the backbones."""
-        return {name: p for name, p in self.named_parameters() if ".backbone." not in name}
+    def freeze_for_training(self) -> None:
+        """Take the first layers of both backbones out of training."""
+        self.appearance.backbone.freeze_to_stride_4()
+        self.motion.backbone.freeze_to_stride_4()
+
+    def start_from_imagenet(self, source: str = "auto") -> str:
+        """ImageNet weights for both backbones; says where they came from."""
+        self.motion.backbone.start_from_imagenet(source)
+        return self.appearance.backbone.start_from_imagenet(source)
+
+
+class VggTwoStreams(nn.Module):
+    """The paper's: VGG-16 in both streams, the guide as a channel of either's input.
+
+    The flow stream sees three channels: the magnitudes of both flows, and the guide.
+
+    Args:
+        hidden: Width of the localization net's two layers (4096, as in Fast R-CNN).
+    """
+
+    def __init__(self, hidden: int = 4096) -> None:
+        super().__init__()
+        self.appearance = VggStream(1)
+        self.motion = VggStream(0)
+        self.fusion = nn.Conv2d(2, 1, 1)
+        self.localization = LocalizationNet(512, hidden)
+
+    def features(
+        self, frames: Float[Tensor, "B 3 H W"], magnitudes: Float[Tensor, "B 2 H W"]
+    ) -> StreamFeatures:
+        """The frames and magnitudes themselves: nothing is shared by objects."""
+        return StreamFeatures([frames], [magnitudes])
+
+    def forward(
+        self,
+        features: StreamFeatures,
+        guides: Float[Tensor, "B 1 H W"],
+        proposals: Float[Tensor, "B 4"],
+    ) -> TwoStreamOutput:
+        """Logits of the frames' size, and box deltas; as in `TwoStreams`."""
+        output, conv5 = self.appearance.with_conv5(features.appearance, guides)
+        fused, motion = self.fused(output.fused, features, guides)
+        return TwoStreamOutput(fused, output.fused, motion, self.localization(conv5, proposals))
+
+    def fused(
+        self, appearance: Float[Tensor, "B h w"], features: StreamFeatures, guides: Float[Tensor, "B 1 H W"]
+    ) -> tuple[Float[Tensor, "B h w"], Float[Tensor, "B h w"]]:
+        """Logits of both streams together, and of the flow stream alone."""
+        magnitudes = features.motion[0].expand(len(guides), -1, -1, -1)
+        motion = self.motion([torch.cat([magnitudes, guides], 1)]).fused
+        return self.fusion(torch.stack([appearance, motion], 1))[:, 0], motion
+
+    def deltas(
+        self, features: StreamFeatures, guides: Float[Tensor, "B 1 H W"], proposals: Float[Tensor, "B 4"]
+    ) -> Float[Tensor, "B 4"]:
+        """The way from the proposals to the objects' boxes."""
+        _, conv5 = self.appearance.with_conv5(features.appearance, guides)
+        found: Tensor = self.localization(conv5, proposals)
+        return found
+
+    def freeze_for_training(self) -> None:
+        """Nothing is frozen."""
+
+    def start_from_imagenet(self, source: str = "auto") -> str:
+        """ImageNet weights for both backbones; says where they came from."""
+        self.motion.backbone.start_from_imagenet(source)
+        return self.appearance.backbone.start_from_imagenet(source)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from tinct.data.masked_frames import FrameOptions
 from tinct.errors import OptionError, TinctError, WeightsError
-from tinct.methods.osvos import Options, OsvosNetwork
+from tinct.methods.osvos import COMPACT, OsvosNetwork
 from tinct.networks.weights import save_weights
 from tinct.training.options import LoopOptions
 from tinct.training.recipes import maskrnn, masktrack, osvos
@@ -106,7 +106,7 @@ def test_weights_of_another_method_are_taken_over_where_that_helps(tmp_path: Pat
 
 
 def test_weights_that_are_of_no_use(tmp_path: Path) -> None:
-    network = OsvosNetwork(Options())
+    network = OsvosNetwork(COMPACT)
     save_weights(tmp_path / "o.safetensors", network, method="feelvos", variant="mobilenetv2")
     with pytest.raises(WeightsError, match="none of their names and shapes"):
         ALL[0].build_task(init=tmp_path / "o.safetensors")

@@ -15,9 +15,10 @@ from torch import Tensor, nn
 
 from tinct.data.samplers import ClipOptions, MixedClips, StillClips, VideoClips
 from tinct.losses import FrameLossOptions
-from tinct.methods.maskrnn import COMPACT, MaskRnnNetwork, Options, build
+from tinct.methods.maskrnn import COMPACT, MaskRnnNetwork, build
 from tinct.networks.flow import DisFlow
 from tinct.networks.guided_pyramid import take_over_pyramid
+from tinct.networks.two_streams import TwoStreams
 from tinct.online import Budget
 from tinct.training.flow_clips import FlowClips
 from tinct.training.recipes.maskrnn_task import MaskRnnLossOptions, MaskRnnTask
@@ -51,20 +52,19 @@ def compact_stages(data: Sources, steps: Mapping[str, int], seed: int) -> list[S
 
 def compact_task() -> MaskRnnTask:
     """The compact network, as chance made it."""
-    network = MaskRnnNetwork(Options())
-    for stream in (network.streams.appearance, network.streams.motion):
-        stream.backbone.freeze_to_stride_4()
+    network = MaskRnnNetwork(COMPACT)
+    network.streams.freeze_for_training()
     return MaskRnnTask(network, network.streams, COMPACT_LOSS)
 
 
 def _from_imagenet(network: nn.Module, source: str) -> str:
     assert isinstance(network, MaskRnnNetwork)
-    network.streams.motion.backbone.start_from_imagenet(source)
-    return network.streams.appearance.backbone.start_from_imagenet(source)
+    return network.streams.start_from_imagenet(source)
 
 
 def _from_masktrack(network: nn.Module, tensors: dict[str, Tensor]) -> int:
     assert isinstance(network, MaskRnnNetwork)
+    assert isinstance(network.streams, TwoStreams)
     streams = (network.streams.appearance, network.streams.motion)
     return sum(take_over_pyramid(stream, tensors, "stream.") for stream in streams)
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from tinct.losses import FrameLossOptions, at_size, frame_losses
 from tinct.networks.localization import proposals_of
-from tinct.networks.two_streams import StreamFeatures, TwoStreamOutput, TwoStreams
+from tinct.networks.two_streams import StreamFeatures, TwoStreamOutput, TwoStreams, VggTwoStreams
 from tinct.ops.boxes import box_deltas, mask_boxes
 from tinct.ops.warp import magnitude_image, warp
 from tinct.training.recipes.clip_task import dilated
@@ -42,7 +42,9 @@ class MaskRnnLossOptions:
 class MaskRnnTask(Task):
     """The loss of a batch of clips with flow both ways."""
 
-    def __init__(self, network: nn.Module, streams: TwoStreams, loss: MaskRnnLossOptions) -> None:
+    def __init__(
+        self, network: nn.Module, streams: TwoStreams | VggTwoStreams, loss: MaskRnnLossOptions
+    ) -> None:
         super().__init__()
         self.network = network
         self.streams, self.loss = streams, loss

@@ -16,9 +16,9 @@ from tinct.data.deform import MaskDeformation
 from tinct.data.masked_frames import FrameOptions, MaskedFrames, StillPictures
 from tinct.data.samplers import ClipOptions, MixedClips, Samples, StillClips, VideoClips
 from tinct.losses import FrameLossOptions
-from tinct.methods.masktrack import COMPACT, MaskTrack, MaskTrackNetwork, Options, build
+from tinct.methods.masktrack import COMPACT, MaskTrack, MaskTrackNetwork, build
 from tinct.networks.flow import DisFlow
-from tinct.networks.guided_pyramid import take_over_pyramid
+from tinct.networks.guided_pyramid import GuidedPyramid, take_over_pyramid
 from tinct.online import Budget
 from tinct.training.flow_clips import FlowClips
 from tinct.training.recipes.clip_task import ClipTask, RollOut
@@ -57,8 +57,8 @@ def _stage(name: str, samples: Samples, steps: int, batch: int, learning_rate: f
 
 def compact_task() -> ClipTask:
     """The compact network, as chance made it."""
-    network = MaskTrackNetwork(Options())
-    network.stream.backbone.freeze_to_stride_4()
+    network = MaskTrackNetwork(COMPACT)
+    _pyramid(network).backbone.freeze_to_stride_4()
     return ClipTask(network, COMPACT_LOSS, slow=(".backbone.",), roll_out=RollOut())
 
 
@@ -68,8 +68,13 @@ def _from_imagenet(network: nn.Module, source: str) -> str:
 
 
 def _from_feelvos(network: nn.Module, tensors: dict[str, Tensor]) -> int:
+    return take_over_pyramid(_pyramid(network), tensors, "extractor.")
+
+
+def _pyramid(network: nn.Module) -> GuidedPyramid:
     assert isinstance(network, MaskTrackNetwork)
-    return take_over_pyramid(network.stream, tensors, "extractor.")
+    assert isinstance(network.stream, GuidedPyramid)
+    return network.stream
 
 
 def _segmenter(weights: Path, device: torch.device, budget: Budget) -> MaskTrack:

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from tinct.data.masked_frames import DavisFrames, FrameOptions, MaskedFrames, Pictures, StillPictures
 from tinct.losses import FrameLossOptions
-from tinct.methods.osvos import COMPACT, Options, Osvos, OsvosNetwork, build
-from tinct.networks.guided_pyramid import take_over_pyramid
+from tinct.methods.osvos import COMPACT, Osvos, OsvosNetwork, build
+from tinct.networks.guided_pyramid import GuidedPyramid, take_over_pyramid
 from tinct.networks.side_outputs import SideLogits
 from tinct.online import Budget
 from tinct.training.recipes.frame_task import FrameTask
@@ -57,8 +57,8 @@ def _stage(
 
 def compact_task() -> FrameTask:
     """The compact network, as chance made it."""
-    network = OsvosNetwork(Options())
-    network.stream.backbone.freeze_to_stride_4()
+    network = OsvosNetwork(COMPACT)
+    _pyramid(network).backbone.freeze_to_stride_4()
 
     def segment(frames: Tensor, previous: Tensor, *, deep_supervision: bool) -> SideLogits:
         output: SideLogits = network(frames, deep_supervision=deep_supervision)
@@ -73,8 +73,13 @@ def _from_imagenet(network: nn.Module, source: str) -> str:
 
 
 def _from_feelvos(network: nn.Module, tensors: dict[str, Tensor]) -> int:
+    return take_over_pyramid(_pyramid(network), tensors, "extractor.")
+
+
+def _pyramid(network: nn.Module) -> GuidedPyramid:
     assert isinstance(network, OsvosNetwork)
-    return take_over_pyramid(network.stream, tensors, "extractor.")
+    assert isinstance(network.stream, GuidedPyramid)
+    return network.stream
 
 
 def _segmenter(weights: Path, device: torch.device, budget: Budget) -> Osvos:
