@@ -75,9 +75,9 @@ def score(
             pred,
             gt,
             protocol,
-            metrics=_listed(metrics),
+            metrics=listed(metrics),
             split=split,
-            sequences=_listed(sequences),
+            sequences=listed(sequences),
             bound_th=bound_th,
             compat=compat,
             allow_missing=allow_missing,
@@ -142,8 +142,8 @@ def evaluate(
                 threads=threads,
                 workers=workers,
                 resolution=resolution,
-                sequences=_listed(sequences),
-                metrics=_listed(metrics),
+                sequences=listed(sequences),
+                metrics=listed(metrics),
                 bound_th=bound_th,
                 progress=progress,
             )
@@ -208,7 +208,7 @@ def compare(
     if markdown:
         print(comparing.comparison_markdown(comparison))
     else:
-        _console().print(comparing.comparison_table(comparison))
+        console().print(comparing.comparison_table(comparison))
 
 
 @app.command()
@@ -257,7 +257,7 @@ def check_dataset(
         raise typer.Exit(1)
 
 
-def _listed(text: str | None) -> list[str] | None:
+def listed(text: str | None) -> list[str] | None:
     """`a,b` as a list; None stays None."""
     if text is None:
         return None
@@ -303,12 +303,12 @@ def _show(scores: Scores, markdown: bool) -> None:
     if markdown:
         print(markdown_table(scores))
         return
-    _console().print(console_table(scores))
+    console().print(console_table(scores))
     for line in rule_lines(scores):
         print(line)
 
 
-def _console() -> Any:
+def console() -> Any:
     """A console as wide as the terminal, or wide enough for every column where there is none."""
     from rich.console import Console
 
