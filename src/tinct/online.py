@@ -122,7 +122,7 @@ class Budget:
         """Such as "200 steps", "60 s" or "none"."""
         if self.is_none:
             return "none"
-        parts = [f"{self.steps} steps"] if self.steps is not None else []
+        parts = [f"{self.steps} step{'s' * (self.steps != 1)}"] if self.steps is not None else []
         return " or ".join(parts + ([f"{self.seconds:g} s"] if self.seconds is not None else []))
 
 

@@ -26,9 +26,6 @@ def ablate(
         str, typer.Option(help="davis-2016, davis-2017, youtube-vos or segtrack-v2.")
     ] = "davis-2016",
     rows: Annotated[str | None, typer.Option(metavar="NAME,...", help="Only these rows.")] = None,
-    list_rows: Annotated[
-        bool, typer.Option("--list", help="Print the rows' names, and run nothing.")
-    ] = False,
     weights: Annotated[
         list[str] | None,
         typer.Option(
@@ -51,16 +48,10 @@ def ablate(
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the table in Markdown.")] = False,
 ) -> None:
     """Run a paper's ablation row by row, ours beside the paper's; run it again to go on."""
-    from tinct.evaluation.ablation_rows import ablation_of
-
-    if list_rows:
-        for row in ablation_of(method).rows:
-            needs = f" (needs weights trained without {row.needs_weights})" if row.needs_weights else ""
-            print(f"{row.name:<20}{row.title}{needs}")
-        return
     from tinct.evaluation import ablation_tables
     from tinct.evaluation.ablate import Setup
     from tinct.evaluation.ablate import ablate as run_rows
+    from tinct.evaluation.ablation_rows import ablation_of
     from tinct.evaluation.choice import SegmenterChoice
     from tinct.evaluation.predict import RunInterrupted
 

@@ -92,7 +92,7 @@ class Change:
 
     @property
     def verdict(self) -> str:
-        """ "same", "opposite" or "none" (no difference at all); "" where nothing can be said."""
+        """Either "same", "opposite" or "none" (no difference at all); "" where nothing can be said."""
         if math.isnan(self.ours) or not self.direction:
             return ""
         if self.ours == 0:
