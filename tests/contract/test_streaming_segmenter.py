@@ -84,7 +84,7 @@ def untrained_osvos() -> StreamingSegmenter[Any]:
 def untrained_masktrack() -> StreamingSegmenter[Any]:
     torch.manual_seed(5)
     options = masktrack.Options(
-        backbone="mobilenetv2", fine_tuning=FineTuning(budget=Budget(steps=2)), warp_previous=True
+        backbone="mobilenetv2", fine_tuning=FineTuning(budget=Budget(steps=2)), warp_previous="union"
     )
     return masktrack.MaskTrack(masktrack.MaskTrackNetwork(options))
 

@@ -58,7 +58,7 @@ def test_the_previous_mask_is_moved_along_the_flow() -> None:
     runner = segmenter(flow=Constant(dx=-6.0))
     seen: list[torch.Tensor] = []
     inner = runner._segment
-    runner._segment = lambda f, guide, w: (seen.append(guide), inner(f, guide, w))[1]  # type: ignore[method-assign]
+    runner._segment = lambda f, guide, m, w: (seen.append(guide), inner(f, guide, m, w))[1]  # type: ignore[method-assign]
     runner.step(runner.start(video[0], labels), video[1])
     expected = np.zeros((H, W), np.float32)
     expected[10:30, 14:34] = 1
@@ -87,10 +87,12 @@ def test_an_object_that_was_lost_may_come_back_anywhere() -> None:
     assert masks.object_ids == (2, 5)
 
 
-@pytest.mark.parametrize("change", [{"flow_stream": False}, {"localization": False}, {"dilation_px": 3}])
+@pytest.mark.parametrize(
+    "change", [{"flow_stream": False}, {"localization": False}, {"dilation_px": 3}, {"union": True}]
+)
 def test_switches_change_the_masks(change: dict[str, bool]) -> None:
-    plain = masks_of(segmenter())
-    changed = masks_of(segmenter(replace(UNTUNED, **change)))
+    plain = masks_of(segmenter(flow=Constant(3.0)))
+    changed = masks_of(segmenter(replace(UNTUNED, **change), Constant(3.0)))
     assert not np.array_equal(plain[1].probs, changed[1].probs)
     assert len(plain) == len(changed) == 4
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from tinct.data.deform import coarsened, filled_box
+from tinct.errors import OptionError
 from tinct.flow_files import Flow
 from tinct.methods.masktrack import MaskTrack, MaskTrackNetwork, MaskTrackState, Options
 from tinct.networks.flow import FlowEstimator
@@ -58,8 +59,23 @@ def test_the_mask_is_given_as_it_is_dilated_or_as_a_box() -> None:
 
 
 def test_the_mask_may_be_moved_along_the_flow() -> None:
-    moved = guide(replace(UNTUNED, warp_previous=True)) > 0.5
-    np.testing.assert_array_equal(moved, np.roll(painted() == 3, 6, axis=1))
+    mask = painted() == 3
+    moved = guide(replace(UNTUNED, warp_previous="warped")) > 0.5
+    np.testing.assert_array_equal(moved, np.roll(mask, 6, axis=1))
+    union = guide(replace(UNTUNED, warp_previous="union")) > 0.5
+    np.testing.assert_array_equal(union, mask | moved)
+    with pytest.raises(OptionError, match="Did you mean 'union'"):
+        replace(UNTUNED, warp_previous="unio")
+
+
+def test_faint_probabilities_are_fed_back_near_the_mask_alone() -> None:
+    runner = segmenter(replace(UNTUNED, soft_feedback=True, soft_reach=0.1))
+    state = runner.start(frame(), painted())
+    faint = torch.where(state.previous > 0.5, state.previous, 0.4)
+    given = runner._guides(replace(state, previous=faint), frame(1)).numpy()[0]
+    near = coarsened(painted() == 3, 5)
+    assert (given[~near] == 0).all()
+    assert (given[near] > 0.3).all()
 
 
 @pytest.mark.parametrize("soft", [False, True])
@@ -68,6 +84,8 @@ def test_what_is_fed_back(soft: bool) -> None:
     state, masks = runner.step(runner.start(frame(), painted()), frame(1))
     given = runner._guides(state, frame(2))
     expected = masks.probs if soft else (masks.probs > 0.5).astype(np.float32)
+    if soft:
+        expected = expected * coarsened(masks.probs[0] > 0.5, 2)
     np.testing.assert_allclose(given.numpy(), expected, atol=1e-5)
 
 

@@ -70,7 +70,9 @@ class Options:
         enlargement: Of the box (3.3: 1.25).
         look_ahead: See the flow to the next frame too; such a segmenter takes whole videos, and
             still holds two frames at a time.
-        dilation_px: Beyond the paper: the warped mask is dilated by a disc of this radius.
+        union: Beyond the paper: the unwarped mask joins the warped one, so that wrong flow does not
+            lose the object.
+        dilation_px: Beyond the paper: the guiding mask is dilated by a disc of this radius.
         fine_tuning: Of the appearance stream, on the painted frames (3.5: 200 steps).
         working_height: Short side in pixels to which frames are brought; None leaves them.
     """
@@ -80,17 +82,18 @@ class Options:
     localization: bool = True
     enlargement: float = 1.25
     look_ahead: bool = True
+    union: bool = False
     dilation_px: int = 0
     fine_tuning: FineTuning = field(default_factory=FineTuning)
     working_height: int | None = None
 
 
-COMPACT = Options(backbone="mobilenetv2", look_ahead=False, dilation_px=4, working_height=480)
+COMPACT = Options(backbone="mobilenetv2", look_ahead=False, union=True, dilation_px=2, working_height=480)
 
 PRESETS: Mapping[str, Mapping[str, Options]] = {
     "mobilenetv2": {
         "default": COMPACT,
-        "fast": replace(COMPACT, working_height=288, dilation_px=2),
+        "fast": replace(COMPACT, working_height=288, dilation_px=1),
         "paper": Options(backbone="mobilenetv2"),
     },
     "vgg16": {"default": Options(), "fast": Options(working_height=288), "paper": Options()},
@@ -188,10 +191,11 @@ class MaskRnn(StreamingSegmenter[MaskRnnState]):
         image = self._working(frame)
         backward = self._flow(image, state.image)
         warped = warp(state.previous[None], backward)[0]
+        guides = torch.maximum(warped, state.previous) if self.options.union else warped
         features = self._features(image, backward, following)
         logits = [
-            self._segment(features, guide[None, None], weights)
-            for guide, weights in zip(warped, state.weights, strict=True)
+            self._segment(features, guide[None, None], moved[None, None], weights)
+            for guide, moved, weights in zip(guides, warped, state.weights, strict=True)
         ]
         scores = F.pad(torch.stack(logits), (0, 0, 0, 0, 1, 0))
         masks = ObjectMasks(state.object_ids, enlarged_probs(scores, frame.shape[:2]).cpu().numpy())
@@ -215,9 +219,13 @@ class MaskRnn(StreamingSegmenter[MaskRnnState]):
             return self.network.streams.features(frames, magnitudes)
 
     def _segment(
-        self, features: StreamFeatures, guide: Float[Tensor, "1 1 h w"], weights: ObjectWeights
+        self,
+        features: StreamFeatures,
+        guide: Float[Tensor, "1 1 h w"],
+        warped: Float[Tensor, "1 1 h w"],
+        weights: ObjectWeights,
     ) -> Float[Tensor, "h w"]:
-        """One object's logits at the working size."""
+        """One object's logits at the working size; its box is that of the warped mask, regressed."""
         streams, coarse = self.network.streams, guide
         if self.options.dilation_px:
             dilated = coarsened(guide[0, 0].cpu().numpy(), self.options.dilation_px)
@@ -228,7 +236,7 @@ class MaskRnn(StreamingSegmenter[MaskRnnState]):
                 logits, _ = streams.fused(logits, features, coarse)
         size = (guide.shape[-2], guide.shape[-1])
         enlarged = F.interpolate(logits[None].float(), size=size, mode="bilinear", align_corners=False)[0, 0]
-        return self._boxed(enlarged, features, guide) if self.options.localization else enlarged
+        return self._boxed(enlarged, features, warped) if self.options.localization else enlarged
 
     def _boxed(
         self, logits: Float[Tensor, "h w"], features: StreamFeatures, guide: Float[Tensor, "1 1 h w"]

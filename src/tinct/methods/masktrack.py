@@ -36,7 +36,7 @@ from torch import Tensor, nn
 
 from tinct.data.deform import coarsened, filled_box
 from tinct.data.online_samples import AnnotatedFrame
-from tinct.errors import OptionError
+from tinct.errors import OptionError, near_match
 from tinct.masks import ObjectMasks, object_ids_of
 from tinct.networks.flow import DisFlow, FlowEstimator
 from tinct.networks.guided_pyramid import GuidedPyramid
@@ -54,6 +54,9 @@ COMPACT_BACKBONES = {"mobilenetv2": "mobilenetv2_100"}
 """Backbones of compact variants, and timm's names for them."""
 
 
+WARPING = ("no", "warped", "union")
+
+
 @dataclass(frozen=True)
 class Options:
     """The network's make and the way it is run; the defaults are the paper's.
@@ -62,25 +65,45 @@ class Options:
         backbone: "vgg16" (DeepLabv2) or "mobilenetv2".
         dilation_px: The previous mask is dilated by a disc of this radius (3.2: 5).
         soft_feedback: Beyond the paper: feed back probabilities instead of a hard mask.
-        warp_previous: Move the previous mask along the optical flow first; the paper tried it, and
-            found no gain.
+        soft_reach: How far from the mask probabilities are fed back, as a fraction of the frame's
+            short side.
+        warp_previous: "no", "warped" (the previous mask moves along the optical flow first; the
+            paper tried it, and found no gain) or "union" (beyond the paper: both together, so that
+            neither a fast object nor wrong flow loses the mask).
         flow_stream: Average with the twin that sees the flow's magnitude (3.4).
         box: The painted mask is taken for its box (3.4).
         fine_tuning: On the painted frames (3.3).
         working_height: Short side in pixels to which frames are brought; None leaves them.
+
+    Raises:
+        OptionError: No such `warp_previous`.
     """
 
     backbone: str = "vgg16"
     dilation_px: int = 5
     soft_feedback: bool = False
-    warp_previous: bool = False
+    soft_reach: float = 0.05
+    warp_previous: str = "no"
     flow_stream: bool = False
     box: bool = False
     fine_tuning: FineTuning = field(default_factory=FineTuning)
     working_height: int | None = None
 
+    def __post_init__(self) -> None:
+        if self.warp_previous not in WARPING:
+            raise OptionError(
+                f"Unknown warp_previous {self.warp_previous!r}. {near_match(self.warp_previous, WARPING)}"
+            )
 
-COMPACT = Options(backbone="mobilenetv2", dilation_px=5, soft_feedback=True, working_height=480)
+
+COMPACT = Options(
+    backbone="mobilenetv2",
+    dilation_px=2,
+    soft_feedback=True,
+    soft_reach=0.03,
+    warp_previous="union",
+    working_height=480,
+)
 
 PRESETS: Mapping[str, Mapping[str, Options]] = {
     "mobilenetv2": {
@@ -196,14 +219,22 @@ class MaskTrack(StreamingSegmenter[MaskTrackState]):
     def _guides(self, state: MaskTrackState, image: Image) -> Float[Tensor, "N h w"]:
         """The previous masks as the network is given them."""
         previous = state.previous
-        if self.options.warp_previous:
+        if self.options.warp_previous != "no":
             flow = torch.from_numpy(self.flow.between(image, state.image)).to(self.device)
-            previous = warp(previous[None], flow.permute(2, 0, 1)[None])[0]
-        fed_back = previous if self.options.soft_feedback else (previous > 0.5).float()
+            warped = warp(previous[None], flow.permute(2, 0, 1)[None])[0]
+            previous = torch.maximum(previous, warped) if self.options.warp_previous == "union" else warped
+        fed_back = self._near(previous) if self.options.soft_feedback else (previous > 0.5).float()
         if self.options.dilation_px == 0:
             return fed_back
         coarse = [coarsened(mask, self.options.dilation_px) for mask in fed_back.cpu().numpy()]
         return torch.from_numpy(np.stack(coarse)).to(self.device)
+
+    def _near(self, previous: Float[Tensor, "N h w"]) -> Float[Tensor, "N h w"]:
+        """Probabilities, 0 beyond a reach of what is certain: faint ones far away would feed themselves."""
+        reach_px = round(self.options.soft_reach * min(previous.shape[-2:]))
+        certain = (previous > 0.5).cpu().numpy()
+        near = np.stack([coarsened(mask, reach_px) for mask in certain])
+        return previous * torch.from_numpy(near).to(self.device)
 
     def _painted(
         self,

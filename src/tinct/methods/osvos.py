@@ -34,14 +34,14 @@ import torch.nn.functional as F
 from jaxtyping import Float, Integer, UInt8
 from torch import Tensor, nn
 
-from tinct.data.online_samples import AnnotatedFrame
+from tinct.data.online_samples import AnnotatedFrame, OnlineAugmentation
 from tinct.errors import OptionError, near_match
 from tinct.masks import ObjectMasks, object_ids_of
 from tinct.networks.guided_pyramid import GuidedPyramid
 from tinct.networks.side_outputs import SideLogits
 from tinct.networks.vgg import VggStream
 from tinct.networks.weights import load_weights
-from tinct.online import FineTuning, ObjectWeights, resized_frame, tune_objects
+from tinct.online import Budget, FineTuning, ObjectWeights, resized_frame, tune_objects
 from tinct.ops.precision import bfloat16_is_faster
 from tinct.ops.refine import guided_filter, superpixel_vote
 from tinct.ops.resize import enlarged_probs, working_frame
@@ -82,7 +82,10 @@ class Options:
             raise OptionError(f"Unknown boundary {self.boundary!r}. {near_match(self.boundary, BOUNDARIES)}")
 
 
-COMPACT = Options(backbone="mobilenetv2", working_height=480)
+TUNING = FineTuning(budget=Budget(steps=150), learning_rate=5e-3, augmentation=OnlineAugmentation(lucid=0.2))
+"""What suits the compact network (docs/experiments.md)."""
+
+COMPACT = Options(backbone="mobilenetv2", fine_tuning=TUNING, working_height=480)
 
 PRESETS: Mapping[str, Mapping[str, Options]] = {
     "mobilenetv2": {

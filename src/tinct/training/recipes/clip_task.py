@@ -25,12 +25,12 @@ class RollOut:
     """How masks are handed on in training.
 
     Attributes:
-        warped: Share of batches whose masks move along the optical flow.
+        warped: Share of batches whose masks are joined by themselves moved along the optical flow.
         dilation_px: Masks are dilated by so much.
     """
 
-    warped: float = 0.5
-    dilation_px: int = 3
+    warped: float = 0.7
+    dilation_px: int = 1
 
 
 class ClipTask(FrameTask):
@@ -59,7 +59,8 @@ class ClipTask(FrameTask):
         parts: dict[str, list[Tensor]] = {}
         for t in range(2, T):
             if warped:
-                guide = warp(guide, batch["flow_backward"][:, t].float().permute(0, 3, 1, 2))
+                flow = batch["flow_backward"][:, t].float().permute(0, 3, 1, 2)
+                guide = torch.maximum(guide, warp(guide, flow))
             features = [maps[(t - 2) * B : (t - 1) * B] for maps in seen]
             logits = self.network.stream(features, dilated(guide, self.roll_out.dilation_px)).fused
             for name, value in frame_losses(logits, labels[:, t], self.loss).items():

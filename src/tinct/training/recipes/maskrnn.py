@@ -45,7 +45,7 @@ def compact_stages(data: Sources, steps: Mapping[str, int], seed: int) -> list[S
         Stage(
             "recurrence", FlowClips(clips, DisFlow(), forward=True), steps["recurrence"], batch=2,
             learning_rate=5e-4, schedule=CosineSchedule(50), optimiser=AdamW(weight_decay=1e-3),
-            clip_gradient_norm=2.0, ema_decay=0.995,
+            clip_gradient_norm=2.0, ema_decay=0.99,
         )
     ]  # fmt: skip
 

@@ -29,14 +29,17 @@ class MaskRnnLossOptions:
         streams: Of each stream's own cross-entropy and Dice.
         localization: Of the smooth L1 loss of the box (the paper gives no weight).
         blind: Share of batches that do not see the flow to the next frame, as at a video's end.
-        dilation_px: Warped masks are dilated by so much.
+        union: Join the unwarped mask to the warped one (beyond the paper), so that wrong flow does
+            not lose the object.
+        dilation_px: Guiding masks are dilated by so much.
     """
 
     frame: FrameLossOptions
     streams: float = 0.3
     localization: float = 1.0
     blind: float = 0.5
-    dilation_px: int = 2
+    union: bool = True
+    dilation_px: int = 1
 
 
 class MaskRnnTask(Task):
@@ -68,9 +71,10 @@ class MaskRnnTask(Task):
         guide = batch["previous"][:, :1].float() / 255
         parts: dict[str, list[Tensor]] = {}
         for t in range(2, T):
-            guide = warp(guide, batch["flow_backward"][:, t].float().permute(0, 3, 1, 2))
+            warped = warp(guide, batch["flow_backward"][:, t].float().permute(0, 3, 1, 2))
+            guide = torch.maximum(guide, warped) if self.loss.union else warped
             coarse = dilated(guide, self.loss.dilation_px)
-            proposals = proposals_of(guide)
+            proposals = proposals_of(warped)
             at = slice((t - 2) * B, (t - 1) * B)
             features = StreamFeatures([m[at] for m in seen.appearance], [m[at] for m in seen.motion])
             output = self.streams(features, coarse, proposals)

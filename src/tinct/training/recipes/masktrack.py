@@ -39,19 +39,21 @@ def compact_stages(data: Sources, steps: Mapping[str, int], seed: int) -> list[S
     stages = []
     if steps.get("stills", 0):
         samples = MaskedFrames([(StillPictures(data.photos()), 1.0)], replace(SAMPLES, seed=seed))
-        stages.append(_stage("stills", samples, steps["stills"], 8, 1e-3))
+        stages.append(_stage("stills", samples, steps["stills"], 8, 1e-3, 0.998))
     if steps.get("clips", 0):
         options = ClipOptions(size=(256, 448), frames=5, max_objects=1, seed=seed)
         moved = StillClips(data.photos(), replace(options, paste=0.5))
         clips = FlowClips(MixedClips(VideoClips(data.videos(), options), moved, 0.4), DisFlow())
-        stages.append(_stage("clips", clips, steps["clips"], 4, 5e-4))
+        stages.append(_stage("clips", clips, steps["clips"], 4, 5e-4, 0.99))
     return stages
 
 
-def _stage(name: str, samples: Samples, steps: int, batch: int, learning_rate: float) -> Stage:
+def _stage(
+    name: str, samples: Samples, steps: int, batch: int, learning_rate: float, ema_decay: float
+) -> Stage:
     return Stage(
         name, samples, steps, batch, learning_rate, schedule=CosineSchedule(50),
-        optimiser=AdamW(weight_decay=1e-3), clip_gradient_norm=2.0, ema_decay=0.998,
+        optimiser=AdamW(weight_decay=1e-3), clip_gradient_norm=2.0, ema_decay=ema_decay,
     )  # fmt: skip
 
 
