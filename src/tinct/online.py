@@ -8,7 +8,6 @@ object, only what comes after them is tuned, and the features stay shared by all
 from __future__ import annotations
 
 import math
-import re
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -24,11 +23,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from tinct.data.online_samples import AnnotatedFrame, OnlineAugmentation, OnlineSample, OnlineSamples
-from tinct.errors import OptionError
 from tinct.losses import FrameLossOptions, frame_losses
 from tinct.networks.side_outputs import SideLogits
 from tinct.ops.precision import bfloat16_is_faster
 from tinct.shapes import VOID
+from tinct.tuning_budget import Budget as Budget
+from tinct.tuning_budget import auto_budget as auto_budget
 from tinct.tuning_news import TuningNews, tell_of_tuning
 
 
@@ -56,81 +56,6 @@ Progress = Callable[[int, float, float], None]
 
 class FineTuningWarning(UserWarning):
     """Fine-tuning did something that one should know of, such as falling back to the parent."""
-
-
-@dataclass(frozen=True)
-class Budget:
-    """How long an object is fine-tuned; whichever ends first.
-
-    Attributes:
-        steps: At most; None leaves it to the seconds.
-        seconds: At most; None leaves it to the steps.
-
-    Raises:
-        OptionError: Neither, or a number below 0.
-    """
-
-    steps: int | None = None
-    seconds: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.steps is None and self.seconds is None:
-            raise OptionError("A budget without steps and seconds never ends; give either.")
-        if (self.steps or 0) < 0 or (self.seconds or 0) < 0:
-            raise OptionError(
-                f"A budget of {self.steps} steps and {self.seconds} s came; neither lies below 0."
-            )
-
-    @property
-    def is_none(self) -> bool:
-        """Whether nothing is to be tuned at all."""
-        return self.steps == 0 or self.seconds == 0
-
-    def share(self, steps: int, seconds: float) -> float:
-        """How much of it these steps and seconds are, whichever is more; 1 and above is all of it."""
-        shares = [0.0]
-        if self.steps is not None:
-            shares.append(steps / self.steps if self.steps else 1.0)
-        if self.seconds is not None:
-            shares.append(seconds / self.seconds if self.seconds else 1.0)
-        return max(shares)
-
-    @classmethod
-    def parse(cls, text: str, device: torch.device | None = None) -> Budget:
-        """`none`, `auto`, a number of steps, or seconds such as `60s`.
-
-        Args:
-            text: As people write it.
-            device: What `auto` is judged by.
-
-        Raises:
-            OptionError: It is none of these.
-        """
-        if text == "none":
-            return cls(steps=0)
-        if text == "auto":
-            return auto_budget(device)
-        number = re.fullmatch(r"(\d+(?:\.\d+)?)s|(\d+)", text, re.ASCII)
-        if number is None:
-            raise OptionError(
-                f"A fine-tuning budget of {text!r} came; give auto, none, a number of steps such as 200, or "
-                "seconds such as 60s."
-            )
-        return cls(seconds=float(number[1])) if number[1] else cls(steps=int(number[2]))
-
-    def __str__(self) -> str:
-        """Such as "200 steps", "60 s" or "none"."""
-        if self.is_none:
-            return "none"
-        parts = [f"{self.steps} step{'s' * (self.steps != 1)}"] if self.steps is not None else []
-        return " or ".join(parts + ([f"{self.seconds:g} s"] if self.seconds is not None else []))
-
-
-def auto_budget(device: torch.device | None = None) -> Budget:
-    """What fits a device: a minute of a processor, or the papers' order of steps on a GPU."""
-    if device is not None and device.type != "cpu":
-        return Budget(steps=1000, seconds=60.0)
-    return Budget(steps=1000, seconds=30.0)
 
 
 @dataclass(frozen=True)

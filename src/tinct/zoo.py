@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import torch
 
     from tinct.networks.flow import FlowEstimator
-    from tinct.online import Budget
+    from tinct.tuning_budget import Budget
     from tinct.segmenter import StreamingSegmenter, VideoSegmenter
 
 WEIGHTS_FOLDER = Path(__file__).with_name("weights")
@@ -341,7 +341,7 @@ def fine_tuning_budget(
             f"{method} does not fine-tune, but a budget of {fine_tune!r} came; leave --fine-tune out, or "
             f"take one of {tuning}."
         )
-    from tinct.online import Budget
+    from tinct.tuning_budget import Budget
 
     if fine_tune is not None:
         return Budget.parse(fine_tune, device)

@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from tinct import cli
+from tinct import cli, tuning_budget
 from tinct.evaluation import predict
 from tinct.flow_files import write_flo
 from tinct.mask_files import read_label_png, write_mask
@@ -107,9 +107,7 @@ def test_a_budget_is_kept_recorded_and_belongs_to_the_run(
 def test_auto_says_what_it_chose(
     tinct: Tinct, weights: dict[str, str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tinct import online
-
-    monkeypatch.setattr(online, "auto_budget", lambda _: online.Budget(steps=1))
+    monkeypatch.setattr(tuning_budget, "auto_budget", lambda _: tuning_budget.Budget(steps=1))
     assert tinct(*segment_words("osvos", weights, "--fine-tune", "auto")) == 0
     assert capsys.readouterr().err == "tinct: fine-tuning 1 step per object (auto, on cpu)\n"
     assert account("out")["run"]["fine_tuning"] == "1 step"

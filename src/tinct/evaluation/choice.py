@@ -11,7 +11,7 @@ from tinct import zoo
 from tinct.both_ways import BothWays
 from tinct.errors import OptionError
 from tinct.networks.flow_choice import FlowChoice
-from tinct.online import Budget
+from tinct.tuning_budget import Budget
 from tinct.segmenter import StreamingSegmenter, VideoSegmenter
 from tinct.video import Video
 
