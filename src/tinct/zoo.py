@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     import torch
 
     from tinct.networks.flow import FlowEstimator
-    from tinct.tuning_budget import Budget
     from tinct.segmenter import StreamingSegmenter, VideoSegmenter
+    from tinct.tuning_budget import Budget
 
 WEIGHTS_FOLDER = Path(__file__).with_name("weights")
 """Where the package keeps its weights and their model cards."""

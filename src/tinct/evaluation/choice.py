@@ -11,8 +11,8 @@ from tinct import zoo
 from tinct.both_ways import BothWays
 from tinct.errors import OptionError
 from tinct.networks.flow_choice import FlowChoice
-from tinct.tuning_budget import Budget
 from tinct.segmenter import StreamingSegmenter, VideoSegmenter
+from tinct.tuning_budget import Budget
 from tinct.video import Video
 
 
