@@ -220,3 +220,9 @@ def test_sgd_takes_the_steps_that_torch_takes(stream: TinyStream) -> None:
 def test_an_optimiser_that_does_not_exist() -> None:
     with pytest.raises(OptionError, match="Did you mean 'adamw'"):
         FineTuning(optimiser="adam")
+
+
+def test_seconds_that_are_over_at_once_are_no_divergence(stream: TinyStream) -> None:
+    tuned = fine_tune(stream, [of_object(1)], options(budget=Budget(seconds=1e-9)))
+    assert (tuned.steps, tuned.diverged) == (0, False)
+    assert ObjectWeights.of(tuned).tensors == ()

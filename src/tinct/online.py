@@ -8,13 +8,12 @@ object, only what comes after them is tuned, and the features stay shared by all
 from __future__ import annotations
 
 import math
-import re
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar
 
 import cv2
@@ -30,6 +29,9 @@ from tinct.networks.rates import RateFactors, rate_groups
 from tinct.networks.side_outputs import SideLogits
 from tinct.ops.precision import bfloat16_is_faster
 from tinct.shapes import VOID
+from tinct.tuning_budget import Budget as Budget
+from tinct.tuning_budget import auto_budget as auto_budget
+from tinct.tuning_news import TuningNews, tell_of_tuning
 
 
 class ObjectStream(Protocol):
@@ -58,72 +60,6 @@ Progress = Callable[[int, float, float], None]
 
 class FineTuningWarning(UserWarning):
     """Fine-tuning did something that one should know of, such as falling back to the parent."""
-
-
-@dataclass(frozen=True)
-class Budget:
-    """How long an object is fine-tuned; whichever ends first.
-
-    Attributes:
-        steps: At most; None leaves it to the seconds.
-        seconds: At most; None leaves it to the steps.
-
-    Raises:
-        OptionError: Neither, or a number below 0.
-    """
-
-    steps: int | None = None
-    seconds: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.steps is None and self.seconds is None:
-            raise OptionError("A budget without steps and seconds never ends; give either.")
-        if (self.steps or 0) < 0 or (self.seconds or 0) < 0:
-            raise OptionError(
-                f"A budget of {self.steps} steps and {self.seconds} s came; neither lies below 0."
-            )
-
-    @property
-    def is_none(self) -> bool:
-        """Whether nothing is to be tuned at all."""
-        return self.steps == 0 or self.seconds == 0
-
-    @classmethod
-    def parse(cls, text: str, device: torch.device | None = None) -> Budget:
-        """`none`, `auto`, a number of steps, or seconds such as `60s`.
-
-        Args:
-            text: As people write it.
-            device: What `auto` is judged by.
-
-        Raises:
-            OptionError: It is none of these.
-        """
-        if text == "none":
-            return cls(steps=0)
-        if text == "auto":
-            return auto_budget(device)
-        number = re.fullmatch(r"(\d+(?:\.\d+)?)s|(\d+)", text, re.ASCII)
-        if number is None:
-            raise OptionError(
-                f"A fine-tuning budget of {text!r} came; give auto, none, a number of steps such as 200, or "
-                "seconds such as 60s."
-            )
-        return cls(seconds=float(number[1])) if number[1] else cls(steps=int(number[2]))
-
-    def __str__(self) -> str:
-        """Such as "200 steps", "60 s" or "none"."""
-        if self.is_none:
-            return "none"
-        parts = [f"{self.steps} steps"] if self.steps is not None else []
-        return " or ".join(parts + ([f"{self.seconds:g} s"] if self.seconds is not None else []))
-
-
-def auto_budget(device: torch.device | None = None) -> Budget:
-    """What fits a device: a minute of a processor, or the papers' order of steps on a GPU."""
-    if device is not None and device.type != "cpu":
-        return Budget(steps=1000, seconds=60.0)
-    return Budget(steps=1000, seconds=30.0)
 
 
 @dataclass(frozen=True)
@@ -251,7 +187,10 @@ class _Run:
         self.lowered = bfloat16_is_faster(self.device.type)
 
     def train(self, progress: Progress | None) -> bool:
-        """All steps; False if the loss became infinite, or ends far above where it began."""
+        """All steps; False if the loss became infinite, or ends far above where it began.
+
+        Seconds that are over before the first step leave the parent as it is, and that is no divergence.
+        """
         while self._share_spent() < 1:
             self._set_rate()
             loss = self._train_step()
@@ -265,16 +204,10 @@ class _Run:
                 progress(self.step, time.monotonic() - self.started, self.loss)
             if self.step >= 20 and self.loss < self.options.early_stop_loss:
                 break
-        return self.loss <= 3 * self.first_loss
+        return self.step == 0 or self.loss <= 3 * self.first_loss
 
     def _share_spent(self) -> float:
-        budget = self.options.budget
-        shares = [0.0]
-        if budget.steps is not None:
-            shares.append(self.step / budget.steps)
-        if budget.seconds is not None:
-            shares.append((time.monotonic() - self.started) / budget.seconds)
-        return max(shares)
+        return self.options.budget.share(self.step, time.monotonic() - self.started)
 
     def _set_rate(self) -> None:
         warm = min(1.0, (self.step + 1) / 10)
@@ -381,15 +314,43 @@ def tune_objects(
         Object id → its layers.
     """
     weights = {}
-    for object_id in object_ids:
+    for position, object_id in enumerate(object_ids):
         frames = [f for f in (_of_object(p, object_id) for p in painted) if (f.labels == 1).any()]
         if not frames:  # so small that nothing of it is left at the working size
             weights[object_id] = ObjectWeights()
             continue
+        tell = _Teller(object_id, position, len(object_ids), options.budget, progress)
         with torch.inference_mode(False), torch.enable_grad():
-            tuned = fine_tune(network, frames, options, progress=progress)
+            tuned = fine_tune(network, frames, options, progress=tell.step)
+        tell.end(tuned)
         weights[object_id] = ObjectWeights.of(tuned)
     return weights
+
+
+@dataclass(frozen=True)
+class _Teller:
+    """Tells `tinct.tuning_news` and one's own callback how far an object is."""
+
+    object_id: int
+    position: int
+    objects: int
+    budget: Budget
+    progress: Progress | None
+
+    def step(self, steps: int, seconds: float, loss: float) -> None:
+        if self.progress is not None:
+            self.progress(steps, seconds, loss)
+        tell_of_tuning(self._news(steps, seconds, loss))
+
+    def end(self, tuned: FineTuned) -> None:
+        if tuned.steps:
+            news = self._news(tuned.steps, tuned.seconds, tuned.loss)
+            tell_of_tuning(replace(news, finished=True, diverged=tuned.diverged))
+
+    def _news(self, steps: int, seconds: float, loss: float) -> TuningNews:
+        units = self.budget.steps or math.ceil(self.budget.seconds or 0)
+        share = self.budget.share(steps, seconds)
+        return TuningNews(self.object_id, self.position, self.objects, steps, seconds, loss, share, units)
 
 
 def _of_object(frame: AnnotatedFrame, object_id: int) -> AnnotatedFrame:

@@ -23,7 +23,7 @@ docs/methods/maskrnn.md gives the reason for each.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -194,6 +194,13 @@ class MaskRnn(StreamingSegmenter[MaskRnnState]):
         """The painted masks are b_1; every object's appearance stream is tuned on them."""
         return self._painted(None, frame, labels, ObjectMasks.from_label_map(labels))
 
+    def start_at_each(self, frames: Sequence[Image], labels: Sequence[LabelMap]) -> list[MaskRnnState]:
+        """States at several painted frames, all tuned on all of them; see `both_ways`."""
+        painted = tuple(self._resized(f, painted) for f, painted in zip(frames, labels, strict=True))
+        tuned = self._tuned(painted, sorted({i for painted in labels for i in object_ids_of(painted)}))
+        masks = (ObjectMasks.from_label_map(painted) for painted in labels)
+        return [self._placed(tuned, painted, f, m) for f, m in zip(frames, masks, strict=True)]
+
     def step(
         self, state: MaskRnnState, frame: Image, labels: LabelMap | None = None
     ) -> tuple[MaskRnnState, ObjectMasks]:
@@ -283,18 +290,34 @@ class MaskRnn(StreamingSegmenter[MaskRnnState]):
         self, state: MaskRnnState | None, frame: Image, labels: LabelMap, masks: ObjectMasks
     ) -> MaskRnnState:
         """The state after a painted frame: its objects are tuned on all painted frames."""
+        painted = (*(state.painted if state else ()), self._resized(frame, labels))
+        known = dict(zip(state.object_ids, state.weights, strict=True)) if state else {}
+        known |= self._tuned(painted, object_ids_of(labels))
+        return self._placed(known, painted, frame, masks)
+
+    def _tuned(
+        self, painted: tuple[AnnotatedFrame, ...], object_ids: Sequence[int]
+    ) -> dict[int, ObjectWeights]:
+        return tune_objects(self.network.streams.appearance, painted, object_ids, self.options.fine_tuning)
+
+    def _placed(
+        self,
+        weights: Mapping[int, ObjectWeights],
+        painted: tuple[AnnotatedFrame, ...],
+        frame: Image,
+        masks: ObjectMasks,
+    ) -> MaskRnnState:
+        """The state after a frame whose masks are certain."""
         image = self._working(frame)
         size = (image.shape[0], image.shape[1])
-        new = resized_frame(AnnotatedFrame(frame, labels), size)
-        painted = (*(state.painted if state else ()), new)
-        known = dict(zip(state.object_ids, state.weights, strict=True)) if state else {}
-        known |= tune_objects(
-            self.network.streams.appearance, painted, object_ids_of(labels), self.options.fine_tuning
-        )
         probs = torch.from_numpy(masks.probs).to(self.device)[None]
         previous = F.interpolate(probs, size=size, mode="bilinear", align_corners=False)[0]
-        weights = tuple(known[i] for i in masks.object_ids)
-        return MaskRnnState(masks.object_ids, weights, painted, image, previous)
+        own = tuple(weights[i] for i in masks.object_ids)
+        return MaskRnnState(masks.object_ids, own, painted, image, previous)
+
+    def _resized(self, frame: Image, labels: LabelMap) -> AnnotatedFrame:
+        image = self._working(frame)
+        return resized_frame(AnnotatedFrame(frame, labels), (image.shape[0], image.shape[1]))
 
     def _flow(self, image: Image, other: Image) -> Float[Tensor, "1 2 h w"]:
         flow = torch.from_numpy(self.flow.between(image, other)).to(self.device)
@@ -345,7 +368,13 @@ def _with_following(video: Video) -> Iterator[tuple[Image, Image | None]]:
 
 
 def build(
-    variant: str, preset: str, weights: Path, device: torch.device, **overrides: Any
+    variant: str,
+    preset: str,
+    weights: Path,
+    device: torch.device,
+    *,
+    flow: FlowEstimator | None = None,
+    **overrides: Any,
 ) -> MaskRnn | MaskRnnLookingAhead:
     """A segmenter with weights from a file, as the zoo asks for it."""
     options = replace(PRESETS[variant][preset], **overrides)
@@ -355,5 +384,5 @@ def build(
         )
     network = MaskRnnNetwork(options)
     load_weights(weights, network, method="maskrnn", variant=variant)
-    segmenter = MaskRnn(network, device)
+    segmenter = MaskRnn(network, device, flow)
     return MaskRnnLookingAhead(segmenter) if options.look_ahead else segmenter

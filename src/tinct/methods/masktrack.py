@@ -23,7 +23,7 @@ docs/methods/masktrack.md gives the reason for each.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -234,6 +234,14 @@ class MaskTrack(StreamingSegmenter[MaskTrackState]):
         """The painted mask is the first previous one, and what the objects' networks are tuned on."""
         return self._painted(None, frame, labels)
 
+    def start_at_each(self, frames: Sequence[Image], labels: Sequence[LabelMap]) -> list[MaskTrackState]:
+        """States at several painted frames, all tuned on all of them; see `both_ways`."""
+        painted = tuple(self._resized(f, painted) for f, painted in zip(frames, labels, strict=True))
+        ids = sorted({i for painted in labels for i in object_ids_of(painted)})
+        tuned = tune_objects(self.network.stream, painted, ids, self.options.fine_tuning)
+        masks = (ObjectMasks.from_label_map(painted) for painted in labels)
+        return [self._placed(tuned, painted, f, m) for f, m in zip(frames, masks, strict=True)]
+
     @torch.inference_mode()
     def step(
         self, state: MaskTrackState, frame: Image, labels: LabelMap | None = None
@@ -318,22 +326,32 @@ class MaskTrack(StreamingSegmenter[MaskTrackState]):
         merged: ObjectMasks | None = None,
     ) -> MaskTrackState:
         """The state after a painted frame: its objects are tuned on all painted frames."""
+        painted = (*(state.painted if state else ()), self._resized(frame, labels))
+        known = dict(zip(state.object_ids, state.weights, strict=True)) if state else {}
+        known |= tune_objects(self.network.stream, painted, object_ids_of(labels), self.options.fine_tuning)
+        return self._placed(known, painted, frame, merged or ObjectMasks.from_label_map(labels))
+
+    def _placed(
+        self,
+        weights: Mapping[int, ObjectWeights],
+        painted: tuple[AnnotatedFrame, ...],
+        frame: Image,
+        masks: ObjectMasks,
+    ) -> MaskTrackState:
+        """The state after a frame whose masks are certain."""
         image = self._working(frame)
         size = (image.shape[0], image.shape[1])
-        painted = (
-            *(state.painted if state else ()),
-            resized_frame(AnnotatedFrame(frame, labels), size),
-        )
-        known = dict(zip(state.object_ids, state.weights, strict=True)) if state else {}
-        masks = merged or ObjectMasks.from_label_map(labels)
-        tuned = tune_objects(self.network.stream, painted, object_ids_of(labels), self.options.fine_tuning)
-        weights = tuple({**known, **tuned}[i] for i in masks.object_ids)
         probs = torch.from_numpy(masks.probs).to(self.device)
         if self.options.box:
             boxes = [filled_box(p > 0.5) for p in masks.probs]
             probs = torch.from_numpy(np.stack(boxes)).to(self.device, torch.float32)
         previous = F.interpolate(probs[None], size=size, mode="bilinear", align_corners=False)[0]
-        return MaskTrackState(masks.object_ids, weights, painted, image, previous)
+        own = tuple(weights[i] for i in masks.object_ids)
+        return MaskTrackState(masks.object_ids, own, painted, image, previous)
+
+    def _resized(self, frame: Image, labels: LabelMap) -> AnnotatedFrame:
+        image = self._working(frame)
+        return resized_frame(AnnotatedFrame(frame, labels), (image.shape[0], image.shape[1]))
 
     def _working(self, frame: Image) -> UInt8[np.ndarray, "h w 3"]:
         return working_frame(frame, self.options.working_height)
@@ -346,7 +364,15 @@ class MaskTrack(StreamingSegmenter[MaskTrackState]):
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.lowered)
 
 
-def build(variant: str, preset: str, weights: Path, device: torch.device, **overrides: Any) -> MaskTrack:
+def build(
+    variant: str,
+    preset: str,
+    weights: Path,
+    device: torch.device,
+    *,
+    flow: FlowEstimator | None = None,
+    **overrides: Any,
+) -> MaskTrack:
     """A segmenter with weights from a file, as the zoo asks for it."""
     options = replace(PRESETS[variant][preset], **overrides)
     if options.backbone != PRESETS[variant]["paper"].backbone:
@@ -355,4 +381,4 @@ def build(variant: str, preset: str, weights: Path, device: torch.device, **over
         )
     network = MaskTrackNetwork(options)
     load_weights(weights, network, method="masktrack", variant=variant)
-    return MaskTrack(network, device)
+    return MaskTrack(network, device, flow)

@@ -199,6 +199,13 @@ class Osvos(StreamingSegmenter[OsvosState]):
         """Every object's test network is tuned on the painted frame."""
         return self._tuned(OsvosState((), (), ()), frame, labels)
 
+    def start_at_each(self, frames: Sequence[Image], labels: Sequence[LabelMap]) -> list[OsvosState]:
+        """Every object's test network is tuned on all painted frames at once; see `both_ways`."""
+        painted = tuple(self._resized(f, painted) for f, painted in zip(frames, labels, strict=True))
+        ids = tuple(sorted({i for painted in labels for i in object_ids_of(painted)}))
+        tuned = tune_objects(self.network.stream, painted, ids, self.options.fine_tuning)
+        return [OsvosState(ids, tuple(tuned[i] for i in ids), painted)] * len(frames)
+
     def step(
         self, state: OsvosState, frame: Image, labels: LabelMap | None = None
     ) -> tuple[OsvosState, ObjectMasks]:
@@ -236,13 +243,15 @@ class Osvos(StreamingSegmenter[OsvosState]):
 
     def _tuned(self, state: OsvosState, frame: Image, labels: LabelMap) -> OsvosState:
         """The state after a painted frame: its objects learn from all painted frames."""
-        image = self._working(frame)
-        size = (image.shape[0], image.shape[1])
-        painted = (*state.painted, resized_frame(AnnotatedFrame(frame, labels), size))
+        painted = (*state.painted, self._resized(frame, labels))
         known = dict(zip(state.object_ids, state.weights, strict=True))
         known |= tune_objects(self.network.stream, painted, object_ids_of(labels), self.options.fine_tuning)
         object_ids = tuple(sorted(known))
         return OsvosState(object_ids, tuple(known[i] for i in object_ids), painted)
+
+    def _resized(self, frame: Image, labels: LabelMap) -> AnnotatedFrame:
+        image = self._working(frame)
+        return resized_frame(AnnotatedFrame(frame, labels), (image.shape[0], image.shape[1]))
 
     def _working(self, frame: Image) -> UInt8[np.ndarray, "h w 3"]:
         return working_frame(frame, self.options.working_height)

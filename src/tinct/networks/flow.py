@@ -23,10 +23,11 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 
 from tinct.errors import DatasetError, OptionError, VideoError, WeightsError, near_match
 from tinct.flow_files import Flow, read_flo, write_flo
+from tinct.ops.resize import working_frame
 from tinct.shapes import Image
 from tinct.video import Video
 
@@ -94,11 +95,7 @@ class DisFlow(FlowEstimator):
         first, second = (self._prepared(x, (width, height)) for x in (frame, other))
         # A new one each time: it keeps buffers between calls, and is not safe between threads.
         found = cv2.DISOpticalFlow.create(DIS_PRESETS[self.preset]).calc(first, second, None)
-        flow = np.asarray(found[:height, :width], np.float32)
-        if (width, height) != (W, H):
-            flow = np.asarray(cv2.resize(flow, (W, H), interpolation=cv2.INTER_LINEAR), np.float32)
-            flow *= np.array([W / width, H / height], np.float32)
-        return flow
+        return resized_flow(np.asarray(found[:height, :width], np.float32), (H, W))
 
     def _prepared(self, frame: Image, size: tuple[int, int]) -> Any:
         grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
@@ -196,16 +193,25 @@ class FlowFolder(FlowEstimator):
 
     Args:
         folder: Holds the files.
-        names: `frame_digest` of every frame of the video → its name.
+        names: `frame_digest` of every frame of the video → its names; several where frames are alike.
+        size: (H, W) of the files' flow, which is brought to the size of the frames it is asked for;
+            None if they are of that size.
     """
 
-    def __init__(self, folder: Path, names: Mapping[str, str]) -> None:
-        self.folder, self.names = folder, dict(names)
+    def __init__(
+        self, folder: Path, names: Mapping[str, tuple[str, ...]], size: tuple[int, int] | None = None
+    ) -> None:
+        self.folder, self.names, self.size = folder, dict(names), size
         self.name = f"folder-{folder}"
 
     @classmethod
-    def of_video(cls, folder: Path, video: Video) -> FlowFolder:
+    def of_video(cls, folder: Path, video: Video, working_height: int | None = None) -> FlowFolder:
         """The flow of a video, whose frames are named as `video.names` says, without suffix.
+
+        Args:
+            folder: Its flow, of the video's own size.
+            video: The frames.
+            working_height: To which a segmenter brings frames before it asks for flow, if it does.
 
         Raises:
             DatasetError: There is no such folder.
@@ -214,17 +220,32 @@ class FlowFolder(FlowEstimator):
             raise DatasetError(
                 f"{folder} is no folder; give one that holds <frame>_<other>.flo for neighbouring frames."
             )
-        names = (Path(name).stem for name in video.names)
-        return cls(folder, {frame_digest(f): n for f, n in zip(video, names, strict=True)})
+        names: dict[str, tuple[str, ...]] = {}
+        for frame, name in zip(video, video.names, strict=True):
+            for digest in {frame_digest(frame), frame_digest(working_frame(frame, working_height))}:
+                names[digest] = (*names.get(digest, ()), Path(name).stem)
+        return cls(folder, names, video.size)
 
     def _estimate(self, frame: Image, other: Image) -> Flow:
-        known = [self.names.get(frame_digest(x)) for x in (frame, other)]
-        if None in known:
+        first, second = (self.names.get(frame_digest(x)) for x in (frame, other))
+        if first is None or second is None:
             raise DatasetError(
                 f"A frame came that is none of the {len(self.names)} frames whose flow is in {self.folder}; "
                 "make the flow folder from the very video that is segmented."
             )
-        return read_flo(self.folder / f"{known[0]}_{known[1]}.flo", (frame.shape[0], frame.shape[1]))
+        files = [self.folder / f"{a}_{b}.flo" for a in first for b in second]
+        file = next((path for path in files if path.exists()), files[0])
+        size = (frame.shape[0], frame.shape[1])
+        return resized_flow(read_flo(file, self.size or size), size)
+
+
+def resized_flow(flow: Flow, size: tuple[int, int]) -> Float[np.ndarray, "h w 2"]:
+    """Flow at another size, its vectors still in pixels of the frame that it lives on."""
+    height, width = flow.shape[:2]
+    if (height, width) == size:
+        return flow
+    resized = np.asarray(cv2.resize(flow, size[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
+    return resized * np.array([size[1] / width, size[0] / height], np.float32)
 
 
 class CachedFlow(FlowEstimator):
