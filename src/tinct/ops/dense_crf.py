@@ -4,7 +4,7 @@ Philipp Krähenbühl, Vladlen Koltun, "Efficient Inference in Fully Connected CR
 Potentials", NIPS 2011. Pixels that are near and alike in colour (appearance kernel), or just near
 (smoothness kernel), pay for having different labels (eq. 3); the mean field is found by a few rounds
 of message passing (algorithm 1). The work is done by the authors' C++ code, through pydensecrf2, which is
-an optional dependency.
+an optional dependency; it takes about a second for a frame of 854 × 480 and one object.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def _library() -> Any:
     except ImportError as missing:
         raise OptionError(
             "Dense CRF needs the package pydensecrf2, which cannot be imported: pip install 'tinct[crf]' "
-            "(it is compiled, so a C++ compiler must be there), or leave crf=True out."
+            "(Python 3.11 or 3.12, and a C++ compiler, since it is compiled), or leave crf=True out."
         ) from missing
 
 
