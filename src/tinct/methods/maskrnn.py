@@ -121,7 +121,8 @@ PAPER_TUNING = FineTuning(
     ),
     loss=BALANCED,
 )  # fmt: skip
-"""200 steps of Adam on resized, turned, cropped and mirrored frames with perturbed masks (3.5)."""
+"""200 steps of Adam on resized, turned, cropped and mirrored frames with perturbed masks (3.5). The paper
+tunes all of an object's network; here it is the appearance stream, since painted frames come without flow."""
 
 PAPER = Options(fine_tuning=PAPER_TUNING)
 
