@@ -8,7 +8,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinct.losses import bootstrapped_cross_entropy, bootstrapping_schedule, pixel_cross_entropy, soft_dice
+from tinct.losses import (
+    FrameLossOptions,
+    at_size,
+    bootstrapped_cross_entropy,
+    bootstrapping_schedule,
+    class_balanced_cross_entropy,
+    frame_losses,
+    pixel_cross_entropy,
+    soft_dice,
+)
+from tinct.shapes import VOID
 
 
 def drawn(seed: int, labels: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
@@ -99,3 +109,39 @@ def test_dice_counts_the_objects_that_occur_and_not_the_background() -> None:
     # Object 2 alone: probabilities of a third everywhere, 4 pixels of 16 true.
     expected = 1 - (2 * 4 / 3 + 1) / (16 / 3 + 4 + 1)
     assert float(soft_dice(logits, truth)) == pytest.approx(expected)
+
+
+def test_balanced_classes_weigh_the_same_however_small_the_object() -> None:
+    labels = torch.zeros(1, 10, 10, dtype=torch.long)
+    labels[0, 0, :5] = 1
+    logits = torch.zeros(1, 10, 10, requires_grad=True)
+    class_balanced_cross_entropy(logits, labels).backward()
+    assert logits.grad is not None
+    on, off = logits.grad[labels == 1].sum(), logits.grad[labels == 0].sum()
+    torch.testing.assert_close(on, -off)
+
+
+def test_balanced_cross_entropy_is_the_papers_sum_over_the_number_of_pixels() -> None:
+    torch.manual_seed(0)
+    logits, labels = torch.randn(1, 6, 7), torch.randint(0, 2, (1, 6, 7))
+    labels[0, 0] = VOID
+    decided = labels != VOID
+    beta = float((labels == 0).sum() / decided.sum())
+    probs = logits.sigmoid()
+    paper = -beta * probs[labels == 1].log().sum() - (1 - beta) * (1 - probs[labels == 0]).log().sum()
+    torch.testing.assert_close(class_balanced_cross_entropy(logits, labels), paper / decided.sum())
+
+
+@pytest.mark.parametrize("value", [0, 255])
+def test_an_image_without_objects_teaches_a_balanced_loss_nothing(value: int) -> None:
+    labels = torch.full((1, 4, 4), value)
+    assert class_balanced_cross_entropy(torch.randn(1, 4, 4), labels) == 0
+
+
+def test_the_parts_of_a_frames_loss() -> None:
+    logits, labels = torch.randn(2, 4, 4), torch.randint(0, 2, (2, 16, 16))
+    every = FrameLossOptions(balanced=1.0)
+    assert set(frame_losses(logits, labels, every)) == {"balanced", "cross_entropy", "hardest", "dice"}
+    only = FrameLossOptions(balanced=1.0, cross_entropy=0.0, hardest=0.0, dice=0.0)
+    (part,) = frame_losses(logits, labels, only).values()
+    torch.testing.assert_close(part, class_balanced_cross_entropy(at_size(logits, (16, 16)), labels))

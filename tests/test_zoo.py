@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+import importlib
+import inspect
 import json
 import sys
 from dataclasses import dataclass
@@ -13,6 +16,7 @@ import torch
 
 from tinct import zoo
 from tinct.errors import OptionError, WeightsError
+from tinct.networks.flow import DisFlow
 
 CARD = {
     "method": "feelvos",
@@ -151,3 +155,47 @@ def test_every_row_is_whole_and_every_card_in_the_package_is_right() -> None:
                 assert (card.method, card.variant) == (method, variant)
                 assert zoo.resolve_weights(method, variant, None) == (card.path, card.sha256)
                 assert all(score.command for score in card.scores.values())
+
+
+def test_what_a_method_takes_is_what_its_row_says() -> None:
+    for method, record in zoo.METHODS.items():
+        module = importlib.import_module(record.module)
+        assert set(module.PRESETS) == set(record.variants)
+        for variant in record.variants:
+            for preset in zoo.PRESETS:
+                options = zoo.preset_options(method, variant, preset)
+                assert hasattr(options, "fine_tuning") == record.fine_tunes
+        assert ("flow" in inspect.signature(module.build).parameters) == record.uses_flow
+
+
+def test_a_budget_replaces_that_of_the_preset_and_nothing_else(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tinct.methods import osvos
+    from tinct.online import Budget
+
+    calls: list[dict[str, Any]] = []
+    monkeypatch.setattr(osvos, "build", lambda *_, **overrides: calls.append(overrides))
+    own = folder / "own.safetensors"
+    own.write_bytes(b"mine")
+    zoo.build_segmenter("osvos", weights=own, device="cpu", fine_tune="60s")
+    zoo.build_segmenter("osvos", weights=own, device="cpu")
+    tuning = osvos.COMPACT.fine_tuning
+    assert calls == [{"fine_tuning": dataclasses.replace(tuning, budget=Budget(seconds=60.0))}, {}]
+    budget = zoo.fine_tuning_budget("osvos", None, "default", None, torch.device("cpu"))
+    assert budget == tuning.budget
+    assert zoo.fine_tuning_budget("feelvos", None, "default", "none", torch.device("cpu")) is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"method": "feelvos", "fine_tune": "60s"}, "feelvos does not fine-tune.*osvos, masktrack, maskrnn"),
+        ({"method": "osvos", "fine_tune": "soon"}, "give auto, none, a number of steps"),
+        ({"method": "osvos", "preset": "defalt", "fine_tune": "60s"}, "no preset 'defalt'"),
+        ({"method": "osvos", "flow": DisFlow()}, "osvos uses no optical flow.*masktrack, maskrnn"),
+    ],
+)
+def test_what_a_method_does_not_take_is_refused(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        zoo.build_segmenter(**{"device": "cpu", **arguments})

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Int64, Integer
 from torch import Tensor
 
 from tinct.shapes import VOID
@@ -53,3 +56,74 @@ def soft_dice(logits: Float[Tensor, "B L H W"], labels: Int64[Tensor, "B H W"]) 
     occurs = truth.amax((2, 3)) > 0
     dice = 1 - (2 * overlap + 1) / (total + 1)
     return (dice * occurs).sum() / occurs.sum().clamp_min(1)
+
+
+def class_balanced_cross_entropy(
+    logits: Float[Tensor, "B H W"], labels: Integer[Tensor, "B H W"]
+) -> Float[Tensor, ""]:
+    """Binary cross-entropy whose two classes weigh the same in each image (OSVOS, eq. 1; MaskRNN, eq. 3).
+
+    The paper sums over the pixels; here it is their mean, so that learning rates do not depend on
+    the size: multiply the paper's by the number of pixels. An image without objects has loss 0.
+
+    Args:
+        logits: Of the object.
+        labels: 1 the object, 0 background, 255 void.
+    """
+    decided = (labels != VOID).to(logits.dtype)
+    truth = (labels == 1).to(logits.dtype)
+    pixels = decided.sum((1, 2)).clamp_min(1)
+    foreground = (truth.sum((1, 2)) / pixels).view(-1, 1, 1)
+    weights = decided * torch.where(truth > 0, 1 - foreground, foreground)
+    losses = F.binary_cross_entropy_with_logits(logits, truth, weight=weights, reduction="none")
+    return (losses.sum((1, 2)) / pixels).mean()
+
+
+@dataclass(frozen=True)
+class FrameLossOptions:
+    """Weights of the parts of the loss of a frame.
+
+    Attributes:
+        balanced: Of the class-balanced cross-entropy (OSVOS, MaskRNN).
+        cross_entropy: Of the plain one (MaskTrack).
+        hardest: Of the cross-entropy of the hardest pixels.
+        kept_fraction: Their share.
+        dice: Of the Dice loss.
+        sides: Of each side output's class-balanced cross-entropy at the first step.
+        sides_until: The step at which that has fallen to 0 (OSVOS: deep supervision fades out).
+    """
+
+    balanced: float = 0.0
+    cross_entropy: float = 1.0
+    hardest: float = 0.5
+    kept_fraction: float = 0.10
+    dice: float = 0.5
+    sides: float = 0.0
+    sides_until: int = 1
+
+
+BALANCED = FrameLossOptions(balanced=1.0, cross_entropy=0.0, hardest=0.0, dice=0.0)
+"""OSVOS's and MaskRNN's loss, and nothing else."""
+
+PLAIN = FrameLossOptions(cross_entropy=1.0, hardest=0.0, dice=0.0)
+"""MaskTrack's, which is DeepLab's: cross-entropy alone."""
+
+
+def frame_losses(
+    fused: Float[Tensor, "B h w"], labels: Int64[Tensor, "B H W"], loss: FrameLossOptions
+) -> dict[str, Float[Tensor, ""]]:
+    """The parts that have a weight, by name; logits are brought to the labels' size first."""
+    logits = at_size(fused, (labels.shape[-2], labels.shape[-1]))
+    scores = torch.stack([torch.zeros_like(logits), logits], 1)
+    parts: dict[str, Callable[[], Tensor]] = {
+        "balanced": lambda: class_balanced_cross_entropy(logits, labels),
+        "cross_entropy": lambda: bootstrapped_cross_entropy(scores, labels, 1.0),
+        "hardest": lambda: bootstrapped_cross_entropy(scores, labels, loss.kept_fraction),
+        "dice": lambda: soft_dice(scores, labels),
+    }
+    return {name: part() for name, part in parts.items() if getattr(loss, name)}
+
+
+def at_size(logits: Float[Tensor, "B h w"], size: tuple[int, int]) -> Float[Tensor, "B H W"]:
+    """Logits in float32, enlarged to a size."""
+    return F.interpolate(logits.float().unsqueeze(1), size=size, mode="bilinear", align_corners=False)[:, 0]

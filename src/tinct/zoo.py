@@ -21,7 +21,9 @@ from tinct.errors import OptionError, WeightsError, near_match
 if TYPE_CHECKING:
     import torch
 
+    from tinct.networks.flow import FlowEstimator
     from tinct.segmenter import StreamingSegmenter, VideoSegmenter
+    from tinct.tuning_budget import Budget
 
 WEIGHTS_FOLDER = Path(__file__).with_name("weights")
 """Where the package keeps its weights and their model cards."""
@@ -86,6 +88,8 @@ class MethodRecord:
         default_variant: The one taken when none is named.
         paper_variant: The one that follows the paper.
         paper_scores: The paper's own figures, with the table or section as their command.
+        fine_tunes: It learns from the painted frames: its `Options` have a field `fine_tuning`.
+        uses_flow: Its `build` takes a `FlowEstimator`.
     """
 
     title: str
@@ -94,6 +98,8 @@ class MethodRecord:
     default_variant: str
     paper_variant: str
     paper_scores: Mapping[str, Score]
+    fine_tunes: bool = False
+    uses_flow: bool = False
 
 
 def _paper(value: float, where: str) -> Score:
@@ -114,6 +120,53 @@ METHODS: Mapping[str, MethodRecord] = {
             "DAVIS-2016 val J&F": _paper(0.817, "results on the DAVIS 2016 validation set"),
             "DAVIS-2017 val J&F": _paper(0.715, "results on the DAVIS 2017 validation set, with YouTube-VOS"),
         },
+    ),
+    "osvos": MethodRecord(
+        title="OSVOS: One-Shot Video Object Segmentation (Caelles 2017)",
+        module="tinct.methods.osvos",
+        variants={
+            "mobilenetv2": "compact: MobileNetV2, fine-tuned in half a minute on a laptop's processor",
+            "vgg16": "the paper's: VGG-16 with side outputs",
+        },
+        default_variant="mobilenetv2",
+        paper_variant="vgg16",
+        paper_scores={
+            "DAVIS-2016 val J": _paper(0.798, "results on the DAVIS 2016 validation set"),
+            "DAVIS-2016 val F": _paper(0.806, "results on the DAVIS 2016 validation set"),
+        },
+        fine_tunes=True,
+    ),
+    "masktrack": MethodRecord(
+        title="MaskTrack: Learning Video Object Segmentation from Static Images (Perazzi 2017)",
+        module="tinct.methods.masktrack",
+        variants={
+            "mobilenetv2": "compact: MobileNetV2, the mask guides a feature pyramid",
+            "vgg16": "the paper's: DeepLabv2 on VGG-16 with the mask as a fourth channel",
+            "resnet101": "DeepLabv2 on ResNet-101: the baseline in DyeNet's paper",
+        },
+        default_variant="mobilenetv2",
+        paper_variant="vgg16",
+        paper_scores={
+            "DAVIS-2016 val J": _paper(0.797, "results on the DAVIS 2016 validation set, flow and CRF"),
+        },
+        fine_tunes=True,
+        uses_flow=True,
+    ),
+    "maskrnn": MethodRecord(
+        title="MaskRNN: Instance Level Video Object Segmentation (Hu 2017)",
+        module="tinct.methods.maskrnn",
+        variants={
+            "mobilenetv2": "compact: MobileNetV2 in both streams, the warped mask guides feature pyramids",
+            "vgg16": "the paper's: VGG-16 in both streams",
+        },
+        default_variant="mobilenetv2",
+        paper_variant="vgg16",
+        paper_scores={
+            "DAVIS-2016 val J": _paper(0.807, "results on the DAVIS 2016 validation set"),
+            "DAVIS-2017 val J": _paper(0.605, "results on the DAVIS 2017 validation set"),
+        },
+        fine_tunes=True,
+        uses_flow=True,
     ),
 }
 """Every method that tinct has."""
@@ -195,7 +248,8 @@ def resolve_weights(method: str, variant: str, weights: Path | None) -> tuple[Pa
     if record is None:
         raise WeightsError(
             f"The package holds no weights for {method} {variant}; give some with --weights FILE "
-            "(build_segmenter(weights=...)), or take a variant that `tinct models` lists with weights."
+            f"(build_segmenter(weights=...)), train them (tinct train {method} --variant {variant}), or take "
+            "a variant that `tinct models` lists with weights."
         )
     found = file_sha256(record.path)
     if found != record.sha256:
@@ -212,6 +266,9 @@ def build_segmenter(
     preset: str = "default",
     weights: Path | str | None = None,
     device: str = "auto",
+    *,
+    fine_tune: str | None = None,
+    flow: FlowEstimator | None = None,
     **overrides: Any,
 ) -> StreamingSegmenter[Any] | VideoSegmenter:
     """A segmenter, ready for `segment_video`.
@@ -222,27 +279,85 @@ def build_segmenter(
         preset: `default`, `paper` (nothing beyond the paper) or `fast`.
         weights: A safetensors file; None for the one in the package.
         device: `auto`, `cpu`, `cuda`, `cuda:1`, ... or `mps`.
+        fine_tune: How long each object is learnt on the painted frames: `auto`, `none`, a number of
+            steps such as `200`, or seconds such as `60s`; None leaves it to the preset.
+        flow: Gives the optical flow to a method that uses it; None for its own choice.
         **overrides: Fields of the method's `Options`.
 
     Raises:
-        OptionError: An unknown method, variant, preset, option or device.
+        OptionError: An unknown method, variant, preset, option or device; a method that does not
+            fine-tune, or uses no flow, was asked to.
         WeightsError: The weights are missing or not what they should be.
     """
     variant = check_variant(method, variant)
-    module = importlib.import_module(method_record(method).module)
-    presets = module.PRESETS[variant]
-    if preset not in presets:
-        raise OptionError(f"{method} {variant} has no preset {preset!r}. {near_match(preset, presets)}")
-    known = [field.name for field in dataclasses.fields(module.Options)]
+    options = preset_options(method, variant, preset)
+    known = [field.name for field in dataclasses.fields(options)]
     for name in overrides:
         if name not in known:
             raise OptionError(f"{method} has no option {name!r}. {near_match(name, known)}")
     target = resolve_device(device)
+    budget = fine_tuning_budget(method, variant, preset, fine_tune, target)
+    if fine_tune is not None and budget is not None:
+        tuning = overrides.get("fine_tuning", options.fine_tuning)
+        overrides["fine_tuning"] = dataclasses.replace(tuning, budget=budget)
+    if flow is not None:
+        check_uses_flow(method)
+        overrides["flow"] = flow
     path, _ = resolve_weights(method, variant, None if weights is None else Path(weights))
+    module = importlib.import_module(method_record(method).module)
     segmenter: StreamingSegmenter[Any] | VideoSegmenter = module.build(
         variant, preset, path, target, **overrides
     )
     return segmenter
+
+
+def preset_options(method: str, variant: str | None, preset: str) -> Any:
+    """A preset's `Options`; an unknown method, variant or preset raises OptionError."""
+    variant = check_variant(method, variant)
+    presets = importlib.import_module(method_record(method).module).PRESETS[variant]
+    if preset not in presets:
+        raise OptionError(f"{method} {variant} has no preset {preset!r}. {near_match(preset, presets)}")
+    return presets[preset]
+
+
+def fine_tuning_budget(
+    method: str, variant: str | None, preset: str, fine_tune: str | None, device: torch.device
+) -> Budget | None:
+    """How long each object will be fine-tuned; None for a method that does not do that.
+
+    Args:
+        method: A name of `METHODS`.
+        variant: None for the method's default.
+        preset: Its budget counts where `fine_tune` is None.
+        fine_tune: As for `build_segmenter`.
+        device: What `auto` is judged by.
+
+    Raises:
+        OptionError: The text is no budget, or the method does not fine-tune.
+    """
+    if not method_record(method).fine_tunes:
+        if fine_tune in (None, "none"):
+            return None
+        tuning = ", ".join(name for name, record in METHODS.items() if record.fine_tunes)
+        raise OptionError(
+            f"{method} does not fine-tune, but a budget of {fine_tune!r} came; leave --fine-tune out, or "
+            f"take one of {tuning}."
+        )
+    from tinct.tuning_budget import Budget
+
+    if fine_tune is not None:
+        return Budget.parse(fine_tune, device)
+    budget: Budget = preset_options(method, variant, preset).fine_tuning.budget
+    return budget
+
+
+def check_uses_flow(method: str) -> None:
+    """OptionError if optical flow is of no use to the method."""
+    if not method_record(method).uses_flow:
+        users = ", ".join(name for name, record in METHODS.items() if record.uses_flow)
+        raise OptionError(
+            f"{method} uses no optical flow; leave --flow and its cache out, or take one of {users}."
+        )
 
 
 def resolve_device(name: str) -> torch.device:

@@ -34,7 +34,9 @@ class Held(StreamingSegmenter[np.ndarray]):
         return newest, ObjectMasks.from_label_map(newest)
 
 
-def _held(method: str, variant: str, preset: str, weights: Path | None, device: str) -> Held:
+def _held(
+    method: str, variant: str, preset: str, weights: Path | None, device: str, **overrides: Any
+) -> Held:
     zoo.resolve_device(device)
     return Held()
 

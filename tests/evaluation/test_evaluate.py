@@ -71,8 +71,8 @@ class CheapSegmentation(SequenceSegmentation):
     def segmenter(self) -> Drift:
         if self.threads is not None:
             torch.set_num_threads(self.threads)
-        if self.info["preset"] not in ("default", "fast"):
-            raise OptionError(f"no preset {self.info['preset']!r}")
+        if self.choice.preset not in ("default", "fast"):
+            raise OptionError(f"no preset {self.choice.preset!r}")
         return Drift()
 
 

@@ -219,6 +219,16 @@ def test_slices_add_up_to_the_whole(tmp_path: Path, uninterrupted: Any) -> None:
     assert curve(tmp_path) == uninterrupted[1]
 
 
+def test_every_second_is_counted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = iter(range(100_000))
+    monkeypatch.setattr(stage_run.time, "monotonic", lambda: float(next(now)))
+    run(tmp_path / "run")
+    lines = [json.loads(line) for line in (tmp_path / "run" / "curve.jsonl").read_text().splitlines()]
+    seconds = [line["seconds"] for line in lines]
+    assert seconds == sorted(seconds)
+    assert seconds[-1] <= next(now)
+
+
 def test_a_finished_run_has_nothing_left_to_do(tmp_path: Path, uninterrupted: Any) -> None:
     run(tmp_path)
     before = (tmp_path / "checkpoint.pt").read_bytes()

@@ -8,8 +8,10 @@ from __future__ import annotations
 # The order of `tinct --help` is that of these lines.
 from tinct.cli import segment as segment  # isort: skip
 from tinct.cli import measure as measure  # isort: skip
+from tinct.cli import ablate as ablate  # isort: skip
 from tinct.cli import models as models  # isort: skip
 from tinct.cli import train as train  # isort: skip
+from tinct.cli import train_objects as train_objects  # isort: skip
 from tinct.cli.application import app, main
 from tinct.cli.segment import parse_mask
 

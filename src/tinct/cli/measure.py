@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tinct.cli import choosing
 from tinct.cli.application import app
 from tinct.cli.progress import OnProgress, progress_bar
 from tinct.errors import OptionError, OutputError, WorkerError
@@ -71,7 +72,7 @@ def score(
     """Score masks against a truth: J, F and T."""
     from tinct.evaluation.score import checked_rules, score_folders
 
-    rules = checked_rules(protocol, _listed(metrics), bound_th, compat)
+    rules = checked_rules(protocol, listed(metrics), bound_th, compat)
     _check_targets(rules.measures, json_file, per_frame, csv, report)
     if rules.reuses_tables and csv is not None and _shows_old_tables(csv, split):
         return
@@ -84,7 +85,7 @@ def score(
                 protocol,
                 metrics=rules.measures,
                 split=split,
-                sequences=_listed(sequences),
+                sequences=listed(sequences),
                 bound_th=bound_th,
                 compat=compat,
                 allow_missing=allow_missing,
@@ -116,11 +117,15 @@ def evaluate(
     root: Annotated[Path, typer.Option(help="The dataset, in its official layout.")],
     out: Annotated[Path, typer.Option(help="The folder for one run per sequence, and scores.json.")],
     split: Annotated[str | None, typer.Option(help="Its list; default: val, of youtube-vos valid.")] = None,
-    method: Annotated[str, typer.Option(help="See `tinct models`.")] = "feelvos",
-    variant: Annotated[str | None, typer.Option(help="See `tinct models`.")] = None,
-    preset: Annotated[str, typer.Option(help="default, paper or fast.")] = "default",
-    weights: Annotated[Path | None, typer.Option(help="A safetensors file instead of the package's.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    method: choosing.Method = "feelvos",
+    variant: choosing.Variant = None,
+    preset: choosing.Preset = "default",
+    weights: choosing.Weights = None,
+    device: choosing.Device = "auto",
+    fine_tune: choosing.FineTune = None,
+    flow: choosing.Flow = None,
+    flow_weights: choosing.FlowWeights = None,
+    flow_cache: choosing.FlowCache = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Processor threads of each worker.")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes that share the sequences.")] = 1,
     resolution: Resolution = "480p",
@@ -132,9 +137,11 @@ def evaluate(
     report: Annotated[bool, typer.Option(help="Write OUT/report.html.")] = True,
 ) -> None:
     """Segment every sequence of a dataset, then score; run it again to go on where it stopped."""
+    from tinct.evaluation.choice import SegmenterChoice
     from tinct.evaluation.evaluate import evaluate as evaluate_dataset
     from tinct.evaluation.predict import RunInterrupted
 
+    choosing.say_budget(SegmenterChoice(method, variant, preset, device=device, fine_tune=fine_tune))
     try:
         with progress_bar() as progress:
             evaluation = evaluate_dataset(
@@ -147,11 +154,13 @@ def evaluate(
                 preset=preset,
                 weights=weights,
                 device=device,
+                fine_tune=fine_tune,
+                flow=choosing.flow_choice(flow, flow_weights, flow_cache),
                 threads=threads,
                 workers=workers,
                 resolution=resolution,
-                sequences=_listed(sequences),
-                metrics=_listed(metrics),
+                sequences=listed(sequences),
+                metrics=listed(metrics),
                 bound_th=bound_th,
                 progress=progress,
             )
@@ -222,7 +231,7 @@ def compare(
     if markdown:
         print(comparing.comparison_markdown(comparison))
     else:
-        _console().print(comparing.comparison_table(comparison))
+        console().print(comparing.comparison_table(comparison))
 
 
 @app.command()
@@ -280,7 +289,7 @@ def check_dataset(
         raise typer.Exit(1)
 
 
-def _listed(text: str | None) -> list[str] | None:
+def listed(text: str | None) -> list[str] | None:
     """`a,b` as a list; None stays None."""
     if text is None:
         return None
@@ -354,12 +363,12 @@ def _show(scores: Scores, markdown: bool) -> None:
     if markdown:
         print(markdown_table(scores))
         return
-    _console().print(console_table(scores))
+    console().print(console_table(scores))
     for line in rule_lines(scores):
         print(line)
 
 
-def _console() -> Any:
+def console() -> Any:
     """A console as wide as the terminal, or wide enough for every column where there is none."""
     from rich.console import Console
 

@@ -13,7 +13,10 @@ OnProgress = Callable[[str, int, int], None]
 
 @contextmanager
 def progress_bar() -> Iterator[OnProgress | None]:
-    """A bar on stderr with the speed and the time left; nothing where stderr is no terminal."""
+    """Bars on stderr with the speed and the time left; nothing where stderr is no terminal.
+
+    A stage that begins again, as fine-tuning does with every painted frame, starts its bar anew.
+    """
     if not sys.stderr.isatty():
         yield None
         return
@@ -37,8 +40,12 @@ def progress_bar() -> Iterator[OnProgress | None]:
             # A resumed run starts part of the way along; the part before it took no time.
             tasks[stage] = bar.add_task(stage, total=total, completed=done, rate="")
             return
-        speed = bar.tasks[tasks[stage]].speed
-        bar.update(tasks[stage], completed=done, rate=f"{speed:.1f}/s" if speed else "")
+        task = bar.tasks[tasks[stage]]
+        if done < task.completed:
+            bar.reset(task.id, total=total, completed=done, rate="")
+            return
+        rate = f"{task.speed:.1f}/s" if task.speed else ""
+        bar.update(task.id, total=total, completed=done, rate=rate)
 
     try:
         yield progress

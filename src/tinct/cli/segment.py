@@ -6,17 +6,17 @@ import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tinct.cli import choosing
 from tinct.cli.application import app
 from tinct.cli.progress import progress_bar
 from tinct.errors import OptionError
 
 if TYPE_CHECKING:
     from tinct.evaluation.predict import RunReport
-    from tinct.segmenter import StreamingSegmenter, VideoSegmenter
     from tinct.shapes import LabelMap
     from tinct.video import Video
 
@@ -33,13 +33,22 @@ def segment(
         ),
     ],
     out: Annotated[Path, typer.Option(help="The folder for masks/, overlay.mp4 and run.json.")],
-    method: Annotated[str, typer.Option(help="See `tinct models`.")] = "feelvos",
-    variant: Annotated[str | None, typer.Option(help="See `tinct models`.")] = None,
-    preset: Annotated[
-        str, typer.Option(help="default, paper (nothing beyond the paper) or fast.")
-    ] = "default",
-    weights: Annotated[Path | None, typer.Option(help="A safetensors file instead of the package's.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    method: choosing.Method = "feelvos",
+    variant: choosing.Variant = None,
+    preset: choosing.Preset = "default",
+    weights: choosing.Weights = None,
+    device: choosing.Device = "auto",
+    fine_tune: choosing.FineTune = None,
+    flow: choosing.Flow = None,
+    flow_weights: choosing.FlowWeights = None,
+    flow_cache: choosing.FlowCache = None,
+    both_ways: Annotated[
+        bool,
+        typer.Option(
+            "--both-ways",
+            help="Run from every mask forwards and backwards; each frame is taken from the nearest one.",
+        ),
+    ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
     repair_mask: Annotated[
         bool,
@@ -55,6 +64,7 @@ def segment(
     if len(prompt_files) < len(mask):
         raise OptionError("Two masks came for the same frame; give one mask per frame.")
 
+    from tinct.evaluation.choice import SegmenterChoice
     from tinct.evaluation.predict import RunInterrupted, segment_to_folder
     from tinct.video import Video
 
@@ -64,7 +74,18 @@ def segment(
         torch.set_num_threads(threads)
     clip = Video.open(video)
     prompts = _read_prompts(clip, prompt_files, repair_mask)
-    segmenter, info = _build(method, variant, preset, weights, device)
+    choice = SegmenterChoice(
+        method,
+        variant,
+        preset,
+        weights,
+        device,
+        fine_tune,
+        choosing.flow_choice(flow, flow_weights, flow_cache),
+        both_ways,
+    )
+    segmenter, info = choice.build(clip), choice.described()
+    choosing.say_budget(choice)
     try:
         with progress_bar() as progress:
             report = segment_to_folder(
@@ -97,22 +118,6 @@ def _read_prompts(video: Video, files: Mapping[int, Path], repair: bool) -> dict
 
     return {
         index: read_mask(path, frame_size=video.size, repair=repair) for index, path in sorted(files.items())
-    }
-
-
-def _build(
-    method: str, variant: str | None, preset: str, weights: Path | None, device: str
-) -> tuple[StreamingSegmenter[Any] | VideoSegmenter, dict[str, Any]]:
-    """The segmenter, and what `run.json` says of it."""
-    from tinct import zoo
-
-    variant = zoo.check_variant(method, variant)
-    segmenter = zoo.build_segmenter(method, variant, preset, weights, device)
-    return segmenter, {
-        "method": method,
-        "variant": variant,
-        "preset": preset,
-        "weights_sha256": zoo.resolve_weights(method, variant, weights)[1],
     }
 
 

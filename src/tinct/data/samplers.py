@@ -92,7 +92,15 @@ MIN_PASTED_PIXELS = 200
 """Smaller objects are not worth pasting."""
 
 
-class Clips(Dataset[dict[str, Tensor]], ABC):
+class Samples(Dataset[dict[str, Tensor]], ABC):
+    """What a stage of training learns from: one dictionary of tensors per index, without end."""
+
+    @abstractmethod
+    def describe(self) -> str:
+        """What the samples are made from and how, in one line: runs on other samples are other runs."""
+
+
+class Clips(Samples):
     """Training clips, one per index, without end.
 
     Each is a dictionary of tensors: `frames` uint8 [T, H, W, 3]; `labels` uint8 [T, H, W] with ids
@@ -126,10 +134,6 @@ class Clips(Dataset[dict[str, Tensor]], ABC):
     @abstractmethod
     def draw(self, random: Random) -> tuple[ClipImages, ClipLabels]:
         """Images and label maps of one clip; ids are any."""
-
-    @abstractmethod
-    def describe(self) -> str:
-        """What the clips are made from and how, in one line: runs on other clips are other runs."""
 
     def times(self, random: Random) -> list[float]:
         """When the frames of a clip are: the reference some way off, the others in a row."""

@@ -26,6 +26,7 @@ from tinct.data.segtrack import SegTrack
 from tinct.data.sequences import Sequence, SequenceDataset
 from tinct.data.youtube_vos import YouTubeVos
 from tinct.errors import DatasetError, OptionError, OutputError, WeightsError, near_match
+from tinct.evaluation.choice import SegmenterChoice
 from tinct.evaluation.failures import one_error
 from tinct.evaluation.predict import Progress, RunInterrupted, Segmenter, segment_to_folder
 from tinct.evaluation.results import Scores, write_scores
@@ -33,6 +34,7 @@ from tinct.evaluation.run_file import costs, read_account
 from tinct.evaluation.score import checked_rules, score_folders
 from tinct.evaluation.workers import Failure, settled
 from tinct.metrics import DEFAULT_BOUND_TH
+from tinct.networks.flow_choice import FlowChoice
 from tinct.video import Video
 
 WITHOUT_SPLITS = ("segtrack-v2", "plain")
@@ -77,37 +79,36 @@ class SequenceSegmentation:
     """Segments sequences into run folders; it travels to a worker and makes the segmenter there, once.
 
     Attributes:
-        info: Method, variant, preset and weights_sha256, for the account of every run.
-        weights: As for `zoo.build_segmenter`.
-        device: Likewise.
+        choice: Which segmenter.
+        info: What the account of every run says of it.
         threads: Of torch and OpenCV in this process; None leaves them as they are.
         out: Where the run folders go.
         overlay: Whether to make the films.
     """
 
-    info: Mapping[str, str]
-    weights: Path | None
-    device: str
+    choice: SegmenterChoice
+    info: Mapping[str, Any]
     threads: int | None
     out: Path
     overlay: bool
 
     @cached_property
     def segmenter(self) -> Segmenter:
-        """The segmenter."""
+        """The segmenter, if one serves all sequences; for those that need their own, a test of the choice."""
         if self.threads is not None:
             torch.set_num_threads(self.threads)
             cv2.setNumThreads(self.threads)
-        method, variant, preset = (self.info[name] for name in ("method", "variant", "preset"))
-        return zoo.build_segmenter(method, variant, preset, self.weights, self.device)
+        return (self.choice.without_flow() if self.choice.per_video else self.choice).build()
 
     def __call__(self, sequence: Sequence, progress: Progress | None = None) -> bool:
         """Segment a sequence; return whether it has a truth beyond what was given to the method."""
-        segmenter = self.segmenter
+        segmenter, video = self.segmenter, open_frames(sequence)
+        if self.choice.per_video:
+            segmenter = self.choice.build(video, sequence.name)
         prompts = sequence.prompts()
         segment_to_folder(
             segmenter,
-            open_frames(sequence),
+            video,
             prompts,
             self.out / sequence.name,
             resume=True,
@@ -130,6 +131,9 @@ def evaluate(
     preset: str = "default",
     weights: Path | None = None,
     device: str = "auto",
+    fine_tune: str | None = None,
+    flow: FlowChoice | None = None,
+    options: Mapping[str, Any] | None = None,
     threads: int | None = None,
     workers: int = 1,
     resolution: str = "480p",
@@ -149,11 +153,14 @@ def evaluate(
         root: The dataset in its official layout.
         split: The list; passed over, and not recorded, where there are none (`WITHOUT_SPLITS`).
         out: For the runs and the scores.
-        method: As for `zoo.build_segmenter`, like the next four.
+        method: As for `zoo.build_segmenter`, like the next five.
         variant: None for the method's default.
         preset: `default`, `paper` or `fast`.
         weights: A safetensors file; None for the one in the package.
         device: All workers share it.
+        fine_tune: How long each object is learnt; with seconds, masks depend on how busy the machine is.
+        flow: For methods that use optical flow; a folder holds one of `.flo` files per sequence.
+        options: Fields of the method's `Options` in the place of the preset's.
         threads: Of each worker; by default torch's own number, shared by the workers.
         workers: How many processes share the sequences.
         resolution: Of DAVIS: "480p", "1080p" or "Full-Resolution".
@@ -176,10 +183,12 @@ def evaluate(
     chosen = read_dataset(dataset, root, split, resolution=resolution, only=sequences)
     # Now, and not after the hours that the masks take.
     checked_rules(dataset, None if metrics is None else tuple(metrics), bound_th)
-    sha256 = zoo.resolve_weights(method, variant, weights)[1]
-    info = {"method": method, "variant": variant, "preset": preset, "weights_sha256": sha256}
+    choice = SegmenterChoice(
+        method, variant, preset, weights, device, fine_tune, flow, options=dict(options or {})
+    )
+    info = choice.described()
     workers = max(1, min(workers, len(chosen)))
-    task = SequenceSegmentation(info, weights, device, threads or _share(workers), out, overlay)
+    task = SequenceSegmentation(choice, info, threads or _share(workers), out, overlay)
     names = tuple(sequence.name for sequence in chosen)
     frames, truth = _folders(dataset, root, split, resolution)
     scores = None
@@ -311,10 +320,12 @@ class _FrameCount:
         self._progress = progress
         self._done, self._frames = 0, sum(len(sequence) for sequence in chosen)
 
-    def within(self, stage: str, done: int, _frames: int) -> None:
-        """Frames of the sequence that is under way."""
+    def within(self, stage: str, done: int, frames: int) -> None:
+        """Frames of the sequence that is under way, or its fine-tuning."""
         if stage == "segment":
             self._tell(self._done + done)
+        elif stage == "fine-tune" and self._progress is not None:
+            self._progress(stage, done, frames)
 
     def finished(self, frames: int) -> None:
         """One more sequence is done."""

@@ -12,10 +12,12 @@ never interrupted.
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -29,14 +31,19 @@ from tinct.overlay import mask_paths, read_labels, write_overlay
 from tinct.segmenter import StreamingRun, StreamingSegmenter, VideoSegmenter, check_prompts
 from tinct.shapes import LabelMap
 from tinct.states import load_state, read_extra, save_state
+from tinct.tuning_news import TuningNews, tuning_told_to
 from tinct.video import Video
 
 FRAMES_BETWEEN_STATES = 25
 """A killed run repeats at most this many frames; saving costs about as much as one frame."""
 
+WORTH_SAVING_S = 2.0
+"""What a painted frame taught in so many seconds (fine-tuning) is saved at once, and not learnt again."""
+
 Segmenter = StreamingSegmenter[Any] | VideoSegmenter
 Progress = Callable[[str, int, int], None]
-"""Called with (`segment` or `overlay`, frames done, frames in all)."""
+"""Called with (`segment` or `overlay`, frames done, frames in all), and with (`fine-tune`, steps or
+seconds done, and in all) while a method learns from a painted frame."""
 
 
 class RunInterrupted(KeyboardInterrupt):
@@ -78,6 +85,8 @@ class _Run:
     seconds: list[float] = field(default_factory=list)
     whole: tuple[int, Any] = (0, None)
     """(frames whose masks are on disk, the state after them)."""
+    tuned: list[dict[str, Any]] = field(default_factory=list)
+    """What fine-tuning took for every object, as it stands in the account."""
 
     @property
     def state_path(self) -> Path:
@@ -124,7 +133,8 @@ def segment_to_folder(
     run = _Run(segmenter, video, prompts, out, file, how_to_go_on)
     _claim(run, paths, resume)
     try:
-        resumed_at, object_ids = _segment(run, paths, progress)
+        with tuning_told_to(partial(_note_tuning, run, progress)):
+            resumed_at, object_ids = _segment(run, paths, progress)
         film = out / "overlay.mp4" if overlay else None
         if film is not None and not (film.exists() and resumed_at == len(video)):
             write_overlay(video, out / "masks", film, _stage(progress, "overlay", len(video)))
@@ -144,6 +154,7 @@ def _segment(run: _Run, paths: list[Path], progress: Progress | None) -> tuple[i
     """Write every mask that is not there yet; return the first frame computed and all object ids."""
     first, begun, object_ids = _where_to_go_on(run, paths)
     run.whole = (first, begun)
+    run.tuned = [entry for entry in run.file.fine_tuned if entry["frame"] < first]
     # A run that is complete keeps the account of the machine that made it.
     machine = environment(_device(run.segmenter)) if first < len(run.video) else {}
     run.file.write(status="running", message="", resumed_at=first, **machine)
@@ -154,7 +165,8 @@ def _segment(run: _Run, paths: list[Path], progress: Progress | None) -> tuple[i
         object_ids = tuple(sorted({*object_ids, *masks.object_ids}))
         run.whole = (index + 1, state)
         run.file.object_ids = object_ids
-        if (index + 1) % FRAMES_BETWEEN_STATES == 0:
+        taught = index in run.prompts and bool(run.seconds) and run.seconds[-1] >= WORTH_SAVING_S
+        if taught or (index + 1) % FRAMES_BETWEEN_STATES == 0:
             _save_state(run)
         tell(index + 1)
     if run.whole[0] != len(run.video):
@@ -294,6 +306,17 @@ def _claim(run: _Run, paths: list[Path], resume: bool) -> None:
         raise OutputError(
             f"{out} cannot be written: {error.strerror or error}. Choose a folder that you may write to."
         ) from error
+
+
+def _note_tuning(run: _Run, progress: Progress | None, news: TuningNews) -> None:
+    """Keep what fine-tuning an object took, and show how far it is."""
+    if progress is not None:
+        progress("fine-tune", *news.done_of_all)
+    if news.finished:
+        entry: dict[str, Any] = {"frame": run.whole[0], "object_id": news.object_id, "steps": news.steps}
+        entry |= {"seconds": round(news.seconds, 2), "diverged": news.diverged}
+        run.tuned.append(entry | ({"loss": round(news.loss, 5)} if math.isfinite(news.loss) else {}))
+        run.file.write(fine_tuned=run.tuned)
 
 
 def _has_files(folder: Path) -> bool:

@@ -32,6 +32,7 @@ class RunFile:
         self.identity: dict[str, Any] = json.loads(json.dumps(identity))
         self.object_ids: tuple[int, ...] = ()
         self.frames_done = 0
+        self.fine_tuned: list[dict[str, Any]] = []
         self._content: dict[str, Any] = {}
 
     @property
@@ -64,6 +65,7 @@ class RunFile:
         self._content = previous
         self.object_ids = tuple(previous.get("object_ids", ()))
         self.frames_done = int(previous.get("frames_done", 0))
+        self.fine_tuned = list(previous.get("fine_tuned", ()))
 
     def _read(self) -> dict[str, Any]:
         try:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import cv2
+import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor
+
+from tinct.shapes import Image
 
 
 def working_size(size: tuple[int, int], working_height: int | None) -> tuple[int, int]:
@@ -18,6 +22,14 @@ def working_size(size: tuple[int, int], working_height: int | None) -> tuple[int
     factor = min(2.0, working_height / min(size))
     height, width = (max(8, round(side * factor / 8) * 8) for side in size)
     return height, width
+
+
+def working_frame(frame: Image, working_height: int | None) -> UInt8[np.ndarray, "h w 3"]:
+    """A frame at its working size (`working_size`)."""
+    height, width = working_size((frame.shape[0], frame.shape[1]), working_height)
+    if (height, width) == frame.shape[:2]:
+        return frame
+    return np.asarray(cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def enlarged_probs(scores: Float[Tensor, "L h w"], size: tuple[int, int]) -> Float[Tensor, "N H W"]:
@@ -35,6 +47,6 @@ def resize_nearest(maps: Float[Tensor, "L H W"], grid: tuple[int, int]) -> Float
     return F.interpolate(maps[None], size=grid, mode="nearest")[0]
 
 
-def resize_area(maps: Float[Tensor, "L H W"], grid: tuple[int, int]) -> Float[Tensor, "L h w"]:
+def resize_area(maps: Float[Tensor, "*L H W"], grid: tuple[int, int]) -> Float[Tensor, "*L h w"]:
     """The mean of each cell."""
     return F.adaptive_avg_pool2d(maps, grid)

@@ -62,6 +62,8 @@ class StageRun:
         self, task: Task, stage: Stage, here: Checkpoint, options: LoopOptions, started: float
     ) -> None:
         self.stage, self.options, self.started, self.here = stage, options, started, here
+        # `started` is when the slice began; the stages before this one are in `here.seconds` already.
+        self.began = time.monotonic()
         self.step = here.step
         self.accelerator = _accelerator(options, here.precision)
         task.network.load_state_dict(here.network)
@@ -172,7 +174,7 @@ class StageRun:
             )
 
     def _seconds(self) -> float:
-        return self.here.seconds + time.monotonic() - self.started
+        return self.here.seconds + time.monotonic() - self.began
 
     def _log(self, figures: Mapping[str, Tensor]) -> None:
         if self.step % self.options.log_every == 0:

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from tinct.data.samplers import Clips
+from tinct.data.samplers import Samples
 from tinct.errors import OptionError
 
 ParameterGroups = list[dict[str, Any]]
@@ -33,7 +33,7 @@ class Task(nn.Module):
         """The loss of a batch of clips at a step of the stage, and figures worth plotting.
 
         Args:
-            batch: A batch of `Clips`, on the task's device.
+            batch: A batch of the stage's samples, on the task's device.
             step: Counted from 0 in every stage.
         """
         raise NotImplementedError
@@ -77,8 +77,25 @@ class PolynomialSchedule:
 
 
 @dataclass(frozen=True)
+class StepSchedule:
+    """The full learning rate until a share of the stage is done, then a fixed fraction of it (OSVOS).
+
+    Attributes:
+        until: The share of the steps.
+        factor: The fraction.
+    """
+
+    until: float
+    factor: float
+
+    def __call__(self, step: int, steps: int) -> float:
+        """The factor on the learning rate at a step of so many."""
+        return 1.0 if step < self.until * steps else self.factor
+
+
+@dataclass(frozen=True)
 class AdamW:
-    """Makes AdamW with decoupled weight decay."""
+    """Makes AdamW with decoupled weight decay; without any it is Adam."""
 
     weight_decay: float
 
@@ -120,7 +137,7 @@ class Stage:
     """
 
     name: str
-    clips: Clips
+    clips: Samples
     steps: int
     batch: int
     learning_rate: float

@@ -1,0 +1,58 @@
+"""The options by which every verb is told which segmenter to use, and what it says of the choice."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from tinct.evaluation.choice import SegmenterChoice
+    from tinct.networks.flow_choice import FlowChoice
+
+Method = Annotated[str, typer.Option(help="See `tinct models`.")]
+Variant = Annotated[str | None, typer.Option(help="See `tinct models`.")]
+Preset = Annotated[str, typer.Option(help="default, paper (nothing beyond the paper) or fast.")]
+Weights = Annotated[Path | None, typer.Option(help="A safetensors file instead of the package's.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
+FineTune = Annotated[
+    str | None,
+    typer.Option(
+        metavar="auto|none|STEPS|SECONDSs",
+        help="How long each object is learnt on the painted frames, such as 200 or 60s (osvos, masktrack, "
+        "maskrnn); by default as the preset says.",
+    ),
+]
+Flow = Annotated[
+    str | None,
+    typer.Option(
+        metavar="dis|raft-small|raft-large|DIR",
+        help="Optical flow (masktrack, maskrnn): an estimator, or a folder of <frame>_<other>.flo files.",
+    ),
+]
+FlowWeights = Annotated[
+    Path | None, typer.Option(help="RAFT's weights, where torchvision's cannot be downloaded.")
+]
+FlowCache = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Keep computed flow there; runs may share it.")
+]
+
+
+def flow_choice(flow: str | None, weights: Path | None, cache: Path | None) -> FlowChoice | None:
+    """The flow that was asked for; DIS if only its cache was, None for the method's own."""
+    if flow is None and weights is None and cache is None:
+        return None
+    from tinct.networks.flow_choice import FlowChoice
+
+    return FlowChoice(flow or "dis", weights, cache)
+
+
+def say_budget(choice: SegmenterChoice) -> None:
+    """Tell how long `--fine-tune auto` will take; on stderr, since it is no result."""
+    if choice.fine_tune == "auto" and choice.budget is not None:
+        from tinct import zoo
+
+        device = zoo.resolve_device(choice.device).type
+        print(f"tinct: fine-tuning {choice.budget} per object (auto, on {device})", file=sys.stderr)

@@ -1,0 +1,190 @@
+"""Single frames with one object's mask and a deformed mask of it: what guided segmentation learns from.
+
+Frames are photos (`StaticImages`) or the annotated frames of DAVIS-layout videos (`DavisFrames`).
+Like a clip, a sample is a pure function of (seed, index).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tinct.data.davis import Davis
+from tinct.data.deform import MaskDeformation, deform_mask, filled_box
+from tinct.data.degrade import degrade_mask
+from tinct.data.samplers import Samples, pasted_layer
+from tinct.data.static_images import StaticImages
+from tinct.data.synthetic import Motion, compose, draw_motion, move_each
+from tinct.data.transforms import jitter_colours
+from tinct.errors import DatasetError, OptionError
+from tinct.shapes import BACKGROUND, VOID, BinaryMask, Image, LabelMap
+
+Random = np.random.Generator
+
+PLACED = Motion(scale=(0.9, 1.8), turn_degrees=12.0, shift=0.1, bend=0.012)
+"""How a frame is turned, scaled, bent and cropped."""
+
+
+class Pictures(ABC):
+    """Images with label maps, by index."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """How many there are."""
+
+    @abstractmethod
+    def read(self, index: int) -> tuple[Image, LabelMap]:
+        """Picture `index`, uint8 RGB, and its label map."""
+
+
+class DavisFrames(Pictures):
+    """All annotated frames of a split, as single pictures."""
+
+    def __init__(self, split: Davis) -> None:
+        self._frames = [(sequence, i) for sequence in split for i in range(len(sequence))]
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def read(self, index: int) -> tuple[Image, LabelMap]:
+        """Frame and label map; DatasetError if either is broken."""
+        sequence, frame = self._frames[index]
+        return sequence.read_frame(frame), sequence.read_labels(frame)
+
+
+class StillPictures(Pictures):
+    """Photos with masks, as single pictures."""
+
+    def __init__(self, stills: StaticImages) -> None:
+        self._stills = stills
+
+    def __len__(self) -> int:
+        return len(self._stills)
+
+    def read(self, index: int) -> tuple[Image, LabelMap]:
+        """Photo and label map; DatasetError if either is broken."""
+        return self._stills[index].read()
+
+
+@dataclass(frozen=True)
+class FrameOptions:
+    """What the samples look like.
+
+    Attributes:
+        size: (H, W) in pixels.
+        motion: How the frame is turned, scaled, bent and cropped.
+        one_object: The target is one object of the picture (guided methods), or all of them (OSVOS).
+        deformation: Of the previous mask.
+        box: Share of samples whose previous mask is the object's filled box.
+        damaged: Share of samples with `degrade_mask`'s bites, blobs and losses instead.
+        paste: Share of samples into which another picture's object is pasted.
+        min_pixels: The object has at least so many.
+        colour: Strength of the colour changes.
+        seed: The sample at an index depends on it and on the index alone.
+
+    Raises:
+        OptionError: A number is out of its range.
+    """
+
+    size: tuple[int, int] = (256, 384)
+    motion: Motion = PLACED
+    one_object: bool = True
+    deformation: MaskDeformation = field(default_factory=MaskDeformation)
+    box: float = 0.0
+    damaged: float = 0.0
+    paste: float = 0.0
+    min_pixels: int = 150
+    colour: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if min(self.size) < 1 or self.seed < 0 or not all(0 <= s <= 1 for s in (self.box, self.damaged)):
+            raise OptionError(
+                f"Samples with size = {self.size}, seed = {self.seed}, box = {self.box} and damaged = "
+                f"{self.damaged} came; sizes start at 1, the seed at 0, and shares lie in [0, 1]."
+            )
+
+
+class MaskedFrames(Samples):
+    """Samples from single pictures.
+
+    Each is a dictionary of tensors: `frames` uint8 [H, W, 3]; `labels` uint8 [H, W] of 0, 1 and 255;
+    `previous` uint8 [H, W], the deformed mask as probabilities of 255.
+
+    Args:
+        sources: Pictures, each kind with its share.
+        options: What the samples look like.
+    """
+
+    ATTEMPTS = 100
+
+    def __init__(self, sources: list[tuple[Pictures, float]], options: FrameOptions) -> None:
+        self.sources, self.options = sources, options
+        shares = np.array([share for _, share in sources])
+        self._shares = shares / shares.sum()
+
+    def describe(self) -> str:
+        """How many pictures of each kind, and the options."""
+        counts = [
+            f"{len(p)} pictures ({s:.2f})" for (p, _), s in zip(self.sources, self._shares, strict=True)
+        ]
+        return f"{', '.join(counts)}, {self.options}"
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        """Sample `index`; DatasetError if the data are broken or show no object."""
+        for attempt in range(self.ATTEMPTS):
+            random = np.random.default_rng([self.options.seed, index, attempt])
+            image, labels = self._draw(random)
+            target = self._target(labels, random)
+            if target is not None:
+                image = jitter_colours(image[None], random, strength=self.options.colour)[0]
+                previous = self._previous(target == 1, random)
+                arrays = {"frames": image, "labels": target, "previous": previous}
+                return {name: torch.from_numpy(array) for name, array in arrays.items()}
+        raise DatasetError(
+            f"{self.ATTEMPTS} pictures in a row showed no object of {self.options.min_pixels} pixels. Look "
+            "whether the masks hold objects: ids from 1 to 254, 255 is void."
+        )
+
+    def _draw(self, random: Random) -> tuple[Image, LabelMap]:
+        image, labels = self._read(random)
+        maps = draw_motion(random, [0.0], self.options.motion, labels.shape, self.options.size)
+        layers = [move_each([image], [labels], None, maps)]
+        if random.random() < self.options.paste:
+            source = (image, labels) if random.random() < 0.3 else self._read(random)
+            layer = pasted_layer(random, [source[0]], [source[1]], [0.0], self.options.size)
+            layers.extend([layer] if layer is not None else [])
+        images, composed = compose(layers)
+        return images[0], composed[0]
+
+    def _read(self, random: Random) -> tuple[Image, LabelMap]:
+        pictures, _ = self.sources[random.choice(len(self.sources), p=self._shares)]
+        return pictures.read(int(random.integers(len(pictures))))
+
+    def _target(self, labels: LabelMap, random: Random) -> LabelMap | None:
+        """0, 1 and void; None if there is no object of size."""
+        counts = np.bincount(labels.ravel(), minlength=256)
+        if self.options.one_object:
+            candidates = np.flatnonzero(counts[1:VOID] >= self.options.min_pixels) + 1
+            if len(candidates) == 0:
+                return None
+            chosen = labels == random.choice(candidates)
+        else:
+            chosen = (labels != BACKGROUND) & (labels != VOID)
+            if chosen.sum() < self.options.min_pixels:
+                return None
+        target: LabelMap = np.asarray(chosen, np.uint8).copy()
+        target[labels == VOID] = VOID
+        return target
+
+    def _previous(self, mask: BinaryMask, random: Random) -> LabelMap:
+        kind = random.random()
+        if kind < self.options.box:
+            return filled_box(mask).astype(np.uint8) * 255
+        if kind < self.options.box + self.options.damaged:
+            return degrade_mask(deform_mask(mask, random, MaskDeformation(dilation_px=0)), random)
+        return deform_mask(mask, random, self.options.deformation).astype(np.uint8) * 255

@@ -1,0 +1,194 @@
+"""Training samples from painted frames alone, for online fine-tuning.
+
+Two kinds: the frame flipped, scaled, turned, bent and cropped (OSVOS, MaskTrack, MaskRNN); and
+Lucid-style synthesis (Khoreva et al., "Lucid Data Dreaming", 2017): the object is cut out, the hole
+is inpainted, object and background move by themselves, and both are put together again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from tinct.data.deform import MaskDeformation, deform_mask
+from tinct.data.degrade import degrade_mask
+from tinct.data.synthetic import Layer, Motion, SamplingMap, compose, draw_motion, move_each
+from tinct.data.transforms import jitter_colours
+from tinct.errors import MaskError, OptionError
+from tinct.shapes import VOID, BinaryMask, Image, LabelMap
+
+Random = np.random.Generator
+
+
+@dataclass(frozen=True)
+class AnnotatedFrame:
+    """A frame on which one object was painted.
+
+    Attributes:
+        image: uint8 RGB.
+        labels: 1 the object, 0 all else, 255 void.
+    """
+
+    image: Image
+    labels: LabelMap
+
+
+@dataclass(frozen=True)
+class OnlineSample:
+    """What one step of fine-tuning learns from.
+
+    Attributes:
+        image: uint8 RGB.
+        labels: 1 the object, 0 all else, 255 void.
+        previous: The mask as the frame before may have left it, as probabilities of 255.
+    """
+
+    image: Image
+    labels: LabelMap
+    previous: UInt8[np.ndarray, "H W"]
+
+
+WHOLE_FRAME = Motion(scale=(0.85, 1.35), turn_degrees=12.0, shift=0.08, bend=0.008)
+"""How a painted frame is scaled, turned, shifted and bent."""
+
+
+@dataclass(frozen=True)
+class OnlineAugmentation:
+    """How painted frames are varied.
+
+    Attributes:
+        frame: Motion of the whole frame: flip, scale, turn, shift, bend.
+        lucid: Share of samples that are put together anew, object apart from background.
+        object_shift: Of the object in those, as a fraction of its size (Lucid: 10 %).
+        object_scale: Its change of size, likewise (Lucid: 15 %).
+        object_turn_degrees: Its rotation (Lucid: 30).
+        object_bend: Its non-rigid bend, as a fraction of its size (Lucid: 10 %).
+        deformation: Of the previous mask.
+        damaged: Share of previous masks with bites, blobs and blur.
+        lost: Share of previous masks that are empty.
+        colour: Strength of the colour changes.
+
+    Raises:
+        OptionError: A share lies outside [0, 1].
+    """
+
+    frame: Motion = WHOLE_FRAME
+    lucid: float = 0.5
+    object_shift: float = 0.10
+    object_scale: float = 0.15
+    object_turn_degrees: float = 15.0
+    object_bend: float = 0.05
+    deformation: MaskDeformation = field(default_factory=MaskDeformation)
+    damaged: float = 0.4
+    lost: float = 0.05
+    colour: float = 0.7
+
+    def __post_init__(self) -> None:
+        if not all(0 <= share <= 1 for share in (self.lucid, self.damaged, self.lost)):
+            raise OptionError(
+                f"lucid = {self.lucid}, damaged = {self.damaged} and lost = {self.lost} came; they are "
+                "shares, in [0, 1]."
+            )
+
+
+class OnlineSamples:
+    """Samples of one object from its painted frames, without end.
+
+    Args:
+        frames: One or more, of any sizes; at least one shows the object.
+        augmentation: How they are varied.
+        seed: Sample i depends on it and on i alone.
+
+    Raises:
+        MaskError: No frame shows the object.
+    """
+
+    def __init__(self, frames: list[AnnotatedFrame], augmentation: OnlineAugmentation, seed: int = 0) -> None:
+        if not any((frame.labels == 1).any() for frame in frames):
+            raise MaskError(
+                f"None of the {len(frames)} painted frames shows the object; fine-tuning needs one that does."
+            )
+        self.frames, self.augmentation, self.seed = frames, augmentation, seed
+        self._backgrounds: dict[int, Image] = {}
+
+    def sample(self, index: int) -> OnlineSample:
+        """Sample `index`, of the size of the frame that it is made from."""
+        random = np.random.default_rng([self.seed, index])
+        options = self.augmentation
+        chosen = int(random.integers(len(self.frames)))
+        frame = self.frames[chosen]
+        size = (frame.labels.shape[0], frame.labels.shape[1])
+        shows_object = bool((frame.labels == 1).any())
+        if shows_object and random.random() < options.lucid:
+            frame = self._recomposed(chosen, random)
+        (sampling,) = draw_motion(random, [0.0], options.frame, size, size)
+        moved = move_each([frame.image], [frame.labels], None, [sampling])
+        image = jitter_colours(moved.images, random, strength=options.colour)[0]
+        labels = moved.labels[0]
+        return OnlineSample(image, labels, self._previous(labels == 1, random))
+
+    def _previous(self, mask: BinaryMask, random: Random) -> UInt8[np.ndarray, "H W"]:
+        options, kind = self.augmentation, random.random()
+        if kind < options.lost:
+            return np.zeros(mask.shape, np.uint8)
+        if kind < options.lost + options.damaged:
+            return degrade_mask(deform_mask(mask, random, MaskDeformation(dilation_px=0)), random)
+        return deform_mask(mask, random, options.deformation).astype(np.uint8) * 255
+
+    def _recomposed(self, chosen: int, random: Random) -> AnnotatedFrame:
+        """The object moved by itself over the inpainted background (Lucid's steps 2, 3 and 5)."""
+        frame = self.frames[chosen]
+        if chosen not in self._backgrounds:
+            self._backgrounds[chosen] = without_object(frame.image, frame.labels == 1)
+        sampling = self._object_motion(frame.labels == 1, random)
+        mask = (frame.labels == 1).astype(np.uint8)
+        alpha = np.asarray(cv2.GaussianBlur(mask * 255, (3, 3), 0), np.uint8)
+        over = move_each([frame.image], [mask], [alpha], [sampling])
+        background = self._backgrounds[chosen][None]
+        under = np.where(frame.labels == VOID, VOID, 0).astype(np.uint8)[None]
+        back = Layer(background, under, np.full_like(under, 255))
+        images, labels = compose([back, over])
+        return AnnotatedFrame(images[0], labels[0])
+
+    def _object_motion(self, mask: BinaryMask, random: Random) -> SamplingMap:
+        options = self.augmentation
+        x, y, width, height = cv2.boundingRect(mask.astype(np.uint8))
+        centre = np.array([x + (width - 1) / 2, y + (height - 1) / 2])
+        extent = float(np.sqrt(width * height))
+        angle = np.deg2rad(random.uniform(-1, 1) * options.object_turn_degrees)
+        zoom = 1 / (1 + random.uniform(-1, 1) * options.object_scale)
+        shift = random.uniform(-1, 1, 2) * options.object_shift * (width, height)
+        linear = zoom * np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+        bend = _smooth_field(random, options.object_bend * extent / 2, mask.shape)
+        rows, columns = np.mgrid[: mask.shape[0], : mask.shape[1]].astype(np.float32)
+        offsets = np.stack([columns, rows], -1) + bend - centre - shift
+        return np.asarray(offsets @ linear.T + centre, np.float32)
+
+
+def _smooth_field(random: Random, spread: float, size: tuple[int, ...]) -> Float[np.ndarray, "H W 2"]:
+    control = random.normal(0, spread, (5, 5, 2)).astype(np.float32)
+    return np.asarray(cv2.resize(control, (size[1], size[0]), interpolation=cv2.INTER_CUBIC), np.float32)
+
+
+INPAINTING_SIDE_PX = 160
+"""Inpainting is slow and its result is blurred anyway: it is done on a small copy of the frame."""
+
+
+def without_object(image: Image, mask: BinaryMask) -> Image:
+    """The frame with the object's pixels filled in from what surrounds them."""
+    if not mask.any():
+        return image
+    hole = cv2.dilate(mask.astype(np.uint8), np.ones((7, 7), np.uint8))
+    factor = min(1.0, INPAINTING_SIDE_PX / min(mask.shape))
+    width, height = (max(1, round(side * factor)) for side in (mask.shape[1], mask.shape[0]))
+    small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+    small_hole = cv2.resize(hole, (width, height), interpolation=cv2.INTER_NEAREST)
+    filled = cv2.inpaint(small, small_hole, 3, cv2.INPAINT_TELEA)
+    filled = cv2.resize(filled, (mask.shape[1], mask.shape[0]), interpolation=cv2.INTER_LINEAR)
+    soft = cv2.GaussianBlur(hole.astype(np.float32), (7, 7), 0)[..., None]
+    return np.asarray(image + np.maximum(soft, hole[..., None]) * (filled.astype(np.float32) - image)).astype(
+        np.uint8
+    )

@@ -1,0 +1,241 @@
+"""A paper's ablation, run: each row of its table with what the row takes away, ours beside the paper's.
+
+    out/<row>/          an evaluation each, as `tinct.evaluation.evaluate` writes it
+    out/ablation.json   the table with everything that is known of it
+    out/ablation.md     the table to read
+
+The same call again goes on where it stopped: rows and sequences that are complete stay as they are.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from tinct import zoo
+from tinct.errors import OptionError, TinctError, WeightsError, near_match
+from tinct.evaluation.ablation_rows import AblationRow, AblationTable, ablation_of
+from tinct.evaluation.choice import SegmenterChoice
+from tinct.evaluation.evaluate import evaluate
+from tinct.evaluation.predict import Progress
+from tinct.evaluation.published import PublishedResult, published_results
+
+OnRow = Callable[[str, int, int], None]
+"""Called with (row, its place from 1, how many rows) when a row begins."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """On what a table is run, and with what.
+
+    Attributes:
+        dataset: As for `evaluate`, like all that follows but `weights`.
+        root: Likewise.
+        split: Likewise.
+        choice: The segmenter that the rows change; its `weights` serve the rows that need no others.
+        row_weights: Row → weights that were trained as the row says.
+        metrics: Of "J", "F", "T".
+        settings: `threads`, `workers`, `resolution`, `sequences`, ... of `evaluate`.
+    """
+
+    dataset: str
+    root: Path
+    split: str | None
+    choice: SegmenterChoice
+    row_weights: Mapping[str, Path] = field(default_factory=dict)
+    metrics: tuple[str, ...] = ("J", "F")
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RowResult:
+    """A row with our figures.
+
+    Attributes:
+        row: What it is.
+        ours: Measure → mean; empty where the row could not be run.
+        reason: Why it could not be run.
+        paper: What the paper printed of it.
+    """
+
+    row: AblationRow
+    ours: Mapping[str, float] = field(default_factory=dict)
+    reason: str = ""
+    paper: PublishedResult | None = None
+
+    @property
+    def paper_j(self) -> float:
+        """The paper's mean J; NaN where there is none."""
+        if self.paper is None or "J" not in self.paper.measures:
+            return math.nan
+        return self.paper.measures["J"].mean
+
+
+@dataclass(frozen=True)
+class Change:
+    """How a row differs from the one that it is compared with.
+
+    Attributes:
+        against: That row's name.
+        ours: Difference of mean J; NaN where one of the two was not run.
+        paper: The paper's; NaN where it gives no figures.
+        direction: The sign of the paper's difference, from its figures or its words; 0 if unknown.
+    """
+
+    against: str
+    ours: float
+    paper: float
+    direction: int
+
+    @property
+    def verdict(self) -> str:
+        """Either "same", "opposite" or "none" (no difference at all); "" where nothing can be said."""
+        if math.isnan(self.ours) or not self.direction:
+            return ""
+        if self.ours == 0:
+            return "none"
+        return "same" if (self.ours > 0) == (self.direction > 0) else "opposite"
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """A table that was run.
+
+    Attributes:
+        table: The paper's.
+        setup: On what.
+        results: One for each chosen row.
+    """
+
+    table: AblationTable
+    setup: Setup
+    results: tuple[RowResult, ...]
+
+    def change(self, result: RowResult) -> Change | None:
+        """The row against the first of its `against` that was run (else the first); None for a first row."""
+        if not result.row.against:
+            return None
+        found = {r.row.name: r for r in self.results}
+        run = [name for name in result.row.against if name in found and found[name].ours]
+        name = (run or result.row.against)[0]
+        other = found.get(name)
+        ours = result.ours.get("J", math.nan) - (other.ours.get("J", math.nan) if other else math.nan)
+        row = next(row for row in self.table.rows if row.name == name)
+        paper = result.paper_j - RowResult(row, paper=_published(self.table, row)).paper_j
+        direction = result.row.direction if math.isnan(paper) else int(paper > 0) - int(paper < 0)
+        return Change(name, ours, paper, direction)
+
+
+def ablate(
+    setup: Setup,
+    out: Path,
+    *,
+    rows: Sequence[str] | None = None,
+    on_row: OnRow | None = None,
+    progress: Progress | None = None,
+) -> Ablation:
+    """Run the rows of a method's table; called again, it goes on.
+
+    A row that cannot be run (weights that only a training of its own could give, an option or a
+    library that is not there) stands in the table with the reason.
+
+    Args:
+        setup: On what, and with what.
+        out: A folder for each row, and the table.
+        rows: Only these.
+        on_row: Told when a row begins.
+        progress: As for `evaluate`.
+
+    Raises:
+        OptionError: No table for the method, no such row, or an option that fits no row.
+        WeightsError: The weights that most rows use are missing, or not what they should be.
+        TinctError: Whatever `evaluate` raises.
+        RunInterrupted: Ctrl-C; what is complete stays.
+    """
+    table = ablation_of(setup.choice.method)
+    chosen = table.chosen(None if rows is None else list(rows))
+    for name in setup.row_weights:
+        table.chosen([name])
+    results = []
+    errors: list[TinctError] = []
+    for place, row in enumerate(chosen, start=1):
+        paper = _published(table, row)
+        try:
+            choice = row_choice(setup, row)
+            if choice is None:
+                reason = f"needs weights trained without {row.needs_weights} (--weights {row.name}=FILE)"
+                results.append(RowResult(row, reason=reason, paper=paper))
+                continue
+            (choice.without_flow() if choice.per_video else choice).build()
+        except (OptionError, WeightsError) as error:
+            errors.append(error)
+            results.append(RowResult(row, reason=str(error), paper=paper))
+            continue
+        if on_row is not None:
+            on_row(row.name, place, len(chosen))
+        results.append(RowResult(row, _measured(setup, choice, out / row.name, progress), paper=paper))
+    if errors and not any(result.ours for result in results):
+        raise errors[0]
+    return Ablation(table, setup, tuple(results))
+
+
+def row_choice(setup: Setup, row: AblationRow) -> SegmenterChoice | None:
+    """The segmenter of a row; None if it needs weights that are not given.
+
+    Raises:
+        OptionError: The row switches something on that the method has no option for.
+    """
+    if row.needs_weights and row.name not in setup.row_weights:
+        return None
+    base = setup.choice
+    known = vars(zoo.preset_options(base.method, base.variant, base.preset))
+    # What a method does not have is switched off already.
+    options = {name: value for name, value in row.options.items() if name in known or value}
+    for name in options:
+        if name not in known:
+            raise OptionError(f"{base.method} has no option {name!r}. {near_match(name, known)}")
+    return replace(
+        base,
+        weights=setup.row_weights.get(row.name, base.weights),
+        fine_tune=base.fine_tune if row.fine_tuned else "none",
+        options={**base.options, **options},
+    )
+
+
+def _measured(
+    setup: Setup, choice: SegmenterChoice, out: Path, progress: Progress | None
+) -> dict[str, float]:
+    evaluation = evaluate(
+        setup.dataset,
+        setup.root,
+        setup.split,
+        out,
+        method=choice.method,
+        variant=choice.variant,
+        preset=choice.preset,
+        weights=choice.weights,
+        device=choice.device,
+        fine_tune=choice.fine_tune,
+        flow=choice.flow,
+        options=choice.options,
+        metrics=setup.metrics,
+        progress=progress,
+        **setup.settings,
+    )
+    if evaluation.scores is None:
+        raise OptionError(f"{setup.dataset} {setup.split} has no public truth; an ablation needs one.")
+    return {measure: of.mean for measure, of in evaluation.scores.statistics.items()}
+
+
+def _published(table: AblationTable, row: AblationRow) -> PublishedResult | None:
+    if row.published is None:
+        return None
+    (found,) = (
+        result
+        for result in published_results(table.dataset, table.split)
+        if (result.method, result.variant) == (table.paper, row.published)
+    )
+    return found

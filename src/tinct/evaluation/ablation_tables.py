@@ -1,0 +1,169 @@
+"""An ablation as a table: on the console, in Markdown, and as JSON; fractions from 0 to 1."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tinct.evaluation.ablate import Ablation, Change, RowResult
+from tinct.evaluation.tables import DASH, markdown_row
+from tinct.files import written_whole
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+SIGNS = {"same": "as the paper", "opposite": "opposite", "none": "no change", "": DASH}
+"""A verdict in words."""
+
+
+def ablation_console(ablation: Ablation) -> Table:
+    """The table for the console."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    header = _header(ablation)
+    table.add_column(header[0], overflow="fold")
+    for name in header[1:]:
+        table.add_column(name, justify="right")
+    for result in ablation.results:
+        table.add_row(*(Text(cell) for cell in _cells(ablation, result)))
+    return table
+
+
+def ablation_markdown(ablation: Ablation) -> str:
+    """The table, and below it the sign test, what was not run, and the notes."""
+    header = _header(ablation)
+    lines = [markdown_row(header), markdown_row(["---", *("---:" for _ in header[1:])])]
+    lines += [markdown_row(_cells(ablation, result)) for result in ablation.results]
+    return "\n".join([*lines, "", *ablation_lines(ablation)]) + "\n"
+
+
+def ablation_lines(ablation: Ablation) -> list[str]:
+    """What stands below the table, one sentence or more per line."""
+    setup, table = ablation.setup, ablation.table
+    where = f"{setup.dataset} {setup.split or 'all'}"
+    lines = [f"Ours: mean on {where}; the paper's: on {table.dataset} {table.split}. They do not compare."]
+    lines.append(_sign_line(ablation))
+    lines += [f"{r.row.name}: not run: {r.reason}." for r in ablation.results if r.reason]
+    lines += [f"{r.row.name}: {r.row.note}" for r in ablation.results if r.row.note and r.ours]
+    if any(r.paper is not None and r.paper.doubtful for r in ablation.results):
+        lines.append("(?): the paper's figure could not be confirmed.")
+    return [line.replace("..", ".") if line.endswith("..") else line for line in lines]
+
+
+def ablation_json(ablation: Ablation) -> dict[str, Any]:
+    """Everything that is known of the table; null where a figure is not known."""
+    setup, table = ablation.setup, ablation.table
+    return {
+        "method": table.method,
+        "variant": setup.choice.variant,
+        "preset": setup.choice.preset,
+        "dataset": setup.dataset,
+        "split": setup.split,
+        "fine_tune": setup.choice.fine_tune,
+        "paper": {"method": table.paper, "dataset": table.dataset, "split": table.split},
+        "rows": [_row_json(ablation, result) for result in ablation.results],
+        "signs": _signs(ablation),
+    }
+
+
+def write_ablation(ablation: Ablation, out: Path) -> tuple[Path, Path]:
+    """Write `ablation.json` and `ablation.md`, each whole or not at all.
+
+    Raises:
+        OutputError: A file cannot be written.
+    """
+    paths = out / "ablation.json", out / "ablation.md"
+    texts = json.dumps(ablation_json(ablation), indent=1) + "\n", ablation_markdown(ablation)
+    for path, text in zip(paths, texts, strict=True):
+        with written_whole(path) as part:
+            part.write_text(text, encoding="utf-8")
+    return paths
+
+
+def _header(ablation: Ablation) -> list[str]:
+    measures = [f"ours {measure}" for measure in ablation.setup.metrics]
+    return ["row", *measures, "ours ΔJ", "paper J", "paper ΔJ", "against", "direction"]
+
+
+def _cells(ablation: Ablation, result: RowResult) -> list[str]:
+    change = ablation.change(result)
+    doubt = " (?)" if result.paper is not None and result.paper.measures["J"].doubtful else ""
+    return [
+        result.row.title,
+        *(_figure(result.ours.get(measure, math.nan)) for measure in ablation.setup.metrics),
+        DASH if change is None else _signed(change.ours),
+        _figure(result.paper_j) + doubt,
+        DASH if change is None else _paper_change(change),
+        DASH if change is None else change.against,
+        DASH if change is None else SIGNS[change.verdict],
+    ]
+
+
+def _paper_change(change: Change) -> str:
+    if math.isnan(change.paper):
+        return {1: "up", -1: "down", 0: DASH}[change.direction]
+    return _signed(change.paper)
+
+
+def _signs(ablation: Ablation) -> dict[str, list[str]]:
+    """Verdict → the rows of which it holds; "untested" where nothing can be said."""
+    found: dict[str, list[str]] = {"same": [], "opposite": [], "none": [], "untested": []}
+    for result in ablation.results:
+        change = ablation.change(result)
+        if change is not None:
+            found[change.verdict or "untested"].append(result.row.name)
+    return found
+
+
+def _sign_line(ablation: Ablation) -> str:
+    signs = _signs(ablation)
+    tested = [name for verdict in ("same", "opposite", "none") for name in signs[verdict]]
+    line = f"Sign test: {len(signs['same'])} of {len(tested)} rows move the way the paper's do"
+    for verdict, words in (("opposite", "opposite"), ("none", "no change"), ("untested", "not tested")):
+        if signs[verdict]:
+            line += f"; {words}: {', '.join(signs[verdict])}"
+    return line + "."
+
+
+def _row_json(ablation: Ablation, result: RowResult) -> dict[str, Any]:
+    row, change, paper = result.row, ablation.change(result), result.paper
+    content: dict[str, Any] = {
+        "name": row.name,
+        "title": row.title,
+        "options": dict(row.options),
+        "fine_tuned": row.fine_tuned,
+        "ours": dict(result.ours) or None,
+        "not_run": result.reason or None,
+        "note": row.note or None,
+        "paper": None,
+        "change": None,
+    }
+    if paper is not None:
+        figures = {name: figure.mean for name, figure in paper.measures.items()}
+        content["paper"] = {**figures, "doubtful": paper.doubtful, "source": paper.source}
+    if change is not None:
+        content["change"] = {
+            "against": change.against,
+            "ours": _null(change.ours),
+            "paper": _null(change.paper),
+            "paper_direction": change.direction,
+            "verdict": change.verdict or None,
+        }
+    return content
+
+
+def _null(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+def _figure(value: float) -> str:
+    return DASH if math.isnan(value) else f"{value:.3f}"
+
+
+def _signed(value: float) -> str:
+    return DASH if math.isnan(value) else f"{value:+.3f}"

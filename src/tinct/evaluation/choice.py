@@ -1,0 +1,133 @@
+"""Which segmenter a person wants, as plain values: it can be built anywhere, written down, and compared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, is_dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from tinct import zoo
+from tinct.both_ways import BothWays
+from tinct.errors import OptionError
+from tinct.networks.flow_choice import FlowChoice
+from tinct.segmenter import StreamingSegmenter, VideoSegmenter
+from tinct.tuning_budget import Budget
+from tinct.video import Video
+
+
+@dataclass(frozen=True)
+class SegmenterChoice:
+    """What `zoo.build_segmenter` is asked for.
+
+    Attributes:
+        method: A name of `zoo.METHODS`.
+        variant: None for the method's default.
+        preset: `default`, `paper` or `fast`.
+        weights: A safetensors file; None for the one in the package.
+        device: `auto`, `cpu`, `cuda`, `cuda:1`, ... or `mps`.
+        fine_tune: `auto`, `none`, steps or seconds; None for the preset's budget.
+        flow: None for the method's own.
+        both_ways: Run from every painted frame forwards and backwards (`tinct.both_ways`).
+        options: Fields of the method's `Options` in the place of the preset's.
+    """
+
+    method: str = "feelvos"
+    variant: str | None = None
+    preset: str = "default"
+    weights: Path | None = None
+    device: str = "auto"
+    fine_tune: str | None = None
+    flow: FlowChoice | None = None
+    both_ways: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def budget(self) -> Budget | None:
+        """How long each object is fine-tuned; None for a method that does not do that.
+
+        Raises:
+            OptionError: The text is no budget, or the method does not fine-tune.
+        """
+        if not zoo.method_record(self.method).fine_tunes and self.fine_tune is None:
+            return None
+        device = zoo.resolve_device(self.device)
+        return zoo.fine_tuning_budget(self.method, self.variant, self.preset, self.fine_tune, device)
+
+    @property
+    def per_video(self) -> bool:
+        """Whether a segmenter serves one video alone: its flow lies in that video's folder."""
+        return self.flow is not None and self.flow.is_folder
+
+    def described(self) -> dict[str, Any]:
+        """What makes two runs the same, for their accounts; keys that say nothing are left out.
+
+        Raises:
+            OptionError: There is no such method, variant or budget, or flow is of no use to the method.
+            WeightsError: The weights are missing or not what they should be.
+        """
+        variant = zoo.check_variant(self.method, self.variant)
+        words: dict[str, Any] = {
+            "method": self.method,
+            "variant": variant,
+            "preset": self.preset,
+            "weights_sha256": zoo.resolve_weights(self.method, variant, self.weights)[1],
+        }
+        budget = self.budget
+        if budget is not None:
+            words["fine_tuning"] = str(budget)
+        if self.flow is not None:
+            zoo.check_uses_flow(self.method)
+            words["flow"] = self.flow.described(zoo.resolve_device(self.device))
+        if self.both_ways:
+            words["both_ways"] = True
+        if self.options:
+            words["options"] = {name: _plain(value) for name, value in sorted(self.options.items())}
+        return words
+
+    def build(
+        self, video: Video | None = None, sequence: str | None = None
+    ) -> StreamingSegmenter[Any] | VideoSegmenter:
+        """The segmenter.
+
+        Args:
+            video: What it is for; needed where `per_video`.
+            sequence: The video is this sequence of a dataset.
+
+        Raises:
+            OptionError: Something does not exist, or does not go together.
+            WeightsError: The weights are missing or not what they should be.
+            DatasetError: There is no folder of flow for the video.
+        """
+        extras: dict[str, Any] = dict(self.options)
+        if self.fine_tune is not None:
+            extras["fine_tune"] = self.fine_tune
+        if self.flow is not None:
+            zoo.check_uses_flow(self.method)
+            device = zoo.resolve_device(self.device)
+            extras["flow"] = self.flow.estimator(device, video, self._working_height(), sequence)
+        segmenter = zoo.build_segmenter(
+            self.method, self.variant, self.preset, self.weights, self.device, **extras
+        )
+        if not self.both_ways:
+            return segmenter
+        if not isinstance(segmenter, StreamingSegmenter):
+            raise OptionError(
+                f"{self.method} with the preset {self.preset} sees whole videos, and cannot be run both ways "
+                "from every painted frame; leave --both-ways out, or take the preset default."
+            )
+        return BothWays(segmenter)
+
+    def without_flow(self) -> SegmenterChoice:
+        """The same with the method's own flow, to see whether it can be built before a video is there."""
+        return replace(self, flow=None)
+
+    def _working_height(self) -> int | None:
+        preset = zoo.preset_options(self.method, self.variant, self.preset)
+        height: int | None = self.options.get("working_height", preset.working_height)
+        return height
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON can hold it."""
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value

@@ -1,0 +1,389 @@
+"""MaskRNN: Instance Level Video Object Segmentation.
+
+Yuan-Ting Hu, Jia-Bin Huang, Alexander G. Schwing. NIPS 2017, arXiv:1803.11187.
+
+Each object has a network of its own: an appearance stream that sees the frame and the object's
+previous mask, warped by the optical flow; a flow stream that sees the magnitudes of the flow to both
+neighbours; and a localization net that says where the object's box goes. What lies outside the box
+is dropped. The networks were trained through time, over the warps of seven frames.
+
+| paper | here |
+|---|---|
+| y_t = argmax over objects of b_t (3.1) | `enlarged_probs` of all objects' logits, background 0 |
+| φ_{t-1,t}(b_{t-1}), the warped mask (3.1) | `ops.warp.warp` of `MaskRnnState.previous` |
+| appearance stream, flow stream, linear combination (3.2) | `networks.two_streams.TwoStreams` |
+| object localization net (3.3) | `networks.localization.LocalizationNet` |
+| box enlarged by 1.25, pixels outside are 0 (3.3) | `MaskRnn._boxed` |
+| back-propagation through time over 7 frames (3.4) | `training.recipes.maskrnn_task` |
+| online fine-tuning, 200 steps (3.5) | `online.fine_tune` |
+
+What goes beyond the paper is an `Options` field that the preset "paper" switches off; the page
+docs/methods/maskrnn.md gives the reason for each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+
+from tinct.data.deform import coarsened
+from tinct.data.online_samples import WHOLE_FRAME, AnnotatedFrame, OnlineAugmentation
+from tinct.errors import OptionError, near_match
+from tinct.losses import BALANCED
+from tinct.masks import ObjectMasks, object_ids_of
+from tinct.networks.flow import DisFlow, FlowEstimator
+from tinct.networks.localization import located, proposals_of
+from tinct.networks.two_streams import StreamFeatures, TwoStreams, VggTwoStreams
+from tinct.networks.weights import load_weights
+from tinct.online import Budget, FineTuning, ObjectWeights, resized_frame, tune_objects
+from tinct.ops.boxes import enlarged_boxes, inside_boxes
+from tinct.ops.precision import bfloat16_is_faster
+from tinct.ops.resize import enlarged_probs, working_frame
+from tinct.ops.warp import magnitude_image, warp
+from tinct.segmenter import StreamingSegmenter, VideoSegmenter, check_prompts
+from tinct.shapes import Image, LabelMap
+from tinct.video import Video
+
+COMPACT_BACKBONES = {"mobilenetv2": "mobilenetv2_100"}
+"""Backbones of compact variants, and timm's names for them."""
+
+BACKBONES = (*COMPACT_BACKBONES, "vgg16")
+
+OUTSIDE_LOGIT = -20.0
+"""The logit that stands for a probability of 0."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """The network's make and the way it is run; the defaults are the paper's.
+
+    Attributes:
+        backbone: "vgg16" (3.2) or "mobilenetv2".
+        flow_stream: Join the flow stream to the appearance stream (3.2).
+        localization: Drop what lies outside the object's box (3.3).
+        enlargement: Of the box (3.3: 1.25).
+        look_ahead: See the flow to the next frame too; such a segmenter takes whole videos, and
+            still holds two frames at a time.
+        union: Beyond the paper: the unwarped mask joins the warped one, so that wrong flow does not
+            lose the object.
+        dilation_px: Beyond the paper: the guiding mask is dilated by a disc of this radius.
+        fine_tuning: Of the appearance stream, on the painted frames (3.5: 200 steps).
+        working_height: Short side in pixels to which frames are brought; None leaves them.
+
+    Raises:
+        OptionError: No such backbone.
+    """
+
+    backbone: str = "vgg16"
+    flow_stream: bool = True
+    localization: bool = True
+    enlargement: float = 1.25
+    look_ahead: bool = True
+    union: bool = False
+    dilation_px: int = 0
+    fine_tuning: FineTuning = field(default_factory=FineTuning)
+    working_height: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.backbone not in BACKBONES:
+            raise OptionError(f"Unknown backbone {self.backbone!r}. {near_match(self.backbone, BACKBONES)}")
+
+
+TUNING = FineTuning(
+    budget=Budget(steps=150),
+    learning_rate=5e-3,
+    augmentation=OnlineAugmentation(lucid=0.2, lost=0.3),
+)
+"""What suits the compact network: it learns to find the object without its mask too (docs/experiments.md)."""
+
+COMPACT = Options(
+    backbone="mobilenetv2",
+    look_ahead=False,
+    union=True,
+    dilation_px=2,
+    fine_tuning=TUNING,
+    working_height=480,
+)
+
+PAPER_TUNING = FineTuning(
+    Budget(steps=200), learning_rate=1e-5, weight_decay=0.0,
+    augmentation=OnlineAugmentation(
+        replace(WHOLE_FRAME, bend=0.0), lucid=0.0, damaged=0.0, lost=0.0, colour=0.0
+    ),
+    loss=BALANCED,
+)  # fmt: skip
+"""200 steps of Adam on resized, turned, cropped and mirrored frames with perturbed masks (3.5). The paper
+tunes all of an object's network; here it is the appearance stream, since painted frames come without flow."""
+
+PAPER = Options(fine_tuning=PAPER_TUNING)
+
+PRESETS: Mapping[str, Mapping[str, Options]] = {
+    "mobilenetv2": {
+        "default": COMPACT,
+        "fast": replace(COMPACT, working_height=288, dilation_px=1),
+        "paper": Options(backbone="mobilenetv2"),
+    },
+    "vgg16": {"default": PAPER, "fast": replace(PAPER, working_height=288), "paper": PAPER},
+}
+"""Variant → preset → options."""
+
+
+class MaskRnnNetwork(nn.Module):
+    """Both streams and the localization net of one object."""
+
+    def __init__(self, options: Options) -> None:
+        super().__init__()
+        self.options = options
+        self.streams: TwoStreams | VggTwoStreams
+        if options.backbone in COMPACT_BACKBONES:
+            self.streams = TwoStreams(COMPACT_BACKBONES[options.backbone])
+        else:
+            self.streams = VggTwoStreams()
+
+
+@dataclass(frozen=True)
+class MaskRnnState:
+    """What is carried from frame to frame.
+
+    Attributes:
+        object_ids: Ids of the objects, increasing.
+        weights: Each object's own layers of the appearance stream.
+        painted: The painted frames, with their label maps, at the working size.
+        image: The previous frame at the working size.
+        previous: [N, h, w], b_{t-1}: each object's own probabilities, 0 outside its box.
+    """
+
+    object_ids: tuple[int, ...]
+    weights: tuple[ObjectWeights, ...]
+    painted: tuple[AnnotatedFrame, ...]
+    image: np.ndarray
+    previous: Tensor
+
+
+class MaskRnn(StreamingSegmenter[MaskRnnState]):
+    """MaskRNN at test time, frame by frame.
+
+    Args:
+        network: Never changed.
+        device: Where it runs.
+        flow: Gives the optical flow; DIS if None.
+    """
+
+    def __init__(
+        self,
+        network: MaskRnnNetwork,
+        device: torch.device | None = None,
+        flow: FlowEstimator | None = None,
+    ) -> None:
+        self.device = device or torch.device("cpu")
+        inner: Any = deepcopy(network).to(self.device)
+        self.network: MaskRnnNetwork = inner.to(memory_format=torch.channels_last).eval()
+        self.options = network.options
+        self.flow = flow or DisFlow()
+        self.lowered = bfloat16_is_faster(self.device.type)
+
+    def start(self, frame: Image, labels: LabelMap) -> MaskRnnState:
+        """The painted masks are b_1; every object's appearance stream is tuned on them."""
+        return self._painted(None, frame, labels, ObjectMasks.from_label_map(labels))
+
+    def start_at_each(self, frames: Sequence[Image], labels: Sequence[LabelMap]) -> list[MaskRnnState]:
+        """States at several painted frames, all tuned on all of them; see `both_ways`."""
+        painted = tuple(self._resized(f, painted) for f, painted in zip(frames, labels, strict=True))
+        tuned = self._tuned(painted, sorted({i for painted in labels for i in object_ids_of(painted)}))
+        masks = (ObjectMasks.from_label_map(painted) for painted in labels)
+        return [self._placed(tuned, painted, f, m) for f, m in zip(frames, masks, strict=True)]
+
+    def step(
+        self, state: MaskRnnState, frame: Image, labels: LabelMap | None = None
+    ) -> tuple[MaskRnnState, ObjectMasks]:
+        """The next frame's masks, with no look at the frame after it."""
+        return self.advance(state, frame, None, labels)
+
+    @torch.inference_mode()
+    def advance(
+        self,
+        state: MaskRnnState,
+        frame: Image,
+        following: Image | None,
+        labels: LabelMap | None = None,
+    ) -> tuple[MaskRnnState, ObjectMasks]:
+        """The next frame's masks.
+
+        Args:
+            state: After the frame before.
+            frame: The next one.
+            following: The one after it, if it is known; else its flow counts as zero.
+            labels: A correction painted on `frame`.
+        """
+        image = self._working(frame)
+        backward = self._flow(image, state.image)
+        warped = warp(state.previous[None], backward)[0]
+        guides = torch.maximum(warped, state.previous) if self.options.union else warped
+        after = None if following is None else self._working(following)
+        features = self._features(image, backward, after)
+        logits = [
+            self._segment(features, guide[None, None], moved[None, None], weights)
+            for guide, moved, weights in zip(guides, warped, state.weights, strict=True)
+        ]
+        scores = F.pad(torch.stack(logits), (0, 0, 0, 0, 1, 0))
+        masks = ObjectMasks(state.object_ids, enlarged_probs(scores, frame.shape[:2]).cpu().numpy())
+        if labels is not None:
+            merged = masks.corrected(labels)
+            return self._painted(state, frame, labels, merged), merged
+        return replace(state, image=image, previous=torch.stack(logits).sigmoid()), masks
+
+    def _features(
+        self, image: Image, backward: Float[Tensor, "1 2 h w"], following: Image | None
+    ) -> StreamFeatures:
+        forward = torch.zeros_like(backward) if following is None else self._flow(image, following)
+        magnitudes = torch.stack([magnitude_image(flow) for flow in (backward, forward)], 1)
+        pixels = torch.from_numpy(np.ascontiguousarray(image)).to(self.device)
+        frames = pixels.permute(2, 0, 1)[None].float() / 255
+        with self._autocast():
+            if not self.options.flow_stream:
+                return StreamFeatures(self.network.streams.appearance.features(frames), [])
+            return self.network.streams.features(frames, magnitudes)
+
+    def _segment(
+        self,
+        features: StreamFeatures,
+        guide: Float[Tensor, "1 1 h w"],
+        warped: Float[Tensor, "1 1 h w"],
+        weights: ObjectWeights,
+    ) -> Float[Tensor, "h w"]:
+        """One object's logits at the working size; its box is that of the warped mask, regressed."""
+        streams, coarse = self.network.streams, guide
+        if self.options.dilation_px:
+            dilated = coarsened(guide[0, 0].cpu().numpy(), self.options.dilation_px)
+            coarse = torch.from_numpy(dilated).to(self.device)[None, None]
+        with self._autocast():
+            logits = weights.call(streams.appearance, features.appearance, coarse).fused
+            if self.options.flow_stream:
+                logits, _ = streams.fused(logits, features, coarse)
+        size = (guide.shape[-2], guide.shape[-1])
+        enlarged = F.interpolate(logits[None].float(), size=size, mode="bilinear", align_corners=False)[0, 0]
+        return self._boxed(enlarged, features, warped) if self.options.localization else enlarged
+
+    def _boxed(
+        self, logits: Float[Tensor, "h w"], features: StreamFeatures, guide: Float[Tensor, "1 1 h w"]
+    ) -> Float[Tensor, "h w"]:
+        """Logits inside the enlarged box alone; of an object that was lost, everywhere."""
+        seen = (guide > 0.5).any()
+        if not seen:
+            return logits
+        proposals = proposals_of(guide)
+        with self._autocast():
+            deltas = self.network.streams.deltas(features, guide, proposals).float()
+        boxes = enlarged_boxes(located(proposals, deltas, seen[None]), self.options.enlargement)
+        inside = inside_boxes(boxes, (logits.shape[0], logits.shape[1]))[0]
+        return logits.masked_fill(~inside, OUTSIDE_LOGIT)
+
+    def _painted(
+        self, state: MaskRnnState | None, frame: Image, labels: LabelMap, masks: ObjectMasks
+    ) -> MaskRnnState:
+        """The state after a painted frame: its objects are tuned on all painted frames."""
+        painted = (*(state.painted if state else ()), self._resized(frame, labels))
+        known = dict(zip(state.object_ids, state.weights, strict=True)) if state else {}
+        known |= self._tuned(painted, object_ids_of(labels))
+        return self._placed(known, painted, frame, masks)
+
+    def _tuned(
+        self, painted: tuple[AnnotatedFrame, ...], object_ids: Sequence[int]
+    ) -> dict[int, ObjectWeights]:
+        return tune_objects(self.network.streams.appearance, painted, object_ids, self.options.fine_tuning)
+
+    def _placed(
+        self,
+        weights: Mapping[int, ObjectWeights],
+        painted: tuple[AnnotatedFrame, ...],
+        frame: Image,
+        masks: ObjectMasks,
+    ) -> MaskRnnState:
+        """The state after a frame whose masks are certain."""
+        image = self._working(frame)
+        size = (image.shape[0], image.shape[1])
+        probs = torch.from_numpy(masks.probs).to(self.device)[None]
+        previous = F.interpolate(probs, size=size, mode="bilinear", align_corners=False)[0]
+        own = tuple(weights[i] for i in masks.object_ids)
+        return MaskRnnState(masks.object_ids, own, painted, image, previous)
+
+    def _resized(self, frame: Image, labels: LabelMap) -> AnnotatedFrame:
+        image = self._working(frame)
+        return resized_frame(AnnotatedFrame(frame, labels), (image.shape[0], image.shape[1]))
+
+    def _flow(self, image: Image, other: Image) -> Float[Tensor, "1 2 h w"]:
+        flow = torch.from_numpy(self.flow.between(image, other)).to(self.device)
+        return flow.permute(2, 0, 1)[None]
+
+    def _working(self, frame: Image) -> UInt8[np.ndarray, "h w 3"]:
+        return working_frame(frame, self.options.working_height)
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.lowered)
+
+
+class MaskRnnLookingAhead(VideoSegmenter):
+    """MaskRNN with a look-ahead of one frame, as in the paper: the flow stream sees both neighbours.
+
+    Args:
+        segmenter: Does the work.
+    """
+
+    def __init__(self, segmenter: MaskRnn) -> None:
+        self.segmenter = segmenter
+
+    def segment(self, video: Video, prompts: Mapping[int, LabelMap]) -> Iterator[tuple[int, ObjectMasks]]:
+        """Masks of every frame, each as soon as the frame after it was read."""
+        checked = check_prompts(video, prompts)
+        state: MaskRnnState | None = None
+        for index, (frame, following) in enumerate(_with_following(video)):
+            labels = checked.get(index)
+            if state is not None:
+                state, masks = self.segmenter.advance(state, frame, following, labels)
+            elif labels is None:
+                masks = ObjectMasks((), np.zeros((0, *video.size), np.float32))
+            else:
+                state = self.segmenter.start(frame, labels)
+                masks = ObjectMasks.from_label_map(labels)
+            yield index, masks
+
+
+def _with_following(video: Video) -> Iterator[tuple[Image, Image | None]]:
+    """Every frame with the one after it; None after the last."""
+    current: Image | None = None
+    for following in video:
+        if current is not None:
+            yield current, following
+        current = following
+    if current is not None:
+        yield current, None
+
+
+def build(
+    variant: str,
+    preset: str,
+    weights: Path,
+    device: torch.device,
+    *,
+    flow: FlowEstimator | None = None,
+    **overrides: Any,
+) -> MaskRnn | MaskRnnLookingAhead:
+    """A segmenter with weights from a file, as the zoo asks for it."""
+    options = replace(PRESETS[variant][preset], **overrides)
+    if options.backbone != PRESETS[variant]["paper"].backbone:
+        raise OptionError(
+            f"backbone={options.backbone} changes the network of {variant}; train it anew with that option."
+        )
+    network = MaskRnnNetwork(options)
+    load_weights(weights, network, method="maskrnn", variant=variant)
+    segmenter = MaskRnn(network, device, flow)
+    return MaskRnnLookingAhead(segmenter) if options.look_ahead else segmenter

@@ -1,0 +1,384 @@
+"""MaskTrack: Learning Video Object Segmentation from Static Images.
+
+Federico Perazzi, Anna Khoreva, Rodrigo Benenson, Bernt Schiele, Alexander Sorkine-Hornung.
+CVPR 2017, arXiv:1612.02646.
+
+A network sees a frame and a rough mask, and gives the object's exact mask. Trained on still images
+with deformed masks, it turns each frame's mask into the next one's. It may be fine-tuned on the
+first frame, and a twin that sees the magnitude of the optical flow in the place of the frame may
+join it.
+
+| paper | here |
+|---|---|
+| deformed masks of still images (3.2) | `data.deform.deform_mask`, `data.masked_frames.MaskedFrames` |
+| mask coarsened by dilation, in training and at test (3.2) | `data.deform.coarsened`, `Options.dilation_px` |
+| online fine-tuning on the first frame (3.3) | `online.fine_tune` |
+| MaskTrack Box (3.4) | `Options.box` |
+| the flow-magnitude twin, averaged (3.4) | `Options.flow_stream`, `MaskTrack._twin_logits` |
+| dense CRF (3.4) | `Options.crf`, `ops.dense_crf` |
+
+What goes beyond the paper is an `Options` field that the preset "paper" switches off; the page
+docs/methods/masktrack.md gives the reason for each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+
+from tinct.data.deform import coarsened, filled_box
+from tinct.data.online_samples import AnnotatedFrame, OnlineAugmentation
+from tinct.data.synthetic import Motion
+from tinct.errors import OptionError, near_match
+from tinct.losses import PLAIN
+from tinct.masks import ObjectMasks, object_ids_of
+from tinct.networks.deeplab_v2 import SCORE_RATES, DeepLabV2Stream
+from tinct.networks.flow import DisFlow, FlowEstimator
+from tinct.networks.guided_pyramid import GuidedPyramid
+from tinct.networks.side_outputs import SideLogits
+from tinct.networks.weights import load_weights
+from tinct.online import Budget, FineTuning, ObjectWeights, resized_frame, tune_objects
+from tinct.ops.dense_crf import check_dense_crf, dense_crf
+from tinct.ops.precision import bfloat16_is_faster
+from tinct.ops.resize import enlarged_probs, working_frame
+from tinct.ops.warp import magnitude_image, warp
+from tinct.segmenter import StreamingSegmenter
+from tinct.shapes import Image, LabelMap
+
+COMPACT_BACKBONES = {"mobilenetv2": "mobilenetv2_100"}
+"""Backbones of compact variants, and timm's names for them."""
+
+BACKBONES = (*COMPACT_BACKBONES, *DeepLabV2Stream.BACKBONES)
+
+
+WARPING = ("no", "warped", "union")
+
+
+@dataclass(frozen=True)
+class Options:
+    """The network's make and the way it is run; the defaults are the paper's.
+
+    Attributes:
+        backbone: "vgg16" (3.1: DeepLabv2), "resnet101" (likewise: the baseline in DyeNet's paper) or
+            "mobilenetv2".
+        dilation_px: The previous mask is dilated by a disc of this radius (3.2: 5).
+        soft_feedback: Beyond the paper: feed back probabilities instead of a hard mask.
+        soft_reach: How far from the mask probabilities are fed back, as a fraction of the frame's
+            short side.
+        warp_previous: "no", "warped" (the previous mask moves along the optical flow first; the
+            paper tried it, and found no gain) or "union" (beyond the paper: both together, so that
+            neither a fast object nor wrong flow loses the mask).
+        flow_stream: Average with the twin that sees the flow's magnitude (3.4).
+        crf: Draw the masks to the frame's edges by a dense CRF (3.4); needs pydensecrf2.
+        box: The painted mask is taken for its box (3.4).
+        fine_tuning: On the painted frames (3.3).
+        working_height: Short side in pixels to which frames are brought; None leaves them.
+
+    Raises:
+        OptionError: No such backbone or `warp_previous`.
+    """
+
+    backbone: str = "vgg16"
+    dilation_px: int = 5
+    soft_feedback: bool = False
+    soft_reach: float = 0.05
+    warp_previous: str = "no"
+    flow_stream: bool = False
+    crf: bool = False
+    box: bool = False
+    fine_tuning: FineTuning = field(default_factory=FineTuning)
+    working_height: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.backbone not in BACKBONES:
+            raise OptionError(f"Unknown backbone {self.backbone!r}. {near_match(self.backbone, BACKBONES)}")
+        if self.warp_previous not in WARPING:
+            raise OptionError(
+                f"Unknown warp_previous {self.warp_previous!r}. {near_match(self.warp_previous, WARPING)}"
+            )
+
+
+TUNING = FineTuning(
+    budget=Budget(steps=150),
+    learning_rate=5e-3,
+    augmentation=OnlineAugmentation(lucid=0.2, lost=0.3),
+)
+"""What suits the compact network: it learns to find the object without its mask too (docs/experiments.md)."""
+
+COMPACT = Options(
+    backbone="mobilenetv2",
+    dilation_px=2,
+    soft_feedback=True,
+    soft_reach=0.03,
+    warp_previous="union",
+    fine_tuning=TUNING,
+    working_height=480,
+)
+
+PAPER_TUNING = FineTuning(
+    Budget(steps=200), learning_rate=1e-3, optimiser="sgd", weight_decay=5e-4, rates=SCORE_RATES, batch=10,
+    augmentation=OnlineAugmentation(
+        Motion(
+            scale=(1.0, 1.0), turn_degrees=20.0, shift=0.0, step_scale=0.0, step_turn_degrees=0.0,
+            step_shift=0.0, bend=0.0,
+        ),
+        lucid=0.0, damaged=0.0, lost=0.0, colour=0.0,
+    ),
+    loss=PLAIN,
+)  # fmt: skip
+"""All layers, 200 steps on mirrored and turned frames with deformed masks (3.3); the paper gives no learning
+rate, so it is that of the training before."""
+
+PAPER = Options(fine_tuning=PAPER_TUNING)
+
+PRESETS: Mapping[str, Mapping[str, Options]] = {
+    "mobilenetv2": {
+        "default": COMPACT,
+        "fast": replace(COMPACT, working_height=288),
+        "paper": Options(backbone="mobilenetv2"),
+    },
+    **{
+        name: {
+            "default": replace(PAPER, backbone=name),
+            "fast": replace(PAPER, backbone=name, working_height=288),
+            "paper": replace(PAPER, backbone=name),
+        }
+        for name in DeepLabV2Stream.BACKBONES
+    },
+}
+"""Variant → preset → options."""
+
+
+class MaskTrackNetwork(nn.Module):
+    """Frame and previous mask in, the object's logits out."""
+
+    def __init__(self, options: Options) -> None:
+        super().__init__()
+        self.options = options
+        self.stream: GuidedPyramid | DeepLabV2Stream
+        if options.backbone in COMPACT_BACKBONES:
+            self.stream = GuidedPyramid(COMPACT_BACKBONES[options.backbone], guides=1)
+        else:
+            self.stream = DeepLabV2Stream(options.backbone)
+
+    def forward(
+        self,
+        frames: Float[Tensor, "B 3 H W"],
+        previous: Float[Tensor, "B 1 H W"],
+        *,
+        deep_supervision: bool = False,
+    ) -> SideLogits:
+        """Logits of stride 4, or of the frame's size in the paper's variants."""
+        output: SideLogits = self.stream(
+            self.stream.features(frames), previous, deep_supervision=deep_supervision
+        )
+        return output
+
+
+@dataclass(frozen=True)
+class MaskTrackState:
+    """What is carried from frame to frame.
+
+    Attributes:
+        object_ids: Ids of the objects, increasing.
+        weights: Each object's own layers.
+        painted: The painted frames, with their label maps.
+        image: The previous frame at the working size, for the flow.
+        previous: [N, h, w], its probabilities at the working size.
+    """
+
+    object_ids: tuple[int, ...]
+    weights: tuple[ObjectWeights, ...]
+    painted: tuple[AnnotatedFrame, ...]
+    image: np.ndarray
+    previous: Tensor
+
+
+class MaskTrack(StreamingSegmenter[MaskTrackState]):
+    """MaskTrack at test time: one pass of the backbone per frame, one of the pyramid per object.
+
+    Args:
+        network: Never changed.
+        device: Where it runs.
+        flow: Gives the optical flow where an option needs it; DIS if None.
+
+    Raises:
+        OptionError: A dense CRF is asked for, and its library is not installed.
+    """
+
+    def __init__(
+        self,
+        network: MaskTrackNetwork,
+        device: torch.device | None = None,
+        flow: FlowEstimator | None = None,
+    ) -> None:
+        self.device = device or torch.device("cpu")
+        inner: Any = deepcopy(network).to(self.device)
+        self.network: MaskTrackNetwork = inner.to(memory_format=torch.channels_last).eval()
+        self.options = network.options
+        self.flow = flow or DisFlow()
+        self.lowered = bfloat16_is_faster(self.device.type)
+        if self.options.crf:
+            check_dense_crf()
+
+    def start(self, frame: Image, labels: LabelMap) -> MaskTrackState:
+        """The painted mask is the first previous one, and what the objects' networks are tuned on."""
+        return self._painted(None, frame, labels)
+
+    def start_at_each(self, frames: Sequence[Image], labels: Sequence[LabelMap]) -> list[MaskTrackState]:
+        """States at several painted frames, all tuned on all of them; see `both_ways`."""
+        painted = tuple(self._resized(f, painted) for f, painted in zip(frames, labels, strict=True))
+        ids = sorted({i for painted in labels for i in object_ids_of(painted)})
+        tuned = tune_objects(self.network.stream, painted, ids, self.options.fine_tuning)
+        masks = (ObjectMasks.from_label_map(painted) for painted in labels)
+        return [self._placed(tuned, painted, f, m) for f, m in zip(frames, masks, strict=True)]
+
+    @torch.inference_mode()
+    def step(
+        self, state: MaskTrackState, frame: Image, labels: LabelMap | None = None
+    ) -> tuple[MaskTrackState, ObjectMasks]:
+        """Refine every object's previous mask on this frame; a pixel goes to the best score above 0."""
+        image = self._working(frame)
+        guides = self._guides(state, image)
+        logits = self._logits(self._tensor(image), guides, state.weights)
+        if self.options.flow_stream:
+            logits = (logits + self._twin_logits(state, image, guides)) / 2
+        scores = F.pad(logits, (0, 0, 0, 0, 1, 0))
+        masks = ObjectMasks(state.object_ids, enlarged_probs(scores, frame.shape[:2]).cpu().numpy())
+        if self.options.crf:
+            masks = ObjectMasks(state.object_ids, dense_crf(masks.probs, frame))
+        if labels is not None:
+            merged = masks.corrected(labels)
+            return self._painted(state, frame, labels, merged), merged
+        size = (image.shape[0], image.shape[1])
+        previous = self._at_size(masks, size) if self.options.crf else enlarged_probs(scores, size)
+        return replace(state, image=image, previous=previous), masks
+
+    def _logits(
+        self,
+        picture: Float[Tensor, "1 3 h w"],
+        guides: Float[Tensor, "N h w"],
+        weights: tuple[ObjectWeights, ...],
+    ) -> Float[Tensor, "N h4 w4"]:
+        """What each object's network says of a picture in [0, 1]."""
+        stream = self.network.stream
+        with self._autocast():
+            features = stream.features(picture)
+            logits = [
+                w.call(stream, features, guide[None, None]).fused[0].float()
+                for w, guide in zip(weights, guides, strict=True)
+            ]
+        return torch.stack(logits)
+
+    def _twin_logits(
+        self, state: MaskTrackState, image: Image, guides: Float[Tensor, "N h w"]
+    ) -> Float[Tensor, "N h4 w4"]:
+        """What the network says of the flow's magnitude as a grey picture.
+
+        The weights are those trained on pictures; what an object's network has learnt of the
+        object's colours means nothing here, so it is the network before fine-tuning.
+        """
+        grey = magnitude_image(self._backward_flow(state, image))
+        picture = grey.unsqueeze(1).expand(-1, 3, -1, -1)
+        return self._logits(picture, guides, (ObjectWeights(),) * len(state.object_ids))
+
+    def _backward_flow(self, state: MaskTrackState, image: Image) -> Float[Tensor, "1 2 h w"]:
+        flow = torch.from_numpy(self.flow.between(image, state.image)).to(self.device)
+        return flow.permute(2, 0, 1)[None]
+
+    def _at_size(self, masks: ObjectMasks, size: tuple[int, int]) -> Float[Tensor, "N h w"]:
+        probs = torch.from_numpy(masks.probs).to(self.device)
+        return F.interpolate(probs[None], size=size, mode="bilinear", align_corners=False)[0]
+
+    def _guides(self, state: MaskTrackState, image: Image) -> Float[Tensor, "N h w"]:
+        """The previous masks as the network is given them."""
+        previous = state.previous
+        if self.options.warp_previous != "no":
+            warped = warp(previous[None], self._backward_flow(state, image))[0]
+            previous = torch.maximum(previous, warped) if self.options.warp_previous == "union" else warped
+        fed_back = self._near(previous) if self.options.soft_feedback else (previous > 0.5).float()
+        if self.options.dilation_px == 0:
+            return fed_back
+        coarse = [coarsened(mask, self.options.dilation_px) for mask in fed_back.cpu().numpy()]
+        return torch.from_numpy(np.stack(coarse)).to(self.device)
+
+    def _near(self, previous: Float[Tensor, "N h w"]) -> Float[Tensor, "N h w"]:
+        """Probabilities, 0 beyond a reach of what is certain: faint ones far away would feed themselves."""
+        reach_px = round(self.options.soft_reach * min(previous.shape[-2:]))
+        certain = (previous > 0.5).cpu().numpy()
+        near = np.stack([coarsened(mask, reach_px) for mask in certain])
+        return previous * torch.from_numpy(near).to(self.device)
+
+    def _painted(
+        self,
+        state: MaskTrackState | None,
+        frame: Image,
+        labels: LabelMap,
+        merged: ObjectMasks | None = None,
+    ) -> MaskTrackState:
+        """The state after a painted frame: its objects are tuned on all painted frames."""
+        painted = (*(state.painted if state else ()), self._resized(frame, labels))
+        known = dict(zip(state.object_ids, state.weights, strict=True)) if state else {}
+        known |= tune_objects(self.network.stream, painted, object_ids_of(labels), self.options.fine_tuning)
+        return self._placed(known, painted, frame, merged or ObjectMasks.from_label_map(labels))
+
+    def _placed(
+        self,
+        weights: Mapping[int, ObjectWeights],
+        painted: tuple[AnnotatedFrame, ...],
+        frame: Image,
+        masks: ObjectMasks,
+    ) -> MaskTrackState:
+        """The state after a frame whose masks are certain."""
+        image = self._working(frame)
+        size = (image.shape[0], image.shape[1])
+        probs = torch.from_numpy(masks.probs).to(self.device)
+        if self.options.box:
+            boxes = [filled_box(p > 0.5) for p in masks.probs]
+            probs = torch.from_numpy(np.stack(boxes)).to(self.device, torch.float32)
+        previous = F.interpolate(probs[None], size=size, mode="bilinear", align_corners=False)[0]
+        own = tuple(weights[i] for i in masks.object_ids)
+        return MaskTrackState(masks.object_ids, own, painted, image, previous)
+
+    def _resized(self, frame: Image, labels: LabelMap) -> AnnotatedFrame:
+        image = self._working(frame)
+        return resized_frame(AnnotatedFrame(frame, labels), (image.shape[0], image.shape[1]))
+
+    def _working(self, frame: Image) -> UInt8[np.ndarray, "h w 3"]:
+        return working_frame(frame, self.options.working_height)
+
+    def _tensor(self, image: Image) -> Float[Tensor, "1 3 H W"]:
+        pixels = torch.from_numpy(np.ascontiguousarray(image)).to(self.device)
+        return pixels.permute(2, 0, 1)[None].float() / 255
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.lowered)
+
+
+def build(
+    variant: str,
+    preset: str,
+    weights: Path,
+    device: torch.device,
+    *,
+    flow: FlowEstimator | None = None,
+    **overrides: Any,
+) -> MaskTrack:
+    """A segmenter with weights from a file, as the zoo asks for it."""
+    options = replace(PRESETS[variant][preset], **overrides)
+    if options.backbone != PRESETS[variant]["paper"].backbone:
+        raise OptionError(
+            f"backbone={options.backbone} changes the network of {variant}; train it anew with that option."
+        )
+    network = MaskTrackNetwork(options)
+    load_weights(weights, network, method="masktrack", variant=variant)
+    return MaskTrack(network, device, flow)

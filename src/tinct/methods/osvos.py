@@ -1,0 +1,269 @@
+"""OSVOS: One-Shot Video Object Segmentation.
+
+Sergi Caelles, Kevis-Kokitsi Maninis, Jordi Pont-Tuset, Laura Leal-Taixé, Daniel Cremers, Luc Van Gool.
+CVPR 2017, arXiv:1611.05198.
+
+A network that tells foreground from background in any picture (the parent) learns from the first
+frame and its mask what the object looks like (the test network), and then segments every frame by
+itself: no motion, no memory, no order.
+
+| paper | here |
+|---|---|
+| base network (3.1) | ImageNet weights of the backbone |
+| parent network, trained on all of DAVIS (3.2) | `training.recipes.osvos` |
+| test network, tuned on the first frame (3.2) | `online.fine_tune`, `OsvosState.weights` |
+| side outputs, fixed bilinear enlargement, fusion (3.1) | `networks.side_outputs.SideOutputs` |
+| class-balanced cross-entropy, eq. 1 | `losses.class_balanced_cross_entropy` |
+| boundary snapping (3.3) | `Options.boundary`, `ops.refine` |
+
+What goes beyond the paper is an `Options` field that the preset "paper" switches off; the page
+docs/methods/osvos.md gives the reason for each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Integer, UInt8
+from torch import Tensor, nn
+
+from tinct.data.online_samples import AnnotatedFrame, OnlineAugmentation
+from tinct.data.synthetic import Motion
+from tinct.errors import OptionError, near_match
+from tinct.losses import BALANCED
+from tinct.masks import ObjectMasks, object_ids_of
+from tinct.networks.guided_pyramid import GuidedPyramid
+from tinct.networks.side_outputs import SideLogits
+from tinct.networks.vgg import SIDE_RATES, VggStream
+from tinct.networks.weights import load_weights
+from tinct.online import Budget, FineTuning, ObjectWeights, resized_frame, tune_objects
+from tinct.ops.precision import bfloat16_is_faster
+from tinct.ops.refine import guided_filter, superpixel_vote
+from tinct.ops.resize import enlarged_probs, working_frame
+from tinct.segmenter import StreamingSegmenter
+from tinct.shapes import Image, LabelMap
+
+COMPACT_BACKBONES = {"mobilenetv2": "mobilenetv2_100"}
+"""Backbones of compact variants, and timm's names for them."""
+
+BACKBONES = (*COMPACT_BACKBONES, "vgg16")
+
+BOUNDARIES = ("none", "guided", "superpixels")
+
+Superpixels = Callable[[Image], Integer[np.ndarray, "H W"]]
+"""Frame → the number of each pixel's superpixel, from 0."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """The network's make and the way it is run; the defaults are the paper's.
+
+    Attributes:
+        backbone: "vgg16" (3.1) or "mobilenetv2".
+        fine_tuning: On the painted frames (3.2).
+        boundary: "none", "guided" (edge-aware smoothing, in the place of the paper's bilateral
+            solver) or "superpixels" (3.3: majority vote).
+        working_height: Short side in pixels to which frames are brought; None leaves them.
+
+    Raises:
+        OptionError: No such backbone or boundary.
+    """
+
+    backbone: str = "vgg16"
+    fine_tuning: FineTuning = field(default_factory=FineTuning)
+    boundary: str = "none"
+    working_height: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.backbone not in BACKBONES:
+            raise OptionError(f"Unknown backbone {self.backbone!r}. {near_match(self.backbone, BACKBONES)}")
+        if self.boundary not in BOUNDARIES:
+            raise OptionError(f"Unknown boundary {self.boundary!r}. {near_match(self.boundary, BOUNDARIES)}")
+
+
+TUNING = FineTuning(
+    budget=Budget(steps=150),
+    learning_rate=5e-3,
+    # No frame's mask guides the next one's: none is made.
+    augmentation=OnlineAugmentation(lucid=0.2, lost=1.0, damaged=0.0),
+)
+"""What suits the compact network (docs/experiments.md)."""
+
+COMPACT = Options(backbone="mobilenetv2", fine_tuning=TUNING, working_height=480)
+
+PAPER_PIXELS = 480 * 854
+"""The paper sums its loss over a frame's pixels; here it is their mean, so its rates grow by so much."""
+
+PAPER_MOTION = Motion(
+    scale=(0.5, 1.0), turn_degrees=0.0, shift=0.0, step_scale=0.0, step_turn_degrees=0.0, step_shift=0.0,
+    bend=0.0,
+)  # fmt: skip
+"""Mirrored and zoomed (3.2); the authors' code takes the scales 0.5, 0.8 and 1, here any between."""
+
+PAPER_TUNING = FineTuning(
+    Budget(steps=500), learning_rate=1e-8 * PAPER_PIXELS, optimiser="sgd", weight_decay=2e-4,
+    rates=SIDE_RATES, loss=BALANCED,
+    augmentation=OnlineAugmentation(PAPER_MOTION, lucid=0.0, damaged=0.0, lost=1.0, colour=0.0),
+)  # fmt: skip
+"""The authors' code (3.2): 500 steps in its demonstration, 2,000 for the best result."""
+
+PAPER = Options(fine_tuning=PAPER_TUNING)
+
+PRESETS: Mapping[str, Mapping[str, Options]] = {
+    "mobilenetv2": {
+        "default": COMPACT,
+        "fast": replace(COMPACT, working_height=288),
+        "paper": Options(backbone="mobilenetv2"),
+    },
+    "vgg16": {
+        "default": PAPER,
+        "fast": replace(PAPER, working_height=288),
+        "paper": replace(PAPER, fine_tuning=replace(PAPER_TUNING, budget=Budget(steps=2000))),
+    },
+}
+"""Variant → preset → options."""
+
+
+class OsvosNetwork(nn.Module):
+    """A frame in, the object's logits out; no frame knows of another."""
+
+    def __init__(self, options: Options) -> None:
+        super().__init__()
+        self.options = options
+        self.stream: GuidedPyramid | VggStream
+        if options.backbone in COMPACT_BACKBONES:
+            self.stream = GuidedPyramid(COMPACT_BACKBONES[options.backbone], guides=0)
+        else:
+            self.stream = VggStream(0)
+
+    def forward(self, frames: Float[Tensor, "B 3 H W"], *, deep_supervision: bool = False) -> SideLogits:
+        """Logits of stride 4, or of the frame's size in the paper's variant."""
+        output: SideLogits = self.stream(self.stream.features(frames), deep_supervision=deep_supervision)
+        return output
+
+
+@dataclass(frozen=True)
+class OsvosState:
+    """What is carried from frame to frame: nothing of the frames themselves.
+
+    Attributes:
+        object_ids: Ids of the objects, increasing.
+        weights: Each object's own layers, the test network.
+        painted: The painted frames, with their label maps, at the working size.
+    """
+
+    object_ids: tuple[int, ...]
+    weights: tuple[ObjectWeights, ...]
+    painted: tuple[AnnotatedFrame, ...]
+
+
+class Osvos(StreamingSegmenter[OsvosState]):
+    """OSVOS at test time: fine-tuning at each painted frame, then one pass per frame and object.
+
+    Args:
+        network: The parent, never changed.
+        device: Where it runs.
+        superpixels: For the boundary "superpixels".
+
+    Raises:
+        OptionError: Superpixels are asked for, and nobody gives them.
+    """
+
+    def __init__(
+        self,
+        network: OsvosNetwork,
+        device: torch.device | None = None,
+        superpixels: Superpixels | None = None,
+    ) -> None:
+        self.device = device or torch.device("cpu")
+        inner: Any = deepcopy(network).to(self.device)
+        self.network: OsvosNetwork = inner.to(memory_format=torch.channels_last).eval()
+        self.options = network.options
+        self.superpixels = superpixels
+        self.lowered = bfloat16_is_faster(self.device.type)
+        if self.options.boundary == "superpixels" and superpixels is None:
+            raise OptionError(
+                'boundary="superpixels" needs superpixels: give Osvos(superpixels=...) a function from a '
+                "frame to the number of each pixel's superpixel, such as OpenCV's SEEDS or scikit-image's "
+                'slic; or take boundary="guided".'
+            )
+
+    def start(self, frame: Image, labels: LabelMap) -> OsvosState:
+        """Every object's test network is tuned on the painted frame."""
+        return self._tuned(OsvosState((), (), ()), frame, labels)
+
+    def start_at_each(self, frames: Sequence[Image], labels: Sequence[LabelMap]) -> list[OsvosState]:
+        """Every object's test network is tuned on all painted frames at once; see `both_ways`."""
+        painted = tuple(self._resized(f, painted) for f, painted in zip(frames, labels, strict=True))
+        ids = tuple(sorted({i for painted in labels for i in object_ids_of(painted)}))
+        tuned = tune_objects(self.network.stream, painted, ids, self.options.fine_tuning)
+        return [OsvosState(ids, tuple(tuned[i] for i in ids), painted)] * len(frames)
+
+    def step(
+        self, state: OsvosState, frame: Image, labels: LabelMap | None = None
+    ) -> tuple[OsvosState, ObjectMasks]:
+        """Segment a frame; a pixel goes to the best score above 0."""
+        (masks,) = self.segment_frames(state, [frame])
+        if labels is None:
+            return state, masks
+        return self._tuned(state, frame, labels), masks.corrected(labels)
+
+    @torch.inference_mode()
+    def segment_frames(self, state: OsvosState, frames: Sequence[Image]) -> list[ObjectMasks]:
+        """Masks of frames of one size in any order, in one batch: they do not depend on each other."""
+        working = [self._working(frame) for frame in frames]
+        pixels = torch.from_numpy(np.stack(working)).to(self.device)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.lowered):
+            features = self.network.stream.features(pixels.permute(0, 3, 1, 2).float() / 255)
+            logits = [w.call(self.network.stream, features).fused.float() for w in state.weights]
+        scores = F.pad(torch.stack(logits, 1), (0, 0, 0, 0, 1, 0))
+        return [
+            self._refined(
+                ObjectMasks(state.object_ids, enlarged_probs(s, frame.shape[:2]).cpu().numpy()), frame
+            )
+            for s, frame in zip(scores, frames, strict=True)
+        ]
+
+    def _refined(self, masks: ObjectMasks, frame: Image) -> ObjectMasks:
+        if self.options.boundary == "guided":
+            probs = np.stack([guided_filter(p, frame) for p in masks.probs])
+            return ObjectMasks(masks.object_ids, probs / np.maximum(probs.sum(0), 1))
+        if self.options.boundary == "superpixels" and self.superpixels is not None:
+            numbers, labels = self.superpixels(frame), masks.label_map
+            voted = [superpixel_vote(labels == i, numbers) for i in masks.object_ids]
+            return ObjectMasks(masks.object_ids, np.stack(voted).astype(np.float32))
+        return masks
+
+    def _tuned(self, state: OsvosState, frame: Image, labels: LabelMap) -> OsvosState:
+        """The state after a painted frame: its objects learn from all painted frames."""
+        painted = (*state.painted, self._resized(frame, labels))
+        known = dict(zip(state.object_ids, state.weights, strict=True))
+        known |= tune_objects(self.network.stream, painted, object_ids_of(labels), self.options.fine_tuning)
+        object_ids = tuple(sorted(known))
+        return OsvosState(object_ids, tuple(known[i] for i in object_ids), painted)
+
+    def _resized(self, frame: Image, labels: LabelMap) -> AnnotatedFrame:
+        image = self._working(frame)
+        return resized_frame(AnnotatedFrame(frame, labels), (image.shape[0], image.shape[1]))
+
+    def _working(self, frame: Image) -> UInt8[np.ndarray, "h w 3"]:
+        return working_frame(frame, self.options.working_height)
+
+
+def build(variant: str, preset: str, weights: Path, device: torch.device, **overrides: Any) -> Osvos:
+    """A segmenter with weights from a file, as the zoo asks for it."""
+    options = replace(PRESETS[variant][preset], **overrides)
+    if options.backbone != PRESETS[variant]["paper"].backbone:
+        raise OptionError(
+            f"backbone={options.backbone} changes the network of {variant}; train it anew with that option."
+        )
+    network = OsvosNetwork(options)
+    load_weights(weights, network, method="osvos", variant=variant)
+    return Osvos(network, device)

@@ -1,0 +1,358 @@
+"""Online fine-tuning: a network of one object learns from the frames on which the object was painted.
+
+One for all methods that fine-tune (OSVOS, MaskTrack, MaskRNN). The network that is given is never
+touched; a copy comes back. Where a network can be asked for features that do not depend on the
+object, only what comes after them is tuned, and the features stay shared by all objects.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol, TypeVar
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from tinct.data.online_samples import AnnotatedFrame, OnlineAugmentation, OnlineSample, OnlineSamples
+from tinct.errors import OptionError, near_match
+from tinct.losses import FrameLossOptions, frame_losses
+from tinct.networks.rates import RateFactors, rate_groups
+from tinct.networks.side_outputs import SideLogits
+from tinct.ops.precision import bfloat16_is_faster
+from tinct.shapes import VOID
+from tinct.tuning_budget import Budget as Budget
+from tinct.tuning_budget import auto_budget as auto_budget
+from tinct.tuning_news import TuningNews, tell_of_tuning
+
+
+class ObjectStream(Protocol):
+    """A network that can be fine-tuned: features of a frame, then one object's logits."""
+
+    def features(self, frames: Float[Tensor, "B 3 H W"]) -> list[Tensor]:
+        """What is not tuned."""
+        ...
+
+    def __call__(self, features: list[Tensor], guides: Tensor | None = None) -> SideLogits:
+        """Logits from features and guiding maps."""
+        ...
+
+    def object_layers(self) -> Mapping[str, nn.Parameter]:
+        """What is tuned, by name."""
+        ...
+
+
+OPTIMISERS = ("adamw", "sgd")
+
+Network = TypeVar("Network", bound=nn.Module)
+
+Progress = Callable[[int, float, float], None]
+"""Called as progress(steps done, seconds, loss) after every step."""
+
+
+class FineTuningWarning(UserWarning):
+    """Fine-tuning did something that one should know of, such as falling back to the parent."""
+
+
+@dataclass(frozen=True)
+class FineTuning:
+    """How an object is fine-tuned.
+
+    Attributes:
+        budget: How long.
+        learning_rate: The largest; it rises over the first 10 steps, and falls to a tenth.
+        optimiser: "adamw", or "sgd" with momentum 0.9.
+        weight_decay: Of the optimiser.
+        rates: Which layers learn slower or faster.
+        batch: Samples per step.
+        augmentation: How the painted frames are varied.
+        loss: Its parts.
+        early_stop_loss: Stop once the smoothed loss is below this; 0 never stops early.
+        seed: Of the samples.
+
+    Raises:
+        OptionError: No such optimiser.
+    """
+
+    budget: Budget = field(default_factory=lambda: Budget(steps=200))
+    learning_rate: float = 5e-4
+    optimiser: str = "adamw"
+    weight_decay: float = 1e-4
+    rates: RateFactors = ()
+    batch: int = 1
+    augmentation: OnlineAugmentation = field(default_factory=OnlineAugmentation)
+    loss: FrameLossOptions = field(default_factory=FrameLossOptions)
+    early_stop_loss: float = 0.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.optimiser not in OPTIMISERS:
+            raise OptionError(
+                f"Unknown optimiser {self.optimiser!r}. {near_match(self.optimiser, OPTIMISERS)}"
+            )
+
+    def make_optimiser(self, layers: Mapping[str, nn.Parameter]) -> torch.optim.Optimizer:
+        """The optimiser of layers that are given by name; each group knows its own `full_rate`."""
+        groups: list[dict[str, Any]] = [
+            {"params": parameters, "full_rate": self.learning_rate * factor}
+            for parameters, factor in rate_groups(layers.items(), self.rates)
+        ]
+        if self.optimiser == "sgd":
+            return torch.optim.SGD(
+                groups, lr=self.learning_rate, momentum=0.9, weight_decay=self.weight_decay
+            )
+        return torch.optim.AdamW(groups, lr=self.learning_rate, weight_decay=self.weight_decay)
+
+
+@dataclass(frozen=True)
+class FineTuned:
+    """The outcome.
+
+    Attributes:
+        network: A copy with tuned layers; of the parent, where tuning diverged.
+        steps: Taken.
+        seconds: Spent.
+        loss: Smoothed, at the end.
+        diverged: Whether the parent's weights were put back.
+    """
+
+    network: Any
+    steps: int
+    seconds: float
+    loss: float
+    diverged: bool
+
+
+def fine_tune(
+    network: Network,
+    frames: Sequence[AnnotatedFrame],
+    options: FineTuning,
+    *,
+    progress: Progress | None = None,
+) -> FineTuned:
+    """Tune a copy of a network on painted frames of one object.
+
+    Args:
+        network: An `ObjectStream` on its device; never changed.
+        frames: At the size at which the network is to work.
+        options: How long, how fast, on what.
+        progress: Called after every step.
+
+    Raises:
+        MaskError: No frame shows the object.
+    """
+    samples = OnlineSamples(list(frames), options.augmentation, options.seed)
+    started = time.monotonic()
+    tuned: Any = deepcopy(network)
+    if options.budget.is_none:
+        return FineTuned(tuned, 0, 0.0, math.nan, False)
+    layers = list(tuned.object_layers().values())
+    with _evaluated(tuned, layers):
+        run = _Run(tuned, layers, samples, options, started)
+        diverged = not run.train(progress)
+    if diverged:
+        warnings.warn(
+            f"Fine-tuning diverged after {run.step} steps (loss {run.loss:.3g}); the parent network is used "
+            "for this object. A smaller learning rate may help.",
+            FineTuningWarning,
+            stacklevel=2,
+        )
+        tuned = deepcopy(network)
+    return FineTuned(tuned, run.step, time.monotonic() - started, run.loss, diverged)
+
+
+class _Run:
+    """Fine-tuning under way."""
+
+    def __init__(
+        self,
+        network: Any,
+        layers: list[nn.Parameter],
+        samples: OnlineSamples,
+        options: FineTuning,
+        started: float,
+    ) -> None:
+        self.network, self.layers, self.samples, self.options = network, layers, samples, options
+        self.started, self.step, self.loss, self.first_loss = started, 0, math.nan, math.nan
+        self.device = layers[0].device
+        self.optimiser = options.make_optimiser(network.object_layers())
+        self.lowered = bfloat16_is_faster(self.device.type)
+
+    def train(self, progress: Progress | None) -> bool:
+        """All steps; False if the loss became infinite, or ends far above where it began.
+
+        One step is always taken, even where the seconds were over while the network was copied.
+        """
+        while self.step == 0 or self._share_spent() < 1:
+            self._set_rate()
+            loss = self._train_step()
+            if not math.isfinite(loss):
+                return False
+            if self.step == 0:
+                self.loss = self.first_loss = loss
+            self.loss = 0.9 * self.loss + 0.1 * loss
+            self.step += 1
+            if progress is not None:
+                progress(self.step, time.monotonic() - self.started, self.loss)
+            if self.step >= 20 and self.loss < self.options.early_stop_loss:
+                break
+        return self.loss <= 3 * self.first_loss
+
+    def _share_spent(self) -> float:
+        return self.options.budget.share(self.step, time.monotonic() - self.started)
+
+    def _set_rate(self) -> None:
+        warm = min(1.0, (self.step + 1) / 10)
+        factor = warm * (0.1 + 0.45 * (1 + math.cos(math.pi * min(1.0, self._share_spent()))))
+        for group in self.optimiser.param_groups:
+            group["lr"] = group["full_rate"] * factor
+
+    def _train_step(self) -> float:
+        batch = self.options.batch
+        drawn = [self.samples.sample(self.step * batch + i) for i in range(batch)]
+        frames, guides, labels = _to_tensors(drawn, self.device)
+        lowered = torch.autocast(self.device.type, torch.bfloat16) if self.lowered else nullcontext()
+        with lowered:
+            with torch.no_grad():
+                features = self.network.features(frames)
+            logits = self.network(features, guides).fused
+        parts = frame_losses(logits, labels, self.options.loss)
+        loss = sum(
+            (getattr(self.options.loss, n) * v for n, v in parts.items()), logits.new_zeros(()).float()
+        )
+        assert isinstance(loss, torch.Tensor)
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.layers, 2.0)
+        self.optimiser.step()
+        self.optimiser.zero_grad()
+        return float(loss.detach())
+
+
+def _to_tensors(drawn: list[OnlineSample], device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    images = torch.from_numpy(np.stack([s.image for s in drawn])).to(device)
+    previous = torch.from_numpy(np.stack([s.previous for s in drawn])).to(device)
+    labels = torch.from_numpy(np.stack([s.labels for s in drawn])).to(device)
+    return images.permute(0, 3, 1, 2).float() / 255, previous.unsqueeze(1).float() / 255, labels.long()
+
+
+class _evaluated:  # noqa: N801 (used as a function)
+    """The network in evaluation mode, with gradients for its object's layers alone, for a while."""
+
+    def __init__(self, network: nn.Module, layers: list[nn.Parameter]) -> None:
+        self.network, self.layers = network, layers
+
+    def __enter__(self) -> None:
+        self.network.eval().requires_grad_(False)
+        for parameter in self.layers:
+            parameter.requires_grad_(True)
+
+    def __exit__(self, *_: object) -> None:
+        self.network.requires_grad_(False)
+
+
+@dataclass(frozen=True)
+class ObjectWeights:
+    """One object's own layers, for a segmenter's state; none where the parent's are used.
+
+    Attributes:
+        tensors: In the order of `object_layers`.
+    """
+
+    tensors: tuple[Tensor, ...] = ()
+
+    @classmethod
+    def of(cls, tuned: FineTuned) -> ObjectWeights:
+        """The layers of a network that was tuned; none if it was not."""
+        if tuned.steps == 0 or tuned.diverged:
+            return cls()
+        return cls(tuple(p.detach().clone() for p in tuned.network.object_layers().values()))
+
+    def call(self, network: Any, *args: Any) -> SideLogits:
+        """The network's output with these layers in the place of its own."""
+        if not self.tensors:
+            output: SideLogits = network(*args)
+            return output
+        named = dict(zip(network.object_layers(), self.tensors, strict=True))
+        replaced: SideLogits = torch.func.functional_call(network, named, args)
+        return replaced
+
+
+def resized_frame(frame: AnnotatedFrame, size: tuple[int, int]) -> AnnotatedFrame:
+    """A painted frame at another size."""
+    if frame.labels.shape == size:
+        return frame
+    image = cv2.resize(frame.image, size[::-1], interpolation=cv2.INTER_AREA)
+    labels = cv2.resize(frame.labels, size[::-1], interpolation=cv2.INTER_NEAREST)
+    return AnnotatedFrame(np.asarray(image, np.uint8), np.asarray(labels, np.uint8))
+
+
+def tune_objects(
+    network: nn.Module,
+    painted: Sequence[AnnotatedFrame],
+    object_ids: Sequence[int],
+    options: FineTuning,
+    progress: Progress | None = None,
+) -> dict[int, ObjectWeights]:
+    """Tune one copy per object, each on all painted frames that show it.
+
+    Args:
+        network: The parent, an `ObjectStream`; never changed.
+        painted: Frames with label maps of all objects, at the working size.
+        object_ids: The objects to tune.
+        options: The budget holds for each object.
+        progress: Called after every step of every object.
+
+    Returns:
+        Object id → its layers.
+    """
+    weights = {}
+    for position, object_id in enumerate(object_ids):
+        frames = [f for f in (_of_object(p, object_id) for p in painted) if (f.labels == 1).any()]
+        if not frames:  # so small that nothing of it is left at the working size
+            weights[object_id] = ObjectWeights()
+            continue
+        tell = _Teller(object_id, position, len(object_ids), options.budget, progress)
+        with torch.inference_mode(False), torch.enable_grad():
+            tuned = fine_tune(network, frames, options, progress=tell.step)
+        tell.end(tuned)
+        weights[object_id] = ObjectWeights.of(tuned)
+    return weights
+
+
+@dataclass(frozen=True)
+class _Teller:
+    """Tells `tinct.tuning_news` and one's own callback how far an object is."""
+
+    object_id: int
+    position: int
+    objects: int
+    budget: Budget
+    progress: Progress | None
+
+    def step(self, steps: int, seconds: float, loss: float) -> None:
+        if self.progress is not None:
+            self.progress(steps, seconds, loss)
+        tell_of_tuning(self._news(steps, seconds, loss))
+
+    def end(self, tuned: FineTuned) -> None:
+        if tuned.steps:
+            news = self._news(tuned.steps, tuned.seconds, tuned.loss)
+            tell_of_tuning(replace(news, finished=True, diverged=tuned.diverged))
+
+    def _news(self, steps: int, seconds: float, loss: float) -> TuningNews:
+        units = self.budget.steps or math.ceil(self.budget.seconds or 0)
+        share = self.budget.share(steps, seconds)
+        return TuningNews(self.object_id, self.position, self.objects, steps, seconds, loss, share, units)
+
+
+def _of_object(frame: AnnotatedFrame, object_id: int) -> AnnotatedFrame:
+    labels = np.where(frame.labels == VOID, VOID, frame.labels == object_id).astype(np.uint8)
+    return AnnotatedFrame(frame.image, labels)

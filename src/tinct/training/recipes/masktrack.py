@@ -1,0 +1,136 @@
+"""How MaskTrack is trained: on still images with deformed masks, no video needed (the paper, 3.2).
+
+tinct train masktrack --data DAVIS --stills STILLS --out runs/masktrack
+tinct train masktrack --variant vgg16 --stills STILLS --out runs/masktrack-vgg16
+
+The paper's recipe (3.2) is one stage: 20,000 steps of 10 photos with deformed masks. It does not say
+how photos are cropped; here it is as in DeepLab, to 321 × 321, with some zoom.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from tinct.data.deform import MaskDeformation
+from tinct.data.masked_frames import FrameOptions, MaskedFrames, StillPictures
+from tinct.data.samplers import ClipOptions, MixedClips, Samples, StillClips, VideoClips
+from tinct.data.synthetic import Motion
+from tinct.losses import PLAIN, FrameLossOptions
+from tinct.methods.masktrack import COMPACT, PRESETS, MaskTrack, MaskTrackNetwork, build
+from tinct.networks.deeplab_v2 import SCORE_RATES, DeepLabV2Stream
+from tinct.networks.flow import DisFlow
+from tinct.networks.guided_pyramid import GuidedPyramid, take_over_pyramid
+from tinct.online import Budget
+from tinct.training.flow_clips import FlowClips
+from tinct.training.recipes.clip_task import ClipTask, RollOut
+from tinct.training.recipes.frame_task import FrameTask
+from tinct.training.recipes.object_recipe import ObjectRecipe
+from tinct.training.sources import Sources
+from tinct.training.stages import SGD, AdamW, CosineSchedule, PolynomialSchedule, Stage
+
+COMPACT_LOSS = FrameLossOptions(sides=0.1, sides_until=1000)
+
+SAMPLES = FrameOptions(
+    deformation=MaskDeformation(shift=0.15, dilation_px=3), box=0.08, damaged=0.4, paste=0.5
+)
+"""At 256 rows: the mask deformed as in the paper, or damaged as a network damages it; a few boxes."""
+
+
+def compact_stages(data: Sources, steps: Mapping[str, int], seed: int) -> list[Stage]:
+    """Photos with deformed masks as in the paper; then, beyond it, clips whose masks are handed on."""
+    stages = []
+    if steps.get("stills", 0):
+        samples = MaskedFrames([(StillPictures(data.photos()), 1.0)], replace(SAMPLES, seed=seed))
+        stages.append(_stage("stills", samples, steps["stills"], 8, 1e-3, 0.998))
+    if steps.get("clips", 0):
+        options = ClipOptions(size=(256, 448), frames=5, max_objects=1, seed=seed)
+        moved = StillClips(data.photos(), replace(options, paste=0.5))
+        clips = FlowClips(MixedClips(VideoClips(data.videos(), options), moved, 0.4), DisFlow())
+        stages.append(_stage("clips", clips, steps["clips"], 4, 5e-4, 0.99))
+    return stages
+
+
+def _stage(
+    name: str, samples: Samples, steps: int, batch: int, learning_rate: float, ema_decay: float
+) -> Stage:
+    return Stage(
+        name, samples, steps, batch, learning_rate, schedule=CosineSchedule(50),
+        optimiser=AdamW(weight_decay=1e-3), clip_gradient_norm=2.0, ema_decay=ema_decay,
+    )  # fmt: skip
+
+
+PAPER_SAMPLES = FrameOptions(
+    size=(321, 321),
+    motion=Motion(scale=(1.0, 1.5), turn_degrees=0.0, shift=0.1, step_turn_degrees=0.0, bend=0.0),
+    colour=0.0,
+)
+"""Masks are deformed by the defaults of `MaskDeformation`, which are the paper's."""
+
+
+def paper_stages(data: Sources, steps: Mapping[str, int], seed: int) -> list[Stage]:
+    """Photos with deformed masks; SGD, poly (3.2)."""
+    if not steps.get("stills", 0):
+        return []
+    samples = MaskedFrames([(StillPictures(data.photos()), 1.0)], replace(PAPER_SAMPLES, seed=seed))
+    return [
+        Stage(
+            "stills", samples, steps["stills"], batch=10, learning_rate=1e-3,
+            schedule=PolynomialSchedule(0.9), optimiser=SGD(momentum=0.9, weight_decay=5e-4),
+            clip_gradient_norm=10.0, ema_decay=0.0,
+        )
+    ]  # fmt: skip
+
+
+def paper_task(variant: str) -> FrameTask:
+    """The network of a paper's variant, as chance made it."""
+    network = MaskTrackNetwork(PRESETS[variant]["paper"])
+    return FrameTask(network, network, PLAIN, rates=SCORE_RATES)
+
+
+def compact_task() -> ClipTask:
+    """The compact network, as chance made it."""
+    network = MaskTrackNetwork(COMPACT)
+    _pyramid(network).backbone.freeze_to_stride_4()
+    return ClipTask(network, COMPACT_LOSS, rates=((".backbone.", 0.1),), roll_out=RollOut())
+
+
+def _from_imagenet(network: nn.Module, source: str) -> str:
+    assert isinstance(network, MaskTrackNetwork)
+    return network.stream.backbone.start_from_imagenet(source)
+
+
+def _from_feelvos(network: nn.Module, tensors: dict[str, Tensor]) -> int:
+    return take_over_pyramid(_pyramid(network), tensors, "extractor.")
+
+
+def _pyramid(network: nn.Module) -> GuidedPyramid:
+    assert isinstance(network, MaskTrackNetwork)
+    assert isinstance(network.stream, GuidedPyramid)
+    return network.stream
+
+
+def _segmenter(variant: str, weights: Path, device: torch.device, budget: Budget) -> MaskTrack:
+    tuning = replace(PRESETS[variant]["default"].fine_tuning, budget=budget)
+    return build(variant, "default", weights, device, fine_tuning=tuning)
+
+
+RECIPES = {
+    "mobilenetv2": ObjectRecipe(
+        "masktrack", "mobilenetv2", {"stills": 1300, "clips": 700}, compact_task, compact_stages,
+        _from_imagenet, {"feelvos": _from_feelvos}, partial(_segmenter, "mobilenetv2"),
+    ),
+    **{
+        name: ObjectRecipe(
+            "masktrack", name, {"stills": 20_000}, partial(paper_task, name), paper_stages, _from_imagenet,
+            {}, partial(_segmenter, name),
+        )
+        for name in DeepLabV2Stream.BACKBONES
+    },
+}  # fmt: skip
+"""Variant → recipe. The compact one starts best from the compact FEELVOS, which knows objects already."""

@@ -1,0 +1,177 @@
+"""What the recipes of OSVOS, MaskTrack and MaskRNN share: weights to start from, stages, the run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from tinct.data.davis import Davis
+from tinct.errors import OptionError, WeightsError, near_match
+from tinct.evaluation.live_score import score_davis_2016
+from tinct.networks.weights import load_weights
+from tinct.online import Budget
+from tinct.training.checkpoint import FILE_NAME as CHECKPOINT
+from tinct.training.loop import train
+from tinct.training.options import LoopOptions, Outcome, Progress
+from tinct.training.sources import Sources
+from tinct.training.stages import Stage, Task
+
+TakeOver = Callable[[nn.Module, dict[str, Tensor]], int]
+"""Starts a network from another method's tensors; says how many were taken."""
+
+
+@dataclass(frozen=True)
+class ObjectRecipe:
+    """How one variant of a method is trained.
+
+    Attributes:
+        method: Its name in the zoo.
+        variant: Likewise.
+        steps: Of each stage, where none are asked for.
+        task: Makes the task, with a network that chance made.
+        stages: Sources, steps, seed → stages.
+        from_imagenet: Gives the network's backbones ImageNet weights; says where they came from.
+        take_over: Other method → how to start from its weights.
+        segmenter: Weights, device, budget → a segmenter, to measure a stage's end.
+    """
+
+    method: str
+    variant: str
+    steps: Mapping[str, int]
+    task: Callable[[], Task]
+    stages: Callable[[Sources, Mapping[str, int], int], list[Stage]]
+    from_imagenet: Callable[[nn.Module, str], str]
+    take_over: Mapping[str, TakeOver]
+    segmenter: Callable[[Path, torch.device, Budget], Any]
+
+    def build_stages(self, data: Sources, steps: Mapping[str, int] | None, seed: int) -> list[Stage]:
+        """The stages, with the steps that were asked for; 0 leaves one out.
+
+        Raises:
+            OptionError: No such stage, steps below 0, or data that a stage needs are not given.
+            DatasetError: Something of the data is missing.
+        """
+        for name, count in (steps or {}).items():
+            if name not in self.steps:
+                raise OptionError(
+                    f"The recipe of {self.method} {self.variant} has no stage {name!r}. "
+                    f"{near_match(name, self.steps)}"
+                )
+            if count < 0:
+                raise OptionError(f"Stage {name!r} was given {count} steps; 0 leaves it out.")
+        return self.stages(data, {**self.steps, **(steps or {})}, seed)
+
+    def build_task(self, *, imagenet: str | None = None, init: Path | None = None) -> Task:
+        """The task, its network started from weights.
+
+        Args:
+            imagenet: Where the backbones' ImageNet weights come from (`load_imagenet`), if there is
+                no `init`; None leaves them as chance made them, for a checkpoint to fill.
+            init: Weights of this method, or of one that the recipe builds on.
+
+        Raises:
+            WeightsError: Weights are missing, do not fit, or belong to a method that is of no use.
+        """
+        task = self.task()
+        if init is not None:
+            self._start_from(task.network, init)
+        elif imagenet is not None:
+            self.from_imagenet(task.network, imagenet)
+        return task
+
+    def _start_from(self, network: nn.Module, init: Path) -> None:
+        method = method_of_weights(init)
+        if method == self.method:
+            load_weights(init, network, method=self.method, variant=self.variant)
+            return
+        if method not in self.take_over:
+            known = ", ".join([self.method, *self.take_over])
+            raise WeightsError(
+                f"{init} holds weights of {method}, from which {self.method} cannot start; give weights of "
+                f"{known}."
+            )
+        with safe_open(init, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+        if self.take_over[method](network, tensors) == 0:
+            raise WeightsError(
+                f"{init} holds weights of {method}, but none of their names and shapes are those of "
+                f"{self.method} {self.variant}; give weights of the same backbone."
+            )
+
+
+def method_of_weights(path: Path) -> str:
+    """The method whose weights a file holds.
+
+    Raises:
+        WeightsError: It is missing, or no weights file of tinct.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(f"The weights {path} cannot be read: {error}. Check the path.") from error
+    if "method" not in metadata:
+        raise WeightsError(f"{path} does not say whose weights it holds; give a file that tinct wrote.")
+    return str(metadata["method"])
+
+
+def train_by_recipe(
+    recipe: ObjectRecipe,
+    data: Sources,
+    options: LoopOptions,
+    *,
+    steps: Mapping[str, int] | None = None,
+    imagenet: str = "auto",
+    init: Path | None = None,
+    dev: str | None = None,
+    progress: Callable[[list[Stage]], Progress] | None = None,
+) -> Outcome:
+    """Train; the result is `<last stage>.safetensors` in the run's folder.
+
+    Args:
+        recipe: Of the variant.
+        data: What to train on.
+        options: The run: folder, seed, precision, resume.
+        steps: See `ObjectRecipe.build_stages`.
+        imagenet: See `ObjectRecipe.build_task`.
+        init: Likewise.
+        dev: A split of the same data: J and F on it, without fine-tuning, are measured at the end
+            of every stage and written to the curve.
+        progress: Stages → what is called after every step.
+
+    Raises:
+        OptionError: A stage, source or option that does not exist, or a run that is not this one.
+        DatasetError: Something of the data is missing or broken.
+        WeightsError: Weights to start from are missing or do not fit.
+        TinctError: Whatever else `tinct.training.loop.train` raises.
+    """
+    stages = recipe.build_stages(data, steps, options.seed)
+    if dev is not None:
+        if data.davis is None:
+            raise OptionError("--dev names a split of the videos, and no videos were given; add --data.")
+        # Looked at now: a missing list should not be found out after the first stage's hours.
+        Davis(data.davis, dev, year=data.year)
+    resumes = options.resume and (options.out / CHECKPOINT).exists()
+    torch.manual_seed(options.seed)
+    task = recipe.build_task(imagenet=None if resumes else imagenet, init=None if resumes else init)
+
+    def score(file: Path, device: torch.device) -> dict[str, float]:
+        assert data.davis is not None
+        segmenter = recipe.segmenter(file, device, Budget(steps=0))
+        scores = score_davis_2016(segmenter, data.davis, str(dev))
+        means = {measure.lower(): of.mean for measure, of in scores.statistics.items()}
+        return {"j_and_f": scores.j_and_f, **means}
+
+    return train(
+        task,
+        stages,
+        options,
+        progress=None if progress is None else progress(stages),
+        on_stage_end=None if dev is None else score,
+    )

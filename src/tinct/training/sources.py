@@ -1,0 +1,49 @@
+"""Where training samples come from: the folders that a recipe is given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tinct.data.davis import Davis
+from tinct.data.static_images import StaticImages
+from tinct.errors import OptionError
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Folders of training data.
+
+    Attributes:
+        davis: Root of DAVIS-layout data, or None.
+        split: Its list to train on.
+        stills: Folder of photos with masks, or None.
+        year: Of the lists: "2016" or "2017".
+    """
+
+    davis: Path | None
+    split: str = "train"
+    stills: Path | None = None
+    year: str = "2016"
+
+    def videos(self) -> Davis:
+        """The sequences.
+
+        Raises:
+            OptionError: There is no folder of videos.
+            DatasetError: Something of it is missing.
+        """
+        if self.davis is None:
+            raise OptionError("This stage needs videos; give their folder with --data.")
+        return Davis(self.davis, self.split, year=self.year)
+
+    def photos(self) -> StaticImages:
+        """The photos.
+
+        Raises:
+            OptionError: There is no folder of photos.
+            DatasetError: Something of it is missing.
+        """
+        if self.stills is None:
+            raise OptionError("This stage needs photos with masks; give their folder with --stills.")
+        return StaticImages(self.stills)

@@ -1,0 +1,110 @@
+"""The curve of J against seconds of fine-tuning, at a tiny size."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tinct.errors import OptionError
+from tinct.mask_files import write_mask
+from tinct.methods import osvos
+from tinct.networks.weights import save_weights
+
+FILE = Path(__file__).parents[2] / "benchmarks" / "fine_tuning.py"
+H, W, FRAMES = 48, 64, 4
+
+
+@pytest.fixture(scope="module")
+def bench() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("bench_fine_tuning", FILE)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def words(tmp_path: Path) -> list[str]:
+    """A dataset of one sequence, weights that chance made, and the command's options for both."""
+    draws = np.random.default_rng(0)
+    for kind in ("JPEGImages", "Annotations"):
+        (tmp_path / "DAVIS" / kind / "480p" / "cow").mkdir(parents=True)
+    for t in range(FRAMES):
+        labels = np.zeros((H, W), np.uint8)
+        labels[8:30, 6 + t : 36 + t] = 1
+        frame = draws.integers(80, 120, (H, W, 3), np.uint8)
+        frame[labels == 1] = (230, 40, 20)
+        Image.fromarray(frame).save(tmp_path / "DAVIS" / "JPEGImages" / "480p" / "cow" / f"{t:05d}.jpg")
+        write_mask(tmp_path / "DAVIS" / "Annotations" / "480p" / "cow" / f"{t:05d}.png", labels)
+    (tmp_path / "DAVIS" / "ImageSets" / "2016").mkdir(parents=True)
+    (tmp_path / "DAVIS" / "ImageSets" / "2016" / "dev.txt").write_text("cow\n")
+    torch.manual_seed(0)
+    network = osvos.OsvosNetwork(osvos.COMPACT)
+    save_weights(tmp_path / "w.safetensors", network, method="osvos", variant="mobilenetv2")
+    return ["--root", str(tmp_path / "DAVIS"), "--method", "osvos", "--preset", "paper", "--threads", "1",
+            "--weights", str(tmp_path / "w.safetensors"), "--json", str(tmp_path / "curve.json"),
+            "--plot", str(tmp_path / "curve.png")]  # fmt: skip
+
+
+def content(tmp_path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((tmp_path / "curve.json").read_text())
+    return found
+
+
+def test_points_are_measured_once_and_drawn(
+    bench: ModuleType, words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["fine_tuning.py", *words, "--seconds", "0.3,0"])
+    threads = torch.get_num_threads()
+    assert bench.main() == 0
+    first = content(tmp_path)
+    assert [point["seconds"] for point in first["points"]] == [0, 0.3]
+    assert first["points"][0]["steps"] == 0
+    assert first["points"][1]["steps"] >= 1
+    assert all(point["sequences"] == {"cow": point["J"]} for point in first["points"])
+    assert str(tmp_path) not in (tmp_path / "curve.json").read_text()
+    with Image.open(tmp_path / "curve.png") as picture:
+        assert picture.width > 600
+    monkeypatch.setattr(bench, "measure", lambda *_, **__: {"J": 0.5, "F": 0.5, "steps": 1, "sequences": {}})
+    monkeypatch.setattr(bench, "plot", lambda *_: None)
+    monkeypatch.setattr(sys, "argv", ["fine_tuning.py", *words, "--seconds", "0,0.3,2"])
+    assert bench.main() == 0
+    assert content(tmp_path)["points"][:2] == first["points"]
+    assert content(tmp_path)["points"][2]["J"] == 0.5
+    torch.set_num_threads(threads)
+
+
+def test_another_curve_is_not_mixed_in(bench: ModuleType, words: list[str], tmp_path: Path) -> None:
+    settings = bench.settings_of(bench.arguments(words))
+    bench.write_points(tmp_path / "curve.json", settings, [])
+    assert bench.read_points(tmp_path / "curve.json", settings) == []
+    with pytest.raises(OptionError, match="differs in preset, threads"):
+        bench.read_points(tmp_path / "curve.json", {**settings, "preset": "fast", "threads": 7})
+
+
+def test_seconds_as_people_write_them(bench: ModuleType) -> None:
+    assert bench.parse_seconds("15,0,5,5") == [0.0, 5.0, 15.0]
+    assert [bench.fine_tune_of(s) for s in (0.0, 1.5, 60.0)] == ["none", "1.5s", "60s"]
+    for text in ("", "a", "-1,5"):
+        with pytest.raises(OptionError, match="numbers from 0 on"):
+            bench.parse_seconds(text)
+
+
+def test_what_goes_wrong_is_one_line(
+    bench: ModuleType, words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["fine_tuning.py", *words, "--seconds", "soon"])
+    threads = torch.get_num_threads()
+    assert bench.main() == 1
+    torch.set_num_threads(threads)
+    assert capsys.readouterr().err.startswith("fine_tuning: error: --seconds 'soon' came")

@@ -1,0 +1,246 @@
+"""Fine-tuning and flow on the command line: what is understood, said, recorded and refused."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tinct import cli, tuning_budget
+from tinct.evaluation import predict
+from tinct.flow_files import write_flo
+from tinct.mask_files import read_label_png, write_mask
+from tinct.methods import masktrack, osvos
+from tinct.networks.weights import save_weights
+
+H, W, FRAMES = 48, 64, 4
+
+Tinct = Callable[..., int]
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Method → weights that chance made."""
+    folder = tmp_path_factory.mktemp("weights")
+    torch.manual_seed(0)
+    networks = {
+        "osvos": osvos.OsvosNetwork(osvos.COMPACT),
+        "masktrack": masktrack.MaskTrackNetwork(masktrack.COMPACT),
+    }
+    for method, network in networks.items():
+        save_weights(folder / f"{method}.safetensors", network, method=method, variant="mobilenetv2")
+    return {method: str(folder / f"{method}.safetensors") for method in networks}
+
+
+def write_frames(folder: Path, suffix: str = "png") -> None:
+    draws = np.random.default_rng(0)
+    folder.mkdir(parents=True)
+    for t in range(FRAMES):
+        frame = draws.integers(90, 130, (H, W, 3), np.uint8)
+        frame[8:24, 6 + t : 26 + t] = (220, 60, 30)
+        Image.fromarray(frame).save(folder / f"{t:05d}.{suffix}")
+
+
+def square(left: int, object_id: int = 1) -> np.ndarray:
+    labels = np.zeros((H, W), np.uint8)
+    labels[8:24, left : left + 20] = object_id
+    return labels
+
+
+@pytest.fixture
+def tinct(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tinct:
+    """`tinct words...` in a folder with a clip, two masks, and a dataset of one sequence."""
+    write_frames(tmp_path / "clip")
+    write_mask(tmp_path / "first.png", square(6))
+    write_mask(tmp_path / "last.png", square(9))
+    write_frames(tmp_path / "DAVIS" / "JPEGImages" / "480p" / "cow", "jpg")
+    (tmp_path / "DAVIS" / "Annotations" / "480p" / "cow").mkdir(parents=True)
+    for t in range(FRAMES):
+        write_mask(tmp_path / "DAVIS" / "Annotations" / "480p" / "cow" / f"{t:05d}.png", square(6 + t))
+    (tmp_path / "DAVIS" / "ImageSets" / "2016").mkdir(parents=True)
+    (tmp_path / "DAVIS" / "ImageSets" / "2016" / "val.txt").write_text("cow\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("TINCT_DEBUG", raising=False)
+
+    def run(*words: str) -> int:
+        monkeypatch.setattr(sys, "argv", ["tinct", *words])
+        try:
+            cli.main()
+        except SystemExit as end:
+            return int(end.code or 0)
+        return 0
+
+    return run
+
+
+def account(out: str) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(Path(out, "run.json").read_text())
+    return content
+
+
+def segment_words(method: str, weights: dict[str, str], *more: str) -> tuple[str, ...]:
+    return ("segment", "clip", "--mask", "first.png", "--out", "out", "--no-overlay", "--device", "cpu",
+            "--method", method, "--weights", weights[method], "--preset", "paper", *more)  # fmt: skip
+
+
+def test_a_budget_is_kept_recorded_and_belongs_to_the_run(
+    tinct: Tinct, weights: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert tinct(*segment_words("osvos", weights, "--fine-tune", "2")) == 0
+    found = account("out")
+    assert found["run"]["fine_tuning"] == "2 steps"
+    assert [(entry["object_id"], entry["steps"]) for entry in found["fine_tuned"]] == [(1, 2)]
+    assert capsys.readouterr().err == ""
+    assert tinct(*segment_words("osvos", weights, "--fine-tune", "3", "--resume")) == 1
+    assert 'fine_tuning: "2 steps" there, "3 steps" now' in capsys.readouterr().err
+    assert tinct(*segment_words("osvos", weights, "--fine-tune", "2", "--resume")) == 0
+    assert "every mask was there already" in capsys.readouterr().out
+
+
+def test_auto_says_what_it_chose(
+    tinct: Tinct, weights: dict[str, str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tuning_budget, "auto_budget", lambda _: tuning_budget.Budget(steps=1))
+    assert tinct(*segment_words("osvos", weights, "--fine-tune", "auto")) == 0
+    assert capsys.readouterr().err == "tinct: fine-tuning 1 step per object (auto, on cpu)\n"
+    assert account("out")["run"]["fine_tuning"] == "1 step"
+
+
+def test_a_bar_shows_how_far_fine_tuning_is(
+    tinct: Tinct, weights: dict[str, str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    assert tinct(*segment_words("osvos", weights, "--fine-tune", "2")) == 0
+    said = capsys.readouterr().err
+    assert "fine-tune" in said
+    assert "2/2" in said
+
+
+def test_none_leaves_the_parent_network(tinct: Tinct, weights: dict[str, str]) -> None:
+    assert tinct(*segment_words("masktrack", weights, "--fine-tune", "none")) == 0
+    assert account("out")["run"]["fine_tuning"] == "none"
+    assert "fine_tuned" not in account("out")
+
+
+def test_flow_from_an_estimator_with_a_cache_and_from_a_folder(tinct: Tinct, weights: dict[str, str]) -> None:
+    more = ("--fine-tune", "none", "--flow", "dis", "--flow-cache", "kept")
+    assert tinct(*segment_words("masktrack", weights, *more)) == 0
+    assert account("out")["run"]["flow"].startswith("dis-")
+    Path("flow").mkdir()
+    for t in range(FRAMES - 1):
+        write_flo(Path("flow", f"{t + 1:05d}_{t:05d}.flo"), np.full((H, W, 2), -1, np.float32))
+    words = segment_words("masktrack", weights, "--fine-tune", "none", "--flow", "flow")
+    assert tinct(*words, "--out", "other") == 0
+    assert account("other")["run"]["flow"] == "folder flow"
+
+
+def test_masks_run_both_ways(
+    tinct: Tinct, weights: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    more = ("--mask", "3:last.png", "--both-ways", "--fine-tune", "1")
+    assert tinct(*segment_words("masktrack", weights, *more)) == 0
+    assert account("out")["run"]["both_ways"] is True
+    for t, left in ((0, 6), (3, 9)):
+        np.testing.assert_array_equal(read_label_png(Path("out", "masks", f"{t:05d}.png")), square(left))
+    # Both painted frames were learnt from at once.
+    assert len(account("out")["fine_tuned"]) == 1
+
+
+def test_an_interrupted_run_keeps_what_it_learnt(
+    tinct: Tinct, weights: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = segment_words("masktrack", weights, "--fine-tune", "0.05s")
+    write = predict.write_mask
+
+    def interrupt(path: Path, labels: np.ndarray) -> None:
+        if path.stem == "00002":
+            raise KeyboardInterrupt
+        write(path, labels)
+
+    monkeypatch.setattr(predict, "write_mask", interrupt)
+    assert tinct(*words) == 130
+    first = account("out")["fine_tuned"]
+    monkeypatch.setattr(predict, "write_mask", write)
+    assert tinct(*words, "--resume") == 0
+    assert account("out")["fine_tuned"] == first
+    assert account("out")["resumed_at"] == 2
+
+
+def test_evaluate_takes_the_same_options(tinct: Tinct, weights: dict[str, str]) -> None:
+    words = ("evaluate", "--dataset", "davis-2016", "--root", "DAVIS", "--method", "osvos", "--device", "cpu",
+             "--weights", weights["osvos"], "--out", "runs", "--metrics", "J", "--no-report")  # fmt: skip
+    assert tinct(*words, "--fine-tune", "1", "--preset", "paper") == 0
+    assert account("runs/cow")["run"]["fine_tuning"] == "1 step"
+    assert json.loads(Path("runs/scores.json").read_text())["run"]["fine_tuning"] == "1 step"
+
+
+def test_ablate_runs_rows_and_goes_on(
+    tinct: Tinct, weights: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("ablate", "osvos", "--data", "DAVIS", "--out", "ablation", "--weights", weights["osvos"],
+             "--rows", "full,without-boundary,without-both", "--fine-tune", "1")  # fmt: skip
+    assert tinct(*words) == 0
+    said = capsys.readouterr()
+    assert "row 2 of 3: without-boundary" in said.err
+    assert "Sign test" in said.out
+    assert "--weights without-both=FILE" in said.out
+    content = json.loads(Path("ablation/ablation.json").read_text())
+    assert [row["ours"] is None for row in content["rows"]] == [False, False, True]
+    assert account("ablation/full/cow")["run"]["options"] == {"boundary": "guided"}
+    masks = {p: p.stat().st_mtime_ns for p in Path("ablation").glob("*/cow/masks/*.png")}
+    assert tinct(*words, "--markdown") == 0
+    assert "| row | ours J |" in capsys.readouterr().out
+    assert {p: p.stat().st_mtime_ns for p in Path("ablation").glob("*/cow/masks/*.png")} == masks
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--method", "feelvos", "--fine-tune", "60s"], "feelvos does not fine-tune"),
+        (["--method", "feelvos", "--flow", "dis"], "feelvos uses no optical flow"),
+        (["--method", "osvos", "--fine-tune", "soon"], "give auto, none, a number of steps"),
+        (["--method", "masktrack", "--flow", "diss"], "Did you mean 'dis'"),
+        (["--method", "masktrack", "--flow-weights", "raft.pth"], "raft-small and raft-large"),
+        (["--method", "osvos", "--variant", "vgg16"], "no weights for osvos vgg16"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_is_written(
+    tinct: Tinct, capsys: pytest.CaptureFixture[str], words: list[str], message: str
+) -> None:
+    assert tinct("segment", "clip", "--mask", "first.png", "--out", "out", *words) == 1
+    assert message in capsys.readouterr().err
+    assert not Path("out").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["feelvos"], "no table of ablations for 'feelvos'"),
+        (["osvos", "--rows", "ful"], "Did you mean 'full'"),
+        (["osvos", "--weights", "a.safetensors", "--weights", "b.safetensors"], "came as weights for all"),
+        (["osvos", "--weights", "full=a", "--weights", "full=b"], "Two files of weights"),
+    ],
+)
+def test_ablate_refuses_what_fits_nothing(
+    tinct: Tinct, capsys: pytest.CaptureFixture[str], words: list[str], message: str
+) -> None:
+    assert tinct("ablate", *words, "--data", "DAVIS", "--out", "ablation") == 1
+    assert message in capsys.readouterr().err
+
+
+def test_weights_by_row() -> None:
+    from tinct.cli.ablate import parse_weights
+
+    assert parse_weights(["a.safetensors", "box=runs/b=c.safetensors", "full=d"]) == (
+        Path("a.safetensors"),
+        {"box": Path("runs/b=c.safetensors"), "full": Path("d")},
+    )
+    assert parse_weights(["./a=b"]) == (Path("a=b"), {})
+    assert parse_weights([]) == (None, {})

@@ -1,0 +1,90 @@
+"""Samples from painted frames: the object stays together with its mask, wherever it goes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tinct.data.online_samples import AnnotatedFrame, OnlineAugmentation, OnlineSamples, without_object
+from tinct.errors import MaskError, OptionError
+from tinct.shapes import VOID
+
+
+def painted(size: tuple[int, int] = (48, 64)) -> AnnotatedFrame:
+    """A bright square on a dark, slightly noisy ground."""
+    image = np.random.default_rng(0).integers(10, 30, (*size, 3)).astype(np.uint8)
+    labels = np.zeros(size, np.uint8)
+    labels[12:36, 20:40] = 1
+    image[labels == 1] = 200
+    return AnnotatedFrame(image, labels)
+
+
+@pytest.mark.parametrize("lucid", [0.0, 1.0])
+def test_mask_and_object_move_together(lucid: float) -> None:
+    samples = OnlineSamples([painted()], OnlineAugmentation(lucid=lucid, colour=0.0))
+    sizes = set()
+    for index in range(20):
+        sample = samples.sample(index)
+        bright = sample.image[..., 0] > 115
+        found = (bright & (sample.labels == 1)).sum() / (bright | (sample.labels == 1)).sum()
+        assert found > 0.85
+        sizes.add(int((sample.labels == 1).sum()))
+    assert len(sizes) > 10
+
+
+def test_a_sample_is_a_function_of_seed_and_index() -> None:
+    first, again = (OnlineSamples([painted()], OnlineAugmentation(), seed=2).sample(7) for _ in range(2))
+    np.testing.assert_array_equal(first.image, again.image)
+    np.testing.assert_array_equal(first.previous, again.previous)
+    other = OnlineSamples([painted()], OnlineAugmentation(), seed=3).sample(7)
+    assert not np.array_equal(first.image, other.image)
+
+
+def test_several_frames_take_turns_and_one_may_lack_the_object() -> None:
+    empty = AnnotatedFrame(np.full((48, 64, 3), 99, np.uint8), np.zeros((48, 64), np.uint8))
+    samples = OnlineSamples([painted(), empty], OnlineAugmentation(colour=0.0))
+    shown = [bool((samples.sample(i).labels == 1).any()) for i in range(30)]
+    assert any(shown)
+    assert not all(shown)
+
+
+def test_void_stays_void() -> None:
+    frame = painted()
+    frame.labels[:10] = VOID
+    for lucid in (0.0, 1.0):
+        samples = OnlineSamples([frame], OnlineAugmentation(lucid=lucid))
+        assert any((samples.sample(i).labels == VOID).any() for i in range(10))
+
+
+def test_lost_previous_masks() -> None:
+    samples = OnlineSamples([painted()], OnlineAugmentation(lost=1.0))
+    assert not any(samples.sample(i).previous.any() for i in range(5))
+
+
+def test_the_inpainted_frame_lacks_the_object() -> None:
+    frame = painted()
+    filled = without_object(frame.image, frame.labels == 1)
+    assert filled.max() < 80
+    np.testing.assert_array_equal(filled[:, :8], frame.image[:, :8])
+    np.testing.assert_array_equal(without_object(frame.image, np.zeros((48, 64), bool)), frame.image)
+
+
+@pytest.mark.parametrize("case", ["pixel", "whole", "border"])
+def test_extreme_objects(case: str) -> None:
+    labels = np.zeros((48, 64), np.uint8)
+    window = {"pixel": np.s_[5:6, 5:6], "whole": np.s_[:, :], "border": np.s_[:, -3:]}[case]
+    labels[window] = 1
+    samples = OnlineSamples([AnnotatedFrame(painted().image, labels)], OnlineAugmentation())
+    for index in range(6):
+        assert samples.sample(index).image.shape == (48, 64, 3)
+
+
+def test_frames_without_the_object() -> None:
+    frame = AnnotatedFrame(painted().image, np.zeros((48, 64), np.uint8))
+    with pytest.raises(MaskError, match="None of the 1 painted frames"):
+        OnlineSamples([frame], OnlineAugmentation())
+
+
+def test_shares_lie_between_0_and_1() -> None:
+    with pytest.raises(OptionError, match=r"lucid = 2\.0"):
+        OnlineAugmentation(lucid=2.0)

@@ -1,0 +1,128 @@
+"""MaskTrack's own promises: what the network is given, and by which switches."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from tinct.data.deform import coarsened, filled_box
+from tinct.errors import OptionError
+from tinct.flow_files import Flow
+from tinct.methods.masktrack import MaskTrack, MaskTrackNetwork, MaskTrackState, Options
+from tinct.networks.flow import FlowEstimator
+from tinct.online import Budget, FineTuning
+from tinct.shapes import Image
+
+UNTUNED = Options(backbone="mobilenetv2", dilation_px=0, fine_tuning=FineTuning(budget=Budget(steps=0)))
+H, W = 48, 64
+
+
+class Sideways(FlowEstimator):
+    name = "sideways"
+
+    def _estimate(self, frame: Image, other: Image) -> Flow:
+        flow = np.zeros((*frame.shape[:2], 2), np.float32)
+        flow[..., 0] = -6
+        return flow
+
+
+def segmenter(options: Options) -> MaskTrack:
+    torch.manual_seed(2)
+    return MaskTrack(MaskTrackNetwork(options), flow=Sideways())
+
+
+def frame(seed: int = 0, size: tuple[int, int] = (H, W)) -> Image:
+    return np.random.default_rng(seed).integers(0, 255, (*size, 3)).astype(np.uint8)
+
+
+def painted() -> np.ndarray:
+    rows, columns = np.mgrid[:H, :W]
+    labels = np.zeros((H, W), np.uint8)
+    labels[(rows - 22) ** 2 + (columns - 24) ** 2 < 100] = 3
+    return labels
+
+
+def guide(options: Options) -> np.ndarray:
+    runner = segmenter(options)
+    state = runner.start(frame(), painted())
+    return runner._guides(state, frame(1)).numpy()[0]
+
+
+def test_the_mask_is_given_as_it_is_dilated_or_as_a_box() -> None:
+    mask = painted() == 3
+    np.testing.assert_array_equal(guide(UNTUNED) > 0.5, mask)
+    np.testing.assert_array_equal(guide(replace(UNTUNED, dilation_px=4)) > 0.5, coarsened(mask, 4))
+    np.testing.assert_array_equal(guide(replace(UNTUNED, box=True)) > 0.5, filled_box(mask))
+
+
+def test_the_mask_may_be_moved_along_the_flow() -> None:
+    mask = painted() == 3
+    moved = guide(replace(UNTUNED, warp_previous="warped")) > 0.5
+    np.testing.assert_array_equal(moved, np.roll(mask, 6, axis=1))
+    union = guide(replace(UNTUNED, warp_previous="union")) > 0.5
+    np.testing.assert_array_equal(union, mask | moved)
+    with pytest.raises(OptionError, match="Did you mean 'union'"):
+        replace(UNTUNED, warp_previous="unio")
+
+
+def test_faint_probabilities_are_fed_back_near_the_mask_alone() -> None:
+    runner = segmenter(replace(UNTUNED, soft_feedback=True, soft_reach=0.1))
+    state = runner.start(frame(), painted())
+    faint = torch.where(state.previous > 0.5, state.previous, 0.4)
+    given = runner._guides(replace(state, previous=faint), frame(1)).numpy()[0]
+    near = coarsened(painted() == 3, 5)
+    assert (given[~near] == 0).all()
+    assert (given[near] > 0.3).all()
+
+
+@pytest.mark.parametrize("soft", [False, True])
+def test_what_is_fed_back(soft: bool) -> None:
+    runner = segmenter(replace(UNTUNED, soft_feedback=soft))
+    state, masks = runner.step(runner.start(frame(), painted()), frame(1))
+    given = runner._guides(state, frame(2))
+    expected = masks.probs if soft else (masks.probs > 0.5).astype(np.float32)
+    if soft:
+        expected = expected * coarsened(masks.probs[0] > 0.5, 2)
+    np.testing.assert_allclose(given.numpy(), expected, atol=1e-5)
+
+
+def test_frames_are_brought_to_the_working_size_and_masks_back() -> None:
+    runner = segmenter(replace(UNTUNED, working_height=32))
+    state, masks = runner.step(runner.start(frame(), painted()), frame(1))
+    assert state.previous.shape == (1, 32, 40)
+    assert masks.size == (H, W)
+
+
+def test_tuned_objects_have_layers_of_their_own() -> None:
+    tuned = replace(UNTUNED, fine_tuning=FineTuning(budget=Budget(steps=2)))
+    labels = painted()
+    labels[30:45, 45:60] = 9
+    runner = segmenter(tuned)
+    state = runner.start(frame(), labels)
+    assert all(w.tensors for w in state.weights)
+    first, second = (w.tensors[0] for w in state.weights)
+    assert not torch.equal(first, second)
+    parent = next(iter(runner.network.stream.object_layers().values()))
+    assert not torch.equal(parent, first)
+
+
+def test_a_correction_tunes_the_objects_that_it_shows() -> None:
+    runner = segmenter(replace(UNTUNED, fine_tuning=FineTuning(budget=Budget(steps=2))))
+    labels = painted()
+    labels[30:45, 45:60] = 9
+    state: MaskTrackState = runner.start(frame(), labels)
+    later, _ = runner.step(state, frame(1), np.where(labels == 9, 9, 0).astype(np.uint8))
+    assert torch.equal(state.weights[0].tensors[0], later.weights[0].tensors[0])
+    assert not torch.equal(state.weights[1].tensors[0], later.weights[1].tensors[0])
+    assert len(later.painted) == 2
+
+
+def test_a_lost_object_stays_lost_but_keeps_its_id() -> None:
+    runner = segmenter(UNTUNED)
+    state = runner.start(frame(), painted())
+    state = replace(state, previous=torch.zeros_like(state.previous))
+    _, masks = runner.step(state, frame(1))
+    assert masks.object_ids == (3,)

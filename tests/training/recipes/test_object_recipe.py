@@ -1,0 +1,105 @@
+"""Recipes of OSVOS, MaskTrack and MaskRNN: a run from end to end, weights handed on, errors at the door."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from tinct.data.masked_frames import FrameOptions
+from tinct.errors import OptionError, TinctError, WeightsError
+from tinct.methods.osvos import COMPACT, OsvosNetwork
+from tinct.networks.weights import save_weights
+from tinct.training.options import LoopOptions
+from tinct.training.recipes import maskrnn, masktrack, osvos
+from tinct.training.recipes.object_recipe import ObjectRecipe, method_of_weights, train_by_recipe
+from tinct.training.sources import Sources
+
+ALL = [osvos.RECIPES["mobilenetv2"], masktrack.RECIPES["mobilenetv2"], maskrnn.RECIPES["mobilenetv2"]]
+
+
+def tiny(recipe: ObjectRecipe) -> ObjectRecipe:
+    """The recipe with small batches: its stages' samples stay as they are."""
+
+    def stages(data: Sources, steps: dict[str, int], seed: int) -> list[object]:
+        return [replace(stage, batch=1) for stage in recipe.stages(data, steps, seed)]
+
+    return replace(recipe, stages=stages)
+
+
+@pytest.mark.parametrize("recipe", ALL, ids=lambda recipe: recipe.method)
+def test_a_run_from_end_to_end(recipe: ObjectRecipe, data: Sources, tmp_path: Path) -> None:
+    options = LoopOptions(tmp_path / "run", recipe.method, "mobilenetv2", cpu=True, workers=0)
+    init = tmp_path / "init.safetensors"
+    save_weights(init, recipe.task().network, method=recipe.method, variant="mobilenetv2")
+    steps = dict.fromkeys(recipe.steps, 1)
+    outcome = train_by_recipe(tiny(recipe), data, options, steps=steps, init=init, dev="train")
+    assert outcome.finished
+    last = list(recipe.steps)[-1]
+    assert method_of_weights(tmp_path / "run" / f"{last}.safetensors") == recipe.method
+    assert "j_and_f" in (tmp_path / "run" / "curve.jsonl").read_text()
+
+
+@pytest.mark.parametrize("recipe", ALL, ids=lambda recipe: recipe.method)
+def test_stages_and_their_steps(recipe: ObjectRecipe, data: Sources) -> None:
+    assert [s.name for s in recipe.build_stages(data, None, 0)] == list(recipe.steps)
+    assert recipe.build_stages(data, dict.fromkeys(recipe.steps, 0), 0) == []
+    with pytest.raises(OptionError, match="has no stage 'videos'"):
+        recipe.build_stages(data, {"videos": 3}, 0)
+    with pytest.raises(OptionError, match="0 leaves it out"):
+        recipe.build_stages(data, {next(iter(recipe.steps)): -1}, 0)
+
+
+def test_data_that_a_stage_needs(data: Sources) -> None:
+    recipe = ALL[1]
+    with pytest.raises(OptionError, match="needs photos with masks"):
+        recipe.build_stages(replace(data, stills=None), None, 0)
+    with pytest.raises(OptionError, match="needs videos"):
+        recipe.build_stages(replace(data, davis=None), None, 0)
+    assert len(recipe.build_stages(replace(data, davis=None), {"clips": 0}, 0)) == 1
+
+
+def test_dev_needs_videos(data: Sources, tmp_path: Path) -> None:
+    options = LoopOptions(tmp_path, "masktrack", "mobilenetv2")
+    with pytest.raises(OptionError, match="no videos were given"):
+        train_by_recipe(ALL[1], replace(data, davis=None), options, steps={"clips": 0}, dev="train")
+
+
+def test_weights_of_another_method_are_taken_over_where_that_helps(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    source = masktrack.compact_task().network
+    save_weights(tmp_path / "m.safetensors", source, method="masktrack", variant="mobilenetv2")
+    started = ALL[2].build_task(init=tmp_path / "m.safetensors").network.state_dict()
+    for stream in ("appearance", "motion"):
+        taken: Tensor = started[f"streams.{stream}.smooth_8.weight"]
+        torch.testing.assert_close(taken, source.state_dict()["stream.smooth_8.weight"], atol=1e-3, rtol=1e-2)
+    with pytest.raises(WeightsError, match=r"holds weights of masktrack.*give weights of osvos, feelvos"):
+        ALL[0].build_task(init=tmp_path / "m.safetensors")
+
+
+def test_weights_that_are_of_no_use(tmp_path: Path) -> None:
+    network = OsvosNetwork(COMPACT)
+    save_weights(tmp_path / "o.safetensors", network, method="feelvos", variant="mobilenetv2")
+    with pytest.raises(WeightsError, match="none of their names and shapes"):
+        ALL[0].build_task(init=tmp_path / "o.safetensors")
+    with pytest.raises(WeightsError, match="cannot be read"):
+        ALL[0].build_task(init=tmp_path / "none.safetensors")
+    save_file({"a": torch.zeros(1)}, tmp_path / "plain.safetensors")
+    with pytest.raises(WeightsError, match="does not say whose"):
+        ALL[0].build_task(init=tmp_path / "plain.safetensors")
+
+
+def test_imagenet_weights_that_cannot_be_had(tmp_path: Path) -> None:
+    for recipe in ALL:
+        with pytest.raises(TinctError):
+            recipe.build_task(imagenet=str(tmp_path / "none.pth"))
+
+
+def test_samples_are_single_frames_of_one_or_all_objects(data: Sources) -> None:
+    options = [recipe.build_stages(data, None, 0)[0].clips.options for recipe in ALL[:2]]  # type: ignore[attr-defined]
+    assert all(isinstance(o, FrameOptions) for o in options)
+    assert [o.one_object for o in options] == [False, True]
