@@ -36,14 +36,14 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from tinct.data.deform import coarsened
-from tinct.data.online_samples import AnnotatedFrame
+from tinct.data.online_samples import AnnotatedFrame, OnlineAugmentation
 from tinct.errors import OptionError
 from tinct.masks import ObjectMasks, object_ids_of
 from tinct.networks.flow import DisFlow, FlowEstimator
 from tinct.networks.localization import located, proposals_of
 from tinct.networks.two_streams import StreamFeatures, TwoStreams, VggTwoStreams
 from tinct.networks.weights import load_weights
-from tinct.online import FineTuning, ObjectWeights, resized_frame, tune_objects
+from tinct.online import Budget, FineTuning, ObjectWeights, resized_frame, tune_objects
 from tinct.ops.boxes import enlarged_boxes, inside_boxes
 from tinct.ops.precision import bfloat16_is_faster
 from tinct.ops.resize import enlarged_probs, working_frame
@@ -88,7 +88,21 @@ class Options:
     working_height: int | None = None
 
 
-COMPACT = Options(backbone="mobilenetv2", look_ahead=False, union=True, dilation_px=2, working_height=480)
+TUNING = FineTuning(
+    budget=Budget(steps=150),
+    learning_rate=5e-3,
+    augmentation=OnlineAugmentation(lucid=0.2, lost=0.3),
+)
+"""What suits the compact network: it learns to find the object without its mask too (docs/experiments.md)."""
+
+COMPACT = Options(
+    backbone="mobilenetv2",
+    look_ahead=False,
+    union=True,
+    dilation_px=2,
+    fine_tuning=TUNING,
+    working_height=480,
+)
 
 PRESETS: Mapping[str, Mapping[str, Options]] = {
     "mobilenetv2": {

@@ -35,7 +35,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from tinct.data.deform import coarsened, filled_box
-from tinct.data.online_samples import AnnotatedFrame
+from tinct.data.online_samples import AnnotatedFrame, OnlineAugmentation
 from tinct.errors import OptionError, near_match
 from tinct.masks import ObjectMasks, object_ids_of
 from tinct.networks.flow import DisFlow, FlowEstimator
@@ -43,7 +43,7 @@ from tinct.networks.guided_pyramid import GuidedPyramid
 from tinct.networks.side_outputs import SideLogits
 from tinct.networks.vgg import DeepLabV2Stream
 from tinct.networks.weights import load_weights
-from tinct.online import FineTuning, ObjectWeights, resized_frame, tune_objects
+from tinct.online import Budget, FineTuning, ObjectWeights, resized_frame, tune_objects
 from tinct.ops.precision import bfloat16_is_faster
 from tinct.ops.resize import enlarged_probs, working_frame
 from tinct.ops.warp import warp
@@ -96,12 +96,20 @@ class Options:
             )
 
 
+TUNING = FineTuning(
+    budget=Budget(steps=150),
+    learning_rate=5e-3,
+    augmentation=OnlineAugmentation(lucid=0.2, lost=0.3),
+)
+"""What suits the compact network: it learns to find the object without its mask too (docs/experiments.md)."""
+
 COMPACT = Options(
     backbone="mobilenetv2",
     dilation_px=2,
     soft_feedback=True,
     soft_reach=0.03,
     warp_previous="union",
+    fine_tuning=TUNING,
     working_height=480,
 )
 

@@ -82,7 +82,12 @@ class Options:
             raise OptionError(f"Unknown boundary {self.boundary!r}. {near_match(self.boundary, BOUNDARIES)}")
 
 
-TUNING = FineTuning(budget=Budget(steps=150), learning_rate=5e-3, augmentation=OnlineAugmentation(lucid=0.2))
+TUNING = FineTuning(
+    budget=Budget(steps=150),
+    learning_rate=5e-3,
+    # No frame's mask guides the next one's: none is made.
+    augmentation=OnlineAugmentation(lucid=0.2, lost=1.0, damaged=0.0),
+)
 """What suits the compact network (docs/experiments.md)."""
 
 COMPACT = Options(backbone="mobilenetv2", fine_tuning=TUNING, working_height=480)
