@@ -49,6 +49,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--preset", default="default")
     parser.add_argument("--weights", type=Path, help="a weights file in place of the package's")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override an option")
+    parser.add_argument("--fine-tune", help="auto, none, a number of steps, or seconds such as 60s")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--json", type=Path, help="write everything, per frame too, to this file")
@@ -112,7 +113,13 @@ def run(options: argparse.Namespace) -> None:
     cv2.setNumThreads(options.threads)
     changed = overrides(options.set)
     segmenter = build_segmenter(
-        options.method, options.variant, options.preset, options.weights, options.device, **changed
+        options.method,
+        options.variant,
+        options.preset,
+        options.weights,
+        options.device,
+        fine_tune=options.fine_tune,
+        **changed,
     )
     folder: Path | None = options.save_masks
     print(HEADER, flush=True)
@@ -139,6 +146,7 @@ def run(options: argparse.Namespace) -> None:
             **{key: getattr(options, key) for key in ("preset", "device", "threads")},
             "weights": None if options.weights is None else options.weights.name,
             "overrides": changed,
+            "fine_tuning": options.fine_tune,
             "torch": torch.__version__,
             "python": platform.python_version(),
             "machine": platform.machine(),
