@@ -157,7 +157,8 @@ class _Run:
 
     def train(self, progress: Progress | None) -> bool:
         """All steps; False if the loss became infinite, or ends far above where it began."""
-        while self._share_spent() < 1:
+        # At least one step: a very small budget may be spent before the first, on copying the network.
+        while self.step == 0 or self._share_spent() < 1:
             self._set_rate()
             loss = self._train_step()
             if not math.isfinite(loss):
