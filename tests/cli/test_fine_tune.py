@@ -156,7 +156,7 @@ def test_masks_run_both_ways(
 def test_an_interrupted_run_keeps_what_it_learnt(
     tinct: Tinct, weights: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    words = segment_words("masktrack", weights, "--fine-tune", "0.05s")
+    words = segment_words("masktrack", weights, "--fine-tune", "2")
     write = predict.write_mask
 
     def interrupt(path: Path, labels: np.ndarray) -> None:
