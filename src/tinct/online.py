@@ -204,7 +204,7 @@ class _Run:
                 progress(self.step, time.monotonic() - self.started, self.loss)
             if self.step >= 20 and self.loss < self.options.early_stop_loss:
                 break
-        return self.loss <= 3 * self.first_loss
+        return self.step == 0 or self.loss <= 3 * self.first_loss
 
     def _share_spent(self) -> float:
         return self.options.budget.share(self.step, time.monotonic() - self.started)
