@@ -16,8 +16,8 @@ from jaxtyping import install_import_hook
 # Before anything imports tinct: from here on its annotations are checked at run time.
 install_import_hook("tinct", "beartype.beartype")
 
-# The same examples in every run: a change is judged, not the day's luck.
-settings.register_profile("tinct", derandomize=True)
+# The same examples in every run, however long they take: a change is judged, not the day's luck.
+settings.register_profile("tinct", derandomize=True, deadline=None)
 settings.load_profile("tinct")
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
