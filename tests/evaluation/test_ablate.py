@@ -90,7 +90,7 @@ def run_with(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, Figures]], 
     def prepare(figures: dict[str, Figures]) -> Calls:
         def fake(_dataset: str, _root: Path, _split: str, out: Path, **options: Any) -> Evaluation:
             calls.append((out.name, options))
-            return Evaluation(out, ("cow",), scores_of(figures[out.name]), {})
+            return Evaluation(out, out, out, ("cow",), scores_of(figures[out.name]), {})
 
         monkeypatch.setattr(ablate_module, "evaluate", fake)
         monkeypatch.setattr(SegmenterChoice, "build", lambda *_: None)
