@@ -15,8 +15,11 @@ from PIL import Image as PillowImage
 from typer.testing import CliRunner
 
 from tinct.cli import app
+from tinct.evaluation.ablation_rows import ABLATIONS
+from tinct.evaluation.published import published_results
 from tinct.mask_files import write_mask
 from tinct.video import FilmWriter, Video
+from tinct.zoo import METHODS, preset_options
 
 ROOT = Path(__file__).parents[1]
 RUN_PAGES = ("README.md", "docs/quickstart.md")
@@ -144,8 +147,22 @@ def test_make_targets_that_the_pages_name_exist(target: str) -> None:
     assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
 
 
-def test_the_feelvos_page_names_every_option() -> None:
-    from tinct.methods.feelvos import Options
+@pytest.mark.parametrize("method", METHODS)
+def test_a_methods_page_names_every_option(method: str) -> None:
+    page = (ROOT / f"docs/methods/{method}.md").read_text(encoding="utf-8")
+    options = type(preset_options(method, None, "paper"))
+    assert [field.name for field in dataclasses.fields(options) if f"`{field.name}`" not in page] == []
 
-    page = (ROOT / "docs/methods/feelvos.md").read_text(encoding="utf-8")
-    assert [field.name for field in dataclasses.fields(Options) if f"`{field.name}`" not in page] == []
+
+@pytest.mark.parametrize("method", ABLATIONS)
+def test_a_methods_page_has_the_papers_ablation(method: str) -> None:
+    page = (ROOT / f"docs/methods/{method}.md").read_text(encoding="utf-8")
+    table = ABLATIONS[method]
+    results = {r.variant: r for r in published_results(table.dataset, table.split) if r.method == table.paper}
+    for row in table.rows:
+        (line,) = [line for line in page.splitlines() if line.startswith(f"| {row.title} | `{row.name}` |")]
+        if row.published is not None:
+            figure = results[row.published].measures["J"]
+            assert f"| {figure.mean:.3f}{' (?)' * figure.doubtful} |" in line
+        elif row.against:
+            assert f"| {'up' if row.direction > 0 else 'down'} |" in line

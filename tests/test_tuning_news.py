@@ -87,3 +87,7 @@ def test_a_listener_hears_its_own_block_alone() -> None:
         thread.join()
     tell_of_tuning(news)
     assert (first, second, elsewhere) == ([], [news], [None])
+
+
+def test_seconds_that_are_over_before_the_first_step_are_no_divergence() -> None:
+    assert news_of(Budget(seconds=1e-9)) == []

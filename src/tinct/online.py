@@ -156,7 +156,10 @@ class _Run:
         self.lowered = bfloat16_is_faster(self.device.type)
 
     def train(self, progress: Progress | None) -> bool:
-        """All steps; False if the loss became infinite, or ends far above where it began."""
+        """All steps; False if the loss became infinite, or ends far above where it began.
+
+        Seconds that are over before the first step leave the parent as it is, and that is no divergence.
+        """
         while self._share_spent() < 1:
             self._set_rate()
             loss = self._train_step()
@@ -170,7 +173,7 @@ class _Run:
                 progress(self.step, time.monotonic() - self.started, self.loss)
             if self.step >= 20 and self.loss < self.options.early_stop_loss:
                 break
-        return self.loss <= 3 * self.first_loss
+        return self.step == 0 or self.loss <= 3 * self.first_loss
 
     def _share_spent(self) -> float:
         return self.options.budget.share(self.step, time.monotonic() - self.started)

@@ -156,7 +156,7 @@ def test_masks_run_both_ways(
 def test_an_interrupted_run_keeps_what_it_learnt(
     tinct: Tinct, weights: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    words = segment_words("masktrack", weights, "--fine-tune", "0.05s")
+    words = segment_words("masktrack", weights, "--fine-tune", "2")
     write = predict.write_mask
 
     def interrupt(path: Path, labels: np.ndarray) -> None:
@@ -178,7 +178,24 @@ def test_evaluate_takes_the_same_options(tinct: Tinct, weights: dict[str, str]) 
              "--weights", weights["osvos"], "--out", "runs", "--metrics", "J", "--no-report")  # fmt: skip
     assert tinct(*words, "--fine-tune", "1", "--preset", "paper") == 0
     assert account("runs/cow")["run"]["fine_tuning"] == "1 step"
-    assert json.loads(Path("runs/scores.json").read_text())["run"]["fine_tuning"] == "1 step"
+    run = json.loads(Path("runs/scores.json").read_text())["run"]
+    assert (run["fine_tuning"], run["tuning_steps"], run["tuning_diverged"]) == ("1 step", 1, 0)
+    assert run["tuning_seconds"] == account("runs/cow")["fine_tuned"][0]["seconds"]
+
+
+def test_evaluate_finds_the_flow_of_each_sequence(
+    tinct: Tinct, weights: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("evaluate", "--dataset", "davis-2016", "--root", "DAVIS", "--method", "masktrack", "--weights",
+             weights["masktrack"], "--metrics", "J", "--no-report", "--fine-tune", "none")  # fmt: skip
+    words = (*words, "--flow", "flow/")
+    Path("flow/cow").mkdir(parents=True)
+    assert tinct(*words, "--out", "runs") == 1
+    assert "00001_00000.flo cannot be read" in capsys.readouterr().err
+    for t in range(FRAMES - 1):
+        write_flo(Path(f"flow/cow/{t + 1:05d}_{t:05d}.flo"), np.full((H, W, 2), -1, np.float32))
+    assert tinct(*words, "--out", "runs") == 0
+    assert account("runs/cow")["run"]["flow"] == "folder flow"
 
 
 def test_ablate_runs_rows_and_goes_on(
@@ -244,3 +261,26 @@ def test_weights_by_row() -> None:
     )
     assert parse_weights(["./a=b"]) == (Path("a=b"), {})
     assert parse_weights([]) == (None, {})
+
+
+def test_a_bar_begins_anew_with_every_painted_frame(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from tinct.cli.progress import progress_bar
+
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    with progress_bar() as progress:
+        assert progress is not None
+        for done, total in ((1, 4), (4, 4), (1, 7), (3, 7)):
+            progress("fine-tune", done, total)
+    assert "3/7" in capsys.readouterr().err
+
+
+def test_models_says_which_methods_take_what(tinct: Tinct, capsys: pytest.CaptureFixture[str]) -> None:
+    assert tinct("models") == 0
+    said = capsys.readouterr().out
+    assert "--fine-tune: osvos, masktrack, maskrnn\n" in said
+    assert "--flow: masktrack, maskrnn\n" in said
+    assert tinct("models", "--json") == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert {row["method"] for row in rows if row["fine_tunes"]} == {"osvos", "masktrack", "maskrnn"}

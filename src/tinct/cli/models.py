@@ -24,16 +24,15 @@ def models(
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("method", "variant", "takes", "weights", "scores (ours)", "scores (the paper's)")
+    table = Table("method", "variant", "weights", "scores (ours)", "scores (the paper's)")
     for row in rows:
         file = row["weights"]
         known = f"{file['megabytes']} MB, {file['sha256'][:8]}" if file else "not in the package"
         name = f"{row['variant']} (default)" if row["default"] else row["variant"]
-        takes = [o for o, key in (("--fine-tune", "fine_tunes"), ("--flow", "uses_flow")) if row[key]]
-        table.add_row(
-            row["method"], name, "\n".join(takes), known, _lines(row["scores"]), _lines(row["paper_scores"])
-        )
+        table.add_row(row["method"], name, known, _lines(row["scores"]), _lines(row["paper_scores"]))
     Console().print(table)
+    for option, key in (("--fine-tune", "fine_tunes"), ("--flow", "uses_flow")):
+        print(f"{option}: {', '.join(dict.fromkeys(row['method'] for row in rows if row[key]))}")
 
 
 def list_models() -> list[dict[str, Any]]:

@@ -166,7 +166,7 @@ def ablate(
         try:
             choice = row_choice(setup, row)
             if choice is None:
-                reason = f"needs weights trained without {row.needs_weights} (--weights {row.name}=FILE)"
+                reason = f"needs weights of its own, {row.needs_weights} (--weights {row.name}=FILE)"
                 results.append(RowResult(row, reason=reason, paper=paper))
                 continue
             (choice.without_flow() if choice.per_video else choice).build()

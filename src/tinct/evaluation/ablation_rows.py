@@ -24,8 +24,8 @@ class AblationRow:
         title: In tables.
         options: Fields of the method's `Options`, in the place of the preset's.
         fine_tuned: Whether objects are fine-tuned at all.
-        needs_weights: What the row's weights must have been trained without; such a row runs only
-            with `--weights NAME=FILE`. Empty if the method's own weights serve.
+        needs_weights: What weights of its own the row needs; it then runs only with
+            `--weights NAME=FILE`. Empty if the method's own weights serve.
         published: The variant of its method in `published.json`; None if there is no figure.
         against: The row that it is compared with, and others for where that one could not be run;
             empty for the first.
@@ -94,7 +94,7 @@ OSVOS = AblationTable(
             "without-parent",
             "without parent network and boundary snapping",
             {"boundary": "none"},
-            needs_weights="the parent's training (ImageNet's weights alone)",
+            needs_weights="those of ImageNet alone",
             published="without parent network and boundary snapping",
             against=("without-boundary",),
         ),
@@ -111,7 +111,7 @@ OSVOS = AblationTable(
             "without parent network, fine-tuning and boundary snapping",
             {"boundary": "none"},
             fine_tuned=False,
-            needs_weights="the parent's training (ImageNet's weights alone)",
+            needs_weights="those of ImageNet alone",
             published="without parent network, fine-tuning and boundary snapping",
             against=("without-one-shot",),
         ),
@@ -158,7 +158,7 @@ MASKTRACK = AblationTable(
             "without-offline",
             "without offline training",
             _PLAIN,
-            needs_weights="offline training (ImageNet's weights alone)",
+            needs_weights="those of ImageNet alone",
             published="without offline training",
             against=("without-flow",),
         ),
@@ -175,7 +175,7 @@ MASKTRACK = AblationTable(
             "without-deformation",
             "without deformation",
             _PLAIN,
-            needs_weights="any deformation of the masks",
+            needs_weights="trained on masks that are not deformed",
             published="without deformation",
             against=("without-flow",),
         ),
@@ -183,7 +183,7 @@ MASKTRACK = AblationTable(
             "without-non-rigid",
             "without non-rigid deformation",
             _PLAIN,
-            needs_weights="thin-plate splines",
+            needs_weights="trained without thin-plate splines",
             published="without non-rigid deformation",
             against=("without-flow",),
         ),
@@ -226,7 +226,7 @@ MASKRNN = AblationTable(
             "+ localization net, trained but not applied",
             _BOTH_STREAMS,
             fine_tuned=False,
-            needs_weights="the recurrence, with the localization net's loss",
+            needs_weights="trained with the localization net's loss, without the recurrence",
             against=("flow-stream",),
             direction=-1,
         ),
@@ -235,7 +235,7 @@ MASKRNN = AblationTable(
             "+ localization net, applied",
             _EVERYTHING,
             fine_tuned=False,
-            needs_weights="the recurrence, with the localization net's loss",
+            needs_weights="trained with the localization net's loss, without the recurrence",
             against=("localization-train",),
             direction=1,
         ),

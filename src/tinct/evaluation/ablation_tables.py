@@ -50,7 +50,7 @@ def ablation_lines(ablation: Ablation) -> list[str]:
     lines.append(_sign_line(ablation))
     lines += [f"{r.row.name}: not run: {r.reason}." for r in ablation.results if r.reason]
     lines += [f"{r.row.name}: {r.row.note}" for r in ablation.results if r.row.note and r.ours]
-    if any(r.paper is not None and r.paper.doubtful for r in ablation.results):
+    if any(_doubtful(result) for result in ablation.results):
         lines.append("(?): the paper's figure could not be confirmed.")
     return [line.replace("..", ".") if line.endswith("..") else line for line in lines]
 
@@ -92,7 +92,7 @@ def _header(ablation: Ablation) -> list[str]:
 
 def _cells(ablation: Ablation, result: RowResult) -> list[str]:
     change = ablation.change(result)
-    doubt = " (?)" if result.paper is not None and result.paper.measures["J"].doubtful else ""
+    doubt = " (?)" if _doubtful(result) else ""
     return [
         result.row.title,
         *(_figure(result.ours.get(measure, math.nan)) for measure in ablation.setup.metrics),
@@ -102,6 +102,10 @@ def _cells(ablation: Ablation, result: RowResult) -> list[str]:
         DASH if change is None else change.against,
         DASH if change is None else SIGNS[change.verdict],
     ]
+
+
+def _doubtful(result: RowResult) -> bool:
+    return result.paper is not None and result.paper.measures["J"].doubtful
 
 
 def _paper_change(change: Change) -> str:

@@ -122,7 +122,8 @@ def costs(out: Path, names: Collection[str]) -> dict[str, Any]:
 
     Returns:
         device, threads, tinct, torch, python, platform (a list where they differ between runs), frames,
-        and, as far as it was measured, seconds_per_frame and peak_memory_mb.
+        and, as far as it was measured, seconds_per_frame, peak_memory_mb, and of fine-tuning
+        tuning_seconds and tuning_steps (medians over objects) and tuning_diverged (how many did).
 
     Raises:
         OutputError: An account cannot be read.
@@ -135,6 +136,11 @@ def costs(out: Path, names: Collection[str]) -> dict[str, Any]:
     seconds = [s for account in accounts for s in account.get("seconds_per_frame", {}).get("values", ())]
     if seconds:
         found["seconds_per_frame"] = round(float(np.median(seconds)), 5)
+    tuned = [entry for account in accounts for entry in account.get("fine_tuned", ())]
+    if tuned:
+        found["tuning_seconds"] = round(float(np.median([entry["seconds"] for entry in tuned])), 2)
+        found["tuning_steps"] = float(np.median([entry["steps"] for entry in tuned]))
+        found["tuning_diverged"] = sum(entry["diverged"] for entry in tuned)
     for key in ("peak_memory_mb", "peak_gpu_memory_mb"):
         peaks = [account[key] for account in accounts if key in account]
         if peaks:
