@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -38,3 +40,20 @@ def shared_data() -> Path:
     if not (DATA / "davis-2016").is_dir():
         pytest.skip("needs the training data next to the checkout")
     return DATA
+
+
+@pytest.fixture(scope="session")
+def thin_networks() -> Callable[[], AbstractContextManager[None]]:
+    """`with thin_networks():` the papers' networks are made with few channels, but all their layers."""
+
+    @contextmanager
+    def thin() -> Iterator[None]:
+        from tinct.networks import deeplab_v2, two_streams, vgg
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(vgg, "STAGES", ((4, 4), (6, 6), (8, 8, 8), (8, 8, 8), (8, 8, 8)))
+            patch.setattr(deeplab_v2, "BRANCH_CHANNELS", 8)
+            patch.setattr(two_streams, "PAPER_HIDDEN", 16)
+            yield
+
+    return thin

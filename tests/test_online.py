@@ -14,6 +14,7 @@ from torch import nn
 from tinct import online
 from tinct.data.online_samples import AnnotatedFrame
 from tinct.errors import MaskError, OptionError
+from tinct.losses import FrameLossOptions
 from tinct.networks.side_outputs import SideLogits
 from tinct.online import (
     Budget,
@@ -193,3 +194,35 @@ def test_frames_at_another_size() -> None:
     assert set(np.unique(small.labels)) == {0, 1, 4}
     frame = painted()
     assert resized_frame(frame, (32, 40)) is frame
+
+
+def test_layers_learn_at_their_rates(stream: TinyStream) -> None:
+    for optimiser in ("adamw", "sgd"):
+        still = options(optimiser=optimiser, rates=((".weight", 0.0),), budget=Budget(steps=3))
+        tuned = fine_tune(stream, [of_object(1)], still).network
+        assert torch.equal(tuned.own.weight, stream.own.weight)
+        assert not torch.equal(tuned.own.bias, stream.own.bias)
+
+
+def test_sgd_takes_the_steps_that_torch_takes(stream: TinyStream) -> None:
+    """A weight decay alone moves a layer that the loss does not see."""
+    still = FrameLossOptions(balanced=0.0, cross_entropy=1e-12, hardest=0.0, dice=0.0)
+    taken = options(
+        optimiser="sgd", learning_rate=0.1, weight_decay=0.5, rates=((".bias", 2.0),), loss=still,
+        budget=Budget(steps=1),
+    )  # fmt: skip
+    tuned = fine_tune(stream, [of_object(1)], taken).network
+    # The first of ten steps of warm-up: a tenth of the rate.
+    torch.testing.assert_close(tuned.own.weight, stream.own.weight * (1 - 0.1 * 0.1 * 0.5))
+    torch.testing.assert_close(tuned.own.bias, stream.own.bias * (1 - 0.2 * 0.1 * 0.5))
+
+
+def test_an_optimiser_that_does_not_exist() -> None:
+    with pytest.raises(OptionError, match="Did you mean 'adamw'"):
+        FineTuning(optimiser="adam")
+
+
+def test_seconds_that_are_over_at_once_still_give_one_step(stream: TinyStream) -> None:
+    tuned = fine_tune(stream, [of_object(1)], options(budget=Budget(seconds=1e-9)))
+    assert (tuned.steps, tuned.diverged) == (1, False)
+    assert ObjectWeights.of(tuned).tensors

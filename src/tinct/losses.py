@@ -102,6 +102,13 @@ class FrameLossOptions:
     sides_until: int = 1
 
 
+BALANCED = FrameLossOptions(balanced=1.0, cross_entropy=0.0, hardest=0.0, dice=0.0)
+"""OSVOS's and MaskRNN's loss, and nothing else."""
+
+PLAIN = FrameLossOptions(cross_entropy=1.0, hardest=0.0, dice=0.0)
+"""MaskTrack's, which is DeepLab's: cross-entropy alone."""
+
+
 def frame_losses(
     fused: Float[Tensor, "B h w"], labels: Int64[Tensor, "B H W"], loss: FrameLossOptions
 ) -> dict[str, Float[Tensor, ""]]:

@@ -23,7 +23,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from tinct.data.online_samples import AnnotatedFrame, OnlineAugmentation, OnlineSample, OnlineSamples
+from tinct.errors import OptionError, near_match
 from tinct.losses import FrameLossOptions, frame_losses
+from tinct.networks.rates import RateFactors, rate_groups
 from tinct.networks.side_outputs import SideLogits
 from tinct.ops.precision import bfloat16_is_faster
 from tinct.shapes import VOID
@@ -48,6 +50,8 @@ class ObjectStream(Protocol):
         ...
 
 
+OPTIMISERS = ("adamw", "sgd")
+
 Network = TypeVar("Network", bound=nn.Module)
 
 Progress = Callable[[int, float, float], None]
@@ -64,21 +68,48 @@ class FineTuning:
 
     Attributes:
         budget: How long.
-        learning_rate: Of AdamW, the largest; it rises over the first 10 steps, and falls to a tenth.
+        learning_rate: The largest; it rises over the first 10 steps, and falls to a tenth.
+        optimiser: "adamw", or "sgd" with momentum 0.9.
+        weight_decay: Of the optimiser.
+        rates: Which layers learn slower or faster.
         batch: Samples per step.
         augmentation: How the painted frames are varied.
         loss: Its parts.
         early_stop_loss: Stop once the smoothed loss is below this; 0 never stops early.
         seed: Of the samples.
+
+    Raises:
+        OptionError: No such optimiser.
     """
 
     budget: Budget = field(default_factory=lambda: Budget(steps=200))
     learning_rate: float = 5e-4
+    optimiser: str = "adamw"
+    weight_decay: float = 1e-4
+    rates: RateFactors = ()
     batch: int = 1
     augmentation: OnlineAugmentation = field(default_factory=OnlineAugmentation)
     loss: FrameLossOptions = field(default_factory=FrameLossOptions)
     early_stop_loss: float = 0.0
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.optimiser not in OPTIMISERS:
+            raise OptionError(
+                f"Unknown optimiser {self.optimiser!r}. {near_match(self.optimiser, OPTIMISERS)}"
+            )
+
+    def make_optimiser(self, layers: Mapping[str, nn.Parameter]) -> torch.optim.Optimizer:
+        """The optimiser of layers that are given by name; each group knows its own `full_rate`."""
+        groups: list[dict[str, Any]] = [
+            {"params": parameters, "full_rate": self.learning_rate * factor}
+            for parameters, factor in rate_groups(layers.items(), self.rates)
+        ]
+        if self.optimiser == "sgd":
+            return torch.optim.SGD(
+                groups, lr=self.learning_rate, momentum=0.9, weight_decay=self.weight_decay
+            )
+        return torch.optim.AdamW(groups, lr=self.learning_rate, weight_decay=self.weight_decay)
 
 
 @dataclass(frozen=True)
@@ -124,8 +155,8 @@ def fine_tune(
     if options.budget.is_none:
         return FineTuned(tuned, 0, 0.0, math.nan, False)
     layers = list(tuned.object_layers().values())
-    run = _Run(tuned, layers, samples, options, started)
     with _evaluated(tuned, layers):
+        run = _Run(tuned, layers, samples, options, started)
         diverged = not run.train(progress)
     if diverged:
         warnings.warn(
@@ -152,15 +183,15 @@ class _Run:
         self.network, self.layers, self.samples, self.options = network, layers, samples, options
         self.started, self.step, self.loss, self.first_loss = started, 0, math.nan, math.nan
         self.device = layers[0].device
-        self.optimiser = torch.optim.AdamW(layers, lr=options.learning_rate, weight_decay=1e-4)
+        self.optimiser = options.make_optimiser(network.object_layers())
         self.lowered = bfloat16_is_faster(self.device.type)
 
     def train(self, progress: Progress | None) -> bool:
         """All steps; False if the loss became infinite, or ends far above where it began.
 
-        Seconds that are over before the first step leave the parent as it is, and that is no divergence.
+        One step is always taken, even where the seconds were over while the network was copied.
         """
-        while self._share_spent() < 1:
+        while self.step == 0 or self._share_spent() < 1:
             self._set_rate()
             loss = self._train_step()
             if not math.isfinite(loss):
@@ -182,7 +213,7 @@ class _Run:
         warm = min(1.0, (self.step + 1) / 10)
         factor = warm * (0.1 + 0.45 * (1 + math.cos(math.pi * min(1.0, self._share_spent()))))
         for group in self.optimiser.param_groups:
-            group["lr"] = self.options.learning_rate * factor
+            group["lr"] = group["full_rate"] * factor
 
     def _train_step(self) -> float:
         batch = self.options.batch

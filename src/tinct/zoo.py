@@ -142,6 +142,7 @@ METHODS: Mapping[str, MethodRecord] = {
         variants={
             "mobilenetv2": "compact: MobileNetV2, the mask guides a feature pyramid",
             "vgg16": "the paper's: DeepLabv2 on VGG-16 with the mask as a fourth channel",
+            "resnet101": "DeepLabv2 on ResNet-101: the baseline in DyeNet's paper",
         },
         default_variant="mobilenetv2",
         paper_variant="vgg16",
@@ -247,7 +248,8 @@ def resolve_weights(method: str, variant: str, weights: Path | None) -> tuple[Pa
     if record is None:
         raise WeightsError(
             f"The package holds no weights for {method} {variant}; give some with --weights FILE "
-            "(build_segmenter(weights=...)), or take a variant that `tinct models` lists with weights."
+            f"(build_segmenter(weights=...)), train them (tinct train {method} --variant {variant}), or take "
+            "a variant that `tinct models` lists with weights."
         )
     found = file_sha256(record.path)
     if found != record.sha256:

@@ -95,18 +95,44 @@ def untrained_maskrnn() -> StreamingSegmenter[Any]:
     return maskrnn.MaskRnn(maskrnn.MaskRnnNetwork(options))
 
 
+def untrained_osvos_of_the_paper() -> StreamingSegmenter[Any]:
+    torch.manual_seed(5)
+    return osvos.Osvos(osvos.OsvosNetwork(briefly_tuned(osvos.PRESETS["vgg16"]["paper"])))
+
+
+def untrained_masktrack_of_the_paper() -> StreamingSegmenter[Any]:
+    torch.manual_seed(5)
+    options = briefly_tuned(masktrack.PRESETS["vgg16"]["paper"], flow_stream=True)
+    return masktrack.MaskTrack(masktrack.MaskTrackNetwork(options))
+
+
+def untrained_maskrnn_of_the_paper() -> StreamingSegmenter[Any]:
+    torch.manual_seed(5)
+    return maskrnn.MaskRnn(maskrnn.MaskRnnNetwork(briefly_tuned(maskrnn.PRESETS["vgg16"]["paper"])))
+
+
+def briefly_tuned(options: Any, **changes: Any) -> Any:
+    """A paper's options with two steps of fine-tuning, which show, on one sample each."""
+    tuning = dataclasses.replace(options.fine_tuning, budget=Budget(steps=2), batch=1, learning_rate=0.01)
+    return dataclasses.replace(options, fine_tuning=tuning, **changes)
+
+
 MADE_HERE = {
     "colour tracker": ColourTracker,
     "osvos untrained": untrained_osvos,
     "masktrack untrained": untrained_masktrack,
     "maskrnn untrained": untrained_maskrnn,
+    "osvos vgg16 untrained": untrained_osvos_of_the_paper,
+    "masktrack vgg16 untrained": untrained_masktrack_of_the_paper,
+    "maskrnn vgg16 untrained": untrained_maskrnn_of_the_paper,
 }
 
 
 @pytest.fixture(scope="module", params=[*MADE_HERE, *(f"{m} {v}" for m, v in _with_weights())])
 def segmenter(request: pytest.FixtureRequest) -> StreamingSegmenter[Any]:
     if request.param in MADE_HERE:
-        return MADE_HERE[request.param]()
+        with request.getfixturevalue("thin_networks")():  # of the papers' networks; others stay as they are
+            return MADE_HERE[request.param]()
     method, variant = request.param.split()
     built = zoo.build_segmenter(method, variant, device="cpu")
     if not isinstance(built, StreamingSegmenter):

@@ -76,6 +76,7 @@ class FrameOptions:
 
     Attributes:
         size: (H, W) in pixels.
+        motion: How the frame is turned, scaled, bent and cropped.
         one_object: The target is one object of the picture (guided methods), or all of them (OSVOS).
         deformation: Of the previous mask.
         box: Share of samples whose previous mask is the object's filled box.
@@ -90,6 +91,7 @@ class FrameOptions:
     """
 
     size: tuple[int, int] = (256, 384)
+    motion: Motion = PLACED
     one_object: bool = True
     deformation: MaskDeformation = field(default_factory=MaskDeformation)
     box: float = 0.0
@@ -150,7 +152,7 @@ class MaskedFrames(Samples):
 
     def _draw(self, random: Random) -> tuple[Image, LabelMap]:
         image, labels = self._read(random)
-        maps = draw_motion(random, [0.0], PLACED, labels.shape, self.options.size)
+        maps = draw_motion(random, [0.0], self.options.motion, labels.shape, self.options.size)
         layers = [move_each([image], [labels], None, maps)]
         if random.random() < self.options.paste:
             source = (image, labels) if random.random() < 0.3 else self._read(random)

@@ -36,8 +36,9 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from tinct.data.deform import coarsened
-from tinct.data.online_samples import AnnotatedFrame, OnlineAugmentation
-from tinct.errors import OptionError
+from tinct.data.online_samples import WHOLE_FRAME, AnnotatedFrame, OnlineAugmentation
+from tinct.errors import OptionError, near_match
+from tinct.losses import BALANCED
 from tinct.masks import ObjectMasks, object_ids_of
 from tinct.networks.flow import DisFlow, FlowEstimator
 from tinct.networks.localization import located, proposals_of
@@ -54,6 +55,8 @@ from tinct.video import Video
 
 COMPACT_BACKBONES = {"mobilenetv2": "mobilenetv2_100"}
 """Backbones of compact variants, and timm's names for them."""
+
+BACKBONES = (*COMPACT_BACKBONES, "vgg16")
 
 OUTSIDE_LOGIT = -20.0
 """The logit that stands for a probability of 0."""
@@ -75,6 +78,9 @@ class Options:
         dilation_px: Beyond the paper: the guiding mask is dilated by a disc of this radius.
         fine_tuning: Of the appearance stream, on the painted frames (3.5: 200 steps).
         working_height: Short side in pixels to which frames are brought; None leaves them.
+
+    Raises:
+        OptionError: No such backbone.
     """
 
     backbone: str = "vgg16"
@@ -86,6 +92,10 @@ class Options:
     dilation_px: int = 0
     fine_tuning: FineTuning = field(default_factory=FineTuning)
     working_height: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.backbone not in BACKBONES:
+            raise OptionError(f"Unknown backbone {self.backbone!r}. {near_match(self.backbone, BACKBONES)}")
 
 
 TUNING = FineTuning(
@@ -104,13 +114,25 @@ COMPACT = Options(
     working_height=480,
 )
 
+PAPER_TUNING = FineTuning(
+    Budget(steps=200), learning_rate=1e-5, weight_decay=0.0,
+    augmentation=OnlineAugmentation(
+        replace(WHOLE_FRAME, bend=0.0), lucid=0.0, damaged=0.0, lost=0.0, colour=0.0
+    ),
+    loss=BALANCED,
+)  # fmt: skip
+"""200 steps of Adam on resized, turned, cropped and mirrored frames with perturbed masks (3.5). The paper
+tunes all of an object's network; here it is the appearance stream, since painted frames come without flow."""
+
+PAPER = Options(fine_tuning=PAPER_TUNING)
+
 PRESETS: Mapping[str, Mapping[str, Options]] = {
     "mobilenetv2": {
         "default": COMPACT,
         "fast": replace(COMPACT, working_height=288, dilation_px=1),
         "paper": Options(backbone="mobilenetv2"),
     },
-    "vgg16": {"default": Options(), "fast": Options(working_height=288), "paper": Options()},
+    "vgg16": {"default": PAPER, "fast": replace(PAPER, working_height=288), "paper": PAPER},
 }
 """Variant → preset → options."""
 
@@ -206,7 +228,8 @@ class MaskRnn(StreamingSegmenter[MaskRnnState]):
         backward = self._flow(image, state.image)
         warped = warp(state.previous[None], backward)[0]
         guides = torch.maximum(warped, state.previous) if self.options.union else warped
-        features = self._features(image, backward, following)
+        after = None if following is None else self._working(following)
+        features = self._features(image, backward, after)
         logits = [
             self._segment(features, guide[None, None], self._box(features, moved, before), weights)
             for guide, moved, before, weights in zip(
@@ -223,9 +246,7 @@ class MaskRnn(StreamingSegmenter[MaskRnnState]):
     def _features(
         self, image: Image, backward: Float[Tensor, "1 2 h w"], following: Image | None
     ) -> StreamFeatures:
-        forward = (
-            torch.zeros_like(backward) if following is None else self._flow(image, self._working(following))
-        )
+        forward = torch.zeros_like(backward) if following is None else self._flow(image, following)
         magnitudes = torch.stack([magnitude_image(flow) for flow in (backward, forward)], 1)
         pixels = torch.from_numpy(np.ascontiguousarray(image)).to(self.device)
         frames = pixels.permute(2, 0, 1)[None].float() / 255

@@ -14,7 +14,8 @@ join it.
 | mask coarsened by dilation, in training and at test (3.2) | `data.deform.coarsened`, `Options.dilation_px` |
 | online fine-tuning on the first frame (3.3) | `online.fine_tune` |
 | MaskTrack Box (3.4) | `Options.box` |
-| the flow-magnitude twin, averaged (3.4) | `Options.flow_stream` |
+| the flow-magnitude twin, averaged (3.4) | `Options.flow_stream`, `MaskTrack._twin_logits` |
+| dense CRF (3.4) | `Options.crf`, `ops.dense_crf` |
 
 What goes beyond the paper is an `Options` field that the preset "paper" switches off; the page
 docs/methods/masktrack.md gives the reason for each.
@@ -36,22 +37,27 @@ from torch import Tensor, nn
 
 from tinct.data.deform import coarsened, filled_box
 from tinct.data.online_samples import AnnotatedFrame, OnlineAugmentation
+from tinct.data.synthetic import Motion
 from tinct.errors import OptionError, near_match
+from tinct.losses import PLAIN
 from tinct.masks import ObjectMasks, object_ids_of
+from tinct.networks.deeplab_v2 import SCORE_RATES, DeepLabV2Stream
 from tinct.networks.flow import DisFlow, FlowEstimator
 from tinct.networks.guided_pyramid import GuidedPyramid
 from tinct.networks.side_outputs import SideLogits
-from tinct.networks.vgg import DeepLabV2Stream
 from tinct.networks.weights import load_weights
 from tinct.online import Budget, FineTuning, ObjectWeights, resized_frame, tune_objects
+from tinct.ops.dense_crf import check_dense_crf, dense_crf
 from tinct.ops.precision import bfloat16_is_faster
 from tinct.ops.resize import enlarged_probs, working_frame
-from tinct.ops.warp import warp
+from tinct.ops.warp import magnitude_image, warp
 from tinct.segmenter import StreamingSegmenter
 from tinct.shapes import Image, LabelMap
 
 COMPACT_BACKBONES = {"mobilenetv2": "mobilenetv2_100"}
 """Backbones of compact variants, and timm's names for them."""
+
+BACKBONES = (*COMPACT_BACKBONES, *DeepLabV2Stream.BACKBONES)
 
 
 WARPING = ("no", "warped", "union")
@@ -62,7 +68,8 @@ class Options:
     """The network's make and the way it is run; the defaults are the paper's.
 
     Attributes:
-        backbone: "vgg16" (DeepLabv2) or "mobilenetv2".
+        backbone: "vgg16" (3.1: DeepLabv2), "resnet101" (likewise: the baseline in DyeNet's paper) or
+            "mobilenetv2".
         dilation_px: The previous mask is dilated by a disc of this radius (3.2: 5).
         soft_feedback: Beyond the paper: feed back probabilities instead of a hard mask.
         soft_reach: How far from the mask probabilities are fed back, as a fraction of the frame's
@@ -71,12 +78,13 @@ class Options:
             paper tried it, and found no gain) or "union" (beyond the paper: both together, so that
             neither a fast object nor wrong flow loses the mask).
         flow_stream: Average with the twin that sees the flow's magnitude (3.4).
+        crf: Draw the masks to the frame's edges by a dense CRF (3.4); needs pydensecrf2.
         box: The painted mask is taken for its box (3.4).
         fine_tuning: On the painted frames (3.3).
         working_height: Short side in pixels to which frames are brought; None leaves them.
 
     Raises:
-        OptionError: No such `warp_previous`.
+        OptionError: No such backbone or `warp_previous`.
     """
 
     backbone: str = "vgg16"
@@ -85,11 +93,14 @@ class Options:
     soft_reach: float = 0.05
     warp_previous: str = "no"
     flow_stream: bool = False
+    crf: bool = False
     box: bool = False
     fine_tuning: FineTuning = field(default_factory=FineTuning)
     working_height: int | None = None
 
     def __post_init__(self) -> None:
+        if self.backbone not in BACKBONES:
+            raise OptionError(f"Unknown backbone {self.backbone!r}. {near_match(self.backbone, BACKBONES)}")
         if self.warp_previous not in WARPING:
             raise OptionError(
                 f"Unknown warp_previous {self.warp_previous!r}. {near_match(self.warp_previous, WARPING)}"
@@ -113,13 +124,36 @@ COMPACT = Options(
     working_height=480,
 )
 
+PAPER_TUNING = FineTuning(
+    Budget(steps=200), learning_rate=1e-3, optimiser="sgd", weight_decay=5e-4, rates=SCORE_RATES, batch=10,
+    augmentation=OnlineAugmentation(
+        Motion(
+            scale=(1.0, 1.0), turn_degrees=20.0, shift=0.0, step_scale=0.0, step_turn_degrees=0.0,
+            step_shift=0.0, bend=0.0,
+        ),
+        lucid=0.0, damaged=0.0, lost=0.0, colour=0.0,
+    ),
+    loss=PLAIN,
+)  # fmt: skip
+"""All layers, 200 steps on mirrored and turned frames with deformed masks (3.3); the paper gives no learning
+rate, so it is that of the training before."""
+
+PAPER = Options(fine_tuning=PAPER_TUNING)
+
 PRESETS: Mapping[str, Mapping[str, Options]] = {
     "mobilenetv2": {
         "default": COMPACT,
         "fast": replace(COMPACT, working_height=288),
         "paper": Options(backbone="mobilenetv2"),
     },
-    "vgg16": {"default": Options(), "fast": Options(working_height=288), "paper": Options()},
+    **{
+        name: {
+            "default": replace(PAPER, backbone=name),
+            "fast": replace(PAPER, backbone=name, working_height=288),
+            "paper": replace(PAPER, backbone=name),
+        }
+        for name in DeepLabV2Stream.BACKBONES
+    },
 }
 """Variant → preset → options."""
 
@@ -134,7 +168,7 @@ class MaskTrackNetwork(nn.Module):
         if options.backbone in COMPACT_BACKBONES:
             self.stream = GuidedPyramid(COMPACT_BACKBONES[options.backbone], guides=1)
         else:
-            self.stream = DeepLabV2Stream()
+            self.stream = DeepLabV2Stream(options.backbone)
 
     def forward(
         self,
@@ -143,7 +177,7 @@ class MaskTrackNetwork(nn.Module):
         *,
         deep_supervision: bool = False,
     ) -> SideLogits:
-        """Logits of stride 4, or 8 in DeepLabv2."""
+        """Logits of stride 4, or of the frame's size in the paper's variants."""
         output: SideLogits = self.stream(
             self.stream.features(frames), previous, deep_supervision=deep_supervision
         )
@@ -176,6 +210,9 @@ class MaskTrack(StreamingSegmenter[MaskTrackState]):
         network: Never changed.
         device: Where it runs.
         flow: Gives the optical flow where an option needs it; DIS if None.
+
+    Raises:
+        OptionError: A dense CRF is asked for, and its library is not installed.
     """
 
     def __init__(
@@ -190,6 +227,8 @@ class MaskTrack(StreamingSegmenter[MaskTrackState]):
         self.options = network.options
         self.flow = flow or DisFlow()
         self.lowered = bfloat16_is_faster(self.device.type)
+        if self.options.crf:
+            check_dense_crf()
 
     def start(self, frame: Image, labels: LabelMap) -> MaskTrackState:
         """The painted mask is the first previous one, and what the objects' networks are tuned on."""
@@ -210,26 +249,61 @@ class MaskTrack(StreamingSegmenter[MaskTrackState]):
         """Refine every object's previous mask on this frame; a pixel goes to the best score above 0."""
         image = self._working(frame)
         guides = self._guides(state, image)
-        with self._autocast():
-            features = self.network.stream.features(self._tensor(image))
-            logits = [
-                w.call(self.network.stream, features, guide[None, None]).fused[0].float()
-                for w, guide in zip(state.weights, guides, strict=True)
-            ]
-        scores = F.pad(torch.stack(logits), (0, 0, 0, 0, 1, 0))
+        logits = self._logits(self._tensor(image), guides, state.weights)
+        if self.options.flow_stream:
+            logits = (logits + self._twin_logits(state, image, guides)) / 2
+        scores = F.pad(logits, (0, 0, 0, 0, 1, 0))
         masks = ObjectMasks(state.object_ids, enlarged_probs(scores, frame.shape[:2]).cpu().numpy())
+        if self.options.crf:
+            masks = ObjectMasks(state.object_ids, dense_crf(masks.probs, frame))
         if labels is not None:
             merged = masks.corrected(labels)
             return self._painted(state, frame, labels, merged), merged
         size = (image.shape[0], image.shape[1])
-        return replace(state, image=image, previous=enlarged_probs(scores, size)), masks
+        previous = self._at_size(masks, size) if self.options.crf else enlarged_probs(scores, size)
+        return replace(state, image=image, previous=previous), masks
+
+    def _logits(
+        self,
+        picture: Float[Tensor, "1 3 h w"],
+        guides: Float[Tensor, "N h w"],
+        weights: tuple[ObjectWeights, ...],
+    ) -> Float[Tensor, "N h4 w4"]:
+        """What each object's network says of a picture in [0, 1]."""
+        stream = self.network.stream
+        with self._autocast():
+            features = stream.features(picture)
+            logits = [
+                w.call(stream, features, guide[None, None]).fused[0].float()
+                for w, guide in zip(weights, guides, strict=True)
+            ]
+        return torch.stack(logits)
+
+    def _twin_logits(
+        self, state: MaskTrackState, image: Image, guides: Float[Tensor, "N h w"]
+    ) -> Float[Tensor, "N h4 w4"]:
+        """What the network says of the flow's magnitude as a grey picture.
+
+        The weights are those trained on pictures; what an object's network has learnt of the
+        object's colours means nothing here, so it is the network before fine-tuning.
+        """
+        grey = magnitude_image(self._backward_flow(state, image))
+        picture = grey.unsqueeze(1).expand(-1, 3, -1, -1)
+        return self._logits(picture, guides, (ObjectWeights(),) * len(state.object_ids))
+
+    def _backward_flow(self, state: MaskTrackState, image: Image) -> Float[Tensor, "1 2 h w"]:
+        flow = torch.from_numpy(self.flow.between(image, state.image)).to(self.device)
+        return flow.permute(2, 0, 1)[None]
+
+    def _at_size(self, masks: ObjectMasks, size: tuple[int, int]) -> Float[Tensor, "N h w"]:
+        probs = torch.from_numpy(masks.probs).to(self.device)
+        return F.interpolate(probs[None], size=size, mode="bilinear", align_corners=False)[0]
 
     def _guides(self, state: MaskTrackState, image: Image) -> Float[Tensor, "N h w"]:
         """The previous masks as the network is given them."""
         previous = state.previous
         if self.options.warp_previous != "no":
-            flow = torch.from_numpy(self.flow.between(image, state.image)).to(self.device)
-            warped = warp(previous[None], flow.permute(2, 0, 1)[None])[0]
+            warped = warp(previous[None], self._backward_flow(state, image))[0]
             previous = torch.maximum(previous, warped) if self.options.warp_previous == "union" else warped
         fed_back = self._near(previous) if self.options.soft_feedback else (previous > 0.5).float()
         if self.options.dilation_px == 0:

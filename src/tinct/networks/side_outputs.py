@@ -5,8 +5,9 @@ interpolation, laid side by side, and combined linearly into one map of logits. 
 stage also gives a map of its own, for deep supervision.
 
 The papers write the enlargement as a transposed convolution with a fixed bilinear kernel of size 2s
-and stride s whose output is cropped to the image. Away from the border that is bilinear
-interpolation with pixel centres aligned, which is what is computed here.
+and stride s whose output is cropped to the image (`ops.bilinear`), which is what their networks do
+here. Away from the border that is bilinear interpolation with pixel centres aligned, which is what
+the compact networks do.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
+
+from tinct.ops.bilinear import enlarged_by_stride
 
 
 class SideLogits(NamedTuple):
@@ -38,10 +40,14 @@ class SideOutputs(nn.Module):
     Args:
         channels: Of the tapped maps.
         width: Channels of each side prep (16 in the papers).
+        strides: Of the tapped maps, for the papers' transposed convolutions; None interpolates.
     """
 
-    def __init__(self, channels: Sequence[int], width: int = 16) -> None:
+    def __init__(
+        self, channels: Sequence[int], width: int = 16, strides: Sequence[int] | None = None
+    ) -> None:
         super().__init__()
+        self.strides: Sequence[int | None] = strides or [None] * len(channels)
         self.preps = nn.ModuleList(nn.Conv2d(c, width, 3, padding=1) for c in channels)
         self.scores = nn.ModuleList(nn.Conv2d(width, 1, 1) for _ in channels)
         # The fusion of all preps, written as a sum of parts: a linear map commutes with the
@@ -59,19 +65,26 @@ class SideOutputs(nn.Module):
             deep_supervision: Give the maps of the single stages too.
         """
         preps = [prep(tap) for prep, tap in zip(self.preps, taps, strict=True)]
-        fused = sum(
-            (_enlarged(part(prep), size) for part, prep in zip(self.fusion, preps, strict=True)),
-            preps[0].new_zeros(()),
-        )
+        parts = [part for part in self.fusion if isinstance(part, nn.Conv2d)]
+        assert parts[0].bias is not None
+        # Added after the enlargement: at the border the papers' one would fade it.
+        fused = parts[0].bias.view(1, 1, 1, 1)
+        for part, prep, stride in zip(parts, preps, self.strides, strict=True):
+            fused = fused + _enlarged(F.conv2d(prep, part.weight), stride, size)
         sides: tuple[Tensor, ...] = ()
         if deep_supervision:
             scored = (score(prep) for score, prep in zip(self.scores, preps, strict=True))
-            sides = tuple(_enlarged(map_, size)[:, 0] for map_ in scored)
-        assert isinstance(fused, torch.Tensor)
+            sides = tuple(
+                _enlarged(map_, stride, size)[:, 0] for map_, stride in zip(scored, self.strides, strict=True)
+            )
         return SideLogits(sides, fused[:, 0])
 
 
-def _enlarged(maps: Float[Tensor, "B C h w"], size: tuple[int, int]) -> Float[Tensor, "B C H W"]:
+def _enlarged(
+    maps: Float[Tensor, "B C h w"], stride: int | None, size: tuple[int, int]
+) -> Float[Tensor, "B C H W"]:
+    if stride is not None:
+        return enlarged_by_stride(maps, stride, size)
     if maps.shape[-2:] == size:
         return maps
     return F.interpolate(maps, size=size, mode="bilinear", align_corners=False)

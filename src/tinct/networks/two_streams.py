@@ -13,6 +13,9 @@ from tinct.networks.guided_pyramid import GuidedPyramid
 from tinct.networks.localization import LocalizationNet
 from tinct.networks.vgg import VggStream
 
+PAPER_HIDDEN = 4096
+"""Width of the paper's localization net: that of Fast R-CNN on VGG-16."""
+
 
 class StreamFeatures(NamedTuple):
     """What of a frame does not depend on the object.
@@ -123,15 +126,20 @@ class VggTwoStreams(nn.Module):
     The flow stream sees three channels: the magnitudes of both flows, and the guide.
 
     Args:
-        hidden: Width of the localization net's two layers (4096, as in Fast R-CNN).
+        hidden: Width of the localization net's two layers.
     """
 
-    def __init__(self, hidden: int = 4096) -> None:
+    def __init__(self, hidden: int | None = None) -> None:
         super().__init__()
         self.appearance = VggStream(1)
         self.motion = VggStream(0)
         self.fusion = nn.Conv2d(2, 1, 1)
-        self.localization = LocalizationNet(512, hidden)
+        channels = self.appearance.backbone.channels[-1]
+        self.localization = LocalizationNet(channels, hidden or PAPER_HIDDEN)
+        with torch.no_grad():
+            # The mean of both streams: the paper does not say how it starts.
+            self.fusion.weight.fill_(0.5)
+            self.fusion.bias.zero_()  # type: ignore[union-attr]
 
     def features(
         self, frames: Float[Tensor, "B 3 H W"], magnitudes: Float[Tensor, "B 2 H W"]

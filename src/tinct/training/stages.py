@@ -77,8 +77,25 @@ class PolynomialSchedule:
 
 
 @dataclass(frozen=True)
+class StepSchedule:
+    """The full learning rate until a share of the stage is done, then a fixed fraction of it (OSVOS).
+
+    Attributes:
+        until: The share of the steps.
+        factor: The fraction.
+    """
+
+    until: float
+    factor: float
+
+    def __call__(self, step: int, steps: int) -> float:
+        """The factor on the learning rate at a step of so many."""
+        return 1.0 if step < self.until * steps else self.factor
+
+
+@dataclass(frozen=True)
 class AdamW:
-    """Makes AdamW with decoupled weight decay."""
+    """Makes AdamW with decoupled weight decay; without any it is Adam."""
 
     weight_decay: float
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from tinct.losses import FrameLossOptions, at_size, frame_losses
 from tinct.methods.masktrack import MaskTrackNetwork
+from tinct.networks.rates import RateFactors
 from tinct.ops.warp import warp
 from tinct.training.recipes.frame_task import FrameTask, overlap_of
 
@@ -39,9 +40,9 @@ class ClipTask(FrameTask):
     network: MaskTrackNetwork
 
     def __init__(
-        self, network: MaskTrackNetwork, loss: FrameLossOptions, slow: tuple[str, ...], roll_out: RollOut
+        self, network: MaskTrackNetwork, loss: FrameLossOptions, rates: RateFactors, roll_out: RollOut
     ) -> None:
-        super().__init__(network, network, loss, slow)
+        super().__init__(network, network, loss, rates)
         self.roll_out = roll_out
 
     def forward(

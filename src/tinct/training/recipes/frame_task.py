@@ -9,6 +9,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from tinct.losses import FrameLossOptions, at_size, class_balanced_cross_entropy, frame_losses
+from tinct.networks.rates import RateFactors, rate_groups
 from tinct.networks.side_outputs import SideLogits
 from tinct.training.stages import Task
 
@@ -23,32 +24,32 @@ class FrameTask(Task):
         network: What is trained.
         segment: How it is asked.
         loss: Of what the loss consists.
-        slow: Parts of parameter names that learn at a tenth of the rate.
+        rates: Which layers learn slower or faster.
     """
 
     def __init__(
-        self, network: nn.Module, segment: Segment, loss: FrameLossOptions, slow: tuple[str, ...]
+        self, network: nn.Module, segment: Segment, loss: FrameLossOptions, rates: RateFactors
     ) -> None:
         super().__init__()
         self.network = network
-        self.segment, self.loss, self.slow = segment, loss, slow
+        self.segment, self.loss, self.rates = segment, loss, rates
 
     def parameter_groups(self) -> list[tuple[list[nn.Parameter], float]]:
-        """Trained parameters; slow ones learn at a tenth of the rate."""
-        groups: dict[float, list[nn.Parameter]] = {}
-        for name, parameter in self.network.named_parameters():
-            if parameter.requires_grad:
-                factor = 0.1 if any(part in name for part in self.slow) else 1.0
-                groups.setdefault(factor, []).append(parameter)
-        return [(parameters, factor) for factor, parameters in groups.items()]
+        """Trained parameters, with their factors on the learning rate."""
+        return rate_groups(self.network.named_parameters(), self.rates)
 
     def forward(
         self, batch: Mapping[str, Tensor], step: int
     ) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]]]:
-        """All parts weighted, and each part by itself."""
+        """All parts weighted, and each part by itself.
+
+        A stage may say what its side outputs count (`SideWeighted`); else their weight fades.
+        """
         frames = batch["frames"].permute(0, 3, 1, 2).float() / 255
         previous = batch["previous"].unsqueeze(1).float() / 255
         sides = self.loss.sides * max(0.0, 1 - step / self.loss.sides_until)
+        if "side_weight" in batch:
+            sides = float(batch["side_weight"][0])
         logits = self.segment(frames, previous, deep_supervision=sides > 0)
         labels = batch["labels"].long()
         figures = frame_losses(logits.fused, labels, self.loss)

@@ -1,12 +1,17 @@
 """How MaskRNN is trained: single frames first (MaskTrack's stages), then the recurrence over clips (3.5).
 
 tinct train maskrnn --data DAVIS --stills STILLS --init runs/masktrack/clips.safetensors --out runs/maskrnn
+tinct train maskrnn --variant vgg16 --data DAVIS --out runs/maskrnn-vgg16
+
+The paper's recipe has both stages on DAVIS: single frames with perturbed masks, then seven frames in
+a row; ten epochs of Adam each. The paper gives neither batches nor sizes; these are ours.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +19,18 @@ import torch
 from torch import Tensor, nn
 
 from tinct.data.samplers import ClipOptions, MixedClips, StillClips, VideoClips
-from tinct.losses import FrameLossOptions
-from tinct.methods.maskrnn import COMPACT, MaskRnnNetwork, build
+from tinct.losses import BALANCED, FrameLossOptions
+from tinct.methods.maskrnn import COMPACT, PAPER, PRESETS, MaskRnnNetwork, build
 from tinct.networks.flow import DisFlow
 from tinct.networks.guided_pyramid import take_over_pyramid
+from tinct.networks.rates import rate_groups
 from tinct.networks.two_streams import TwoStreams
 from tinct.online import Budget
 from tinct.training.flow_clips import FlowClips
 from tinct.training.recipes.maskrnn_task import MaskRnnLossOptions, MaskRnnTask
 from tinct.training.recipes.object_recipe import ObjectRecipe
 from tinct.training.sources import Sources
-from tinct.training.stages import AdamW, CosineSchedule, Stage
+from tinct.training.stages import AdamW, CosineSchedule, PolynomialSchedule, Stage
 
 COMPACT_LOSS = MaskRnnLossOptions(FrameLossOptions())
 
@@ -50,6 +56,56 @@ def compact_stages(data: Sources, steps: Mapping[str, int], seed: int) -> list[S
     ]  # fmt: skip
 
 
+EPOCHS, DAVIS_FRAMES, RECURRENT_FRAMES = 10, 2079, 7
+
+PAPER_STEPS = {
+    "frames": EPOCHS * DAVIS_FRAMES // 4,
+    "recurrence": EPOCHS * DAVIS_FRAMES // RECURRENT_FRAMES,
+}
+"""Ten epochs in batches of 4 frames, and of one clip."""
+
+PAPER_LOSS = MaskRnnLossOptions(BALANCED, streams=0.0, blind=0.0, union=False, dilation_px=0)
+
+
+def paper_stages(data: Sources, steps: Mapping[str, int], seed: int) -> list[Stage]:
+    """Single frames, their warped masks perturbed; then the recurrence over seven frames (3.4, 3.5).
+
+    Frames with their neighbours are clips of [reference, previous, query]; the flow to a clip's last
+    neighbour is zero, as at a video's end.
+    """
+    lengths = {"frames": (3, 4), "recurrence": (1 + RECURRENT_FRAMES, 1)}
+    stages = []
+    for name, (frames, batch) in lengths.items():
+        if not steps.get(name, 0):
+            continue
+        options = ClipOptions(
+            size=(480, 854), frames=frames, max_objects=1, max_step=1, paste=0.0, degrade=1.0, colour=0.0,
+            seed=seed,
+        )  # fmt: skip
+        clips = FlowClips(VideoClips(data.videos(), options, stored_px=480), DisFlow(), forward=True)
+        stages.append(
+            Stage(
+                name, clips, steps[name], batch, learning_rate=1e-5, schedule=PolynomialSchedule(0.9),
+                optimiser=AdamW(weight_decay=0.0), clip_gradient_norm=10.0, ema_decay=0.0,
+            )
+        )  # fmt: skip
+    return stages
+
+
+class PaperTask(MaskRnnTask):
+    """The paper's: all layers learn at one rate."""
+
+    def parameter_groups(self) -> list[tuple[list[nn.Parameter], float]]:
+        """One group."""
+        return rate_groups(self.network.named_parameters(), ())
+
+
+def paper_task() -> MaskRnnTask:
+    """The paper's network, as chance made it."""
+    network = MaskRnnNetwork(PAPER)
+    return PaperTask(network, network.streams, PAPER_LOSS)
+
+
 def compact_task() -> MaskRnnTask:
     """The compact network, as chance made it."""
     network = MaskRnnNetwork(COMPACT)
@@ -69,15 +125,20 @@ def _from_masktrack(network: nn.Module, tensors: dict[str, Tensor]) -> int:
     return sum(take_over_pyramid(stream, tensors, "stream.") for stream in streams)
 
 
-def _segmenter(weights: Path, device: torch.device, budget: Budget) -> Any:
-    tuning = replace(COMPACT.fine_tuning, budget=budget)
-    return build("mobilenetv2", "default", weights, device, fine_tuning=tuning)
+def _segmenter(variant: str, weights: Path, device: torch.device, budget: Budget) -> Any:
+    tuning = replace(PRESETS[variant]["default"].fine_tuning, budget=budget)
+    # Scores at a stage's end are taken frame by frame, so there is no looking ahead.
+    return build(variant, "default", weights, device, fine_tuning=tuning, look_ahead=False)
 
 
 RECIPES = {
     "mobilenetv2": ObjectRecipe(
         "maskrnn", "mobilenetv2", {"recurrence": 400}, compact_task, compact_stages, _from_imagenet,
-        {"masktrack": _from_masktrack}, _segmenter,
-    )
+        {"masktrack": _from_masktrack}, partial(_segmenter, "mobilenetv2"),
+    ),
+    "vgg16": ObjectRecipe(
+        "maskrnn", "vgg16", PAPER_STEPS, paper_task, paper_stages, _from_imagenet, {},
+        partial(_segmenter, "vgg16"),
+    ),
 }  # fmt: skip
 """Variant → recipe. Its first stages are MaskTrack's: it starts from a compact MaskTrack (`--init`)."""

@@ -1,12 +1,17 @@
 """How MaskTrack is trained: on still images with deformed masks, no video needed (the paper, 3.2).
 
 tinct train masktrack --data DAVIS --stills STILLS --out runs/masktrack
+tinct train masktrack --variant vgg16 --stills STILLS --out runs/masktrack-vgg16
+
+The paper's recipe (3.2) is one stage: 20,000 steps of 10 photos with deformed masks. It does not say
+how photos are cropped; here it is as in DeepLab, to 321 × 321, with some zoom.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -15,16 +20,19 @@ from torch import Tensor, nn
 from tinct.data.deform import MaskDeformation
 from tinct.data.masked_frames import FrameOptions, MaskedFrames, StillPictures
 from tinct.data.samplers import ClipOptions, MixedClips, Samples, StillClips, VideoClips
-from tinct.losses import FrameLossOptions
-from tinct.methods.masktrack import COMPACT, MaskTrack, MaskTrackNetwork, build
+from tinct.data.synthetic import Motion
+from tinct.losses import PLAIN, FrameLossOptions
+from tinct.methods.masktrack import COMPACT, PRESETS, MaskTrack, MaskTrackNetwork, build
+from tinct.networks.deeplab_v2 import SCORE_RATES, DeepLabV2Stream
 from tinct.networks.flow import DisFlow
 from tinct.networks.guided_pyramid import GuidedPyramid, take_over_pyramid
 from tinct.online import Budget
 from tinct.training.flow_clips import FlowClips
 from tinct.training.recipes.clip_task import ClipTask, RollOut
+from tinct.training.recipes.frame_task import FrameTask
 from tinct.training.recipes.object_recipe import ObjectRecipe
 from tinct.training.sources import Sources
-from tinct.training.stages import AdamW, CosineSchedule, Stage
+from tinct.training.stages import SGD, AdamW, CosineSchedule, PolynomialSchedule, Stage
 
 COMPACT_LOSS = FrameLossOptions(sides=0.1, sides_until=1000)
 
@@ -57,11 +65,39 @@ def _stage(
     )  # fmt: skip
 
 
+PAPER_SAMPLES = FrameOptions(
+    size=(321, 321),
+    motion=Motion(scale=(1.0, 1.5), turn_degrees=0.0, shift=0.1, step_turn_degrees=0.0, bend=0.0),
+    colour=0.0,
+)
+"""Masks are deformed by the defaults of `MaskDeformation`, which are the paper's."""
+
+
+def paper_stages(data: Sources, steps: Mapping[str, int], seed: int) -> list[Stage]:
+    """Photos with deformed masks; SGD, poly (3.2)."""
+    if not steps.get("stills", 0):
+        return []
+    samples = MaskedFrames([(StillPictures(data.photos()), 1.0)], replace(PAPER_SAMPLES, seed=seed))
+    return [
+        Stage(
+            "stills", samples, steps["stills"], batch=10, learning_rate=1e-3,
+            schedule=PolynomialSchedule(0.9), optimiser=SGD(momentum=0.9, weight_decay=5e-4),
+            clip_gradient_norm=10.0, ema_decay=0.0,
+        )
+    ]  # fmt: skip
+
+
+def paper_task(variant: str) -> FrameTask:
+    """The network of a paper's variant, as chance made it."""
+    network = MaskTrackNetwork(PRESETS[variant]["paper"])
+    return FrameTask(network, network, PLAIN, rates=SCORE_RATES)
+
+
 def compact_task() -> ClipTask:
     """The compact network, as chance made it."""
     network = MaskTrackNetwork(COMPACT)
     _pyramid(network).backbone.freeze_to_stride_4()
-    return ClipTask(network, COMPACT_LOSS, slow=(".backbone.",), roll_out=RollOut())
+    return ClipTask(network, COMPACT_LOSS, rates=((".backbone.", 0.1),), roll_out=RollOut())
 
 
 def _from_imagenet(network: nn.Module, source: str) -> str:
@@ -79,15 +115,22 @@ def _pyramid(network: nn.Module) -> GuidedPyramid:
     return network.stream
 
 
-def _segmenter(weights: Path, device: torch.device, budget: Budget) -> MaskTrack:
-    tuning = replace(COMPACT.fine_tuning, budget=budget)
-    return build("mobilenetv2", "default", weights, device, fine_tuning=tuning)
+def _segmenter(variant: str, weights: Path, device: torch.device, budget: Budget) -> MaskTrack:
+    tuning = replace(PRESETS[variant]["default"].fine_tuning, budget=budget)
+    return build(variant, "default", weights, device, fine_tuning=tuning)
 
 
 RECIPES = {
     "mobilenetv2": ObjectRecipe(
         "masktrack", "mobilenetv2", {"stills": 1300, "clips": 700}, compact_task, compact_stages,
-        _from_imagenet, {"feelvos": _from_feelvos}, _segmenter,
-    )
+        _from_imagenet, {"feelvos": _from_feelvos}, partial(_segmenter, "mobilenetv2"),
+    ),
+    **{
+        name: ObjectRecipe(
+            "masktrack", name, {"stills": 20_000}, partial(paper_task, name), paper_stages, _from_imagenet,
+            {}, partial(_segmenter, name),
+        )
+        for name in DeepLabV2Stream.BACKBONES
+    },
 }  # fmt: skip
 """Variant → recipe. The compact one starts best from the compact FEELVOS, which knows objects already."""
