@@ -160,8 +160,8 @@ def fine_tune(
         diverged = not run.train(progress)
     if diverged:
         warnings.warn(
-            f"Fine-tuning diverged after {run.step} step{'s' * (run.step != 1)} (loss {run.loss:.3g}); the parent network is used "
-            "for this object. A smaller learning rate may help.",
+            f"Fine-tuning diverged after {run.step} step{'s' * (run.step != 1)} (loss {run.loss:.3g}); the "
+            "parent network is used for this object. A smaller learning rate may help.",
             FineTuningWarning,
             stacklevel=2,
         )
