@@ -62,13 +62,8 @@ def superpixel_vote(
         threshold: The share that must be exceeded.
 
     Raises:
-        OptionError: The superpixels are not of the mask's size, or one has a number below 0.
+        OptionError: A superpixel has a number below 0.
     """
-    if superpixels.shape != mask.shape:
-        raise OptionError(
-            f"Superpixels of {superpixels.shape} came for a mask of {mask.shape} (height, width); give one "
-            "number for each pixel of the frame."
-        )
     if superpixels.min(initial=0) < 0:
         raise OptionError(f"A superpixel numbered {superpixels.min()} came; numbers start at 0.")
     flat = superpixels.ravel()
