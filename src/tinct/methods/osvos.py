@@ -239,8 +239,8 @@ class Osvos(StreamingSegmenter[OsvosState]):
             numbers, labels = self.superpixels(frame), masks.label_map
             if numbers.shape != labels.shape:
                 raise OptionError(
-                    f"Superpixels of {numbers.shape} came for a frame of {labels.shape} (height, width); give "
-                    "one number for each pixel of the frame."
+                    f"Superpixels of {numbers.shape} came for a frame of {labels.shape} (height, width); "
+                    "give one number for each pixel of the frame."
                 )
             voted = [superpixel_vote(labels == i, numbers) for i in masks.object_ids]
             return ObjectMasks(masks.object_ids, np.stack(voted).astype(np.float32))
