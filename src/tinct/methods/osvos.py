@@ -101,6 +101,9 @@ COMPACT = Options(backbone="mobilenetv2", fine_tuning=TUNING, working_height=480
 PAPER_PIXELS = 480 * 854
 """The paper sums its loss over a frame's pixels; here it is their mean, so its rates grow by so much."""
 
+PAPER_DECAY = 2e-4 / PAPER_PIXELS
+"""The authors' weight decay: the optimiser multiplies it by the rate, so beside a mean it shrinks by as much."""
+
 PAPER_MOTION = Motion(
     scale=(0.5, 1.0), turn_degrees=0.0, shift=0.0, step_scale=0.0, step_turn_degrees=0.0, step_shift=0.0,
     bend=0.0,
@@ -108,7 +111,7 @@ PAPER_MOTION = Motion(
 """Mirrored and zoomed (3.2); the authors' code takes the scales 0.5, 0.8 and 1, here any between."""
 
 PAPER_TUNING = FineTuning(
-    Budget(steps=500), learning_rate=1e-8 * PAPER_PIXELS, optimiser="sgd", weight_decay=2e-4,
+    Budget(steps=500), learning_rate=1e-8 * PAPER_PIXELS, optimiser="sgd", weight_decay=PAPER_DECAY,
     rates=SIDE_RATES, loss=BALANCED,
     augmentation=OnlineAugmentation(PAPER_MOTION, lucid=0.0, damaged=0.0, lost=1.0, colour=0.0),
 )  # fmt: skip
