@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tinct.ops.boxes import apply_deltas, box_deltas, enlarged_boxes, inside_boxes, mask_boxes
+from tinct.ops.boxes import (
+    apply_deltas,
+    box_deltas,
+    enlarged_boxes,
+    hull_boxes,
+    inside_boxes,
+    mask_boxes,
+)
 
 
 def test_tight_boxes() -> None:
@@ -46,3 +53,8 @@ def test_enlargement_keeps_the_centre(factor: float) -> None:
 def test_wild_deltas_stay_finite() -> None:
     boxes = apply_deltas(torch.tensor([[0.0, 0, 10, 10]]), torch.full((1, 4), 1e3))
     assert torch.isfinite(boxes).all()
+
+
+def test_the_hull_holds_both() -> None:
+    hull = hull_boxes(torch.tensor([[0.0, 5, 4, 9]]), torch.tensor([[2.0, 1, 8, 6]]))
+    assert hull.tolist() == [[0, 1, 8, 9]]

@@ -13,7 +13,7 @@ is dropped. The networks were trained through time, over the warps of seven fram
 | φ_{t-1,t}(b_{t-1}), the warped mask (3.1) | `ops.warp.warp` of `MaskRnnState.previous` |
 | appearance stream, flow stream, linear combination (3.2) | `networks.two_streams.TwoStreams` |
 | object localization net (3.3) | `networks.localization.LocalizationNet` |
-| box enlarged by 1.25, pixels outside are 0 (3.3) | `MaskRnn._boxed` |
+| box enlarged by 1.25, pixels outside are 0 (3.3) | `MaskRnn._box` |
 | back-propagation through time over 7 frames (3.4) | `training.recipes.maskrnn_task` |
 | online fine-tuning, 200 steps (3.5) | `online.fine_tune` |
 
@@ -45,7 +45,7 @@ from tinct.networks.localization import located, proposals_of
 from tinct.networks.two_streams import StreamFeatures, TwoStreams, VggTwoStreams
 from tinct.networks.weights import load_weights
 from tinct.online import Budget, FineTuning, ObjectWeights, resized_frame, tune_objects
-from tinct.ops.boxes import enlarged_boxes, inside_boxes
+from tinct.ops.boxes import enlarged_boxes, hull_boxes, inside_boxes, mask_boxes
 from tinct.ops.precision import bfloat16_is_faster
 from tinct.ops.resize import enlarged_probs, working_frame
 from tinct.ops.warp import magnitude_image, warp
@@ -73,8 +73,8 @@ class Options:
         enlargement: Of the box (3.3: 1.25).
         look_ahead: See the flow to the next frame too; such a segmenter takes whole videos, and
             still holds two frames at a time.
-        union: Beyond the paper: the unwarped mask joins the warped one, so that wrong flow does not
-            lose the object.
+        union: Beyond the paper: the unwarped mask joins the warped one, and its box the regressed
+            one, so that wrong flow does not lose the object.
         dilation_px: Beyond the paper: the guiding mask is dilated by a disc of this radius.
         fine_tuning: Of the appearance stream, on the painted frames (3.5: 200 steps).
         working_height: Short side in pixels to which frames are brought; None leaves them.
@@ -231,8 +231,10 @@ class MaskRnn(StreamingSegmenter[MaskRnnState]):
         after = None if following is None else self._working(following)
         features = self._features(image, backward, after)
         logits = [
-            self._segment(features, guide[None, None], moved[None, None], weights)
-            for guide, moved, weights in zip(guides, warped, state.weights, strict=True)
+            self._segment(features, guide[None, None], self._box(features, moved, before), weights)
+            for guide, moved, before, weights in zip(
+                guides, warped, state.previous, state.weights, strict=True
+            )
         ]
         scores = F.pad(torch.stack(logits), (0, 0, 0, 0, 1, 0))
         masks = ObjectMasks(state.object_ids, enlarged_probs(scores, frame.shape[:2]).cpu().numpy())
@@ -257,10 +259,10 @@ class MaskRnn(StreamingSegmenter[MaskRnnState]):
         self,
         features: StreamFeatures,
         guide: Float[Tensor, "1 1 h w"],
-        warped: Float[Tensor, "1 1 h w"],
+        box: Float[Tensor, "1 4"] | None,
         weights: ObjectWeights,
     ) -> Float[Tensor, "h w"]:
-        """One object's logits at the working size; its box is that of the warped mask, regressed."""
+        """One object's logits at the working size, inside its box alone; of a lost object, everywhere."""
         streams, coarse = self.network.streams, guide
         if self.options.dilation_px:
             dilated = coarsened(guide[0, 0].cpu().numpy(), self.options.dilation_px)
@@ -271,21 +273,24 @@ class MaskRnn(StreamingSegmenter[MaskRnnState]):
                 logits, _ = streams.fused(logits, features, coarse)
         size = (guide.shape[-2], guide.shape[-1])
         enlarged = F.interpolate(logits[None].float(), size=size, mode="bilinear", align_corners=False)[0, 0]
-        return self._boxed(enlarged, features, warped) if self.options.localization else enlarged
+        if box is None:
+            return enlarged
+        return enlarged.masked_fill(~inside_boxes(box, size)[0], OUTSIDE_LOGIT)
 
-    def _boxed(
-        self, logits: Float[Tensor, "h w"], features: StreamFeatures, guide: Float[Tensor, "1 1 h w"]
-    ) -> Float[Tensor, "h w"]:
-        """Logits inside the enlarged box alone; of an object that was lost, everywhere."""
-        seen = (guide > 0.5).any()
-        if not seen:
-            return logits
-        proposals = proposals_of(guide)
+    def _box(
+        self, features: StreamFeatures, warped: Float[Tensor, "h w"], before: Float[Tensor, "h w"]
+    ) -> Float[Tensor, "1 4"] | None:
+        """The object's box, regressed from that of the warped mask, and enlarged; None if it was lost."""
+        if not self.options.localization or not (warped > 0.5).any():
+            return None
+        moved = warped[None, None]
+        proposals = proposals_of(moved)
         with self._autocast():
-            deltas = self.network.streams.deltas(features, guide, proposals).float()
-        boxes = enlarged_boxes(located(proposals, deltas, seen[None]), self.options.enlargement)
-        inside = inside_boxes(boxes, (logits.shape[0], logits.shape[1]))[0]
-        return logits.masked_fill(~inside, OUTSIDE_LOGIT)
+            deltas = self.network.streams.deltas(features, moved, proposals).float()
+        boxes = located(proposals, deltas, torch.ones(1, dtype=torch.bool, device=self.device))
+        if self.options.union and (before > 0.5).any():
+            boxes = hull_boxes(boxes, mask_boxes(before[None] > 0.5))
+        return enlarged_boxes(boxes, self.options.enlargement)
 
     def _painted(
         self, state: MaskRnnState | None, frame: Image, labels: LabelMap, masks: ObjectMasks

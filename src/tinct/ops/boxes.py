@@ -48,6 +48,11 @@ def enlarged_boxes(boxes: Float[Tensor, "N 4"], factor: float) -> Float[Tensor, 
     return torch.cat([centre - factor * size / 2, centre + factor * size / 2], 1)
 
 
+def hull_boxes(boxes: Float[Tensor, "N 4"], others: Float[Tensor, "N 4"]) -> Float[Tensor, "N 4"]:
+    """The smallest boxes that hold both."""
+    return torch.cat([torch.minimum(boxes, others)[:, :2], torch.maximum(boxes, others)[:, 2:]], 1)
+
+
 def inside_boxes(boxes: Float[Tensor, "N 4"], size: tuple[int, int]) -> Bool[Tensor, "N H W"]:
     """Which pixels of a frame of a size have their centre inside each box."""
     y = torch.arange(size[0], device=boxes.device).view(1, -1, 1) + 0.5
