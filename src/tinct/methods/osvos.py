@@ -102,7 +102,7 @@ PAPER_PIXELS = 480 * 854
 """The paper sums its loss over a frame's pixels; here it is their mean, so its rates grow by so much."""
 
 PAPER_DECAY = 2e-4 / PAPER_PIXELS
-"""The authors' weight decay: the optimiser multiplies it by the rate, so beside a mean it shrinks by as much."""
+"""The authors' weight decay. The optimiser multiplies it by the rate: beside a mean it shrinks by as much."""
 
 PAPER_MOTION = Motion(
     scale=(0.5, 1.0), turn_degrees=0.0, shift=0.0, step_scale=0.0, step_turn_degrees=0.0, step_shift=0.0,
