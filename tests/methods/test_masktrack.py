@@ -144,7 +144,7 @@ def test_a_correction_tunes_the_objects_that_it_shows() -> None:
     assert len(later.painted) == 2
 
 
-def test_a_lost_object_stays_lost_but_keeps_its_id() -> None:
+def test_a_lost_object_keeps_its_id() -> None:
     runner = segmenter(UNTUNED)
     state = runner.start(frame(), painted())
     state = replace(state, previous=torch.zeros_like(state.previous))
