@@ -123,6 +123,29 @@ def test_divergence_falls_back_to_the_parent(stream: TinyStream, rate: float) ->
     assert ObjectWeights.of(tuned) == ObjectWeights()
 
 
+@pytest.mark.parametrize("rate", [1e4, 1e30])
+def test_what_the_last_step_did_is_seen(stream: TinyStream, rate: float) -> None:
+    """No loss is computed after the last step for its own sake; its harm would show in the masks alone."""
+    with pytest.warns(FineTuningWarning, match="after 1 step "):
+        tuned = fine_tune(stream, [of_object(1)], options(budget=Budget(steps=1), learning_rate=rate))
+    assert tuned.diverged
+    assert torch.equal(stream.own.weight, tuned.network.own.weight)
+
+
+def test_hard_samples_after_an_easy_one_are_no_divergence(stream: TinyStream) -> None:
+    """The parent is good at one painted frame, and no network can be good at the other."""
+    easy = of_object(1)
+    noise = np.random.default_rng(0).integers(0, 2, easy.labels.shape).astype(np.uint8)
+    hard = AnnotatedFrame(np.full_like(easy.image, 240), noise)
+    parent = fine_tune(stream, [easy], options(budget=Budget(steps=150))).network
+    losses: list[float] = []
+    seed = next(s for s in range(20) if np.random.default_rng([s, 0]).integers(2) == 0)
+    careful = options(budget=Budget(steps=20), learning_rate=1e-5, seed=seed)
+    tuned = fine_tune(parent, [easy, hard], careful, progress=lambda *at: losses.append(at[2]))
+    assert losses[-1] > 3 * losses[0]
+    assert not tuned.diverged
+
+
 def test_objects_are_tuned_apart_and_called_with_their_own_layers(stream: TinyStream) -> None:
     weights = tune_objects(stream, [painted()], (1, 4), options(budget=Budget(steps=80)))
     assert set(weights) == {1, 4}

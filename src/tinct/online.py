@@ -160,8 +160,8 @@ def fine_tune(
         diverged = not run.train(progress)
     if diverged:
         warnings.warn(
-            f"Fine-tuning diverged after {run.step} steps (loss {run.loss:.3g}); the parent network is used "
-            "for this object. A smaller learning rate may help.",
+            f"Fine-tuning diverged after {run.step} step{'s' * (run.step != 1)} (loss {run.loss:.3g}); the "
+            "parent network is used for this object. A smaller learning rate may help.",
             FineTuningWarning,
             stacklevel=2,
         )
@@ -187,7 +187,7 @@ class _Run:
         self.lowered = bfloat16_is_faster(self.device.type)
 
     def train(self, progress: Progress | None) -> bool:
-        """All steps; False if the loss became infinite, or ends far above where it began.
+        """All steps; False if they did the network more harm than good.
 
         One step is always taken, even where the seconds were over while the network was copied.
         """
@@ -204,7 +204,19 @@ class _Run:
                 progress(self.step, time.monotonic() - self.started, self.loss)
             if self.step >= 20 and self.loss < self.options.early_stop_loss:
                 break
-        return self.step == 0 or self.loss <= 3 * self.first_loss
+        return not self._went_astray()
+
+    @torch.no_grad()
+    def _went_astray(self) -> bool:
+        """Whether the first samples' loss, taken once more, is no number now or far above where it began.
+
+        Taken once more, because what the last step did shows in no loss before it; and far above the
+        smoothed loss too, or that has grown as well, because the first samples may just have been easy.
+        """
+        again = float(self._loss(0))
+        if not math.isfinite(again):
+            return True
+        return again > 3 * self.first_loss and (self.loss > 3 * self.first_loss or again > 3 * self.loss)
 
     def _share_spent(self) -> float:
         return self.options.budget.share(self.step, time.monotonic() - self.started)
@@ -216,8 +228,17 @@ class _Run:
             group["lr"] = group["full_rate"] * factor
 
     def _train_step(self) -> float:
+        loss = self._loss(self.step)
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.layers, 2.0)
+        self.optimiser.step()
+        self.optimiser.zero_grad()
+        return float(loss.detach())
+
+    def _loss(self, step: int) -> Float[Tensor, ""]:
+        """The loss of a step's samples."""
         batch = self.options.batch
-        drawn = [self.samples.sample(self.step * batch + i) for i in range(batch)]
+        drawn = [self.samples.sample(step * batch + i) for i in range(batch)]
         frames, guides, labels = _to_tensors(drawn, self.device)
         lowered = torch.autocast(self.device.type, torch.bfloat16) if self.lowered else nullcontext()
         with lowered:
@@ -229,11 +250,7 @@ class _Run:
             (getattr(self.options.loss, n) * v for n, v in parts.items()), logits.new_zeros(()).float()
         )
         assert isinstance(loss, torch.Tensor)
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.layers, 2.0)
-        self.optimiser.step()
-        self.optimiser.zero_grad()
-        return float(loss.detach())
+        return loss
 
 
 def _to_tensors(drawn: list[OnlineSample], device: torch.device) -> tuple[Tensor, Tensor, Tensor]:

@@ -79,7 +79,7 @@ class Budget:
 
 
 def auto_budget(device: torch.device | None = None) -> Budget:
-    """What fits a device: a minute of a processor, or the papers' order of steps on a GPU."""
+    """What fits a device: half a minute of a processor; on a GPU the papers' order of steps, in a minute."""
     if device is not None and device.type != "cpu":
         return Budget(steps=1000, seconds=60.0)
     return Budget(steps=1000, seconds=30.0)

@@ -51,11 +51,35 @@ def guide(options: Options) -> np.ndarray:
     return runner._guides(state, frame(1)).numpy()[0]
 
 
-def test_the_mask_is_given_as_it_is_dilated_or_as_a_box() -> None:
+def test_the_mask_is_given_as_it_is_or_dilated() -> None:
     mask = painted() == 3
     np.testing.assert_array_equal(guide(UNTUNED) > 0.5, mask)
     np.testing.assert_array_equal(guide(replace(UNTUNED, dilation_px=4)) > 0.5, coarsened(mask, 4))
-    np.testing.assert_array_equal(guide(replace(UNTUNED, box=True)) > 0.5, filled_box(mask))
+
+
+@pytest.mark.parametrize("both_ways", [False, True])
+def test_from_a_box_the_masks_outline_is_never_looked_at(both_ways: bool) -> None:
+    """Neither by fine-tuning nor as the first previous mask; a rectangle is all that the person gave."""
+    runner = segmenter(replace(UNTUNED, box=True, fine_tuning=FineTuning(Budget(steps=2))))
+    labels = [painted(), filled_box(painted() == 3).astype(np.uint8) * 3]
+    assert not np.array_equal(*labels)
+    round_, square = (
+        runner.start_at_each([frame()], [each])[0] if both_ways else runner.start(frame(), each)
+        for each in labels
+    )
+    assert torch.equal(round_.previous, square.previous)
+    for first, second in zip(round_.weights[0].tensors, square.weights[0].tensors, strict=True):
+        assert torch.equal(first, second)
+    outside = (square.previous[0].numpy() > 0.5) & (labels[1] == 0)
+    assert not outside.any()
+
+
+def test_from_a_box_in_which_nothing_is_found_the_box_is_the_mask() -> None:
+    runner = segmenter(replace(UNTUNED, box=True))
+    with torch.no_grad():
+        runner.network.stream.side_outputs.fusion[0].bias.fill_(-50.0)
+    state = runner.start(frame(), painted())
+    np.testing.assert_array_equal(state.previous[0].numpy() > 0.5, filled_box(painted() == 3))
 
 
 def test_the_mask_may_be_moved_along_the_flow() -> None:
@@ -120,7 +144,7 @@ def test_a_correction_tunes_the_objects_that_it_shows() -> None:
     assert len(later.painted) == 2
 
 
-def test_a_lost_object_stays_lost_but_keeps_its_id() -> None:
+def test_a_lost_object_keeps_its_id() -> None:
     runner = segmenter(UNTUNED)
     state = runner.start(frame(), painted())
     state = replace(state, previous=torch.zeros_like(state.previous))

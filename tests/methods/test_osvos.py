@@ -86,3 +86,8 @@ def test_boundaries_that_cannot_be() -> None:
         Options(boundary="guide")
     with pytest.raises(OptionError, match="needs superpixels"):
         segmenter(replace(OPTIONS, boundary="superpixels"))
+    shifted = segmenter(
+        replace(OPTIONS, boundary="superpixels"), superpixels=lambda image: np.zeros((H, W - 1), int)
+    )
+    with pytest.raises(OptionError, match="one number for each pixel"):
+        shifted.step(shifted.start(frame(), painted()), frame(1))

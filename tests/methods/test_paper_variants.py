@@ -170,3 +170,14 @@ def test_resnet101_segments(thin_networks: Thin) -> None:
     _, masks = runner.step(runner.start(frame(), painted()), frame(1))
     assert masks.object_ids == (3, 8)
     assert np.isfinite(masks.probs).all()
+
+
+@pytest.mark.parametrize("method", MODULES)
+def test_the_compact_paper_preset_has_the_papers_samples_and_loss(
+    method: str,
+) -> None:
+    compact, paper = (MODULES[method].PRESETS[v]["paper"] for v in ("mobilenetv2", "vgg16"))
+    assert compact.fine_tuning.augmentation == paper.fine_tuning.augmentation
+    assert compact.fine_tuning.loss == paper.fine_tuning.loss
+    augmentation = compact.fine_tuning.augmentation
+    assert (augmentation.lucid, augmentation.damaged, augmentation.colour) == (0.0, 0.0, 0.0)

@@ -139,7 +139,7 @@ def test_raft_without_weights_says_how_to_get_them(tmp_path: Path, monkeypatch: 
         raise OSError("no route to host")
 
     monkeypatch.setattr(flows.torch.hub, "load_state_dict_from_url", offline)
-    with pytest.raises(WeightsError, match=r"no route to host.*Download https.*raft_large.*--flow dis"):
+    with pytest.raises(WeightsError, match=r"host\. Download https.*raft_large.*--flow-weights.*--flow dis"):
         flow_estimator("raft-large")
     with pytest.raises(WeightsError, match="cannot be had from"):
         flow_estimator("raft-small", weights=tmp_path / "none.pth")

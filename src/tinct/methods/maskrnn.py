@@ -126,11 +126,14 @@ tunes all of an object's network; here it is the appearance stream, since painte
 
 PAPER = Options(fine_tuning=PAPER_TUNING)
 
+COMPACT_PAPER_TUNING = FineTuning(augmentation=PAPER_TUNING.augmentation, loss=PAPER_TUNING.loss)
+"""The paper's samples and loss; optimiser and rate are the compact network's, whose backbone stays fixed."""
+
 PRESETS: Mapping[str, Mapping[str, Options]] = {
     "mobilenetv2": {
         "default": COMPACT,
         "fast": replace(COMPACT, working_height=288, dilation_px=1),
-        "paper": Options(backbone="mobilenetv2"),
+        "paper": Options(backbone="mobilenetv2", fine_tuning=COMPACT_PAPER_TUNING),
     },
     "vgg16": {"default": PAPER, "fast": replace(PAPER, working_height=288), "paper": PAPER},
 }

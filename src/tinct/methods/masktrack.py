@@ -79,7 +79,8 @@ class Options:
             neither a fast object nor wrong flow loses the mask).
         flow_stream: Average with the twin that sees the flow's magnitude (3.4).
         crf: Draw the masks to the frame's edges by a dense CRF (3.4); needs pydensecrf2.
-        box: The painted mask is taken for its box (3.4).
+        box: Of a painted mask its box alone is used: the network makes a mask of it first, and goes on from
+            that (3.4; the paper has a network of its own for this).
         fine_tuning: On the painted frames (3.3).
         working_height: Short side in pixels to which frames are brought; None leaves them.
 
@@ -140,11 +141,14 @@ rate, so it is that of the training before."""
 
 PAPER = Options(fine_tuning=PAPER_TUNING)
 
+COMPACT_PAPER_TUNING = FineTuning(augmentation=PAPER_TUNING.augmentation, loss=PAPER_TUNING.loss)
+"""The paper's samples and loss; optimiser and rate are the compact network's, whose backbone stays fixed."""
+
 PRESETS: Mapping[str, Mapping[str, Options]] = {
     "mobilenetv2": {
         "default": COMPACT,
         "fast": replace(COMPACT, working_height=288),
-        "paper": Options(backbone="mobilenetv2"),
+        "paper": Options(backbone="mobilenetv2", fine_tuning=COMPACT_PAPER_TUNING),
     },
     **{
         name: {
@@ -236,10 +240,14 @@ class MaskTrack(StreamingSegmenter[MaskTrackState]):
 
     def start_at_each(self, frames: Sequence[Image], labels: Sequence[LabelMap]) -> list[MaskTrackState]:
         """States at several painted frames, all tuned on all of them; see `both_ways`."""
-        painted = tuple(self._resized(f, painted) for f, painted in zip(frames, labels, strict=True))
+        believed = [self._believed(f, painted) for f, painted in zip(frames, labels, strict=True)]
+        painted = tuple(self._resized(f, b) for f, b in zip(frames, believed, strict=True))
         ids = sorted({i for painted in labels for i in object_ids_of(painted)})
         tuned = tune_objects(self.network.stream, painted, ids, self.options.fine_tuning)
-        masks = (ObjectMasks.from_label_map(painted) for painted in labels)
+        masks = (
+            ObjectMasks.from_label_map(b, object_ids_of(painted))
+            for b, painted in zip(believed, labels, strict=True)
+        )
         return [self._placed(tuned, painted, f, m) for f, m in zip(frames, masks, strict=True)]
 
     @torch.inference_mode()
@@ -257,8 +265,7 @@ class MaskTrack(StreamingSegmenter[MaskTrackState]):
         if self.options.crf:
             masks = ObjectMasks(state.object_ids, dense_crf(masks.probs, frame))
         if labels is not None:
-            merged = masks.corrected(labels)
-            return self._painted(state, frame, labels, merged), merged
+            return self._painted(state, frame, labels, masks), masks.corrected(labels)
         size = (image.shape[0], image.shape[1])
         previous = self._at_size(masks, size) if self.options.crf else enlarged_probs(scores, size)
         return replace(state, image=image, previous=previous), masks
@@ -323,13 +330,35 @@ class MaskTrack(StreamingSegmenter[MaskTrackState]):
         state: MaskTrackState | None,
         frame: Image,
         labels: LabelMap,
-        merged: ObjectMasks | None = None,
+        found: ObjectMasks | None = None,
     ) -> MaskTrackState:
         """The state after a painted frame: its objects are tuned on all painted frames."""
-        painted = (*(state.painted if state else ()), self._resized(frame, labels))
+        ids, believed = object_ids_of(labels), self._believed(frame, labels)
+        painted = (*(state.painted if state else ()), self._resized(frame, believed))
         known = dict(zip(state.object_ids, state.weights, strict=True)) if state else {}
-        known |= tune_objects(self.network.stream, painted, object_ids_of(labels), self.options.fine_tuning)
-        return self._placed(known, painted, frame, merged or ObjectMasks.from_label_map(labels))
+        known |= tune_objects(self.network.stream, painted, ids, self.options.fine_tuning)
+        masks = found.corrected(believed) if found else ObjectMasks.from_label_map(believed, ids)
+        return self._placed(known, painted, frame, masks)
+
+    @torch.inference_mode()
+    def _believed(self, frame: Image, labels: LabelMap) -> LabelMap:
+        """The painted masks; in the box variant what the network makes of their boxes (3.4).
+
+        There the masks' outlines are never looked at, by fine-tuning neither. An object that the
+        network does not find is taken for its whole box.
+        """
+        if not self.options.box:
+            return labels
+        ids, image = object_ids_of(labels), self._working(frame)
+        boxes = np.stack([filled_box(labels == i) for i in ids])
+        guides = self._at_size(ObjectMasks(ids, boxes.astype(np.float32)), (image.shape[0], image.shape[1]))
+        logits = self._logits(self._tensor(image), guides, (ObjectWeights(),) * len(ids))
+        probs = enlarged_probs(F.pad(logits, (0, 0, 0, 0, 1, 0)), frame.shape[:2]).cpu().numpy()
+        believed = ObjectMasks(ids, probs * boxes).label_map
+        for object_id, box in zip(ids, boxes, strict=True):
+            if not (believed == object_id).any():
+                believed[box] = object_id
+        return believed
 
     def _placed(
         self,
@@ -340,12 +369,7 @@ class MaskTrack(StreamingSegmenter[MaskTrackState]):
     ) -> MaskTrackState:
         """The state after a frame whose masks are certain."""
         image = self._working(frame)
-        size = (image.shape[0], image.shape[1])
-        probs = torch.from_numpy(masks.probs).to(self.device)
-        if self.options.box:
-            boxes = [filled_box(p > 0.5) for p in masks.probs]
-            probs = torch.from_numpy(np.stack(boxes)).to(self.device, torch.float32)
-        previous = F.interpolate(probs[None], size=size, mode="bilinear", align_corners=False)[0]
+        previous = self._at_size(masks, (image.shape[0], image.shape[1]))
         own = tuple(weights[i] for i in masks.object_ids)
         return MaskTrackState(masks.object_ids, own, painted, image, previous)
 

@@ -101,6 +101,9 @@ COMPACT = Options(backbone="mobilenetv2", fine_tuning=TUNING, working_height=480
 PAPER_PIXELS = 480 * 854
 """The paper sums its loss over a frame's pixels; here it is their mean, so its rates grow by so much."""
 
+PAPER_DECAY = 2e-4 / PAPER_PIXELS
+"""The authors' weight decay. The optimiser multiplies it by the rate: beside a mean it shrinks by as much."""
+
 PAPER_MOTION = Motion(
     scale=(0.5, 1.0), turn_degrees=0.0, shift=0.0, step_scale=0.0, step_turn_degrees=0.0, step_shift=0.0,
     bend=0.0,
@@ -108,7 +111,7 @@ PAPER_MOTION = Motion(
 """Mirrored and zoomed (3.2); the authors' code takes the scales 0.5, 0.8 and 1, here any between."""
 
 PAPER_TUNING = FineTuning(
-    Budget(steps=500), learning_rate=1e-8 * PAPER_PIXELS, optimiser="sgd", weight_decay=2e-4,
+    Budget(steps=500), learning_rate=1e-8 * PAPER_PIXELS, optimiser="sgd", weight_decay=PAPER_DECAY,
     rates=SIDE_RATES, loss=BALANCED,
     augmentation=OnlineAugmentation(PAPER_MOTION, lucid=0.0, damaged=0.0, lost=1.0, colour=0.0),
 )  # fmt: skip
@@ -116,11 +119,14 @@ PAPER_TUNING = FineTuning(
 
 PAPER = Options(fine_tuning=PAPER_TUNING)
 
+COMPACT_PAPER_TUNING = FineTuning(augmentation=PAPER_TUNING.augmentation, loss=PAPER_TUNING.loss)
+"""The paper's samples and loss; optimiser and rate are the compact network's, whose backbone stays fixed."""
+
 PRESETS: Mapping[str, Mapping[str, Options]] = {
     "mobilenetv2": {
         "default": COMPACT,
         "fast": replace(COMPACT, working_height=288),
-        "paper": Options(backbone="mobilenetv2"),
+        "paper": Options(backbone="mobilenetv2", fine_tuning=COMPACT_PAPER_TUNING),
     },
     "vgg16": {
         "default": PAPER,
@@ -237,6 +243,11 @@ class Osvos(StreamingSegmenter[OsvosState]):
             return ObjectMasks(masks.object_ids, probs / np.maximum(probs.sum(0), 1))
         if self.options.boundary == "superpixels" and self.superpixels is not None:
             numbers, labels = self.superpixels(frame), masks.label_map
+            if numbers.shape != labels.shape:
+                raise OptionError(
+                    f"Superpixels of {numbers.shape} came for a frame of {labels.shape} (height, width); "
+                    "give one number for each pixel of the frame."
+                )
             voted = [superpixel_vote(labels == i, numbers) for i in masks.object_ids]
             return ObjectMasks(masks.object_ids, np.stack(voted).astype(np.float32))
         return masks

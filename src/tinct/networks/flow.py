@@ -178,8 +178,8 @@ def _raft_state(url: str, weights: Path | None) -> dict[str, torch.Tensor]:
     except Exception as error:  # whatever pickle, zip or the network raise
         reason = (str(error).splitlines() or [""])[0] or type(error).__name__
         raise WeightsError(
-            f"RAFT's weights cannot be had from {weights or url}: {reason} Download {url} elsewhere and give "
-            "the file, or take the flow of --flow dis, which needs no weights."
+            f"RAFT's weights cannot be had from {weights or url}: {reason.rstrip('.')}. Download {url} "
+            "elsewhere and give the file (--flow-weights FILE), or take --flow dis, which needs no weights."
         ) from error
     if not isinstance(state, dict):
         raise WeightsError(f"{weights or url} holds no weights but a {type(state).__name__}.")

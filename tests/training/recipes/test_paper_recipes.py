@@ -68,7 +68,10 @@ def test_osvos_stages(data: Sources) -> None:
     for stage in stages:
         assert stage.learning_rate / (480 * 854) == pytest.approx(1e-8)
         assert [stage.schedule(step, stage.steps) for step in (0, 9_999, 10_000)] == [1.0, 1.0, 0.1]
-        assert stage.optimiser == SGD(momentum=0.9, weight_decay=2e-4)
+        # What a step takes off a weight is rate times decay, whatever the loss is divided by.
+        assert isinstance(stage.optimiser, SGD)
+        assert stage.optimiser.momentum == 0.9
+        assert stage.learning_rate * stage.optimiser.weight_decay == pytest.approx(1e-8 * 2e-4)
         assert (stage.batch, stage.ema_decay) == (10, 0.0)
     sample = stages[1].clips[0]
     assert sample["frames"].shape == (480, 854, 3)
@@ -173,6 +176,7 @@ def test_online_recipes_of_the_papers() -> None:
     osvos_tuning = osvos_method.PRESETS["vgg16"]["paper"].fine_tuning
     assert (osvos_tuning.budget.steps, osvos_tuning.optimiser) == (2000, "sgd")
     assert osvos_tuning.learning_rate == pytest.approx(1e-8 * 480 * 854)
+    assert osvos_tuning.learning_rate * osvos_tuning.weight_decay == pytest.approx(1e-8 * 2e-4)
     assert osvos_tuning.loss == maskrnn_method.PAPER_TUNING.loss == BALANCED
     for variant in ("vgg16", "resnet101"):
         options = masktrack_method.PRESETS[variant]["paper"]

@@ -23,6 +23,7 @@ from tinct.losses import BALANCED, FrameLossOptions
 from tinct.methods.osvos import (
     COMPACT,
     PAPER,
+    PAPER_DECAY,
     PAPER_MOTION,
     PAPER_PIXELS,
     PRESETS,
@@ -124,7 +125,7 @@ def paper_stages(data: Sources, steps: Mapping[str, int], seed: int) -> list[Sta
         Stage(
             name, SideWeighted(frames, PAPER_STAGES[name].side_weight), steps[name], batch=10,
             learning_rate=1e-8 * PAPER_PIXELS, schedule=StepSchedule(PAPER_STAGES[name].full_rate, 0.1),
-            optimiser=SGD(momentum=0.9, weight_decay=2e-4), clip_gradient_norm=10.0, ema_decay=0.0,
+            optimiser=SGD(momentum=0.9, weight_decay=PAPER_DECAY), clip_gradient_norm=10.0, ema_decay=0.0,
         )
         for name in wanted
     ]  # fmt: skip
