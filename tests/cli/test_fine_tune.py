@@ -14,11 +14,13 @@ import torch
 from PIL import Image
 
 from tinct import cli, tuning_budget
+from tinct.cli.application import show_warning
 from tinct.evaluation import predict
 from tinct.flow_files import write_flo
 from tinct.mask_files import read_label_png, write_mask
 from tinct.methods import masktrack, osvos
 from tinct.networks.weights import save_weights
+from tinct.online import FineTuningWarning
 
 H, W, FRAMES = 48, 64, 4
 
@@ -284,3 +286,12 @@ def test_models_says_which_methods_take_what(tinct: Tinct, capsys: pytest.Captur
     assert tinct("models", "--json") == 0
     rows = json.loads(capsys.readouterr().out)
     assert {row["method"] for row in rows if row["fine_tunes"]} == {"osvos", "masktrack", "maskrnn"}
+
+
+def test_our_warnings_are_a_line_and_those_of_others_are_left_alone(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    show_warning(FineTuningWarning("it diverged"), FineTuningWarning, "online.py", 7)
+    assert capsys.readouterr().err == "tinct: warning: it diverged\n"
+    show_warning(DeprecationWarning("old"), DeprecationWarning, "numpy.py", 7)
+    assert "numpy.py:7: DeprecationWarning: old" in capsys.readouterr().err

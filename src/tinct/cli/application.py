@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from typing import Annotated
+import warnings
+from typing import Annotated, TextIO
 
 import typer
 
@@ -43,13 +44,30 @@ def _common(
         os.environ["TINCT_DEBUG"] = "1"
 
 
+def show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Our own warnings as a line for people; those of libraries as ever."""
+    if category.__module__.partition(".")[0] == tinct.__name__:
+        print(f"tinct: warning: {message}", file=sys.stderr)
+    else:
+        sys.stderr.write(warnings.formatwarning(message, category, filename, lineno, line))
+
+
 def main() -> None:
     """The entry point: runs a verb, and turns what went wrong into a message and an exit code.
 
     Exit codes: 0 done, 1 an error of tinct's own, 2 a command that cannot be understood, 130 Ctrl-C.
     """
     try:
-        app()
+        with warnings.catch_warnings():
+            warnings.showwarning = show_warning
+            app()
     except TinctError as error:
         if os.environ.get("TINCT_DEBUG", "0") not in ("", "0"):
             traceback.print_exc()

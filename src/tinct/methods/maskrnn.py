@@ -64,7 +64,7 @@ OUTSIDE_LOGIT = -20.0
 
 @dataclass(frozen=True)
 class Options:
-    """The network's make and the way it is run; the defaults are the paper's.
+    """The network's make and the way it is run; the defaults are the paper's, but for `fine_tuning`.
 
     Attributes:
         backbone: "vgg16" (3.2) or "mobilenetv2".

@@ -65,7 +65,7 @@ WARPING = ("no", "warped", "union")
 
 @dataclass(frozen=True)
 class Options:
-    """The network's make and the way it is run; the defaults are the paper's.
+    """The network's make and the way it is run; the defaults are the paper's, but for `fine_tuning`.
 
     Attributes:
         backbone: "vgg16" (3.1: DeepLabv2), "resnet101" (likewise: the baseline in DyeNet's paper) or

@@ -63,7 +63,7 @@ Superpixels = Callable[[Image], Integer[np.ndarray, "H W"]]
 
 @dataclass(frozen=True)
 class Options:
-    """The network's make and the way it is run; the defaults are the paper's.
+    """The network's make and the way it is run; the defaults are the paper's, but for `fine_tuning`.
 
     Attributes:
         backbone: "vgg16" (3.1) or "mobilenetv2".
