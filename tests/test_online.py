@@ -94,6 +94,15 @@ def test_the_same_seed_gives_the_same_weights(stream: TinyStream) -> None:
     assert not torch.equal(first.network.own.weight, other.network.own.weight)
 
 
+def test_the_parent_may_keep_a_share(stream: TinyStream) -> None:
+    whole = fine_tune(stream, [of_object(1)], options(budget=Budget(steps=5)))
+    some = fine_tune(stream, [of_object(1)], options(budget=Budget(steps=5), tuned_share=0.25))
+    expected = 0.75 * stream.own.weight + 0.25 * whole.network.own.weight
+    torch.testing.assert_close(some.network.own.weight, expected)
+    with pytest.raises(OptionError, match="tuned_share"):
+        FineTuning(tuned_share=1.5)
+
+
 def test_seconds_end_it(stream: TinyStream, monkeypatch: pytest.MonkeyPatch) -> None:
     ticks = iter(range(10_000))
     monkeypatch.setattr(online.time, "monotonic", lambda: float(next(ticks)))

@@ -75,11 +75,14 @@ class FineTuning:
         batch: Samples per step.
         augmentation: How the painted frames are varied.
         loss: Its parts.
+        tuned_share: Beyond the papers: the result is so much of the tuned layers and the rest of the
+            parent's, weight by weight (Wortsman et al., "Robust fine-tuning of zero-shot models",
+            CVPR 2022): what one frame does not show, the parent still knows. 1 is the tuned layers.
         early_stop_loss: Stop once the smoothed loss is below this; 0 never stops early.
         seed: Of the samples.
 
     Raises:
-        OptionError: No such optimiser.
+        OptionError: No such optimiser, or a share outside (0, 1].
     """
 
     budget: Budget = field(default_factory=lambda: Budget(steps=200))
@@ -90,6 +93,7 @@ class FineTuning:
     batch: int = 1
     augmentation: OnlineAugmentation = field(default_factory=OnlineAugmentation)
     loss: FrameLossOptions = field(default_factory=FrameLossOptions)
+    tuned_share: float = 1.0
     early_stop_loss: float = 0.0
     seed: int = 0
 
@@ -98,6 +102,8 @@ class FineTuning:
             raise OptionError(
                 f"Unknown optimiser {self.optimiser!r}. {near_match(self.optimiser, OPTIMISERS)}"
             )
+        if not 0 < self.tuned_share <= 1:
+            raise OptionError(f"tuned_share = {self.tuned_share} came; it lies in (0, 1].")
 
     def make_optimiser(self, layers: Mapping[str, nn.Parameter]) -> torch.optim.Optimizer:
         """The optimiser of layers that are given by name; each group knows its own `full_rate`."""
@@ -166,7 +172,15 @@ def fine_tune(
             stacklevel=2,
         )
         tuned = deepcopy(network)
+    elif options.tuned_share != 1:
+        _mix_in_parent(layers, network, options.tuned_share)
     return FineTuned(tuned, run.step, time.monotonic() - started, run.loss, diverged)
+
+
+@torch.no_grad()
+def _mix_in_parent(layers: list[nn.Parameter], parent: Any, share: float) -> None:
+    for own, before in zip(layers, parent.object_layers().values(), strict=True):
+        own.lerp_(before, 1 - share)
 
 
 class _Run:
