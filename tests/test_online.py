@@ -235,3 +235,11 @@ def test_seconds_that_are_over_at_once_still_give_one_step(stream: TinyStream) -
     tuned = fine_tune(stream, [of_object(1)], options(budget=Budget(seconds=1e-9)))
     assert (tuned.steps, tuned.diverged) == (1, False)
     assert ObjectWeights.of(tuned).tensors
+
+
+def test_samples_that_differ_are_no_divergence() -> None:
+    torch.manual_seed(1)
+    parent = fine_tune(TinyStream(), [of_object(1)], options(budget=Budget(steps=200))).network
+    # An easy sample first, and hard ones after it: the loss rises without anything being wrong.
+    tuned = fine_tune(parent, [of_object(1), of_object(4)], options(learning_rate=1e-6, seed=3))
+    assert not tuned.diverged

@@ -195,13 +195,15 @@ class _Run:
         started: float,
     ) -> None:
         self.network, self.layers, self.samples, self.options = network, layers, samples, options
-        self.started, self.step, self.loss, self.first_loss = started, 0, math.nan, math.nan
+        self.started, self.step, self.loss = started, 0, math.nan
+        # Single samples differ too much to be judged by: what counts is a network that knows nothing.
+        self.ignorant_loss = self.worst_loss = math.nan
         self.device = layers[0].device
         self.optimiser = options.make_optimiser(network.object_layers())
         self.lowered = bfloat16_is_faster(self.device.type)
 
     def train(self, progress: Progress | None) -> bool:
-        """All steps; False if the loss became infinite, or ends far above where it began.
+        """All steps; False if the loss became infinite, or ends worse than knowing nothing.
 
         One step is always taken, even where the seconds were over while the network was copied.
         """
@@ -211,14 +213,15 @@ class _Run:
             if not math.isfinite(loss):
                 return False
             if self.step == 0:
-                self.loss = self.first_loss = loss
+                self.loss = loss
+                self.worst_loss = 2 * max(loss, self.ignorant_loss)
             self.loss = 0.9 * self.loss + 0.1 * loss
             self.step += 1
             if progress is not None:
                 progress(self.step, time.monotonic() - self.started, self.loss)
             if self.step >= 20 and self.loss < self.options.early_stop_loss:
                 break
-        return self.step == 0 or self.loss <= 3 * self.first_loss
+        return self.loss <= self.worst_loss
 
     def _share_spent(self) -> float:
         return self.options.budget.share(self.step, time.monotonic() - self.started)
@@ -238,16 +241,19 @@ class _Run:
             with torch.no_grad():
                 features = self.network.features(frames)
             logits = self.network(features, guides).fused
-        parts = frame_losses(logits, labels, self.options.loss)
-        loss = sum(
-            (getattr(self.options.loss, n) * v for n, v in parts.items()), logits.new_zeros(()).float()
-        )
-        assert isinstance(loss, torch.Tensor)
+        loss = self._loss(logits, labels)
+        if self.step == 0:
+            self.ignorant_loss = float(self._loss(torch.zeros_like(logits), labels))
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.layers, 2.0)
         self.optimiser.step()
         self.optimiser.zero_grad()
         return float(loss.detach())
+
+    def _loss(self, logits: Float[Tensor, "B h w"], labels: Tensor) -> Float[Tensor, ""]:
+        parts = frame_losses(logits, labels, self.options.loss)
+        weighted = [getattr(self.options.loss, name) * value for name, value in parts.items()]
+        return torch.stack(weighted).sum()
 
 
 def _to_tensors(drawn: list[OnlineSample], device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
