@@ -94,6 +94,15 @@ def test_the_same_seed_gives_the_same_weights(stream: TinyStream) -> None:
     assert not torch.equal(first.network.own.weight, other.network.own.weight)
 
 
+def test_the_parent_may_keep_a_share(stream: TinyStream) -> None:
+    whole = fine_tune(stream, [of_object(1)], options(budget=Budget(steps=5)))
+    some = fine_tune(stream, [of_object(1)], options(budget=Budget(steps=5), tuned_share=0.25))
+    expected = 0.75 * stream.own.weight + 0.25 * whole.network.own.weight
+    torch.testing.assert_close(some.network.own.weight, expected)
+    with pytest.raises(OptionError, match="tuned_share"):
+        FineTuning(tuned_share=1.5)
+
+
 def test_seconds_end_it(stream: TinyStream, monkeypatch: pytest.MonkeyPatch) -> None:
     ticks = iter(range(10_000))
     monkeypatch.setattr(online.time, "monotonic", lambda: float(next(ticks)))
@@ -249,3 +258,11 @@ def test_seconds_that_are_over_at_once_still_give_one_step(stream: TinyStream) -
     tuned = fine_tune(stream, [of_object(1)], options(budget=Budget(seconds=1e-9)))
     assert (tuned.steps, tuned.diverged) == (1, False)
     assert ObjectWeights.of(tuned).tensors
+
+
+def test_samples_that_differ_are_no_divergence() -> None:
+    torch.manual_seed(1)
+    parent = fine_tune(TinyStream(), [of_object(1)], options(budget=Budget(steps=200))).network
+    # An easy sample first, and hard ones after it: the loss rises without anything being wrong.
+    tuned = fine_tune(parent, [of_object(1), of_object(4)], options(learning_rate=1e-6, seed=3))
+    assert not tuned.diverged

@@ -75,11 +75,14 @@ class FineTuning:
         batch: Samples per step.
         augmentation: How the painted frames are varied.
         loss: Its parts.
+        tuned_share: Beyond the papers: the result is so much of the tuned layers and the rest of the
+            parent's, weight by weight (Wortsman et al., "Robust fine-tuning of zero-shot models",
+            CVPR 2022): what one frame does not show, the parent still knows. 1 is the tuned layers.
         early_stop_loss: Stop once the smoothed loss is below this; 0 never stops early.
         seed: Of the samples.
 
     Raises:
-        OptionError: No such optimiser.
+        OptionError: No such optimiser, or a share outside (0, 1].
     """
 
     budget: Budget = field(default_factory=lambda: Budget(steps=200))
@@ -90,6 +93,7 @@ class FineTuning:
     batch: int = 1
     augmentation: OnlineAugmentation = field(default_factory=OnlineAugmentation)
     loss: FrameLossOptions = field(default_factory=FrameLossOptions)
+    tuned_share: float = 1.0
     early_stop_loss: float = 0.0
     seed: int = 0
 
@@ -98,6 +102,8 @@ class FineTuning:
             raise OptionError(
                 f"Unknown optimiser {self.optimiser!r}. {near_match(self.optimiser, OPTIMISERS)}"
             )
+        if not 0 < self.tuned_share <= 1:
+            raise OptionError(f"tuned_share = {self.tuned_share} came; it lies in (0, 1].")
 
     def make_optimiser(self, layers: Mapping[str, nn.Parameter]) -> torch.optim.Optimizer:
         """The optimiser of layers that are given by name; each group knows its own `full_rate`."""
@@ -166,7 +172,15 @@ def fine_tune(
             stacklevel=2,
         )
         tuned = deepcopy(network)
+    elif options.tuned_share != 1:
+        _mix_in_parent(layers, network, options.tuned_share)
     return FineTuned(tuned, run.step, time.monotonic() - started, run.loss, diverged)
+
+
+@torch.no_grad()
+def _mix_in_parent(layers: list[nn.Parameter], parent: Any, share: float) -> None:
+    for own, before in zip(layers, parent.object_layers().values(), strict=True):
+        own.lerp_(before, 1 - share)
 
 
 class _Run:
@@ -181,13 +195,15 @@ class _Run:
         started: float,
     ) -> None:
         self.network, self.layers, self.samples, self.options = network, layers, samples, options
-        self.started, self.step, self.loss, self.first_loss = started, 0, math.nan, math.nan
+        self.started, self.step, self.loss = started, 0, math.nan
+        # Single samples differ too much to be judged by: what counts is a network that knows nothing.
+        self.ignorant_loss = self.worst_loss = math.nan
         self.device = layers[0].device
         self.optimiser = options.make_optimiser(network.object_layers())
         self.lowered = bfloat16_is_faster(self.device.type)
 
     def train(self, progress: Progress | None) -> bool:
-        """All steps; False if they did the network more harm than good.
+        """All steps; False if the network ends worse than one that knows nothing.
 
         One step is always taken, even where the seconds were over while the network was copied.
         """
@@ -197,26 +213,19 @@ class _Run:
             if not math.isfinite(loss):
                 return False
             if self.step == 0:
-                self.loss = self.first_loss = loss
+                self.loss = loss
+                self.worst_loss = 2 * max(loss, self.ignorant_loss)
             self.loss = 0.9 * self.loss + 0.1 * loss
             self.step += 1
             if progress is not None:
                 progress(self.step, time.monotonic() - self.started, self.loss)
             if self.step >= 20 and self.loss < self.options.early_stop_loss:
                 break
-        return not self._went_astray()
-
-    @torch.no_grad()
-    def _went_astray(self) -> bool:
-        """Whether the first samples' loss, taken once more, is no number now or far above where it began.
-
-        Taken once more, because what the last step did shows in no loss before it; and far above the
-        smoothed loss too, or that has grown as well, because the first samples may just have been easy.
-        """
-        again = float(self._loss(0))
-        if not math.isfinite(again):
-            return True
-        return again > 3 * self.first_loss and (self.loss > 3 * self.first_loss or again > 3 * self.loss)
+        # The first samples once more: what the last step did shows in no loss before it.
+        with torch.no_grad():
+            again = float(self._loss(*self._logits(0)))
+        # Written so that NaN is worse than anything.
+        return self.loss <= self.worst_loss and again <= self.worst_loss
 
     def _share_spent(self) -> float:
         return self.options.budget.share(self.step, time.monotonic() - self.started)
@@ -228,15 +237,18 @@ class _Run:
             group["lr"] = group["full_rate"] * factor
 
     def _train_step(self) -> float:
-        loss = self._loss(self.step)
+        logits, labels = self._logits(self.step)
+        loss = self._loss(logits, labels)
+        if self.step == 0:
+            self.ignorant_loss = float(self._loss(torch.zeros_like(logits), labels))
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.layers, 2.0)
         self.optimiser.step()
         self.optimiser.zero_grad()
         return float(loss.detach())
 
-    def _loss(self, step: int) -> Float[Tensor, ""]:
-        """The loss of a step's samples."""
+    def _logits(self, step: int) -> tuple[Float[Tensor, "B h w"], Tensor]:
+        """The network's logits for the samples of a step, and their labels."""
         batch = self.options.batch
         drawn = [self.samples.sample(step * batch + i) for i in range(batch)]
         frames, guides, labels = _to_tensors(drawn, self.device)
@@ -244,13 +256,13 @@ class _Run:
         with lowered:
             with torch.no_grad():
                 features = self.network.features(frames)
-            logits = self.network(features, guides).fused
+            logits: Tensor = self.network(features, guides).fused
+        return logits, labels
+
+    def _loss(self, logits: Float[Tensor, "B h w"], labels: Tensor) -> Float[Tensor, ""]:
         parts = frame_losses(logits, labels, self.options.loss)
-        loss = sum(
-            (getattr(self.options.loss, n) * v for n, v in parts.items()), logits.new_zeros(()).float()
-        )
-        assert isinstance(loss, torch.Tensor)
-        return loss
+        weighted = [getattr(self.options.loss, name) * value for name, value in parts.items()]
+        return torch.stack(weighted).sum()
 
 
 def _to_tensors(drawn: list[OnlineSample], device: torch.device) -> tuple[Tensor, Tensor, Tensor]:

@@ -134,7 +134,8 @@ def segmenter(request: pytest.FixtureRequest) -> StreamingSegmenter[Any]:
         with request.getfixturevalue("thin_networks")():  # of the papers' networks; others stay as they are
             return MADE_HERE[request.param]()
     method, variant = request.param.split()
-    built = zoo.build_segmenter(method, variant, device="cpu")
+    fine_tune = "2" if zoo.METHODS[method].fine_tunes else None
+    built = zoo.build_segmenter(method, variant, device="cpu", fine_tune=fine_tune)
     if not isinstance(built, StreamingSegmenter):
         pytest.skip("sees whole videos")
     return built

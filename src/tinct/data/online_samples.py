@@ -51,8 +51,8 @@ class OnlineSample:
     previous: UInt8[np.ndarray, "H W"]
 
 
-WHOLE_FRAME = Motion(scale=(0.85, 1.35), turn_degrees=12.0, shift=0.08, bend=0.008)
-"""How a painted frame is scaled, turned, shifted and bent."""
+WHOLE_FRAME = Motion(scale=(0.7, 2.2), turn_degrees=12.0, shift=0.12, bend=0.008)
+"""How a painted frame is scaled (objects come nearer), turned, shifted and bent."""
 
 
 @dataclass(frozen=True)

@@ -89,8 +89,8 @@ class Options:
 
 
 TUNING = FineTuning(
-    budget=Budget(steps=150),
-    learning_rate=5e-3,
+    budget=Budget(steps=200),
+    learning_rate=2e-3,
     # No frame's mask guides the next one's: none is made.
     augmentation=OnlineAugmentation(lucid=0.2, lost=1.0, damaged=0.0),
 )
