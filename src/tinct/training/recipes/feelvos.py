@@ -18,10 +18,10 @@ from tinct.data.davis import Davis
 from tinct.data.samplers import ClipOptions, Clips, MixedClips, StillClips, VideoClips
 from tinct.data.static_images import StaticImages
 from tinct.errors import OptionError, near_match
-from tinct.evaluation.live_score import score_davis_2016
 from tinct.methods.feelvos import COMPACT, FeelvosNetwork, Options, build
 from tinct.networks.weights import load_weights
 from tinct.training.checkpoint import FILE_NAME as CHECKPOINT
+from tinct.training.dev_score import scored_on
 from tinct.training.loop import train
 from tinct.training.options import LoopOptions, Outcome, Progress
 from tinct.training.recipes.feelvos_task import COMPACT_LOSS, FeelvosTask, LossOptions
@@ -205,9 +205,11 @@ def train_feelvos(
         TinctError: Whatever else `tinct.training.loop.train` raises.
     """
     stages = build_stages(options.variant, data, steps, options.seed)
+    score = None
     if dev is not None:
-        # Looked at now: a missing list should not be found out after the first stage's hours.
-        Davis(data.davis, dev)
+        score = scored_on(
+            data.davis, dev, lambda file, device: build(options.variant, "default", file, device)
+        )
     resumes = options.resume and (options.out / CHECKPOINT).exists()
     torch.manual_seed(options.seed)
     task = build_task(
@@ -216,16 +218,10 @@ def train_feelvos(
         weights=None if resumes else weights,
     )
 
-    def score(file: Path, device: torch.device) -> dict[str, float]:
-        segmenter = build(options.variant, "default", file, device)
-        scores = score_davis_2016(segmenter, data.davis, str(dev))
-        means = {measure.lower(): of.mean for measure, of in scores.statistics.items()}
-        return {"j_and_f": scores.j_and_f, **means}
-
     return train(
         task,
         stages,
         options,
         progress=None if progress is None else progress(stages),
-        on_stage_end=None if dev is None else score,
+        on_stage_end=score,
     )

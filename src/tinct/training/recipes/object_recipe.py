@@ -11,12 +11,11 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from tinct.data.davis import Davis
 from tinct.errors import OptionError, WeightsError, near_match
-from tinct.evaluation.live_score import score_davis_2016
 from tinct.networks.weights import load_weights
 from tinct.online import Budget
 from tinct.training.checkpoint import FILE_NAME as CHECKPOINT
+from tinct.training.dev_score import scored_on
 from tinct.training.loop import train
 from tinct.training.options import LoopOptions, Outcome, Progress
 from tinct.training.sources import Sources
@@ -152,26 +151,21 @@ def train_by_recipe(
         TinctError: Whatever else `tinct.training.loop.train` raises.
     """
     stages = recipe.build_stages(data, steps, options.seed)
+    score = None
     if dev is not None:
         if data.davis is None:
             raise OptionError("--dev names a split of the videos, and no videos were given; add --data.")
-        # Looked at now: a missing list should not be found out after the first stage's hours.
-        Davis(data.davis, dev, year=data.year)
+        score = scored_on(
+            data.davis, dev, lambda file, device: recipe.segmenter(file, device, Budget(steps=0))
+        )
     resumes = options.resume and (options.out / CHECKPOINT).exists()
     torch.manual_seed(options.seed)
     task = recipe.build_task(imagenet=None if resumes else imagenet, init=None if resumes else init)
-
-    def score(file: Path, device: torch.device) -> dict[str, float]:
-        assert data.davis is not None
-        segmenter = recipe.segmenter(file, device, Budget(steps=0))
-        scores = score_davis_2016(segmenter, data.davis, str(dev))
-        means = {measure.lower(): of.mean for measure, of in scores.statistics.items()}
-        return {"j_and_f": scores.j_and_f, **means}
 
     return train(
         task,
         stages,
         options,
         progress=None if progress is None else progress(stages),
-        on_stage_end=None if dev is None else score,
+        on_stage_end=score,
     )
