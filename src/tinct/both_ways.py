@@ -52,12 +52,11 @@ class BothWays(VideoSegmenter):
     def segment(self, video: Video, prompts: Mapping[int, LabelMap]) -> Iterator[tuple[int, ObjectMasks]]:
         """Masks of every frame, of all objects of all prompts."""
         checked = check_prompts(video, prompts)
-        object_ids = tuple(sorted({i for labels in checked.values() for i in object_ids_of(labels)}))
-        owners = {i: [p for p, labels in checked.items() if (labels == i).any()] for i in object_ids}
+        owners = _owners(checked)
         states = dict(zip(checked, self._states(video, checked), strict=True))
         with closing(_Runs(self.segmenter, video, checked, states, _reaches(owners, len(video)))) as runs:
             for index in range(len(video)):
-                nearest = {i: nearest_prompt(owners[i], index) for i in object_ids}
+                nearest = {i: nearest_prompt(painted, index) for i, painted in owners.items()}
                 found = {p: runs.masks(p, index) for p in sorted(set(nearest.values()))}
                 merged = _merged({i: found[p] for i, p in nearest.items()}, video.size)
                 yield index, merged.corrected(checked[index]) if index in checked else merged
@@ -72,6 +71,23 @@ class BothWays(VideoSegmenter):
 def nearest_prompt(prompts: Sequence[int], index: int) -> int:
     """The painted frame nearest to `index`; the earlier of two that are equally near."""
     return min(prompts, key=lambda prompt: (abs(prompt - index), prompt))
+
+
+def runs_both_ways(prompts: Mapping[int, LabelMap], frames: int) -> list[range]:
+    """The frames of every run, in its order, each from its painted frame on."""
+    reaches = _reaches(_owners(prompts), frames)
+    return [
+        run
+        for prompt, (first, last) in sorted(reaches.items())
+        for run in (range(prompt, first - 1, -1), range(prompt, last + 1))
+        if len(run) > 1
+    ]
+
+
+def _owners(prompts: Mapping[int, LabelMap]) -> dict[int, list[int]]:
+    """Object id → the frames on which it was painted."""
+    object_ids = sorted({i for labels in prompts.values() for i in object_ids_of(labels)})
+    return {i: [p for p, labels in prompts.items() if (labels == i).any()] for i in object_ids}
 
 
 def _reaches(owners: Mapping[int, Sequence[int]], frames: int) -> dict[int, tuple[int, int]]:

@@ -132,15 +132,29 @@ def test_none_leaves_the_parent_network(tinct: Tinct, weights: dict[str, str]) -
 
 
 def test_flow_from_an_estimator_with_a_cache_and_from_a_folder(tinct: Tinct, weights: dict[str, str]) -> None:
-    more = ("--fine-tune", "none", "--flow", "dis", "--flow-cache", "kept")
+    none = ("--fine-tune", "none", "--preset", "fast")
+    more = (*none, "--flow", "dis", "--flow-cache", "kept")
     assert tinct(*segment_words("masktrack", weights, *more)) == 0
+    assert len(list(Path("kept").iterdir())) == FRAMES - 1
     assert account("out")["run"]["flow"].startswith("dis-")
     Path("flow").mkdir()
     for t in range(FRAMES - 1):
         write_flo(Path("flow", f"{t + 1:05d}_{t:05d}.flo"), np.full((H, W, 2), -1, np.float32))
-    words = segment_words("masktrack", weights, "--fine-tune", "none", "--flow", "flow")
+    words = segment_words("masktrack", weights, *none, "--flow", "flow")
     assert tinct(*words, "--out", "other") == 0
     assert account("other")["run"]["flow"] == "folder flow"
+
+
+def test_a_flow_file_that_lacks_is_told_before_anything_is_learnt(
+    tinct: Tinct, weights: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("flow").mkdir()
+    for t in range(FRAMES - 2):
+        write_flo(Path("flow", f"{t + 1:05d}_{t:05d}.flo"), np.full((H, W, 2), -1, np.float32))
+    more = ("--fine-tune", "1", "--preset", "fast", "--flow", "flow")
+    assert tinct(*segment_words("masktrack", weights, *more)) == 1
+    assert "00003_00002.flo cannot be read" in capsys.readouterr().err
+    assert not Path("out").exists()
 
 
 def test_masks_run_both_ways(

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -14,10 +17,12 @@ from tinct.both_ways import BothWays
 from tinct.errors import OptionError
 from tinct.evaluation.choice import SegmenterChoice
 from tinct.masks import ObjectMasks
-from tinct.networks.flow import DisFlow
+from tinct.methods import maskrnn, masktrack
+from tinct.networks.flow import DisFlow, FlowEstimator, FlowFolder
 from tinct.networks.flow_choice import FlowChoice
-from tinct.online import Budget
-from tinct.segmenter import StreamingSegmenter, VideoSegmenter
+from tinct.online import Budget, FineTuning
+from tinct.segmenter import StreamingSegmenter, VideoSegmenter, segment_video
+from tinct.video import Video
 
 
 class Still(StreamingSegmenter[int]):
@@ -31,6 +36,19 @@ class Still(StreamingSegmenter[int]):
 class Whole(VideoSegmenter):
     def segment(self, video: Any, prompts: Any) -> Any:
         raise AssertionError("nobody segments here")
+
+
+class Listed(FlowEstimator):
+    """No flow, and a list of the frames between which it was asked for; frame t has the grey 40 t."""
+
+    name = "listed"
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[int, int]] = []
+
+    def _estimate(self, frame: Any, other: Any) -> Any:
+        self.asked.append((int(frame[0, 0, 0]) // 40, int(other[0, 0, 0]) // 40))
+        return np.zeros((*frame.shape[:2], 2), np.float32)
 
 
 @pytest.fixture
@@ -89,6 +107,70 @@ def test_flow_options_and_both_ways_are_passed_on_and_said(calls: list[Any], tmp
     assert not choice.per_video
     assert SegmenterChoice("masktrack", flow=FlowChoice(str(tmp_path))).per_video
     assert pickle.loads(pickle.dumps(choice)) == choice
+
+
+def flow_asked_for(
+    monkeypatch: pytest.MonkeyPatch, method: str, prompts: dict[int, Any] | None, **more: Any
+) -> set[tuple[int, int]]:
+    """The pairs of frames whose flow a choice wants to be there, for a video of six frames."""
+    asked: list[tuple[int, int]] = []
+
+    def of_video(folder: Path, video: Video, height: int | None, pairs: Any) -> DisFlow:
+        asked.extend(pairs)
+        return DisFlow()
+
+    monkeypatch.setattr(FlowFolder, "of_video", of_video)
+    video = Video.from_arrays([np.zeros((2, 2, 3), np.uint8)] * 6)
+    SegmenterChoice(method, flow=FlowChoice("a/b"), **more).build(video, prompts=prompts)
+    assert len(set(asked)) == len(asked)
+    return set(asked)
+
+
+def test_only_flow_that_will_be_asked_for_must_be_in_a_folder(
+    calls: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask = partial(flow_asked_for, monkeypatch)
+    one, both = np.array([[1, 0]], np.uint8), np.array([[1, 2]], np.uint8)
+    backward = {(t, t - 1) for t in range(1, 6)}
+    assert ask("masktrack", None) == ask("masktrack", {0: one}) == backward
+    assert ask("masktrack", {3: one, 9: one}) == {(4, 3), (5, 4)}
+    assert ask("masktrack", {9: one}) == set()
+    assert ask("masktrack", {0: one}, preset="paper") == set()
+    assert ask("masktrack", {0: one}, preset="paper", options={"flow_stream": True, "no": 1}) == backward
+    forward = {(t, t + 1) for t in range(1, 5)}
+    assert ask("maskrnn", {0: one}) == backward
+    assert ask("maskrnn", {0: one}, preset="paper") == backward | forward
+    # Between frames 1 and 4 each run goes half the way; only frame 1 shows object 2.
+    runs = {(0, 1), (2, 1), (3, 4), (5, 4)}
+    assert ask("masktrack", {1: one, 4: one}, both_ways=True) == runs
+    assert ask("masktrack", {1: both, 4: one}, both_ways=True) == runs | {(3, 2), (4, 3)}
+
+
+@pytest.mark.parametrize("method", ["masktrack", "maskrnn"])
+def test_no_other_flow_is_asked_for(method: str) -> None:
+    """What `Options.flow_steps` says is what the segmenter does."""
+    options: dict[str, Any] = {"working_height": None, "fine_tuning": FineTuning(Budget(steps=0))}
+    preset = replace(zoo.preset_options(method, "mobilenetv2", "default"), **options)
+    frames = [np.full((32, 32, 3), 40 * t, np.uint8) for t in range(4)]
+    labels = np.zeros((32, 32), np.uint8)
+    labels[8:20, 8:20] = 1
+    changes: list[dict[str, Any]] = [{}]
+    if method == "masktrack":
+        changes += [{"warp_previous": "no"}, {"warp_previous": "no", "flow_stream": True}]
+    else:
+        changes += [{"look_ahead": True}]
+    for change in changes:
+        flow, changed = Listed(), replace(preset, **change)
+        segmenter: Any
+        if method == "masktrack":
+            segmenter = masktrack.MaskTrack(masktrack.MaskTrackNetwork(changed), flow=flow)
+        else:
+            segmenter = maskrnn.MaskRnn(maskrnn.MaskRnnNetwork(changed), flow=flow)
+            segmenter = maskrnn.MaskRnnLookingAhead(segmenter) if changed.look_ahead else segmenter
+        list(segment_video(segmenter, Video.from_arrays(frames), {0: labels}))
+        wanted = {(t, t + s) for t in range(1, 4) for s in changed.flow_steps if t + s < 4}
+        assert set(flow.asked) == wanted
+        assert len(flow.asked) == len(wanted)
 
 
 def test_what_is_refused(calls: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:

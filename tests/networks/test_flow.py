@@ -71,7 +71,7 @@ def test_a_folder_gives_the_flow_of_the_frames_it_is_asked_for(tmp_path: Path) -
     wanted = np.random.default_rng(1).normal(size=(6, 8, 2)).astype(np.float32)
     first, second = (Path(name).stem for name in list(video.names)[:2])
     write_flo(tmp_path / f"{second}_{first}.flo", wanted)
-    folder = FlowFolder.of_video(tmp_path, video)
+    folder = FlowFolder.of_video(tmp_path, video, pairs=[(1, 0)])
     np.testing.assert_array_equal(folder.between(frames[1], frames[0]), wanted)
     with pytest.raises(DatasetError, match=rf"{first}_{second}\.flo cannot be read"):
         folder.between(frames[0], frames[1])
@@ -85,7 +85,23 @@ def test_a_folder_with_flow_of_another_size(tmp_path: Path) -> None:
     first, second = (Path(name).stem for name in video.names)
     write_flo(tmp_path / f"{first}_{second}.flo", np.zeros((3, 4, 2), np.float32))
     with pytest.raises(DatasetError, match="flow of 4×3 pixels, but its frame is 8×6"):
-        FlowFolder.of_video(tmp_path, video).between(*frames)
+        FlowFolder.of_video(tmp_path, video, pairs=[]).between(*frames)
+
+
+def test_the_files_of_a_folder_are_looked_at_before_any_is_used(tmp_path: Path) -> None:
+    video = Video.from_arrays([textured((6, 8), seed) for seed in range(4)])
+    for frame, other in ((1, 0), (2, 1), (3, 2), (1, 2)):
+        write_flo(tmp_path / f"{frame:05d}_{other:05d}.flo", np.zeros((6, 8, 2), np.float32))
+    FlowFolder.of_video(tmp_path, video)
+    FlowFolder.of_video(tmp_path, video, pairs=[(1, 2)])
+    with pytest.raises(DatasetError, match=r"^The flow .*00002_00003\.flo cannot be read"):
+        FlowFolder.of_video(tmp_path, video, pairs=[(1, 2), (2, 3)])
+    (tmp_path / "00002_00001.flo").unlink()
+    write_flo(tmp_path / "00003_00002.flo", np.zeros((3, 4, 2), np.float32))
+    with pytest.raises(DatasetError, match=r"^2 of the 3 flow files .*: The flow .*00002_00001\.flo cannot"):
+        FlowFolder.of_video(tmp_path, video)
+    with pytest.raises(DatasetError, match=r"^\S*00003_00002\.flo is flow of 4×3 pixels, .* is 8×6"):
+        FlowFolder.of_video(tmp_path, video, working_height=3, pairs=[(3, 2)])
 
 
 def test_a_folder_that_is_none(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def test_a_folder_belongs_to_a_video_or_to_a_sequence_of_that_name(tmp_path: Pat
     choice = FlowChoice(str(tmp_path / "flow"))
     flow = np.full((32, 48, 2), 3, np.float32)
     write_flo(tmp_path / "flow" / "bear" / "00002_00001.flo", flow)
-    estimator = choice.estimator(CPU, video, None, "bear")
+    estimator = choice.estimator(CPU, video, None, "bear", [(2, 1)])
     assert isinstance(estimator, FlowFolder)
     np.testing.assert_array_equal(estimator.between(video[2], video[1]), flow)
     assert choice.described(CPU) == "folder flow"
@@ -52,7 +52,7 @@ def test_a_folder_serves_frames_at_their_working_size(tmp_path: Path, video: Vid
     flow = np.zeros((32, 48, 2), np.float32)
     flow[...] = (6, -4)
     write_flo(tmp_path / "00001_00002.flo", flow)
-    estimator = FlowChoice(str(tmp_path)).estimator(CPU, video, 16)
+    estimator = FlowChoice(str(tmp_path)).estimator(CPU, video, 16, pairs=[(1, 2)])
     small = [working_frame(video[i], 16) for i in (1, 2)]
     np.testing.assert_allclose(estimator.between(*small), np.full((16, 24, 2), (3, -2)))
 
@@ -61,10 +61,11 @@ def test_frames_that_look_alike_are_told_apart_by_the_files_that_are_there(
     tmp_path: Path, video: Video
 ) -> None:
     write_flo(tmp_path / "00001_00002.flo", np.ones((32, 48, 2), np.float32))
-    found = FlowFolder.of_video(tmp_path, video).between(video[0], video[2])
+    # Frame 0 looks like frame 1, whose file is there.
+    found = FlowFolder.of_video(tmp_path, video, pairs=[(0, 2)]).between(video[0], video[2])
     np.testing.assert_array_equal(found, np.ones((32, 48, 2)))
     with pytest.raises(DatasetError, match=r"00002_00000\.flo cannot be read"):
-        FlowFolder.of_video(tmp_path, video).between(video[2], video[0])
+        FlowFolder.of_video(tmp_path, video, pairs=[]).between(video[2], video[0])
 
 
 def test_resized_flow_points_to_the_same_places() -> None:

@@ -84,7 +84,7 @@ def segment(
         choosing.flow_choice(flow, flow_weights, flow_cache),
         both_ways,
     )
-    segmenter, info = choice.build(clip), choice.described()
+    segmenter, info = choice.build(clip, prompts=prompts), choice.described()
     choosing.say_budget(choice)
     try:
         with progress_bar() as progress:

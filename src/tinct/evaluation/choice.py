@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from tinct import zoo
-from tinct.both_ways import BothWays
+from tinct.both_ways import BothWays, runs_both_ways
 from tinct.errors import OptionError
 from tinct.networks.flow_choice import FlowChoice
 from tinct.segmenter import StreamingSegmenter, VideoSegmenter
+from tinct.shapes import LabelMap
 from tinct.tuning_budget import Budget
 from tinct.video import Video
 
@@ -86,18 +87,23 @@ class SegmenterChoice:
         return words
 
     def build(
-        self, video: Video | None = None, sequence: str | None = None
+        self,
+        video: Video | None = None,
+        sequence: str | None = None,
+        prompts: Mapping[int, LabelMap] | None = None,
     ) -> StreamingSegmenter[Any] | VideoSegmenter:
         """The segmenter.
 
         Args:
             video: What it is for; needed where `per_video`.
             sequence: The video is this sequence of a dataset.
+            prompts: Its painted frames, from which follows whose flow will be asked for; None: the first.
 
         Raises:
             OptionError: Something does not exist, or does not go together.
             WeightsError: The weights are missing or not what they should be.
-            DatasetError: There is no folder of flow for the video.
+            DatasetError: There is no folder of flow for the video, or flow that will be needed is
+                missing from it, damaged or of another size.
         """
         extras: dict[str, Any] = dict(self.options)
         if self.fine_tune is not None:
@@ -105,7 +111,9 @@ class SegmenterChoice:
         if self.flow is not None:
             zoo.check_uses_flow(self.method)
             device = zoo.resolve_device(self.device)
-            extras["flow"] = self.flow.estimator(device, video, self._working_height(), sequence)
+            options = self._preset_and_options()
+            pairs = None if video is None else self._flow_pairs(options, len(video), prompts)
+            extras["flow"] = self.flow.estimator(device, video, options.working_height, sequence, pairs)
         segmenter = zoo.build_segmenter(
             self.method, self.variant, self.preset, self.weights, self.device, **extras
         )
@@ -122,10 +130,29 @@ class SegmenterChoice:
         """The same with the method's own flow, to see whether it can be built before a video is there."""
         return replace(self, flow=None)
 
-    def _working_height(self) -> int | None:
+    def _preset_and_options(self) -> Any:
+        """The method's `Options`; names that it does not know are passed over, `build_segmenter` tells."""
         preset = zoo.preset_options(self.method, self.variant, self.preset)
-        height: int | None = self.options.get("working_height", preset.working_height)
-        return height
+        return replace(preset, **{name: self.options[name] for name in self.options if hasattr(preset, name)})
+
+    def _flow_pairs(
+        self, options: Any, frames: int, prompts: Mapping[int, LabelMap] | None
+    ) -> list[tuple[int, int]]:
+        """(frame, other) of all flow that will be asked for; none from prompts that will be refused."""
+        if prompts is None:
+            runs = [range(frames)]
+        else:
+            inside = {index: labels for index, labels in prompts.items() if 0 <= index < frames}
+            first = min(inside, default=frames)
+            runs = runs_both_ways(inside, frames) if self.both_ways else [range(first, frames)]
+        pairs = {
+            (run[place], run[place + step])
+            for run in runs
+            for place in range(1, len(run))
+            for step in options.flow_steps
+            if place + step < len(run)
+        }
+        return sorted(pairs)
 
 
 def _plain(value: Any) -> Any:

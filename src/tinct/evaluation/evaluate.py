@@ -103,9 +103,9 @@ class SequenceSegmentation:
     def __call__(self, sequence: Sequence, progress: Progress | None = None) -> bool:
         """Segment a sequence; return whether it has a truth beyond what was given to the method."""
         segmenter, video = self.segmenter, open_frames(sequence)
-        if self.choice.per_video:
-            segmenter = self.choice.build(video, sequence.name)
         prompts = sequence.prompts()
+        if self.choice.per_video:
+            segmenter = self.choice.build(video, sequence.name, prompts)
         segment_to_folder(
             segmenter,
             video,

@@ -97,6 +97,11 @@ class Options:
         if self.backbone not in BACKBONES:
             raise OptionError(f"Unknown backbone {self.backbone!r}. {near_match(self.backbone, BACKBONES)}")
 
+    @property
+    def flow_steps(self) -> tuple[int, ...]:
+        """To which frames a frame's flow is asked for, counted along the run: -1 is the one before."""
+        return (-1, 1) if self.look_ahead else (-1,)
+
 
 TUNING = FineTuning(
     budget=Budget(steps=200),

@@ -107,6 +107,11 @@ class Options:
                 f"Unknown warp_previous {self.warp_previous!r}. {near_match(self.warp_previous, WARPING)}"
             )
 
+    @property
+    def flow_steps(self) -> tuple[int, ...]:
+        """To which frames a frame's flow is asked for, counted along the run: -1 is the one before."""
+        return (-1,) if self.flow_stream or self.warp_previous != "no" else ()
+
 
 TUNING = FineTuning(
     budget=Budget(steps=200),

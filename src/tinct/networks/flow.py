@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 
 from tinct.errors import DatasetError, OptionError, VideoError, WeightsError, near_match
-from tinct.flow_files import Flow, read_flo, write_flo
+from tinct.flow_files import Flow, check_flo, read_flo, write_flo
 from tinct.ops.resize import working_frame
 from tinct.shapes import Image
 from tinct.video import Video
@@ -205,26 +205,61 @@ class FlowFolder(FlowEstimator):
         self.name = f"folder-{folder}"
 
     @classmethod
-    def of_video(cls, folder: Path, video: Video, working_height: int | None = None) -> FlowFolder:
+    def of_video(
+        cls,
+        folder: Path,
+        video: Video,
+        working_height: int | None = None,
+        pairs: Iterable[tuple[int, int]] | None = None,
+    ) -> FlowFolder:
         """The flow of a video, whose frames are named as `video.names` says, without suffix.
 
         Args:
             folder: Its flow, of the video's own size.
             video: The frames.
             working_height: To which a segmenter brings frames before it asks for flow, if it does.
+            pairs: (frame, other) whose flow will be asked for, by their indices, and whose files are
+                looked at here; by default every frame and the one before it.
 
         Raises:
-            DatasetError: There is no such folder.
+            DatasetError: There is no such folder, or a file in it is missing, damaged or of another size.
         """
         if not folder.is_dir():
             raise DatasetError(
                 f"{folder} is no folder; give one that holds <frame>_<other>.flo for neighbouring frames."
             )
         names: dict[str, tuple[str, ...]] = {}
+        digests = []
         for frame, name in zip(video, video.names, strict=True):
-            for digest in {frame_digest(frame), frame_digest(working_frame(frame, working_height))}:
+            digests.append(frame_digest(working_frame(frame, working_height)))
+            for digest in {frame_digest(frame), digests[-1]}:
                 names[digest] = (*names.get(digest, ()), Path(name).stem)
-        return cls(folder, names, video.size)
+        flow = cls(folder, names, video.size)
+        if pairs is None:
+            pairs = ((index, index - 1) for index in range(1, len(video)))
+        flow._check([(digests[frame], digests[other]) for frame, other in pairs])
+        return flow
+
+    def _check(self, pairs: list[tuple[str, str]]) -> None:
+        """DatasetError if the files of some pairs of digests cannot be used."""
+        faults = []
+        for first, second in pairs:
+            try:
+                check_flo(self._file(self.names[first], self.names[second]), self.size)
+            except DatasetError as error:
+                faults.append(error)
+        if len(faults) > 1:
+            raise DatasetError(
+                f"{len(faults)} of the {len(pairs)} flow files that are needed cannot be used; the first: "
+                f"{faults[0]}"
+            ) from faults[0]
+        if faults:
+            raise faults[0]
+
+    def _file(self, first: tuple[str, ...], second: tuple[str, ...]) -> Path:
+        """The file of two frames, each of which may go by several names."""
+        files = [self.folder / f"{a}_{b}.flo" for a in first for b in second]
+        return next((path for path in files if path.exists()), files[0])
 
     def _estimate(self, frame: Image, other: Image) -> Flow:
         first, second = (self.names.get(frame_digest(x)) for x in (frame, other))
@@ -233,10 +268,8 @@ class FlowFolder(FlowEstimator):
                 f"A frame came that is none of the {len(self.names)} frames whose flow is in {self.folder}; "
                 "make the flow folder from the very video that is segmented."
             )
-        files = [self.folder / f"{a}_{b}.flo" for a in first for b in second]
-        file = next((path for path in files if path.exists()), files[0])
         size = (frame.shape[0], frame.shape[1])
-        return resized_flow(read_flo(file, self.size or size), size)
+        return resized_flow(read_flo(self._file(first, second), self.size or size), size)
 
 
 def resized_flow(flow: Flow, size: tuple[int, int]) -> Float[np.ndarray, "h w 2"]:

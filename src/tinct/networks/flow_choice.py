@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,6 +63,7 @@ class FlowChoice:
         video: Video | None = None,
         working_height: int | None = None,
         sequence: str | None = None,
+        pairs: Iterable[tuple[int, int]] | None = None,
     ) -> FlowEstimator:
         """The estimator.
 
@@ -70,10 +72,11 @@ class FlowChoice:
             video: A folder's flow belongs to this one.
             working_height: As for `FlowFolder.of_video`.
             sequence: The video is this sequence of a dataset: its flow lies in a folder of that name.
+            pairs: As for `FlowFolder.of_video`.
 
         Raises:
             OptionError: A folder without a video that it could belong to.
-            DatasetError: There is no such folder.
+            DatasetError: There is no such folder, or its files cannot be used.
             WeightsError: RAFT's weights cannot be had.
         """
         if not self.is_folder:
@@ -84,7 +87,7 @@ class FlowChoice:
                 f"The flow in {self.name} belongs to one video, and none came; take dis or RAFT."
             )
         folder = Path(self.name) if sequence is None else Path(self.name) / sequence
-        return FlowFolder.of_video(folder, video, working_height)
+        return FlowFolder.of_video(folder, video, working_height, pairs)
 
     def _computed(self, device: torch.device) -> FlowEstimator:
         return flow_estimator(self.name, weights=self.weights, device=device)
