@@ -154,11 +154,10 @@ def test_no_other_flow_is_asked_for(method: str) -> None:
     frames = [np.full((32, 32, 3), 40 * t, np.uint8) for t in range(4)]
     labels = np.zeros((32, 32), np.uint8)
     labels[8:20, 8:20] = 1
-    changes: list[dict[str, Any]] = [{}]
+    changes: list[dict[str, Any]] = [{}, {"look_ahead": True}]
     if method == "masktrack":
-        changes += [{"warp_previous": "no"}, {"warp_previous": "no", "flow_stream": True}]
-    else:
-        changes += [{"look_ahead": True}]
+        unmoved = {"warp_previous": "no"}
+        changes = [{}, unmoved, {"flow_stream": True}, {**unmoved, "flow_stream": True}]
     for change in changes:
         flow, changed = Listed(), replace(preset, **change)
         segmenter: Any

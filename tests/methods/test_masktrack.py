@@ -48,7 +48,7 @@ def painted() -> np.ndarray:
 def guide(options: Options) -> np.ndarray:
     runner = segmenter(options)
     state = runner.start(frame(), painted())
-    return runner._guides(state, frame(1)).numpy()[0]
+    return runner._guides(state.previous, runner._flow(frame(1), frame())).numpy()[0]
 
 
 def test_the_mask_is_given_as_it_is_or_dilated() -> None:
@@ -96,7 +96,7 @@ def test_faint_probabilities_are_fed_back_near_the_mask_alone() -> None:
     runner = segmenter(replace(UNTUNED, soft_feedback=True, soft_reach=0.1))
     state = runner.start(frame(), painted())
     faint = torch.where(state.previous > 0.5, state.previous, 0.4)
-    given = runner._guides(replace(state, previous=faint), frame(1)).numpy()[0]
+    given = runner._guides(faint, None).numpy()[0]
     near = coarsened(painted() == 3, 5)
     assert (given[~near] == 0).all()
     assert (given[near] > 0.3).all()
@@ -106,7 +106,7 @@ def test_faint_probabilities_are_fed_back_near_the_mask_alone() -> None:
 def test_what_is_fed_back(soft: bool) -> None:
     runner = segmenter(replace(UNTUNED, soft_feedback=soft))
     state, masks = runner.step(runner.start(frame(), painted()), frame(1))
-    given = runner._guides(state, frame(2))
+    given = runner._guides(state.previous, None)
     expected = masks.probs if soft else (masks.probs > 0.5).astype(np.float32)
     if soft:
         expected = expected * coarsened(masks.probs[0] > 0.5, 2)

@@ -262,10 +262,11 @@ class MaskTrack(StreamingSegmenter[MaskTrackState]):
     ) -> tuple[MaskTrackState, ObjectMasks]:
         """Refine every object's previous mask on this frame; a pixel goes to the best score above 0."""
         image = self._working(frame)
-        guides = self._guides(state, image)
+        backward = self._flow(image, state.image) if self.options.flow_steps else None
+        guides = self._guides(state.previous, backward)
         logits = self._logits(self._tensor(image), guides, state.weights)
-        if self.options.flow_stream:
-            logits = (logits + self._twin_logits(state, image, guides)) / 2
+        if self.options.flow_stream and backward is not None:
+            logits = (logits + self._twin_logits(backward, guides)) / 2
         scores = F.pad(logits, (0, 0, 0, 0, 1, 0))
         masks = ObjectMasks(state.object_ids, enlarged_probs(scores, frame.shape[:2]).cpu().numpy())
         if self.options.crf:
@@ -293,30 +294,30 @@ class MaskTrack(StreamingSegmenter[MaskTrackState]):
         return torch.stack(logits)
 
     def _twin_logits(
-        self, state: MaskTrackState, image: Image, guides: Float[Tensor, "N h w"]
+        self, backward: Float[Tensor, "1 2 h w"], guides: Float[Tensor, "N h w"]
     ) -> Float[Tensor, "N h4 w4"]:
         """What the network says of the flow's magnitude as a grey picture.
 
         The weights are those trained on pictures; what an object's network has learnt of the
         object's colours means nothing here, so it is the network before fine-tuning.
         """
-        grey = magnitude_image(self._backward_flow(state, image))
-        picture = grey.unsqueeze(1).expand(-1, 3, -1, -1)
-        return self._logits(picture, guides, (ObjectWeights(),) * len(state.object_ids))
+        picture = magnitude_image(backward).unsqueeze(1).expand(-1, 3, -1, -1)
+        return self._logits(picture, guides, (ObjectWeights(),) * len(guides))
 
-    def _backward_flow(self, state: MaskTrackState, image: Image) -> Float[Tensor, "1 2 h w"]:
-        flow = torch.from_numpy(self.flow.between(image, state.image)).to(self.device)
+    def _flow(self, image: Image, other: Image) -> Float[Tensor, "1 2 h w"]:
+        flow = torch.from_numpy(self.flow.between(image, other)).to(self.device)
         return flow.permute(2, 0, 1)[None]
 
     def _at_size(self, masks: ObjectMasks, size: tuple[int, int]) -> Float[Tensor, "N h w"]:
         probs = torch.from_numpy(masks.probs).to(self.device)
         return F.interpolate(probs[None], size=size, mode="bilinear", align_corners=False)[0]
 
-    def _guides(self, state: MaskTrackState, image: Image) -> Float[Tensor, "N h w"]:
+    def _guides(
+        self, previous: Float[Tensor, "N h w"], backward: Float[Tensor, "1 2 h w"] | None
+    ) -> Float[Tensor, "N h w"]:
         """The previous masks as the network is given them."""
-        previous = state.previous
-        if self.options.warp_previous != "no":
-            warped = warp(previous[None], self._backward_flow(state, image))[0]
+        if self.options.warp_previous != "no" and backward is not None:
+            warped = warp(previous[None], backward)[0]
             previous = torch.maximum(previous, warped) if self.options.warp_previous == "union" else warped
         fed_back = self._near(previous) if self.options.soft_feedback else (previous > 0.5).float()
         if self.options.dilation_px == 0:
