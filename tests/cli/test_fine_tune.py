@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -155,6 +156,22 @@ def test_a_flow_file_that_lacks_is_told_before_anything_is_learnt(
     assert tinct(*segment_words("masktrack", weights, *more)) == 1
     assert "00003_00002.flo cannot be read" in capsys.readouterr().err
     assert not Path("out").exists()
+
+
+def test_a_download_is_told_in_one_line(
+    tinct: Tinct, weights: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def offline(*_: object, **__: object) -> None:
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: "hub")
+    monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
+    assert tinct(*segment_words("masktrack", weights, "--flow", "raft-small")) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    told, error = said.err.splitlines()
+    assert re.fullmatch(r"tinct: downloading RAFT's weights from https://\S+/raft_small\S+\.pth", told)
+    assert error.startswith("tinct: error: RAFT's weights cannot be had")
 
 
 def test_masks_run_both_ways(

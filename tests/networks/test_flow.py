@@ -14,6 +14,7 @@ from tinct.errors import DatasetError, OptionError, VideoError, WeightsError
 from tinct.flow_files import Flow, write_flo
 from tinct.networks import flow as flows
 from tinct.networks.flow import CachedFlow, DisFlow, FlowEstimator, FlowFolder, RaftFlow, flow_estimator
+from tinct.networks.flow_choice import FlowChoice
 from tinct.shapes import Image
 from tinct.video import Video
 
@@ -154,7 +155,8 @@ def test_raft_without_weights_says_how_to_get_them(tmp_path: Path, monkeypatch: 
     def offline(*_: object, **__: object) -> None:
         raise OSError("no route to host")
 
-    monkeypatch.setattr(flows.torch.hub, "load_state_dict_from_url", offline)
+    monkeypatch.setattr(flows.torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
+    monkeypatch.setattr(flows.torch.hub, "download_url_to_file", offline)
     with pytest.raises(WeightsError, match=r"host\. Download https.*raft_large.*--flow-weights.*--flow dis"):
         flow_estimator("raft-large")
     with pytest.raises(WeightsError, match="cannot be had from"):
@@ -165,6 +167,29 @@ def test_raft_without_weights_says_how_to_get_them(tmp_path: Path, monkeypatch: 
     torch.save([1], tmp_path / "a.pth")
     with pytest.raises(WeightsError, match="holds no weights but a list"):
         flow_estimator("raft-small", weights=tmp_path / "a.pth")
+
+
+def test_rafts_weights_are_downloaded_once_and_in_silence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from torchvision.models.optical_flow import raft_small
+
+    asked = []
+
+    def download(url: str, target: str, hash_prefix: str, progress: bool) -> None:
+        asked.append((url, hash_prefix, progress))
+        torch.save(raft_small(weights=None).state_dict(), target)
+
+    monkeypatch.setattr(flows.torch.hub, "get_dir", lambda: str(tmp_path))
+    monkeypatch.setattr(flows.torch.hub, "download_url_to_file", download)
+    choice = FlowChoice("raft-small")
+    url = choice.download
+    assert url is not None
+    assert RaftFlow().name == RaftFlow().name
+    assert asked == [(url, "01064c6d", False)]
+    assert choice.download is None
+    assert FlowChoice("raft-large", Path("a.pth")).download is FlowChoice().download is None
+    assert capsys.readouterr() == ("", "")
 
 
 def test_estimators_by_name(tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def ablate(
     for_all, of_rows = parse_weights(weights or ())
     flow_chosen = choosing.flow_choice(flow, flow_weights, flow_cache)
     choice = SegmenterChoice(method, variant, preset, for_all, device, fine_tune, flow_chosen)
-    choosing.say_budget(choice)
+    choosing.say_ahead(choice)
     settings = {"threads": threads, "workers": workers, "resolution": resolution}
     setup = Setup(
         dataset, data, split, choice, of_rows, settings={**settings, "sequences": listed(sequences)}

@@ -49,10 +49,14 @@ def flow_choice(flow: str | None, weights: Path | None, cache: Path | None) -> F
     return FlowChoice(flow or "dis", weights, cache)
 
 
-def say_budget(choice: SegmenterChoice) -> None:
-    """Tell how long `--fine-tune auto` will take; on stderr, since it is no result."""
-    if choice.fine_tune == "auto" and choice.budget is not None:
-        from tinct import zoo
+def say_ahead(choice: SegmenterChoice) -> None:
+    """Tell how long `--fine-tune auto` will take and what is downloaded; on stderr, since it is no result."""
+    from tinct import zoo
 
+    if choice.flow is not None:
+        zoo.check_uses_flow(choice.method)
+        if choice.flow.download is not None:
+            print(f"tinct: downloading RAFT's weights from {choice.flow.download}", file=sys.stderr)
+    if choice.fine_tune == "auto" and choice.budget is not None:
         device = zoo.resolve_device(choice.device).type
         print(f"tinct: fine-tuning {choice.budget} per object (auto, on {device})", file=sys.stderr)

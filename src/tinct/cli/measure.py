@@ -141,7 +141,9 @@ def evaluate(
     from tinct.evaluation.evaluate import evaluate as evaluate_dataset
     from tinct.evaluation.predict import RunInterrupted
 
-    choosing.say_budget(SegmenterChoice(method, variant, preset, device=device, fine_tune=fine_tune))
+    flow_chosen = choosing.flow_choice(flow, flow_weights, flow_cache)
+    choice = SegmenterChoice(method, variant, preset, device=device, fine_tune=fine_tune, flow=flow_chosen)
+    choosing.say_ahead(choice)
     try:
         with progress_bar() as progress:
             evaluation = evaluate_dataset(
@@ -155,7 +157,7 @@ def evaluate(
                 weights=weights,
                 device=device,
                 fine_tune=fine_tune,
-                flow=choosing.flow_choice(flow, flow_weights, flow_cache),
+                flow=flow_chosen,
                 threads=threads,
                 workers=workers,
                 resolution=resolution,

@@ -84,8 +84,8 @@ def segment(
         choosing.flow_choice(flow, flow_weights, flow_cache),
         both_ways,
     )
+    choosing.say_ahead(choice)
     segmenter, info = choice.build(clip, prompts=prompts), choice.described()
-    choosing.say_budget(choice)
     try:
         with progress_bar() as progress:
             report = segment_to_folder(

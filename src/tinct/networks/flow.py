@@ -128,22 +128,20 @@ class RaftFlow(FlowEstimator):
     def __init__(
         self, size: str = "small", weights: Path | None = None, device: torch.device | None = None
     ) -> None:
-        if size not in RAFT_SIZES:
-            raise OptionError(f"RAFT has no size {size!r}. {near_match(size, RAFT_SIZES)}")
         from torchvision.models import optical_flow
 
-        record = optical_flow.Raft_Small_Weights if size == "small" else optical_flow.Raft_Large_Weights
+        url = raft_url(size)
         make = optical_flow.raft_small if size == "small" else optical_flow.raft_large
         self.device = device or torch.device("cpu")
-        state = _raft_state(record.DEFAULT.url, weights)
+        state = _raft_state(url, weights)
         network = make(weights=None)
         try:
             network.load_state_dict(state)
         except (RuntimeError, TypeError, AttributeError) as error:
             reason = (str(error).splitlines() or [""])[0]
             raise WeightsError(
-                f"{weights or record.DEFAULT.url} does not hold the weights of torchvision's RAFT {size}: "
-                f"{reason} Take the file of {record.DEFAULT.url}."
+                f"{weights or url} does not hold the weights of torchvision's RAFT {size}: {reason} "
+                f"Take the file of {url}."
             ) from error
         self.network = network.to(self.device).eval()
         digest = hashlib.blake2b(digest_size=6)
@@ -167,14 +165,29 @@ class RaftFlow(FlowEstimator):
         return np.ascontiguousarray(flow.permute(1, 2, 0).float().cpu().numpy())
 
 
+def raft_url(size: str) -> str:
+    """Where torchvision's weights of RAFT are; OptionError if there is no such size."""
+    if size not in RAFT_SIZES:
+        raise OptionError(f"RAFT has no size {size!r}. {near_match(size, RAFT_SIZES)}")
+    from torchvision.models import optical_flow
+
+    record = optical_flow.Raft_Small_Weights if size == "small" else optical_flow.Raft_Large_Weights
+    return str(record.DEFAULT.url)
+
+
+def hub_file(url: str) -> Path:
+    """Where torch's hub keeps what is downloaded from a URL."""
+    return Path(torch.hub.get_dir(), "checkpoints", Path(url).name)
+
+
 def _raft_state(url: str, weights: Path | None) -> dict[str, torch.Tensor]:
+    path = weights or hub_file(url)
     try:
-        if weights is not None:
-            state = torch.load(weights, map_location="cpu", weights_only=True)
-        else:
-            state = torch.hub.load_state_dict_from_url(
-                url, map_location="cpu", progress=False, weights_only=True
-            )
+        if weights is None and not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # The hub's own loader would print a line. The end of the name begins the file's SHA-256.
+            torch.hub.download_url_to_file(url, str(path), path.stem.rpartition("-")[2], progress=False)
+        state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever pickle, zip or the network raise
         reason = (str(error).splitlines() or [""])[0] or type(error).__name__
         raise WeightsError(

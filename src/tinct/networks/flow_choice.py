@@ -9,7 +9,15 @@ from pathlib import Path
 import torch
 
 from tinct.errors import OptionError, near_match
-from tinct.networks.flow import ESTIMATORS, CachedFlow, FlowEstimator, FlowFolder, flow_estimator
+from tinct.networks.flow import (
+    ESTIMATORS,
+    CachedFlow,
+    FlowEstimator,
+    FlowFolder,
+    flow_estimator,
+    hub_file,
+    raft_url,
+)
 from tinct.video import Video
 
 
@@ -52,6 +60,14 @@ class FlowChoice:
     def is_folder(self) -> bool:
         """Whether the flow is read, not computed."""
         return self.name not in ESTIMATORS and ("/" in self.name or Path(self.name).is_dir())
+
+    @property
+    def download(self) -> str | None:
+        """From where `estimator` will download RAFT's weights; None where nothing is downloaded."""
+        if self.is_folder or self.name == "dis" or self.weights is not None:
+            return None
+        url = raft_url(self.name.removeprefix("raft-"))
+        return None if hub_file(url).exists() else url
 
     def described(self, device: torch.device) -> str:
         """What makes two runs use the same flow, without this machine's paths."""
