@@ -11,7 +11,8 @@ from torch import nn
 
 from tinct.data.online_samples import AnnotatedFrame
 from tinct.networks.side_outputs import SideLogits
-from tinct.online import Budget, FineTuning, FineTuningWarning, tune_objects
+from tinct.online import Budget, FineTuning, FineTuningWarning
+from tinct.tuned_objects import tune_objects
 from tinct.tuning_news import TuningNews, tell_of_tuning, tuning_told_to
 
 

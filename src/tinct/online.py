@@ -13,10 +13,9 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
-import cv2
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -28,10 +27,8 @@ from tinct.losses import FrameLossOptions, frame_losses
 from tinct.networks.rates import RateFactors, rate_groups
 from tinct.networks.side_outputs import SideLogits
 from tinct.ops.precision import bfloat16_is_faster
-from tinct.shapes import VOID
 from tinct.tuning_budget import Budget as Budget
 from tinct.tuning_budget import auto_budget as auto_budget
-from tinct.tuning_news import TuningNews, tell_of_tuning
 
 
 class ObjectStream(Protocol):
@@ -285,103 +282,3 @@ class _evaluated:  # noqa: N801 (used as a function)
 
     def __exit__(self, *_: object) -> None:
         self.network.requires_grad_(False)
-
-
-@dataclass(frozen=True)
-class ObjectWeights:
-    """One object's own layers, for a segmenter's state; none where the parent's are used.
-
-    Attributes:
-        tensors: In the order of `object_layers`.
-    """
-
-    tensors: tuple[Tensor, ...] = ()
-
-    @classmethod
-    def of(cls, tuned: FineTuned) -> ObjectWeights:
-        """The layers of a network that was tuned; none if it was not."""
-        if tuned.steps == 0 or tuned.diverged:
-            return cls()
-        return cls(tuple(p.detach().clone() for p in tuned.network.object_layers().values()))
-
-    def call(self, network: Any, *args: Any) -> SideLogits:
-        """The network's output with these layers in the place of its own."""
-        if not self.tensors:
-            output: SideLogits = network(*args)
-            return output
-        named = dict(zip(network.object_layers(), self.tensors, strict=True))
-        replaced: SideLogits = torch.func.functional_call(network, named, args)
-        return replaced
-
-
-def resized_frame(frame: AnnotatedFrame, size: tuple[int, int]) -> AnnotatedFrame:
-    """A painted frame at another size."""
-    if frame.labels.shape == size:
-        return frame
-    image = cv2.resize(frame.image, size[::-1], interpolation=cv2.INTER_AREA)
-    labels = cv2.resize(frame.labels, size[::-1], interpolation=cv2.INTER_NEAREST)
-    return AnnotatedFrame(np.asarray(image, np.uint8), np.asarray(labels, np.uint8))
-
-
-def tune_objects(
-    network: nn.Module,
-    painted: Sequence[AnnotatedFrame],
-    object_ids: Sequence[int],
-    options: FineTuning,
-    progress: Progress | None = None,
-) -> dict[int, ObjectWeights]:
-    """Tune one copy per object, each on all painted frames that show it.
-
-    Args:
-        network: The parent, an `ObjectStream`; never changed.
-        painted: Frames with label maps of all objects, at the working size.
-        object_ids: The objects to tune.
-        options: The budget holds for each object.
-        progress: Called after every step of every object.
-
-    Returns:
-        Object id → its layers.
-    """
-    weights = {}
-    for position, object_id in enumerate(object_ids):
-        frames = [f for f in (_of_object(p, object_id) for p in painted) if (f.labels == 1).any()]
-        if not frames:  # so small that nothing of it is left at the working size
-            weights[object_id] = ObjectWeights()
-            continue
-        tell = _Teller(object_id, position, len(object_ids), options.budget, progress)
-        with torch.inference_mode(False), torch.enable_grad():
-            tuned = fine_tune(network, frames, options, progress=tell.step)
-        tell.end(tuned)
-        weights[object_id] = ObjectWeights.of(tuned)
-    return weights
-
-
-@dataclass(frozen=True)
-class _Teller:
-    """Tells `tinct.tuning_news` and one's own callback how far an object is."""
-
-    object_id: int
-    position: int
-    objects: int
-    budget: Budget
-    progress: Progress | None
-
-    def step(self, steps: int, seconds: float, loss: float) -> None:
-        if self.progress is not None:
-            self.progress(steps, seconds, loss)
-        tell_of_tuning(self._news(steps, seconds, loss))
-
-    def end(self, tuned: FineTuned) -> None:
-        if tuned.steps:
-            news = self._news(tuned.steps, tuned.seconds, tuned.loss)
-            tell_of_tuning(replace(news, finished=True, diverged=tuned.diverged))
-
-    def _news(self, steps: int, seconds: float, loss: float) -> TuningNews:
-        units = self.budget.steps or math.ceil(self.budget.seconds or 0)
-        share = self.budget.share(steps, seconds)
-        return TuningNews(self.object_id, self.position, self.objects, steps, seconds, loss, share, units)
-
-
-def _of_object(frame: AnnotatedFrame, object_id: int) -> AnnotatedFrame:
-    labels = np.where(frame.labels == VOID, VOID, frame.labels == object_id).astype(np.uint8)
-    return AnnotatedFrame(frame.image, labels)

@@ -16,8 +16,8 @@ from tinct.errors import OutputError
 from tinct.evaluation import predict
 from tinct.evaluation.predict import RunInterrupted, segment_to_folder
 from tinct.masks import ObjectMasks
-from tinct.online import ObjectWeights
 from tinct.segmenter import StreamingSegmenter
+from tinct.tuned_objects import ObjectWeights
 from tinct.tuning_news import TuningNews, tell_of_tuning
 from tinct.video import Video
 

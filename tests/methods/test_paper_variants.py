@@ -19,9 +19,10 @@ from tinct.flow_files import Flow
 from tinct.methods import maskrnn, masktrack, osvos
 from tinct.networks.flow import FlowEstimator
 from tinct.networks.weights import save_weights
-from tinct.online import Budget, FineTuning, ObjectWeights
+from tinct.online import Budget, FineTuning
 from tinct.segmenter import segment_video
 from tinct.shapes import Image
+from tinct.tuned_objects import ObjectWeights
 from tinct.video import Video
 
 Thin = Callable[[], AbstractContextManager[None]]

@@ -44,13 +44,14 @@ from tinct.networks.flow import DisFlow, FlowEstimator
 from tinct.networks.localization import located, proposals_of
 from tinct.networks.two_streams import StreamFeatures, TwoStreams, VggTwoStreams
 from tinct.networks.weights import load_weights
-from tinct.online import Budget, FineTuning, ObjectWeights, resized_frame, tune_objects
+from tinct.online import Budget, FineTuning
 from tinct.ops.boxes import enlarged_boxes, hull_boxes, inside_boxes, mask_boxes
 from tinct.ops.precision import bfloat16_is_faster
 from tinct.ops.resize import enlarged_probs, working_frame
 from tinct.ops.warp import magnitude_image, warp
 from tinct.segmenter import StreamingSegmenter, VideoSegmenter, check_prompts
 from tinct.shapes import Image, LabelMap
+from tinct.tuned_objects import ObjectWeights, resized_frame, tune_after_painting, tune_objects
 from tinct.video import Video
 
 COMPACT_BACKBONES = {"mobilenetv2": "mobilenetv2_100"}
@@ -207,7 +208,8 @@ class MaskRnn(StreamingSegmenter[MaskRnnState]):
     def start_at_each(self, frames: Sequence[Image], labels: Sequence[LabelMap]) -> list[MaskRnnState]:
         """States at several painted frames, all tuned on all of them; see `both_ways`."""
         painted = tuple(self._resized(f, painted) for f, painted in zip(frames, labels, strict=True))
-        tuned = self._tuned(painted, sorted({i for painted in labels for i in object_ids_of(painted)}))
+        ids = sorted({i for painted in labels for i in object_ids_of(painted)})
+        tuned = tune_objects(self.network.streams.appearance, painted, ids, self.options.fine_tuning)
         masks = (ObjectMasks.from_label_map(painted) for painted in labels)
         return [self._placed(tuned, painted, f, m) for f, m in zip(frames, masks, strict=True)]
 
@@ -305,15 +307,11 @@ class MaskRnn(StreamingSegmenter[MaskRnnState]):
         self, state: MaskRnnState | None, frame: Image, labels: LabelMap, masks: ObjectMasks
     ) -> MaskRnnState:
         """The state after a painted frame: its objects are tuned on all painted frames."""
-        painted = (*(state.painted if state else ()), self._resized(frame, labels))
-        known = dict(zip(state.object_ids, state.weights, strict=True)) if state else {}
-        known |= self._tuned(painted, object_ids_of(labels))
+        learnt_from, ids = self._resized(frame, labels), object_ids_of(labels)
+        known, painted = tune_after_painting(
+            self.network.streams.appearance, state, learnt_from, ids, self.options.fine_tuning
+        )
         return self._placed(known, painted, frame, masks)
-
-    def _tuned(
-        self, painted: tuple[AnnotatedFrame, ...], object_ids: Sequence[int]
-    ) -> dict[int, ObjectWeights]:
-        return tune_objects(self.network.streams.appearance, painted, object_ids, self.options.fine_tuning)
 
     def _placed(
         self,

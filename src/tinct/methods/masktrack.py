@@ -46,13 +46,14 @@ from tinct.networks.flow import DisFlow, FlowEstimator
 from tinct.networks.guided_pyramid import GuidedPyramid
 from tinct.networks.side_outputs import SideLogits
 from tinct.networks.weights import load_weights
-from tinct.online import Budget, FineTuning, ObjectWeights, resized_frame, tune_objects
+from tinct.online import Budget, FineTuning
 from tinct.ops.dense_crf import check_dense_crf, dense_crf
 from tinct.ops.precision import bfloat16_is_faster
 from tinct.ops.resize import enlarged_probs, working_frame
 from tinct.ops.warp import magnitude_image, warp
 from tinct.segmenter import StreamingSegmenter
 from tinct.shapes import Image, LabelMap
+from tinct.tuned_objects import ObjectWeights, resized_frame, tune_after_painting, tune_objects
 
 COMPACT_BACKBONES = {"mobilenetv2": "mobilenetv2_100"}
 """Backbones of compact variants, and timm's names for them."""
@@ -341,9 +342,10 @@ class MaskTrack(StreamingSegmenter[MaskTrackState]):
     ) -> MaskTrackState:
         """The state after a painted frame: its objects are tuned on all painted frames."""
         ids, believed = object_ids_of(labels), self._believed(frame, labels)
-        painted = (*(state.painted if state else ()), self._resized(frame, believed))
-        known = dict(zip(state.object_ids, state.weights, strict=True)) if state else {}
-        known |= tune_objects(self.network.stream, painted, ids, self.options.fine_tuning)
+        learnt_from = self._resized(frame, believed)
+        known, painted = tune_after_painting(
+            self.network.stream, state, learnt_from, ids, self.options.fine_tuning
+        )
         masks = found.corrected(believed) if found else ObjectMasks.from_label_map(believed, ids)
         return self._placed(known, painted, frame, masks)
 

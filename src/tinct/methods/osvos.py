@@ -43,12 +43,13 @@ from tinct.networks.guided_pyramid import GuidedPyramid
 from tinct.networks.side_outputs import SideLogits
 from tinct.networks.vgg import SIDE_RATES, VggStream
 from tinct.networks.weights import load_weights
-from tinct.online import Budget, FineTuning, ObjectWeights, resized_frame, tune_objects
+from tinct.online import Budget, FineTuning
 from tinct.ops.precision import bfloat16_is_faster
 from tinct.ops.refine import guided_filter, superpixel_vote
 from tinct.ops.resize import enlarged_probs, working_frame
 from tinct.segmenter import StreamingSegmenter
 from tinct.shapes import Image, LabelMap
+from tinct.tuned_objects import ObjectWeights, resized_frame, tune_after_painting, tune_objects
 
 COMPACT_BACKBONES = {"mobilenetv2": "mobilenetv2_100"}
 """Backbones of compact variants, and timm's names for them."""
@@ -203,7 +204,7 @@ class Osvos(StreamingSegmenter[OsvosState]):
 
     def start(self, frame: Image, labels: LabelMap) -> OsvosState:
         """Every object's test network is tuned on the painted frame."""
-        return self._tuned(OsvosState((), (), ()), frame, labels)
+        return self._painted(None, frame, labels)
 
     def start_at_each(self, frames: Sequence[Image], labels: Sequence[LabelMap]) -> list[OsvosState]:
         """Every object's test network is tuned on all painted frames at once; see `both_ways`."""
@@ -219,7 +220,7 @@ class Osvos(StreamingSegmenter[OsvosState]):
         (masks,) = self.segment_frames(state, [frame])
         if labels is None:
             return state, masks
-        return self._tuned(state, frame, labels), masks.corrected(labels)
+        return self._painted(state, frame, labels), masks.corrected(labels)
 
     @torch.inference_mode()
     def segment_frames(self, state: OsvosState, frames: Sequence[Image]) -> list[ObjectMasks]:
@@ -252,11 +253,12 @@ class Osvos(StreamingSegmenter[OsvosState]):
             return ObjectMasks(masks.object_ids, np.stack(voted).astype(np.float32))
         return masks
 
-    def _tuned(self, state: OsvosState, frame: Image, labels: LabelMap) -> OsvosState:
+    def _painted(self, state: OsvosState | None, frame: Image, labels: LabelMap) -> OsvosState:
         """The state after a painted frame: its objects learn from all painted frames."""
-        painted = (*state.painted, self._resized(frame, labels))
-        known = dict(zip(state.object_ids, state.weights, strict=True))
-        known |= tune_objects(self.network.stream, painted, object_ids_of(labels), self.options.fine_tuning)
+        learnt_from, ids = self._resized(frame, labels), object_ids_of(labels)
+        known, painted = tune_after_painting(
+            self.network.stream, state, learnt_from, ids, self.options.fine_tuning
+        )
         object_ids = tuple(sorted(known))
         return OsvosState(object_ids, tuple(known[i] for i in object_ids), painted)
 
