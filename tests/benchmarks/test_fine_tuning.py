@@ -84,6 +84,63 @@ def test_points_are_measured_once_and_drawn(
     torch.set_num_threads(threads)
 
 
+def test_budgets_in_steps_do_not_depend_on_the_clock(
+    bench: ModuleType, words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.setattr(
+        sys, "argv", ["fine_tuning.py", *words, "--steps", "2,0", "--seconds-per-step", "1.5"]
+    )
+    threads = torch.get_num_threads()
+    assert bench.main() == 0
+    torch.set_num_threads(threads)
+    assert [line.split()[:2] for line in capsys.readouterr().out.splitlines()] == [
+        ["seconds", "steps"], ["0", "0"], ["3", "2"]
+    ]  # fmt: skip
+    found = content(tmp_path)
+    assert found["settings"]["unit"] == "steps"
+    none, two = found["points"]
+    assert (none["steps"], none["seconds_per_step"], two["steps"]) == (0, None, 2)
+    assert 2 * two["seconds_per_step"] == pytest.approx(two["seconds"])
+    assert (tmp_path / "curve.png").exists()
+    with pytest.raises(OptionError, match=r"another curve \(it differs in unit\)"):
+        bench.read_points(tmp_path / "curve.json", bench.settings_of(bench.arguments(words)))
+
+
+def test_what_a_step_takes(bench: ModuleType, words: list[str]) -> None:
+    options = bench.arguments([*words, "--steps", "0,4"])
+    points = [{"steps": 0, "seconds_per_step": None}, {"steps": 4, "seconds_per_step": 0.5}, {"steps": 8}]
+    assert bench.step_seconds(options, points) == 0.5
+    assert bench.step_seconds(options, points[:1]) is None
+    assert [bench.both_units(p, "steps", 0.5) for p in points] == [(0.0, 0), (2.0, 4), (4.0, 8)]
+    assert bench.both_units({"seconds": 5.0, "steps": 7}, "seconds", 0.5) == (5.0, 7)
+    assert bench.both_units(points[1], "steps", None) == (None, 4)
+    with pytest.raises(SystemExit):
+        bench.arguments([*words, "--steps", "4", "--seconds", "5"])
+
+
+@pytest.mark.parametrize("unit", ["seconds", "steps"])
+def test_the_plot_has_both_axes(
+    bench: ModuleType, unit: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from matplotlib.figure import Figure
+
+    drawn: list[Figure] = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: drawn.append(figure))
+    points = [
+        {"seconds": s, "steps": n, "J": 0.5, "sequences": {"cow": 0.5}}
+        for s, n in ((0, 0), (5, 40), (60, 480))
+    ]
+    bench.plot(tmp_path / "a.png", "osvos", points, "dev", unit, 0.25)
+    below, above = drawn[0].axes
+    texts = [[label.get_text() for label in axes.get_xticklabels()] for axes in (below, above)]
+    steps = ["0", "40", "480"]
+    assert texts == ([["0", "5", "60"], steps] if unit == "seconds" else [steps, ["0", "10", "120"]])
+    assert list(below.get_xticks()) == list(above.get_xticks())
+    assert below.get_xlim() == above.get_xlim()
+    assert above.get_xlabel() == ("steps" if unit == "seconds" else "seconds")
+
+
 def test_another_curve_is_not_mixed_in(bench: ModuleType, words: list[str], tmp_path: Path) -> None:
     settings = bench.settings_of(bench.arguments(words))
     bench.write_points(tmp_path / "curve.json", settings, [])
@@ -92,12 +149,20 @@ def test_another_curve_is_not_mixed_in(bench: ModuleType, words: list[str], tmp_
         bench.read_points(tmp_path / "curve.json", {**settings, "preset": "fast", "threads": 7})
 
 
-def test_seconds_as_people_write_them(bench: ModuleType) -> None:
-    assert bench.parse_seconds("15,0,5,5") == [0.0, 5.0, 15.0]
+def test_budgets_as_people_write_them(bench: ModuleType) -> None:
+    assert bench.parse_budgets("15,0,5,5") == [0.0, 5.0, 15.0]
+    assert bench.parse_budgets("50,0", "steps") == [0, 50]
     assert [bench.fine_tune_of(s) for s in (0.0, 1.5, 60.0)] == ["none", "1.5s", "60s"]
-    for text in ("", "a", "-1,5"):
-        with pytest.raises(OptionError, match="numbers from 0 on"):
-            bench.parse_seconds(text)
+    assert [bench.fine_tune_of(n, "steps") for n in (0, 1600)] == ["none", "1600"]
+    for unit, text in (
+        ("seconds", ""),
+        ("seconds", "a"),
+        ("seconds", "-1,5"),
+        ("steps", "1.5"),
+        ("steps", "-1"),
+    ):
+        with pytest.raises(OptionError, match=f"--{unit} .*numbers from 0 on"):
+            bench.parse_budgets(text, unit)
 
 
 def test_what_goes_wrong_is_one_line(
