@@ -13,7 +13,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from tinct.errors import OutputError, WeightsError
-from tinct.networks.weights import FORMAT, load_weights, save_weights, sha256_of, weights_from_hub
+from tinct.networks.weights import FORMAT, load_weights, save_weights, weights_from_hub
+from tinct.zoo import file_sha256
 
 OWNER = {"method": "feelvos", "variant": "mobilenetv2"}
 
@@ -67,7 +68,7 @@ def test_the_file_is_half_as_large_as_fp32(tmp_path: Path) -> None:
 def test_the_hash_returned_is_the_files(tmp_path: Path) -> None:
     path = tmp_path / "weights.safetensors"
     sha256 = save_weights(path, network(), **OWNER)
-    assert sha256 == sha256_of(path)
+    assert sha256 == file_sha256(path)
     load_weights(path, network(), **OWNER, sha256=sha256.upper())
 
 
@@ -165,7 +166,7 @@ def test_a_header_that_lies_about_its_tensors(tmp_path: Path) -> None:
 
 
 def test_one_changed_byte_changes_the_hash(saved: Path) -> None:
-    sha256 = sha256_of(saved)
+    sha256 = file_sha256(saved)
     data = bytearray(saved.read_bytes())
     data[-1] ^= 1
     saved.write_bytes(data)

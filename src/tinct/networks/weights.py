@@ -113,11 +113,6 @@ def load_weights(
     return metadata
 
 
-def sha256_of(path: str | os.PathLike[str]) -> str:
-    """The SHA-256 of a file, in hexadecimal; WeightsError if it cannot be read."""
-    return hashlib.sha256(_read(Path(path))).hexdigest()
-
-
 def weights_from_hub(repo_id: str, filename: str, revision: str = "main") -> Path:
     """Fetch a weights file from the Hugging Face hub, or take it from the hub's local cache.
 
