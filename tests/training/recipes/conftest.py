@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 from accelerate.state import AcceleratorState
 from PIL import Image as PillowImage
 
+from tinct.training.recipes.object_recipe import ObjectRecipe
 from tinct.training.sources import Sources
+from tinct.training.stages import Stage
 
 
 @pytest.fixture(scope="session")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Sources:
-    """One video of nine frames and two photos."""
+    """A video of nine frames in `train`, its first three in `dev`, and two photos."""
     root = tmp_path_factory.mktemp("data")
     (root / "ImageSets" / "2016").mkdir(parents=True)
-    (root / "ImageSets" / "2016" / "train.txt").write_text("walk")
-    pictures, truths = (root / kind / "480p" / "walk" for kind in ("JPEGImages", "Annotations"))
+    for split, name in (("train", "walk"), ("dev", "steps")):
+        (root / "ImageSets" / "2016" / f"{split}.txt").write_text(name)
+    kinds = [root / kind / "480p" for kind in ("JPEGImages", "Annotations")]
+    pictures, truths = (kind / "walk" for kind in kinds)
     images, masks = root / "stills" / "images", root / "stills" / "masks"
     for folder in (pictures, truths, images, masks):
         folder.mkdir(parents=True)
@@ -31,7 +38,36 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Sources:
         if t < 2:
             PillowImage.fromarray(image).save(images / f"{t}.jpg")
             PillowImage.fromarray((labels > 0).astype(np.uint8)).save(masks / f"{t}.png")
+    for kind in kinds:
+        (kind / "steps").mkdir()
+        for file in sorted((kind / "walk").iterdir())[:3]:
+            shutil.copy(file, kind / "steps")
     return Sources(root, "train", root / "stills")
+
+
+@pytest.fixture(scope="session")
+def small() -> Callable[[ObjectRecipe], ObjectRecipe]:
+    """A recipe → the same with one small sample per step; all else as it is."""
+
+    def small_recipe(recipe: ObjectRecipe) -> ObjectRecipe:
+        def stages(data: Sources, steps: dict[str, int], seed: int) -> list[Stage]:
+            found = recipe.stages(data, steps, seed)
+            for stage in found:
+                _shrink(stage.clips)
+            return [replace(stage, batch=1) for stage in found]
+
+        return replace(recipe, stages=stages)
+
+    return small_recipe
+
+
+def _shrink(samples: Any) -> None:
+    """Samples, and those that they are made of, at 64 × 96."""
+    if hasattr(samples, "options"):
+        samples.options = replace(samples.options, size=(64, 96))
+    for name in ("clips", "samples", "main", "other"):
+        if hasattr(samples, name):
+            _shrink(getattr(samples, name))
 
 
 @pytest.fixture(autouse=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,22 +23,16 @@ from tinct.training.sources import Sources
 ALL = [osvos.RECIPES["mobilenetv2"], masktrack.RECIPES["mobilenetv2"], maskrnn.RECIPES["mobilenetv2"]]
 
 
-def tiny(recipe: ObjectRecipe) -> ObjectRecipe:
-    """The recipe with small batches: its stages' samples stay as they are."""
-
-    def stages(data: Sources, steps: dict[str, int], seed: int) -> list[object]:
-        return [replace(stage, batch=1) for stage in recipe.stages(data, steps, seed)]
-
-    return replace(recipe, stages=stages)
+Small = Callable[[ObjectRecipe], ObjectRecipe]
 
 
 @pytest.mark.parametrize("recipe", ALL, ids=lambda recipe: recipe.method)
-def test_a_run_from_end_to_end(recipe: ObjectRecipe, data: Sources, tmp_path: Path) -> None:
+def test_a_run_from_end_to_end(recipe: ObjectRecipe, data: Sources, small: Small, tmp_path: Path) -> None:
     options = LoopOptions(tmp_path / "run", recipe.method, "mobilenetv2", cpu=True, workers=0)
     init = tmp_path / "init.safetensors"
     save_weights(init, recipe.task().network, method=recipe.method, variant="mobilenetv2")
     steps = dict.fromkeys(recipe.steps, 1)
-    outcome = train_by_recipe(tiny(recipe), data, options, steps=steps, init=init, dev="train")
+    outcome = train_by_recipe(small(recipe), data, options, steps=steps, init=init, dev="dev")
     assert outcome.finished
     last = list(recipe.steps)[-1]
     assert method_of_weights(tmp_path / "run" / f"{last}.safetensors") == recipe.method
@@ -52,6 +47,21 @@ def test_stages_and_their_steps(recipe: ObjectRecipe, data: Sources) -> None:
         recipe.build_stages(data, {"videos": 3}, 0)
     with pytest.raises(OptionError, match="0 leaves it out"):
         recipe.build_stages(data, {next(iter(recipe.steps)): -1}, 0)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "shapes"),
+    [
+        (ALL[0], [(256, 384, 3), (256, 384, 3)]),
+        (ALL[1], [(256, 384, 3), (5, 256, 448, 3)]),
+        (ALL[2], [(8, 240, 416, 3)]),
+    ],
+    ids=lambda value: getattr(value, "method", ""),
+)
+def test_samples_are_of_the_stages_size(
+    recipe: ObjectRecipe, shapes: list[tuple[int, ...]], data: Sources
+) -> None:
+    assert [s.clips[0]["frames"].shape for s in recipe.build_stages(data, None, 0)] == shapes
 
 
 def test_data_that_a_stage_needs(data: Sources) -> None:

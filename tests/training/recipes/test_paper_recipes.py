@@ -27,29 +27,20 @@ Thin = Callable[[], AbstractContextManager[None]]
 PAPERS = [osvos.RECIPES["vgg16"], masktrack.RECIPES["vgg16"], maskrnn.RECIPES["vgg16"]]
 
 
-def small(recipe: ObjectRecipe) -> ObjectRecipe:
-    """The recipe with one small sample per step; all else as it is."""
-
-    def stages(data: Sources, steps: dict[str, int], seed: int) -> list[Stage]:
-        found = recipe.stages(data, steps, seed)
-        for stage in found:
-            samples = getattr(stage.clips, "clips", None) or getattr(stage.clips, "samples", stage.clips)
-            samples.options = replace(samples.options, size=(96, 160))
-        return [replace(stage, batch=1) for stage in found]
-
-    return replace(recipe, stages=stages)
-
-
 @pytest.mark.parametrize("recipe", PAPERS, ids=lambda recipe: recipe.method)
 def test_a_run_from_end_to_end(
-    recipe: ObjectRecipe, data: Sources, thin_networks: Thin, tmp_path: Path
+    recipe: ObjectRecipe,
+    data: Sources,
+    small: Callable[[ObjectRecipe], ObjectRecipe],
+    thin_networks: Thin,
+    tmp_path: Path,
 ) -> None:
     options = LoopOptions(tmp_path / "run", recipe.method, "vgg16", cpu=True, workers=0)
     init = tmp_path / "init.safetensors"
     with thin_networks():
         save_weights(init, recipe.task().network, method=recipe.method, variant="vgg16")
         steps = dict.fromkeys(recipe.steps, 1)
-        outcome = train_by_recipe(small(recipe), data, options, steps=steps, init=init, dev="train")
+        outcome = train_by_recipe(small(recipe), data, options, steps=steps, init=init, dev="dev")
     assert outcome.finished
     curve = (tmp_path / "run" / "curve.jsonl").read_text()
     assert all(f'"{name}"' in curve for name in recipe.steps)
