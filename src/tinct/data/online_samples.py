@@ -207,7 +207,7 @@ def disguised(image: Image, mask: BinaryMask, random: Random) -> Image:
     light = np.exp(random.normal(0, 0.35, (3, 3)).astype(np.float32))
     other *= cv2.resize(light, mask.shape[::-1], interpolation=cv2.INTER_CUBIC)[..., None]
     edge = cv2.GaussianBlur(mask.astype(np.float32), (3, 3), 0)[..., None]
-    return np.clip(image + edge * (other - image), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(image + edge * (other - image), 0, 255), np.uint8)
 
 
 def _smooth_field(random: Random, spread: float, size: tuple[int, ...]) -> Float[np.ndarray, "H W 2"]:
