@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from tinct.cli.measure import listed
 from tinct.cli.train import (
     Cpu,
     Imagenet,
@@ -33,7 +34,16 @@ VERBS = {
 }
 
 
+PARTS = {
+    "masktrack": "damage, deformation, dilation, non-rigid",
+    "maskrnn": "localization, recurrence",
+}
+"""What `--without` takes; the recipes say what each means."""
+
+
 def _verb(method: str, text: str) -> Callable[..., None]:
+    parts = PARTS.get(method, "")
+
     def verb(
         out: Out,
         data: Annotated[Path | None, typer.Option(help="Data in the layout of DAVIS.")] = None,
@@ -53,6 +63,14 @@ def _verb(method: str, text: str) -> Callable[..., None]:
             Path | None,
             typer.Option(help="Start from these weights: of this method, or of the one it builds on."),
         ] = None,
+        without: Annotated[
+            str | None,
+            typer.Option(
+                metavar="PART,...",
+                help=f"Leave parts out, as the paper's ablations do: {parts}.",
+                hidden=not parts,
+            ),
+        ] = None,
         imagenet: Imagenet = "auto",
         mixed_precision: MixedPrecision = "auto",
         cpu: Cpu = False,
@@ -71,7 +89,7 @@ def _verb(method: str, text: str) -> Callable[..., None]:
             raise OptionError(f"{method} has no recipe for {variant!r}. {near_match(variant, recipes)}")
         run_recipe(
             lambda options, counts, progress: train_by_recipe(
-                recipes[variant],
+                recipes[variant].without(listed(without) or ()),
                 Sources(data, split, stills, year),
                 options,
                 steps=counts,
