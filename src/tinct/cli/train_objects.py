@@ -34,16 +34,13 @@ VERBS = {
 }
 
 
-PARTS = {
-    "masktrack": "damage, deformation, dilation, non-rigid",
-    "maskrnn": "localization, recurrence",
-}
-"""What `--without` takes; the recipes say what each means."""
+WITHOUT = (
+    "Leave parts out, as the papers' ablations do. MaskTrack: damage, deformation, dilation, non-rigid; "
+    "MaskRNN: localization, recurrence."
+)
 
 
 def _verb(method: str, text: str) -> Callable[..., None]:
-    parts = PARTS.get(method, "")
-
     def verb(
         out: Out,
         data: Annotated[Path | None, typer.Option(help="Data in the layout of DAVIS.")] = None,
@@ -65,11 +62,7 @@ def _verb(method: str, text: str) -> Callable[..., None]:
         ] = None,
         without: Annotated[
             str | None,
-            typer.Option(
-                metavar="PART,...",
-                help=f"Leave parts out, as the paper's ablations do: {parts}.",
-                hidden=not parts,
-            ),
+            typer.Option(metavar="PART,...", help=WITHOUT),
         ] = None,
         imagenet: Imagenet = "auto",
         mixed_precision: MixedPrecision = "auto",
