@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
-from tinct.data.online_samples import AnnotatedFrame, OnlineAugmentation, OnlineSamples, without_object
+from tinct.data.online_samples import (
+    AnnotatedFrame,
+    OnlineAugmentation,
+    OnlineSamples,
+    disguised,
+    without_object,
+)
 from tinct.errors import MaskError, OptionError
 from tinct.shapes import VOID
 
@@ -59,6 +66,36 @@ def test_void_stays_void() -> None:
 def test_lost_previous_masks() -> None:
     samples = OnlineSamples([painted()], OnlineAugmentation(lost=1.0))
     assert not any(samples.sample(i).previous.any() for i in range(5))
+
+
+def test_an_object_at_the_border_is_brought_into_view() -> None:
+    labels = np.zeros((48, 64), np.uint8)
+    labels[40:, 58:] = 1
+    frame = AnnotatedFrame(painted().image, labels)
+
+    def shown(in_view: float) -> list[bool]:
+        samples = OnlineSamples([frame], OnlineAugmentation(lucid=0.0, in_view=in_view))
+        return [bool((samples.sample(i).labels == 1).any()) for i in range(20)]
+
+    assert not all(shown(0.0))
+    assert all(shown(1.0))
+
+
+def test_a_disguise_changes_the_object_alone() -> None:
+    frame = painted()
+    mask = frame.labels == 1
+    far = ~np.asarray(cv2.dilate(mask.astype(np.uint8), np.ones((5, 5), np.uint8)), bool)
+    colours = set()
+    for seed in range(8):
+        image = disguised(frame.image, mask, np.random.default_rng(seed))
+        np.testing.assert_array_equal(image[far], frame.image[far])
+        colours.add(tuple(image[24, 30].tolist()))
+    assert len(colours) == 8
+
+
+def test_a_disguised_object_has_its_previous_mask() -> None:
+    samples = OnlineSamples([painted()], OnlineAugmentation(in_view=1.0, lost=1.0, disguised=1.0))
+    assert all(samples.sample(i).previous.any() for i in range(10))
 
 
 def test_the_inpainted_frame_lacks_the_object() -> None:

@@ -102,6 +102,20 @@ def test_faint_probabilities_are_fed_back_near_the_mask_alone() -> None:
     assert (given[near] > 0.3).all()
 
 
+def test_what_lies_apart_from_the_mask_is_dropped() -> None:
+    runner = segmenter(replace(UNTUNED, gate_reach=0.1))
+    guides = torch.from_numpy((painted() == 3)[None].astype(np.float32))
+    logits = torch.full((1, H // 4, W // 4), -1.0)
+    logits[0, 3:7, 4:7] = 1.0  # where the object was
+    logits[0, 1:4, 13:] = 1.0  # far from it
+    gated = runner._gated(logits, guides)
+    assert (gated[0, 1:4, 13:] < -10).all()
+    gated[0, 1:4, 13:] = 1.0
+    torch.testing.assert_close(gated, logits)
+    # One that was lost may come back anywhere.
+    torch.testing.assert_close(runner._gated(logits, torch.zeros_like(guides)), logits)
+
+
 @pytest.mark.parametrize("soft", [False, True])
 def test_what_is_fed_back(soft: bool) -> None:
     runner = segmenter(replace(UNTUNED, soft_feedback=soft))

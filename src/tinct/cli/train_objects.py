@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from tinct.cli.measure import listed
 from tinct.cli.train import (
     Cpu,
     Imagenet,
@@ -33,6 +34,12 @@ VERBS = {
 }
 
 
+WITHOUT = (
+    "Leave parts out, as the papers' ablations do. MaskTrack: damage, deformation, dilation, non-rigid; "
+    "MaskRNN: localization, recurrence."
+)
+
+
 def _verb(method: str, text: str) -> Callable[..., None]:
     def verb(
         out: Out,
@@ -53,6 +60,10 @@ def _verb(method: str, text: str) -> Callable[..., None]:
             Path | None,
             typer.Option(help="Start from these weights: of this method, or of the one it builds on."),
         ] = None,
+        without: Annotated[
+            str | None,
+            typer.Option(metavar="PART,...", help=WITHOUT),
+        ] = None,
         imagenet: Imagenet = "auto",
         mixed_precision: MixedPrecision = "auto",
         cpu: Cpu = False,
@@ -71,7 +82,7 @@ def _verb(method: str, text: str) -> Callable[..., None]:
             raise OptionError(f"{method} has no recipe for {variant!r}. {near_match(variant, recipes)}")
         run_recipe(
             lambda options, counts, progress: train_by_recipe(
-                recipes[variant],
+                recipes[variant].without(listed(without) or ()),
                 Sources(data, split, stills, year),
                 options,
                 steps=counts,

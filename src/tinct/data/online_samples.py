@@ -68,7 +68,11 @@ class OnlineAugmentation:
         object_bend: Its non-rigid bend, as a fraction of its size (Lucid: 10 %).
         deformation: Of the previous mask.
         damaged: Share of previous masks with bites, blobs and blur.
+        in_view: Share of samples that are shifted so that the object is well inside the frame: one near the
+            border would be outside in most of the enlarged ones.
         lost: Share of previous masks that are empty.
+        disguised: Share of samples in which the object wears other colours in another light, as it may
+            when it turns: where it was, and not what it looked like, says where it is.
         colour: Strength of the colour changes.
 
     Raises:
@@ -83,15 +87,16 @@ class OnlineAugmentation:
     object_bend: float = 0.05
     deformation: MaskDeformation = field(default_factory=MaskDeformation)
     damaged: float = 0.4
+    in_view: float = 0.0
     lost: float = 0.05
+    disguised: float = 0.0
     colour: float = 0.7
 
     def __post_init__(self) -> None:
-        if not all(0 <= share <= 1 for share in (self.lucid, self.damaged, self.lost)):
-            raise OptionError(
-                f"lucid = {self.lucid}, damaged = {self.damaged} and lost = {self.lost} came; they are "
-                "shares, in [0, 1]."
-            )
+        shares = {name: getattr(self, name) for name in ("lucid", "damaged", "in_view", "lost", "disguised")}
+        if not all(0 <= share <= 1 for share in shares.values()):
+            came = ", ".join(f"{name} = {share}" for name, share in shares.items())
+            raise OptionError(f"{came} came; they are shares, in [0, 1].")
 
 
 class OnlineSamples:
@@ -125,16 +130,22 @@ class OnlineSamples:
         if shows_object and random.random() < options.lucid:
             frame = self._recomposed(chosen, random)
         (sampling,) = draw_motion(random, [0.0], options.frame, size, size)
+        if shows_object and options.in_view and random.random() < options.in_view:
+            sampling = brought_into_view(sampling, frame.labels == 1, random)
         moved = move_each([frame.image], [frame.labels], None, [sampling])
         image = jitter_colours(moved.images, random, strength=options.colour)[0]
         labels = moved.labels[0]
-        return OnlineSample(image, labels, self._previous(labels == 1, random))
+        # Without disguises nothing is drawn for them: samples stay what they were.
+        if options.disguised and random.random() < options.disguised:
+            image = disguised(image, labels == 1, random)
+            return OnlineSample(image, labels, self._previous(labels == 1, random, lost=0.0))
+        return OnlineSample(image, labels, self._previous(labels == 1, random, options.lost))
 
-    def _previous(self, mask: BinaryMask, random: Random) -> UInt8[np.ndarray, "H W"]:
+    def _previous(self, mask: BinaryMask, random: Random, lost: float) -> UInt8[np.ndarray, "H W"]:
         options, kind = self.augmentation, random.random()
-        if kind < options.lost:
+        if kind < lost:
             return np.zeros(mask.shape, np.uint8)
-        if kind < options.lost + options.damaged:
+        if kind < lost + options.damaged:
             return degrade_mask(deform_mask(mask, random, MaskDeformation(dilation_px=0)), random)
         return deform_mask(mask, random, options.deformation).astype(np.uint8) * 255
 
@@ -166,6 +177,37 @@ class OnlineSamples:
         rows, columns = np.mgrid[: mask.shape[0], : mask.shape[1]].astype(np.float32)
         offsets = np.stack([columns, rows], -1) + bend - centre - shift
         return np.asarray(offsets @ linear.T + centre, np.float32)
+
+
+def brought_into_view(sampling: SamplingMap, mask: BinaryMask, random: Random) -> SamplingMap:
+    """The motion, shifted so that one of the object's pixels lands in the middle part of the frame.
+
+    Args:
+        sampling: Target pixel → source pixel (x, y).
+        mask: The object in the source; not empty.
+        random: Draws the pixel, and where it lands: anywhere but the outer fifth.
+    """
+    rows, columns = np.nonzero(mask)
+    chosen = int(random.integers(len(rows)))
+    row, column = (int(random.uniform(0.2, 0.8) * side) for side in sampling.shape[:2])
+    return np.asarray(
+        sampling + (np.array([columns[chosen], rows[chosen]]) - sampling[row, column]), np.float32
+    )
+
+
+def disguised(image: Image, mask: BinaryMask, random: Random) -> Image:
+    """The object in strongly changed colours and in another light; its background stays as it is.
+
+    Args:
+        image: uint8 RGB.
+        mask: The object's pixels.
+        random: Decides everything.
+    """
+    other = jitter_colours(image[None], random, strength=2.0)[0].astype(np.float32)
+    light = np.exp(random.normal(0, 0.35, (3, 3)).astype(np.float32))
+    other *= cv2.resize(light, mask.shape[::-1], interpolation=cv2.INTER_CUBIC)[..., None]
+    edge = cv2.GaussianBlur(mask.astype(np.float32), (3, 3), 0)[..., None]
+    return np.asarray(np.clip(image + edge * (other - image), 0, 255), np.uint8)
 
 
 def _smooth_field(random: Random, spread: float, size: tuple[int, ...]) -> Float[np.ndarray, "H W 2"]:

@@ -107,8 +107,7 @@ class Options:
 TUNING = FineTuning(
     budget=Budget(steps=200),
     learning_rate=5e-3,
-    tuned_share=0.5,
-    augmentation=OnlineAugmentation(lucid=0.2, lost=0.3),
+    augmentation=OnlineAugmentation(lucid=0.2, in_view=0.9, lost=0.3, disguised=0.3),
 )
 """What suits the compact network: it learns to find the object without its mask too (docs/experiments.md)."""
 

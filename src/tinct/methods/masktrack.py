@@ -47,9 +47,10 @@ from tinct.networks.guided_pyramid import GuidedPyramid
 from tinct.networks.side_outputs import SideLogits
 from tinct.networks.weights import load_weights
 from tinct.online import Budget, FineTuning
+from tinct.ops.components import apart_from
 from tinct.ops.dense_crf import check_dense_crf, dense_crf
 from tinct.ops.precision import bfloat16_is_faster
-from tinct.ops.resize import enlarged_probs, working_frame
+from tinct.ops.resize import enlarged_probs, resize_area, working_frame
 from tinct.ops.warp import magnitude_image, warp
 from tinct.segmenter import StreamingSegmenter
 from tinct.shapes import Image, LabelMap
@@ -78,6 +79,9 @@ class Options:
         warp_previous: "no", "warped" (the previous mask moves along the optical flow first; the
             paper tried it, and found no gain) or "union" (beyond the paper: both together, so that
             neither a fast object nor wrong flow loses the mask).
+        gate_reach: Beyond the paper: components further than this from the mask that the network was given,
+            as a fraction of the frame's short side, are dropped as look-alikes; 0 keeps all. An object
+            that was lost may come back anywhere.
         flow_stream: Average with the twin that sees the flow's magnitude (3.4).
         crf: Draw the masks to the frame's edges by a dense CRF (3.4); needs pydensecrf2.
         box: Of a painted mask its box alone is used: the network makes a mask of it first, and goes on from
@@ -94,6 +98,7 @@ class Options:
     soft_feedback: bool = False
     soft_reach: float = 0.05
     warp_previous: str = "no"
+    gate_reach: float = 0.0
     flow_stream: bool = False
     crf: bool = False
     box: bool = False
@@ -117,8 +122,7 @@ class Options:
 TUNING = FineTuning(
     budget=Budget(steps=200),
     learning_rate=5e-3,
-    tuned_share=0.5,
-    augmentation=OnlineAugmentation(lucid=0.2, lost=0.3),
+    augmentation=OnlineAugmentation(lucid=0.2, in_view=0.9, lost=0.3, disguised=0.3),
 )
 """What suits the compact network: it learns to find the object without its mask too (docs/experiments.md)."""
 
@@ -128,6 +132,7 @@ COMPACT = Options(
     soft_feedback=True,
     soft_reach=0.03,
     warp_previous="union",
+    gate_reach=0.05,
     fine_tuning=TUNING,
     working_height=480,
 )
@@ -167,6 +172,10 @@ PRESETS: Mapping[str, Mapping[str, Options]] = {
     },
 }
 """Variant → preset → options."""
+
+
+APART_LOGIT = -20.0
+"""Of what lies apart from its object: low enough to be nothing."""
 
 
 class MaskTrackNetwork(nn.Module):
@@ -268,6 +277,8 @@ class MaskTrack(StreamingSegmenter[MaskTrackState]):
         logits = self._logits(self._tensor(image), guides, state.weights)
         if self.options.flow_stream and backward is not None:
             logits = (logits + self._twin_logits(backward, guides)) / 2
+        if self.options.gate_reach:
+            logits = self._gated(logits, guides)
         scores = F.pad(logits, (0, 0, 0, 0, 1, 0))
         masks = ObjectMasks(state.object_ids, enlarged_probs(scores, frame.shape[:2]).cpu().numpy())
         if self.options.crf:
@@ -293,6 +304,17 @@ class MaskTrack(StreamingSegmenter[MaskTrackState]):
                 for w, guide in zip(weights, guides, strict=True)
             ]
         return torch.stack(logits)
+
+    def _gated(
+        self, logits: Float[Tensor, "N h4 w4"], guides: Float[Tensor, "N h w"]
+    ) -> Float[Tensor, "N h4 w4"]:
+        """Drop what lies apart from where its object was."""
+        grid = (logits.shape[-2], logits.shape[-1])
+        before = one_label_map(resize_area(guides[None], grid)[0] - 0.5)
+        found = one_label_map(logits)
+        reach_cells = round(self.options.gate_reach * min(grid))
+        apart = apart_from(found, before, len(logits) + 1, reach_cells)[1:]
+        return logits.masked_fill(torch.from_numpy(apart).to(self.device), APART_LOGIT)
 
     def _twin_logits(
         self, backward: Float[Tensor, "1 2 h w"], guides: Float[Tensor, "N h w"]
@@ -395,6 +417,12 @@ class MaskTrack(StreamingSegmenter[MaskTrackState]):
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.lowered)
+
+
+def one_label_map(scores: Float[Tensor, "N h w"]) -> np.ndarray:
+    """0 where no score is above 0, else 1 + the position of the best."""
+    best, position = scores.max(0)
+    return np.asarray(torch.where(best > 0, position + 1, 0).cpu())
 
 
 def build(

@@ -93,7 +93,7 @@ TUNING = FineTuning(
     budget=Budget(steps=200),
     learning_rate=2e-3,
     # No frame's mask guides the next one's: none is made.
-    augmentation=OnlineAugmentation(lucid=0.2, lost=1.0, damaged=0.0),
+    augmentation=OnlineAugmentation(lucid=0.2, in_view=0.9, lost=1.0, damaged=0.0),
 )
 """What suits the compact network (docs/experiments.md)."""
 

@@ -113,3 +113,38 @@ def test_samples_are_single_frames_of_one_or_all_objects(data: Sources) -> None:
     options = [recipe.build_stages(data, None, 0)[0].clips.options for recipe in ALL[:2]]  # type: ignore[attr-defined]
     assert all(isinstance(o, FrameOptions) for o in options)
     assert [o.one_object for o in options] == [False, True]
+
+
+def test_parts_of_masktracks_samples_are_left_out_one_after_another(data: Sources) -> None:
+    recipe = ALL[1].without(["damage", "non-rigid"])
+    [stage] = recipe.build_stages(data, {"clips": 0}, 5)
+    options = stage.clips.options  # type: ignore[attr-defined]
+    assert (options.damaged, options.box, options.deformation.bend) == (0, 0, 0)
+    assert options.deformation.shift > 0
+    assert options.deformation.dilation_px > 0
+    assert options.seed == 5
+    [plain] = ALL[1].build_stages(data, {"clips": 0}, 5)
+    assert plain.clips.options.deformation.bend > 0  # type: ignore[attr-defined]
+    [exact] = ALL[1].without(["damage", "deformation"]).build_stages(data, {"clips": 0}, 5)
+    deformation = exact.clips.options.deformation  # type: ignore[attr-defined]
+    assert (deformation.scale, deformation.shift, deformation.bend, deformation.dilation_px) == (0, 0, 0, 0)
+
+
+def test_maskrnn_without_recurrence_sees_as_many_frames_a_step(data: Sources) -> None:
+    [stage] = ALL[2].build_stages(data, None, 0)
+    [single] = ALL[2].without(["recurrence"]).build_stages(data, None, 0)
+    assert stage.clips[0]["frames"].shape[0] == 8
+    assert single.clips[0]["frames"].shape[0] == 3
+    assert single.batch == stage.batch * 6
+
+
+def test_maskrnn_without_its_localization_net() -> None:
+    task = ALL[2].without(["localization"]).task()
+    assert task.loss.localization == 0  # type: ignore[attr-defined]
+    assert ALL[2].task().loss.localization == 1  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(("recipe", "hint"), [(ALL[0], "none that can be"), (ALL[1], "dilation")])
+def test_a_part_that_cannot_be_left_out(recipe: ObjectRecipe, hint: str) -> None:
+    with pytest.raises(OptionError, match=f"no part 'dilatation' to leave out.*{hint}"):
+        recipe.without(["dilatation"])

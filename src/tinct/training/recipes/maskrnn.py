@@ -35,21 +35,29 @@ from tinct.training.stages import AdamW, CosineSchedule, PolynomialSchedule, Sta
 COMPACT_LOSS = MaskRnnLossOptions(FrameLossOptions())
 
 
-def compact_stages(data: Sources, steps: Mapping[str, int], seed: int) -> list[Stage]:
+SEEN_FRAMES = 8
+"""Of a training clip: a reference, the frame whose mask is given, and six that are segmented."""
+
+
+def compact_stages(
+    data: Sources, steps: Mapping[str, int], seed: int, frames: int = SEEN_FRAMES
+) -> list[Stage]:
     """Clips of a reference and seven frames in a row, so that time goes back over six warps.
 
     Args:
         data: Videos, and photos for a third of the clips.
         steps: Of the stage "recurrence".
         seed: Of the clips.
+        frames: Of a clip; with 3 there is no recurrence. A step sees as many segmented frames either way.
     """
     if not steps.get("recurrence", 0):
         return []
-    options = ClipOptions(size=(240, 416), frames=8, max_objects=1, max_step=2, seed=seed)
+    options = ClipOptions(size=(240, 416), frames=frames, max_objects=1, max_step=2, seed=seed)
     clips = MixedClips(VideoClips(data.videos(), options), StillClips(data.photos(), options), 0.3)
     return [
         Stage(
-            "recurrence", FlowClips(clips, DisFlow(), forward=True), steps["recurrence"], batch=2,
+            "recurrence", FlowClips(clips, DisFlow(), forward=True), steps["recurrence"],
+            batch=2 * (SEEN_FRAMES - 2) // (frames - 2),
             learning_rate=5e-4, schedule=CosineSchedule(50), optimiser=AdamW(weight_decay=1e-3),
             clip_gradient_norm=2.0, ema_decay=0.99,
         )
@@ -106,11 +114,21 @@ def paper_task() -> MaskRnnTask:
     return PaperTask(network, network.streams, PAPER_LOSS)
 
 
-def compact_task() -> MaskRnnTask:
+def compact_task(loss: MaskRnnLossOptions = COMPACT_LOSS) -> MaskRnnTask:
     """The compact network, as chance made it."""
     network = MaskRnnNetwork(COMPACT)
     network.streams.freeze_for_training()
-    return MaskRnnTask(network, network.streams, COMPACT_LOSS)
+    return MaskRnnTask(network, network.streams, loss)
+
+
+def _without_recurrence(recipe: ObjectRecipe) -> ObjectRecipe:
+    """Every frame is segmented from the true mask of the one before, damaged."""
+    return replace(recipe, stages=partial(compact_stages, frames=3))
+
+
+def _without_localization(recipe: ObjectRecipe) -> ObjectRecipe:
+    """The localization net learns nothing, and changes nothing of the features that it sees."""
+    return replace(recipe, task=partial(compact_task, replace(COMPACT_LOSS, localization=0.0)))
 
 
 def _from_imagenet(network: nn.Module, source: str) -> str:
@@ -135,6 +153,7 @@ RECIPES = {
     "mobilenetv2": ObjectRecipe(
         "maskrnn", "mobilenetv2", {"recurrence": 400}, compact_task, compact_stages, _from_imagenet,
         {"masktrack": _from_masktrack}, partial(_segmenter, "mobilenetv2"),
+        {"recurrence": _without_recurrence, "localization": _without_localization},
     ),
     "vgg16": ObjectRecipe(
         "maskrnn", "vgg16", PAPER_STEPS, paper_task, paper_stages, _from_imagenet, {},

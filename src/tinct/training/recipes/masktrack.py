@@ -2,6 +2,7 @@
 
 tinct train masktrack --data DAVIS --stills STILLS --out runs/masktrack
 tinct train masktrack --variant vgg16 --stills STILLS --out runs/masktrack-vgg16
+tinct train masktrack --stills STILLS --steps clips=0 --without damage,deformation --out runs/undeformed
 
 The paper's recipe (3.2) is one stage: 20,000 steps of 10 photos with deformed masks. It does not say
 how photos are cropped; here it is as in DeepLab, to 321 × 321, with some zoom.
@@ -9,10 +10,11 @@ how photos are cropped; here it is as in DeepLab, to 321 × 321, with some zoom.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -42,12 +44,14 @@ SAMPLES = FrameOptions(
 """At 256 rows: the mask deformed as in the paper, or damaged as a network damages it; a few boxes."""
 
 
-def compact_stages(data: Sources, steps: Mapping[str, int], seed: int) -> list[Stage]:
+def compact_stages(
+    data: Sources, steps: Mapping[str, int], seed: int, samples: FrameOptions = SAMPLES
+) -> list[Stage]:
     """Photos with deformed masks as in the paper; then, beyond it, clips whose masks are handed on."""
     stages = []
     if steps.get("stills", 0):
-        samples = MaskedFrames([(StillPictures(data.photos()), 1.0)], replace(SAMPLES, seed=seed))
-        stages.append(_stage("stills", samples, steps["stills"], 8, 1e-3, 0.998))
+        photos = MaskedFrames([(StillPictures(data.photos()), 1.0)], replace(samples, seed=seed))
+        stages.append(_stage("stills", photos, steps["stills"], 8, 1e-3, 0.998))
     if steps.get("clips", 0):
         options = ClipOptions(size=(256, 448), frames=5, max_objects=1, seed=seed)
         moved = StillClips(data.photos(), replace(options, paste=0.5))
@@ -73,14 +77,16 @@ PAPER_SAMPLES = FrameOptions(
 """Masks are deformed by the defaults of `MaskDeformation`, which are the paper's."""
 
 
-def paper_stages(data: Sources, steps: Mapping[str, int], seed: int) -> list[Stage]:
+def paper_stages(
+    data: Sources, steps: Mapping[str, int], seed: int, samples: FrameOptions = PAPER_SAMPLES
+) -> list[Stage]:
     """Photos with deformed masks; SGD, poly (3.2)."""
     if not steps.get("stills", 0):
         return []
-    samples = MaskedFrames([(StillPictures(data.photos()), 1.0)], replace(PAPER_SAMPLES, seed=seed))
+    photos = MaskedFrames([(StillPictures(data.photos()), 1.0)], replace(samples, seed=seed))
     return [
         Stage(
-            "stills", samples, steps["stills"], batch=10, learning_rate=1e-3,
+            "stills", photos, steps["stills"], batch=10, learning_rate=1e-3,
             schedule=PolynomialSchedule(0.9), optimiser=SGD(momentum=0.9, weight_decay=5e-4),
             clip_gradient_norm=10.0, ema_decay=0.0,
         )
@@ -115,6 +121,29 @@ def _pyramid(network: nn.Module) -> GuidedPyramid:
     return network.stream
 
 
+def _parts(samples: FrameOptions) -> dict[str, Callable[[ObjectRecipe], ObjectRecipe]]:
+    """What the paper's ablations leave out of the making of previous masks (its table of ablations).
+
+    Several can be left out together: each changes the samples that the recipe has by then.
+    """
+
+    def change(of_frame: dict[str, Any], of_mask: dict[str, Any]) -> Callable[[ObjectRecipe], ObjectRecipe]:
+        def changed(recipe: ObjectRecipe) -> ObjectRecipe:
+            stages: Any = recipe.stages
+            before = stages.keywords["samples"] if isinstance(stages, partial) else samples
+            after = replace(before, deformation=replace(before.deformation, **of_mask), **of_frame)
+            return replace(recipe, stages=partial(getattr(stages, "func", stages), samples=after))
+
+        return changed
+
+    return {
+        "damage": change({"damaged": 0.0, "box": 0.0}, {}),
+        "deformation": change({}, {"scale": 0.0, "shift": 0.0, "bend": 0.0, "dilation_px": 0}),
+        "dilation": change({}, {"dilation_px": 0}),
+        "non-rigid": change({}, {"bend": 0.0}),
+    }
+
+
 def _segmenter(variant: str, weights: Path, device: torch.device, budget: Budget) -> MaskTrack:
     tuning = replace(PRESETS[variant]["default"].fine_tuning, budget=budget)
     return build(variant, "default", weights, device, fine_tuning=tuning)
@@ -123,12 +152,12 @@ def _segmenter(variant: str, weights: Path, device: torch.device, budget: Budget
 RECIPES = {
     "mobilenetv2": ObjectRecipe(
         "masktrack", "mobilenetv2", {"stills": 1300, "clips": 700}, compact_task, compact_stages,
-        _from_imagenet, {"feelvos": _from_feelvos}, partial(_segmenter, "mobilenetv2"),
+        _from_imagenet, {"feelvos": _from_feelvos}, partial(_segmenter, "mobilenetv2"), _parts(SAMPLES),
     ),
     **{
         name: ObjectRecipe(
             "masktrack", name, {"stills": 20_000}, partial(paper_task, name), paper_stages, _from_imagenet,
-            {}, partial(_segmenter, name),
+            {}, partial(_segmenter, name), _parts(PAPER_SAMPLES),
         )
         for name in DeepLabV2Stream.BACKBONES
     },

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,8 @@ class ObjectRecipe:
         from_imagenet: Gives the network's backbones ImageNet weights; says where they came from.
         take_over: Other method → how to start from its weights.
         segmenter: Weights, device, budget → a segmenter, to measure a stage's end.
+        parts: What may be left out, as in the papers' ablations: its name → how to get the recipe
+            without it.
     """
 
     method: str
@@ -48,6 +50,23 @@ class ObjectRecipe:
     from_imagenet: Callable[[nn.Module, str], str]
     take_over: Mapping[str, TakeOver]
     segmenter: Callable[[Path, torch.device, Budget], Any]
+    parts: Mapping[str, Callable[[ObjectRecipe], ObjectRecipe]] = field(default_factory=dict)
+
+    def without(self, parts: Iterable[str]) -> ObjectRecipe:
+        """The recipe without some of its parts.
+
+        Raises:
+            OptionError: It has no such part, or not as one that can be left out.
+        """
+        recipe = self
+        for name in parts:
+            if name not in self.parts:
+                hint = near_match(name, self.parts) if self.parts else "It has none that can be."
+                raise OptionError(
+                    f"The recipe of {self.method} {self.variant} has no part {name!r} to leave out. {hint}"
+                )
+            recipe = self.parts[name](recipe)
+        return recipe
 
     def build_stages(self, data: Sources, steps: Mapping[str, int] | None, seed: int) -> list[Stage]:
         """The stages, with the steps that were asked for; 0 leaves one out.
