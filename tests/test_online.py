@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from tinct import online
-from tinct.data.online_samples import AnnotatedFrame
+from tinct.data.online_samples import AnnotatedFrame, OnlineAugmentation, OnlineSamples
 from tinct.errors import MaskError, OptionError
 from tinct.losses import FrameLossOptions
 from tinct.networks.side_outputs import SideLogits
@@ -276,6 +276,25 @@ def test_sgd_takes_the_steps_that_torch_takes(stream: TinyStream) -> None:
     # The first of ten steps of warm-up: a tenth of the rate.
     torch.testing.assert_close(tuned.own.weight, stream.own.weight * (1 - 0.1 * 0.1 * 0.5))
     torch.testing.assert_close(tuned.own.bias, stream.own.bias * (1 - 0.2 * 0.1 * 0.5))
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_steps_get_their_samples_whoever_makes_them(threads: int) -> None:
+    frame = painted()
+    one = AnnotatedFrame(frame.image, (frame.labels == 1).astype(np.uint8))
+    samples = OnlineSamples([one], OnlineAugmentation(), seed=4)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        with online.StepSamples(samples, batch=2) as batches:
+            # In order, and then the first once more.
+            drawn = {step: batches.of_step(step) for step in (0, 1, 2)} | {-1: batches.of_step(0)}
+    finally:
+        torch.set_num_threads(before)
+    for step in (0, 1, 2):
+        for i, sample in enumerate(drawn[step]):
+            np.testing.assert_array_equal(sample.image, samples.sample(2 * step + i).image)
+    np.testing.assert_array_equal(drawn[-1][1].previous, drawn[0][1].previous)
 
 
 def test_an_optimiser_that_does_not_exist() -> None:

@@ -11,6 +11,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -158,8 +159,8 @@ def fine_tune(
     if options.budget.is_none:
         return FineTuned(tuned, 0, 0.0, math.nan, False)
     layers = list(tuned.object_layers().values())
-    with _evaluated(tuned, layers):
-        run = _Run(tuned, layers, samples, options, started)
+    with _evaluated(tuned, layers), StepSamples(samples, options.batch) as batches:
+        run = _Run(tuned, layers, batches, options, started)
         diverged = not run.train(progress)
     if diverged:
         warnings.warn(
@@ -180,6 +181,40 @@ def _mix_in_parent(layers: list[nn.Parameter], parent: Any, share: float) -> Non
         own.lerp_(before, 1 - share)
 
 
+class StepSamples:
+    """The samples of each step; while one step is learnt from, a thread makes those of the next.
+
+    The samples are the same either way. Where torch was given a single thread, nothing runs beside it.
+
+    Args:
+        samples: Of the object.
+        batch: How many a step takes.
+    """
+
+    def __init__(self, samples: OnlineSamples, batch: int) -> None:
+        self.samples, self.batch = samples, batch
+        self._maker = ThreadPoolExecutor(1) if torch.get_num_threads() > 1 else None
+        self._ahead: dict[int, Future[list[OnlineSample]]] = {}
+
+    def __enter__(self) -> StepSamples:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._maker is not None:
+            self._maker.shutdown(cancel_futures=True)
+
+    def of_step(self, step: int) -> list[OnlineSample]:
+        """What step `step` learns from."""
+        if self._maker is None:
+            return self._made(step)
+        found = self._ahead.pop(step, None) or self._maker.submit(self._made, step)
+        self._ahead = {step + 1: self._maker.submit(self._made, step + 1)}
+        return found.result()
+
+    def _made(self, step: int) -> list[OnlineSample]:
+        return [self.samples.sample(step * self.batch + i) for i in range(self.batch)]
+
+
 class _Run:
     """Fine-tuning under way."""
 
@@ -187,7 +222,7 @@ class _Run:
         self,
         network: Any,
         layers: list[nn.Parameter],
-        samples: OnlineSamples,
+        samples: StepSamples,
         options: FineTuning,
         started: float,
     ) -> None:
@@ -246,9 +281,7 @@ class _Run:
 
     def _logits(self, step: int) -> tuple[Float[Tensor, "B h w"], Tensor]:
         """The network's logits for the samples of a step, and their labels."""
-        batch = self.options.batch
-        drawn = [self.samples.sample(step * batch + i) for i in range(batch)]
-        frames, guides, labels = _to_tensors(drawn, self.device)
+        frames, guides, labels = _to_tensors(self.samples.of_step(step), self.device)
         lowered = torch.autocast(self.device.type, torch.bfloat16) if self.lowered else nullcontext()
         with lowered:
             with torch.no_grad():
