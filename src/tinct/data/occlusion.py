@@ -31,6 +31,9 @@ from tinct.data.visibility import (
 from tinct.errors import DatasetError
 from tinct.shapes import Float, UInt8
 
+FIRST_FRAME_SHARE = 0.6
+"""So much of an object the first frame shows at least: a prompt needs an object."""
+
 
 @dataclass(frozen=True)
 class ObjectStory:
@@ -42,12 +45,14 @@ class ObjectStory:
         states: Its `Visibility` in every frame.
         sizes: Its size in every frame, seen or not: the side, as a fraction of the frame's height, of a
             square with its box's area.
+        shares: How much of it every frame shows, from 0 to 1.
     """
 
     source: str
     role: str
     states: States
     sizes: Float[np.ndarray, "T"]
+    shares: Float[np.ndarray, "T"]
 
     @property
     def disappearances(self) -> tuple[Disappearance, ...]:
@@ -88,7 +93,7 @@ class OcclusionClips:
         options: What the clips look like.
     """
 
-    ATTEMPTS = 200
+    ATTEMPTS = 100
     """Clips drawn for one index before it is clear that the pictures give none."""
 
     def __init__(self, cast: Cast, scenery: Scenery, options: OcclusionOptions) -> None:
@@ -112,15 +117,13 @@ class OcclusionClips:
                 return replace(clip, images=filmed(clip.images, random))
         raise DatasetError(
             f"{self.ATTEMPTS} clips in a row came to nothing: no object went and came back. Give more photos "
-            "or videos whose objects are whole (not cut off by the border) and have 3000 pixels or more."
+            "or videos that show whole objects, or ask for longer clips."
         )
 
     def _plan(self, random: Random) -> Plan | None:
         options = self.options
         frames = int(random.integers(options.frames[0], options.frames[1] + 1))
         scene = self.scenery.draw(random, options.size[1] / options.size[0])
-        if scene is None:
-            return None
         director = Director(random, frames, options)
         count = int(random.integers(options.objects[0], options.objects[1] + 1))
         ids = [int(i) + 1 for i in random.permutation(count)]
@@ -145,13 +148,14 @@ class OcclusionClips:
             # The first one goes and comes back in every clip.
             role = "crosses" if actors and random.random() < 0.3 else role
             player = None if actor is None else _sent(director, actor, role, object_id, hideout)
-            if actor is None or player is None:
+            # Nobody plays two objects: which is which could not be told.
+            if actor is None or player is None or actor.source in {a.source for a in actors}:
                 return None
             actors.append(actor)
             players.append(player)
         if random.random() < self.options.distractor:
-            like = actors[0] if random.random() < 0.5 else self.cast.draw(random, actors[0].kind)
-            if like is not None:
+            like = self.cast.draw(random, actors[0].kind)
+            if like is not None and like.source not in {a.source for a in actors}:
                 players.append(director.crosses(like, 0, "looks alike"))
         return players
 
@@ -159,8 +163,7 @@ class OcclusionClips:
         """A pillar, a thing, or one of the objects."""
         kind = random.random()
         if kind < 0.4:
-            scene = self.scenery.draw(random, 1.0)
-            return None if scene is None else director.pillar_before(*scene)
+            return director.pillar_before(*self.scenery.draw(random, 1.0))
         actor = self.cast.draw(random)
         # Of two objects none stands still: both are there to go or to cross.
         object_id = ids[0] if kind < 0.7 and len(ids) > 2 else 0
@@ -181,7 +184,7 @@ def comes_off(plan: Plan, objects: Mapping[int, ObjectStory]) -> bool:
     All objects are seen in the first frame, where the prompt is. Those that were sent away are gone
     when one take gives way to the next, and then back for a fifth of the clip or more.
     """
-    if any(story.states[0] != Visibility.VISIBLE for story in objects.values()):
+    if any(story.shares[0] < FIRST_FRAME_SHARE for story in objects.values()):
         return False
     sent = [p for p in plan.players if p.object_id and len(p.takes) > 1]
     for player in sent:
@@ -191,10 +194,6 @@ def comes_off(plan: Plan, objects: Mapping[int, ObjectStory]) -> bool:
         if not unseen or 5 * int((states == Visibility.REAPPEARED).sum()) < plan.frames:
             return False
     return bool(sent)
-
-
-FIRST_FRAME_SHARE = 0.6
-"""So much of an object the first frame shows, or it counts as hidden there: a prompt needs an object."""
 
 
 def played(plan: Plan, size: tuple[int, int]) -> OcclusionClip:
@@ -208,9 +207,8 @@ def played(plan: Plan, size: tuple[int, int]) -> OcclusionClip:
         if i:
             visible, inside, whole = counts[:, i].T
             states = visibility_states(visible.astype(np.int64), inside.astype(np.int64), whole)
-            if visible[0] < FIRST_FRAME_SHARE * whole[0]:
-                states[0] = Visibility.HIDDEN
-            objects[i] = ObjectStory(player.source, player.role, states, sizes[:, i])
+            shares = np.minimum(1.0, visible / whole)
+            objects[i] = ObjectStory(player.source, player.role, states, sizes[:, i], shares)
     others = tuple((player.role, player.source) for player in plan.players if not player.object_id)
     return OcclusionClip(images, labels, objects, plan.background, others)
 

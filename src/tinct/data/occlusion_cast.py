@@ -16,6 +16,7 @@ from tinct.data.davis import Davis
 from tinct.data.static_images import StaticImages
 from tinct.data.synthetic import Random, cut_out
 from tinct.data.transforms import jitter_colours
+from tinct.errors import DatasetError
 from tinct.shapes import VOID, BinaryMask, Image, LabelMap, UInt8
 
 MIN_OBJECT_PX = 3000
@@ -77,7 +78,11 @@ class Cast:
         video_share: How often an actor comes from a video, if there are both.
     """
 
-    ATTEMPTS = 200
+    KINDS = 8
+    """So many folders and videos are tried,"""
+
+    ATTEMPTS = 20
+    """and so many objects of each."""
 
     def __init__(self, stills: StaticImages | None, videos: Davis | None, video_share: float = 0.2) -> None:
         self.stills, self.videos = stills, videos
@@ -87,23 +92,38 @@ class Cast:
             self._of_folder.setdefault(still.image.parent.parent.name, []).append(index)
 
     def draw(self, random: Random, kind: str | None = None) -> Actor | None:
-        """An actor, of this kind if one is named; None if none was found that is whole and large enough."""
-        for _ in range(self.ATTEMPTS):
-            actor = self._try(random, kind)
-            if actor is not None:
-                return actor
-        return None
+        """An actor, of this kind if one is named: an object that is whole and large enough.
 
-    def _try(self, random: Random, kind: str | None) -> Actor | None:
+        Returns:
+            None if a kind is named and none of it was found.
+
+        Raises:
+            DatasetError: None was found at all, or a picture is broken.
+        """
+        for _ in range(self.KINDS):
+            # Kinds by turns, and each for a while: else the largest, or the tidiest, would play alone.
+            chosen = kind or self._any_kind(random)
+            for _ in range(self.ATTEMPTS):
+                actor = self._try(random, chosen)
+                if actor is not None:
+                    return actor
+            if kind is not None:
+                return None
+        raise DatasetError(
+            f"{self.KINDS * self.ATTEMPTS} objects in a row were cut off, in parts, or smaller than "
+            f"{MIN_OBJECT_PX} pixels; give more photos or videos that show whole objects."
+        )
+
+    def _any_kind(self, random: Random) -> str:
+        if self.videos is not None and random.random() < self.video_share:
+            return self.videos[int(random.integers(len(self.videos)))].name
+        return str(random.choice(sorted(self._of_folder)))
+
+    def _try(self, random: Random, kind: str) -> Actor | None:
         if kind in self._of_folder:
-            return self._from_still(random, int(random.choice(self._of_folder[str(kind)])))
-        if self.videos is not None and (kind is not None or random.random() < self.video_share):
-            names = [sequence.name for sequence in self.videos]
-            index = names.index(kind) if kind in names else int(random.integers(len(names)))
-            return self._from_video(random, index)
-        # Folders by turns: a large one would leave no room for the others.
-        folder = str(random.choice(sorted(self._of_folder)))
-        return self._from_still(random, int(random.choice(self._of_folder[folder])))
+            return self._from_still(random, int(random.choice(self._of_folder[kind])))
+        assert self.videos is not None
+        return self._from_video(random, [sequence.name for sequence in self.videos].index(kind))
 
     def _from_still(self, random: Random, index: int) -> Actor | None:
         assert self.stills is not None
@@ -139,14 +159,14 @@ class Cast:
 
 def whole_object(image: Image, labels: LabelMap, object_id: int) -> Cut | None:
     """One object, cut out; None if it is small, in parts, or cut off by the picture's border."""
-    mask, alpha = cut_out(labels, object_id)
+    alpha = cut_out(labels, object_id)[1]
     solid = (alpha > 127).astype(np.uint8)
     count, _, numbers, _ = cv2.connectedComponentsWithStats(solid)
-    if count < 2 or numbers[1:, cv2.CC_STAT_AREA].max() < max(MIN_OBJECT_PX, 0.95 * mask.sum()):
+    if count < 2 or numbers[1:, cv2.CC_STAT_AREA].max() < max(MIN_OBJECT_PX, 0.95 * solid.sum()):
         return None
     x, y, w, h = cv2.boundingRect(solid)
     margin = Cut.MARGIN
-    rows, columns = mask.shape
+    rows, columns = solid.shape
     if min(x, y) < margin or x + w > columns - margin or y + h > rows - margin:
         return None
     box = np.s_[y - margin : y + h + margin, x - margin : x + w + margin]
@@ -192,15 +212,22 @@ class Scenery:
         self.stills, self.videos = stills, videos
         self.video_share = 0.0 if videos is None else 1.0 if stills is None else video_share
 
-    def draw(self, random: Random, aspect: float) -> tuple[str, Image] | None:
-        """The name and the pixels of a background of this aspect (width / height); None if none was found."""
+    def draw(self, random: Random, aspect: float) -> tuple[str, Image]:
+        """The name and the pixels of a background of this aspect (width / height).
+
+        Raises:
+            DatasetError: None was found, or a picture is broken.
+        """
         for _ in range(self.ATTEMPTS):
             name, image, labels = self._read(random)
             box = largest_empty_box(labels, aspect)
             if box is not None and box[2] - box[0] >= MIN_BACKGROUND_ROWS:
                 y0, x0, y1, x1 = box
                 return name, np.ascontiguousarray(image[y0:y1, x0:x1])
-        return None
+        raise DatasetError(
+            f"{self.ATTEMPTS} pictures in a row had no part of {MIN_BACKGROUND_ROWS} rows without an object; "
+            "give more photos or videos whose objects leave room."
+        )
 
     def _read(self, random: Random) -> tuple[str, Image, LabelMap]:
         if self.videos is not None and random.random() < self.video_share:

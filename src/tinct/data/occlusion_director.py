@@ -40,7 +40,7 @@ class Hideout:
 LIGHT = 0.5
 """How far the light on an object may change while it is away, as `jitter_colours` takes it."""
 
-LARGEST, SMALLEST = 0.5, 0.15
+LARGEST, SMALLEST = 0.5, 0.18
 """Sizes of the objects that go and come."""
 
 
@@ -218,7 +218,8 @@ class Director:
                 h, w = cuts[k][0].size
                 inside = hideout.y + sizes[k] * math.sqrt(h / w) / 2
                 ends = (float(self.frames), ground(sizes[k], cuts[k][0]))
-                bottoms = [(0.0, ends[1]), (away[0], inside)] if k == 0 else [(away[1], inside), ends]
+                here = float(away[k]), inside
+                bottoms = [(0.0, ends[1]), here] if k == 0 else [here, ends]
             takes.append(self._take(first, cuts[k], ways[k], grown[k], bottoms))
         return Player(actor.source, role, object_id, tuple(takes))
 

@@ -5,7 +5,8 @@
 
 So every reader, protocol and verb that knows DAVIS-2017 takes it. The JSON file holds per clip and
 object its source, its role, one letter per frame (v visible, h hidden, o outside, r reappeared), its
-sizes, and its disappearances. The folder is called 480p at any size, as readers expect it.
+sizes, the shares of it that are seen, and its disappearances. The folder is called 480p at any size,
+as readers expect it.
 """
 
 from __future__ import annotations
@@ -73,8 +74,10 @@ def write_occlusion_split(
         part.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
     rule = {"gone_share": GONE_SHARE, "gone_frames": GONE_FRAMES}
     head = {"split": split, "command": command, "options": asdict(clips.options), "rule": rule}
+    # A clip per line: every figure on a line of its own would make a file of ten thousand lines.
+    lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(clip)}" for name, clip in content.items())
     with written_whole(told) as part:
-        part.write_text(json.dumps({**head, "clips": content}, indent=1) + "\n", encoding="utf-8")
+        part.write_text(f'{json.dumps(head)[:-1]}, "clips": {{\n{lines}\n}}}}\n', encoding="utf-8")
     return told
 
 
@@ -145,6 +148,7 @@ def _object_json(story: ObjectStory) -> dict[str, Any]:
         "role": story.role,
         "states": to_letters(story.states),
         "sizes": [round(float(size), 4) for size in story.sizes],
+        "shares": [round(float(share), 3) for share in story.shares],
         "disappearances": [
             {**asdict(gone), "kind": Visibility(gone.kind).name.lower()} for gone in story.disappearances
         ],
@@ -153,7 +157,8 @@ def _object_json(story: ObjectStory) -> dict[str, Any]:
 
 def _story(entry: Mapping[str, Any]) -> ObjectStory:
     """An object's entry; its disappearances follow from its states and sizes."""
-    states, sizes = from_letters(entry["states"]), np.asarray(entry["sizes"], np.float64)
-    if len(states) != len(sizes):
-        raise ValueError(f"{len(states)} states and {len(sizes)} sizes")
-    return ObjectStory(entry["source"], entry["role"], states, sizes)
+    states = from_letters(entry["states"])
+    sizes, shares = (np.asarray(entry[name], np.float64) for name in ("sizes", "shares"))
+    if not len(states) == len(sizes) == len(shares):
+        raise ValueError(f"{len(states)} states, {len(sizes)} sizes and {len(shares)} shares")
+    return ObjectStory(entry["source"], entry["role"], states, sizes, shares)
