@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -131,7 +132,7 @@ def standing(
     colour: int = 200,
 ) -> Player:
     """A rectangle that stays where it is."""
-    curves = [np.full(frames, value) for value in (x, bottom, size, turn)]
+    curves = [np.full(frames, value) for value in (x, bottom, size, turn, bottom)]
     still = np.zeros((16, 16, 2), np.float32)
     take = Take(0, (block(colour=colour),), *curves, mirrored=False, bends=(still, still))
     return Player("a block", "crosses", object_id, (take,))
@@ -197,7 +198,7 @@ def slow_truth_of(plan: Plan, size: tuple[int, int]) -> np.ndarray:
         for x in range(size[1]):
             covering = [p for p, alpha in zip(plan.players, alphas, strict=True) if alpha[y, x] > 127]
             if covering:
-                labels[y, x] = max(covering, key=lambda p: p.takes[0].bottom[0]).object_id
+                labels[y, x] = max(covering, key=lambda p: p.takes[0].depth[0]).object_id
     return labels
 
 
@@ -229,10 +230,7 @@ def test_a_change_that_would_be_seen_does_not_come_off() -> None:
         """Object 1 is at these places in turn, and changes between the middle two; object 2 stands by."""
         first, other = standing(0.3, 0.8, 0.2, 1, len(away)), standing(0.7, 0.8, 0.2, 2, len(away))
         old = first.takes[0]
-        takes = [
-            Take(k, old.cuts, np.array(away), old.bottom, old.size, old.turn_degrees, False, old.bends)
-            for k in (0, len(away) // 2)
-        ]
+        takes = [replace(old, first=k, x=np.array(away)) for k in (0, len(away) // 2)]
         plan = plan_of([Player("a block", "leaves", 1, tuple(takes)), other], len(away))
         return comes_off(plan, played(plan, (96, 160)).objects)
 
@@ -299,10 +297,10 @@ def test_only_whole_objects_are_cut_out() -> None:
     image[labels == 3] = (200, 30, 30)
     cut = whole_object(image, labels, 3)
     assert cut is not None
-    # The rim is taken off, and no colour of what lay behind shows.
-    assert cut.size == (68, 58)
+    # No colour of what lay behind shows.
+    assert cut.size == (70, 60)
     assert (cut.image == (200, 30, 30)).all()
-    assert cut.mask.sum() == 68 * 58
+    assert (cut.mask[Cut.MARGIN : -Cut.MARGIN, Cut.MARGIN : -Cut.MARGIN]).sum() == cut.mask.sum() == 70 * 60
     assert whole_object(image, np.roll(labels, -30, 1), 3) is None
     parts = labels.copy()
     parts[50:60] = 0

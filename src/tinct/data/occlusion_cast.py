@@ -14,7 +14,7 @@ import numpy as np
 
 from tinct.data.davis import Davis
 from tinct.data.static_images import StaticImages
-from tinct.data.synthetic import Random, cut_out
+from tinct.data.synthetic import Random
 from tinct.data.transforms import jitter_colours
 from tinct.errors import DatasetError
 from tinct.shapes import VOID, BinaryMask, Image, LabelMap, UInt8
@@ -159,8 +159,7 @@ class Cast:
 
 def whole_object(image: Image, labels: LabelMap, object_id: int) -> Cut | None:
     """One object, cut out; None if it is small, in parts, or cut off by the picture's border."""
-    alpha = cut_out(labels, object_id)[1]
-    solid = (alpha > 127).astype(np.uint8)
+    solid = (labels == object_id).astype(np.uint8)
     count, _, numbers, _ = cv2.connectedComponentsWithStats(solid)
     if count < 2 or numbers[1:, cv2.CC_STAT_AREA].max() < max(MIN_OBJECT_PX, 0.95 * solid.sum()):
         return None
@@ -170,22 +169,32 @@ def whole_object(image: Image, labels: LabelMap, object_id: int) -> Cut | None:
     if min(x, y) < margin or x + w > columns - margin or y + h > rows - margin:
         return None
     box = np.s_[y - margin : y + h + margin, x - margin : x + w + margin]
-    return Cut(_colours_spread(image[box], solid[box]), alpha[box])
+    # Not `synthetic.cut_out`: it takes the rim off, and with it a walker's ankles.
+    alpha = np.asarray(cv2.GaussianBlur(solid[box] * np.uint8(255), (3, 3), 0), np.uint8)
+    return Cut(_colours_spread(image[box], solid[box]), alpha)
+
+
+RIM_PX = 2
+"""So far inside an object its picture may still show what lay behind it."""
 
 
 def _colours_spread(image: Image, solid: LabelMap) -> Image:
     """The object's picture without a rim of what lay behind it.
 
-    Pixels near the edge and beyond it take the colour of the nearest pixel well inside.
+    Pixels of the rim and beyond it take the colour of the nearest pixel further inside; parts of the
+    object that are all rim keep their own.
     """
-    inner = cv2.erode(solid, np.ones((3, 3), np.uint8))
+    inner = cv2.erode(solid, np.ones((2 * RIM_PX + 1, 2 * RIM_PX + 1), np.uint8))
     if not inner.any():
         return image
-    _, nearest = cv2.distanceTransformWithLabels(1 - inner, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    distance, nearest = cv2.distanceTransformWithLabels(
+        1 - inner, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
     # Every inner pixel has a number of its own; numbers start at 1.
     colours = np.zeros((int(nearest.max()) + 1, 3), np.uint8)
     colours[nearest[inner > 0]] = image[inner > 0]
-    return colours[nearest]
+    thin = (solid > 0) & (distance > 2 * RIM_PX)
+    return np.asarray(np.where(thin[..., None], image, colours[nearest]), np.uint8)
 
 
 def relit(cuts: Sequence[Cut], random: Random, strength: float) -> tuple[Cut, ...]:

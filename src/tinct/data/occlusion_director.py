@@ -237,7 +237,7 @@ class Director:
         random, T = self.random, self.frames
         size = smooth_curve(sizes, T)
         stood = np.array([ground(float(s), cuts[0]) for s in size])
-        bottom = stood if bottoms is None else smooth_curve(bottoms, T)
+        depth = bottom = stood if bottoms is None else smooth_curve(bottoms, T)
         turn = np.zeros(T)
         if not still:
             bottom = bottom + 0.006 * _swing(random, T, 6.0)
@@ -245,7 +245,8 @@ class Director:
         # A field of 16×16 displacements, each a fraction of the picture.
         bends = [bend_field(random, (0.003 if still else 0.02) / 16, (16, 16)) for _ in range(2)]
         mirrored = bool(random.random() < 0.5)
-        return Take(first, cuts, smooth_curve(way, T), bottom, size, turn, mirrored, (bends[0], bends[1]))
+        x = smooth_curve(way, T)
+        return Take(first, cuts, x, bottom, size, turn, depth, mirrored, (bends[0], bends[1]))
 
 
 def _facing(keys: list[tuple[float, float]], side: int) -> list[tuple[float, float]]:

@@ -18,8 +18,8 @@ GRAIN = 2.0
 
 
 def ordered(plan: Plan, t: int) -> list[Player]:
-    """The players of frame t from the back to the front: what stands lower is nearer."""
-    return sorted(plan.players, key=lambda player: float(player.take(t).bottom[t]))
+    """The players of frame t from the back to the front."""
+    return sorted(plan.players, key=lambda player: float(player.take(t).depth[t]))
 
 
 def background(plan: Plan, t: int, size: tuple[int, int]) -> Layer:

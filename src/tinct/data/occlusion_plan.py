@@ -73,6 +73,7 @@ class Take:
         first: Its first frame; it lasts until the next take.
         cuts: The pictures that it shows in turn, there and back.
         x, bottom, size, turn_degrees: Of the whole clip, by frame; those of this take's frames count.
+        depth: Likewise, who is nearer: the bottom without the ups and downs of walking.
         mirrored: Whether left and right are swapped.
         bends: The displacements of the pictures' pixels at the clip's start and end; the same for all
             pictures, in fractions of the picture.
@@ -84,6 +85,7 @@ class Take:
     bottom: Curve
     size: Curve
     turn_degrees: Curve
+    depth: Curve
     mirrored: bool
     bends: tuple[Float[np.ndarray, "b b 2"], Float[np.ndarray, "b b 2"]]
 
