@@ -91,7 +91,8 @@ def parse_row(text: str) -> Row:
         raise OptionError(f"The row {text!r} names no method; give one, such as feelvos.")
     choices = {key: str(values[key]) for key in CHOICES if key in values}
     options = {key: value for key, value in values.items() if key not in CHOICES}
-    return Row(name if equals else text, method, choices, options)
+    # Files by their last name: the row's name is printed and written.
+    return Row(name if equals else re.sub(r"[^=,]*/", "", text), method, choices, options)
 
 
 def _value(text: str) -> Any:

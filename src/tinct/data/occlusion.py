@@ -106,11 +106,12 @@ class OcclusionClips:
             DatasetError: The pictures are broken, or show too few whole objects or too little background.
         """
         H, W = self.options.size
+        # A quarter of the size shows at a sixteenth of the cost whether a plan comes off.
+        smaller = max(1, min(4, H // 48))
         for attempt in range(self.ATTEMPTS):
             random = np.random.default_rng([self.options.seed, index, attempt])
             plan = self._plan(random)
-            # A quarter of the size shows at a sixteenth of the cost whether the plan comes off.
-            if plan is None or not comes_off(plan, played(plan, (H // 4, W // 4)).objects):
+            if plan is None or not comes_off(plan, played(plan, (H // smaller, W // smaller)).objects):
                 continue
             clip = played(plan, (H, W))
             if comes_off(plan, clip.objects):

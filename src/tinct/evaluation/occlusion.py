@@ -19,7 +19,13 @@ from tinct.data.visibility import GONE_FRAMES, States, Visibility, disappearance
 from tinct.errors import DatasetError, OptionError
 from tinct.evaluation.results import ObjectScores, Scores, Statistics, j_and_f
 from tinct.evaluation.tables import markdown_row, percent
-from tinct.shapes import Bool
+from tinct.shapes import Bool, Float, Int
+
+Sizes = Float[np.ndarray, "T"]
+"""An object's size in every frame."""
+
+Values = Float[np.ndarray, "S"]
+"""A measure in every scored frame."""
 
 PHASES: Mapping[str, str] = {
     "all": "all frames of all objects",
@@ -84,7 +90,7 @@ def phase_scores(scores: Scores, stories: Stories) -> dict[str, PhaseScores]:
     }
 
 
-def frames_of_phases(states: States, sizes: np.ndarray[Any, Any]) -> dict[str, Bool[np.ndarray, "T"]]:
+def frames_of_phases(states: States, sizes: Sizes) -> dict[str, Bool[np.ndarray, "T"]]:
     """Which frames of one object belong to each phase.
 
     Args:
@@ -97,7 +103,8 @@ def frames_of_phases(states: States, sizes: np.ndarray[Any, Any]) -> dict[str, B
     last_kind = np.zeros(len(states), np.uint8)
     for disappearance in gone:
         last_kind[times > disappearance.last] = disappearance.kind
-    before = (times < gone[0].first) & (states == Visibility.VISIBLE) if back.any() else back
+    first_gone = gone[0].first if gone and back.any() else 0
+    before = (times < first_gone) & (states == Visibility.VISIBLE)
     return {
         "all": np.ones(len(states), np.bool_),
         "before": before,
@@ -152,7 +159,7 @@ def phases_markdown(rows: Sequence[tuple[str, Mapping[str, PhaseScores]]]) -> st
     ) + "\n"  # fmt: skip
 
 
-def _story_of(stories: Stories, clip: str, object_id: int) -> tuple[States, np.ndarray[Any, Any]]:
+def _story_of(stories: Stories, clip: str, object_id: int) -> tuple[States, Sizes]:
     if clip not in stories or object_id not in stories[clip]:
         raise DatasetError(
             f"Object {object_id} of {clip!r} was scored, but the visibility file does not know it; give the "
@@ -162,9 +169,7 @@ def _story_of(stories: Stories, clip: str, object_id: int) -> tuple[States, np.n
     return story.states, story.sizes
 
 
-def _values(
-    scored: ObjectScores, clip: str, frames: int
-) -> tuple[dict[str, np.ndarray[Any, Any]], np.ndarray[Any, Any]]:
+def _values(scored: ObjectScores, clip: str, frames: int) -> tuple[dict[str, Values], Int[np.ndarray, "S"]]:
     """Per measure the value of every scored frame, and the frames' indices, which are their names."""
     if scored.frames is None or not {"J", "F"} <= set(scored.frames.values):
         raise OptionError(
@@ -180,7 +185,7 @@ def _values(
     return {name: np.asarray(scored.frames.values[name]) for name in ("J", "F")}, indices
 
 
-def _statistics(values: np.ndarray[Any, Any]) -> Statistics:
+def _statistics(values: Values) -> Statistics:
     """Mean and recall; frames that are apart have no decay."""
     of = Statistics.of_frames(values.tolist())
     return Statistics(of.mean, of.recall)
