@@ -135,9 +135,9 @@ class Cast:
             return None
         object_id = int(random.choice(ids))
         cut = whole_object(image, labels, object_id)
-        folder = still.image.parent.parent.name
         if cut is None:
             return None
+        folder = still.image.parent.parent.name
         return Actor(f"{folder}/{still.image.stem}:{object_id}", folder, ((cut,),))
 
     def _from_video(self, random: Random, index: int) -> Actor | None:

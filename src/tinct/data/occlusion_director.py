@@ -89,13 +89,13 @@ class Director:
         side, back_side = (int(random.integers(2)) for _ in range(2))
         beyond = [self._beyond(size, of[0]) for size, of in zip(sizes, cuts, strict=True)]
         start = random.uniform(0.15, 0.55)
-        # Mirrored for a way out to the left: from wherever it stands, it gets there in time.
         keys = [(0.0, start), (0.35 * out, start + 0.1), (float(out), 1 + beyond[0])]
         keys_back = [
             (float(back), -beyond[1]),
             (back + random.uniform(9, 14), random.uniform(0.25, 0.5)),
             (float(self.frames), random.uniform(0.4, 0.7)),
         ]
+        # To the right, or mirrored: whichever side it takes, the way is short enough for its time.
         ways = [_facing(keys, side), _facing(keys_back, back_side)]
         return self._two_takes(actor, "leaves", object_id, cuts, sizes, ways, (out + back) // 2)
 
@@ -145,9 +145,8 @@ class Director:
         way = [(0.0, x + sway[0]), (0.6 * third, x), (2.1 * third, x), (float(self.frames), x + sway[1])]
         ends = [(0.0, bottom), (float(self.frames), bottom)]
         take = self._take(0, cuts, way, [(0.0, size)], ends, still=True)
-        return Player(actor.source, "hides others", object_id, (take,)), _cover(
-            take, x, bottom, size, self.aspect
-        )
+        player = Player(actor.source, "hides others", object_id, (take,))
+        return player, _cover(take, x, bottom, self.aspect)
 
     def pillar_before(self, source: str, picture: Image) -> tuple[Player, Hideout]:
         """A pillar or wall in the foreground, from the top of the frame to its bottom."""
@@ -260,7 +259,7 @@ def _swing(random: Random, frames: int, period: float) -> Curve:
     return np.asarray(np.sin(pace * np.arange(frames) + random.uniform(0, 2 * np.pi)))
 
 
-def _cover(take: Take, x: float, bottom: float, size: float, aspect: float) -> Hideout:
+def _cover(take: Take, x: float, bottom: float, aspect: float) -> Hideout:
     """The largest disc inside something that stands in the foreground."""
     cut = take.cuts[0]
     depth = cv2.distanceTransform(cut.mask.astype(np.uint8), cv2.DIST_L2, 5)

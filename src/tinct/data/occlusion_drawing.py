@@ -44,9 +44,8 @@ def drawn(plan: Plan, player: Player, t: int, size: tuple[int, int]) -> Layer:
     # Far smaller than the picture, pixels are averaged, or edges and textures would flicker.
     shrink = min(1.0, max(zoom, 0.1))
     image, alpha = (_shrunk(picture, shrink) for picture in (cut.image, cut.alpha))
-    matrix = _placed(take, t, (alpha.shape[0], alpha.shape[1]), size, cut.alpha.shape[0]) @ _from_screen(
-        plan, t, size
-    )
+    placed = _placed(take, t, (alpha.shape[0], alpha.shape[1]), size, cut.alpha.shape[0])
+    matrix = placed @ _from_screen(plan, t, size)
     box = _reached(matrix, alpha.shape[:2], size)
     if box is not None:
         sampling = _sampling(take, t, plan.frames, matrix, box, alpha.shape[:2])
