@@ -57,3 +57,35 @@ def thin_networks() -> Callable[[], AbstractContextManager[None]]:
             yield
 
     return thin
+
+
+@pytest.fixture(scope="session")
+def masked_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Photos with masks, half of them held out: in each half eight show an object, two show none."""
+    import cv2
+    import numpy
+
+    from tinct.data.held_out import held_out
+    from tinct.data.static_images import Still
+
+    root = tmp_path_factory.mktemp("photos")
+    for kind in ("images", "masks"):
+        (root / "things" / kind).mkdir(parents=True)
+    made = {True: 0, False: 0}
+    for number in range(1000):
+        name = f"photo{number:03d}"
+        half = held_out(Still(root / "things" / "images" / f"{name}.png", root))
+        if made[half] == 10:
+            continue
+        draws = numpy.random.default_rng(number)
+        coarse = draws.integers(0, 256, (13, 20, 3), numpy.uint8)
+        image = cv2.resize(coarse, (320, 200), interpolation=cv2.INTER_CUBIC)
+        labels = numpy.zeros((200, 320), numpy.uint8)
+        if made[half] < 8:
+            size = (int(draws.integers(36, 50)), int(draws.integers(40, 60)))
+            cv2.ellipse(labels, (120, 100), size, float(draws.integers(180)), 0, 360, 1, -1)
+            image[labels > 0] = image[labels > 0] // 4 + draws.integers(0, 190, 3).astype(numpy.uint8)
+        cv2.imwrite(str(root / "things" / "images" / f"{name}.png"), image)
+        cv2.imwrite(str(root / "things" / "masks" / f"{name}.png"), labels)
+        made[half] += 1
+    return root

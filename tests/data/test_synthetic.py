@@ -159,3 +159,45 @@ def test_half_transparent_layers_mix_colours_but_not_labels() -> None:
     images, labels = compose([back, layer(np.ones(SIZE), np.full(SIZE, 51), 100)])
     assert (images == 20).all()
     assert not labels.any()
+
+
+def test_kept_ids_are_those_of_the_layers() -> None:
+    back = layer(np.zeros(SIZE), np.full(SIZE, 255), 10)
+    seven = layer(patch(np.s_[2:8], np.s_[5:15], 7), patch(np.s_[2:8], np.s_[5:15], 255), 100)
+    nothing = layer(np.zeros(SIZE), patch(np.s_[4:6], np.s_[8:12], 255), 200)
+    _, labels = compose([back, seven, seven, nothing], keep_ids=True)
+    assert np.unique(labels).tolist() == [0, 7]
+    assert not labels[0, 4:6, 8:12].any()
+
+
+def slow_compose(layers: list[Layer], keep_ids: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Pixel by pixel, from the back to the front."""
+    images, labels = layers[0].images.astype(np.float32), layers[0].labels.astype(int)
+    for top in layers[1:]:
+        offset = 0 if keep_ids else max((int(y) for y in labels.ravel() if y != VOID), default=0)
+        for place in np.ndindex(*labels.shape):
+            opacity = np.float32(top.alphas[place]) / np.float32(255)
+            images[place] += opacity * (top.images[place] - images[place])
+            if top.alphas[place] > 127:
+                own = int(top.labels[place])
+                labels[place] = own + offset if 0 < own < VOID else own
+    return np.clip(images + 0.5, 0, 255).astype(np.uint8), labels.astype(np.uint8)
+
+
+@settings(max_examples=25)
+@given(seed=st.integers(0, 10_000), count=st.integers(1, 4), keep_ids=st.booleans())
+def test_composing_agrees_with_a_plain_loop(seed: int, count: int, keep_ids: bool) -> None:
+    random = np.random.default_rng(seed)
+    layers = []
+    for k in range(count):
+        alphas = random.choice([0, 60, 128, 255], (2, 6, 8)).astype(np.uint8)
+        # Layers that cover a part of the frame, or nothing of it.
+        alphas[:, : random.integers(0, 7)] = 0
+        alphas[:, :, : random.integers(0, 9)] = 0
+        labels = random.choice([0, 1, 3, VOID], alphas.shape).astype(np.uint8)
+        full = np.full_like(alphas, 255) if k == 0 else alphas
+        layers.append(Layer(random.integers(0, 256, (2, 6, 8, 3)).astype(np.uint8), labels, full))
+    images, labels = compose(layers, keep_ids=keep_ids)
+    expected_images, expected_labels = slow_compose(layers, keep_ids)
+    np.testing.assert_array_equal(labels, expected_labels)
+    np.testing.assert_array_equal(images, expected_images)

@@ -261,7 +261,7 @@ app.add_typer(datasets_app, name="datasets")
 
 @datasets_app.callback()
 def _datasets() -> None:
-    """Keep `tinct datasets check` two words, even while there is one verb."""
+    """Keep `tinct datasets check` two words."""
 
 
 @datasets_app.command("check")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,23 +35,40 @@ class Still:
         return image, labels
 
 
+Choice = Callable[[Still], bool]
+"""Says yes or no to a still, such as `tinct.data.held_out.held_out`."""
+
+
 class StaticImages:
     """All stills below a folder: every `images` folder with a `masks` folder beside it.
 
+    Args:
+        root: The folder.
+        only: Take the stills alone to which it says yes.
+        without: Leave out those to which it says yes.
+
     Raises:
-        DatasetError: No such pair of folders, no photo, or a photo without a mask.
+        DatasetError: No such pair of folders, no photo, a photo without a mask, or none was chosen.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, only: Choice | None = None, without: Choice | None = None) -> None:
         folders = sorted(p for p in root.rglob("images") if p.is_dir() and (p.parent / "masks").is_dir())
         if not folders:
             raise DatasetError(
                 f"{root} holds no folder `images` with a folder `masks` beside it; "
                 "images/NAME.jpg belongs to masks/NAME.png."
             )
-        self.stills = tuple(still for folder in folders for still in _stills(folder))
-        if not self.stills:
+        found = tuple(still for folder in folders for still in _stills(folder))
+        if not found:
             raise DatasetError(f"The folders `images` below {root} hold no photo (.jpg, .jpeg, .png).")
+        self.stills = tuple(
+            still for still in found if (not only or only(still)) and not (without and without(still))
+        )
+        if not self.stills:
+            raise DatasetError(
+                f"None of the {len(found)} photos below {root} was chosen; give more photos, or choose less "
+                "narrowly."
+            )
 
     def __len__(self) -> int:
         return len(self.stills)

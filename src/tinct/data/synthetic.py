@@ -119,7 +119,7 @@ def draw_motion(
     spread = np.array([motion.step_scale, motion.step_turn_degrees, motion.step_shift, motion.step_shift])
     velocity = random.normal(size=4) * spread
     mirrored = motion.flip and random.random() < 0.5
-    bend_from, bend_to = (_bend_field(random, motion.bend, target_size) for _ in range(2))
+    bend_from, bend_to = (bend_field(random, motion.bend, target_size) for _ in range(2))
     maps = []
     for time in times:
         drift = velocity * time + 0.3 * spread * random.normal(size=4)
@@ -137,8 +137,8 @@ def draw_motion(
     return maps
 
 
-def _bend_field(random: Random, spread: float, size: tuple[int, int]) -> SamplingMap:
-    """A smooth displacement in target pixels: random at 4×4 control points, bicubic between them.
+def bend_field(random: Random, spread: float, size: tuple[int, int]) -> SamplingMap:
+    """A smooth displacement in pixels: random at 4×4 control points, bicubic between them.
 
     Bicubic interpolation of a coarse grid stands for the thin-plate spline: as smooth, and a
     hundred times as fast.
@@ -200,20 +200,36 @@ def cut_out(labels: LabelMap, object_id: int) -> tuple[LabelMap, LabelMap]:
     return mask, np.asarray(cv2.GaussianBlur(inner, (3, 3), 0), np.uint8)
 
 
-def compose(layers: list[Layer]) -> tuple[UInt8[np.ndarray, "T H W 3"], UInt8[np.ndarray, "T H W"]]:
+def compose(
+    layers: list[Layer], *, keep_ids: bool = False
+) -> tuple[UInt8[np.ndarray, "T H W 3"], UInt8[np.ndarray, "T H W"]]:
     """Stack layers from the back to the front.
+
+    Args:
+        layers: The first is the back.
+        keep_ids: The ids of the layers are those of the clip: an object may be in several layers.
 
     Returns:
         Images, and label maps in which every object of every layer has its own id, counted from 1
-        through the layers in order. Void stays void unless something lies over it.
+        through the layers in order, unless `keep_ids`. Void stays void unless something lies over it.
     """
     back, *front = layers
     images, labels = back.images.astype(np.float32), back.labels.copy()
     for layer in front:
-        opacity = layer.alphas[..., None].astype(np.float32) / 255
-        images += opacity * (layer.images - images)
-        offset = int(labels[labels != VOID].max(initial=0))
-        covered = layer.alphas > 127
-        ids = np.where(layer.labels == VOID, VOID, np.where(layer.labels > 0, layer.labels + offset, 0))
-        labels[covered] = ids[covered]
+        box = _reached(layer.alphas)
+        opacity = layer.alphas[box][..., None].astype(np.float32) / 255
+        images[box] += opacity * (layer.images[box] - images[box])
+        offset = 0 if keep_ids else int(labels[labels != VOID].max(initial=0))
+        covered, own = layer.alphas[box] > 127, layer.labels[box]
+        ids = np.where(own == VOID, VOID, np.where(own > 0, own + offset, 0))
+        labels[box][covered] = ids[covered]
     return np.clip(images + 0.5, 0, 255).astype(np.uint8), labels
+
+
+def _reached(alphas: UInt8[np.ndarray, "T H W"]) -> tuple[slice, slice, slice]:
+    """The box outside of which a layer covers nothing in any frame."""
+    reached = alphas.max(0)
+    rows, columns = np.flatnonzero(reached.any(1)), np.flatnonzero(reached.any(0))
+    if len(rows) == 0:
+        return np.s_[:, :0, :0]
+    return np.s_[:, rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]

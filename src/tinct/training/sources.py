@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tinct.data.davis import Davis
+from tinct.data.held_out import held_out
 from tinct.data.static_images import StaticImages
 from tinct.errors import OptionError
 
@@ -19,12 +20,15 @@ class Sources:
         split: Its list to train on.
         stills: Folder of photos with masks, or None.
         year: Of the lists: "2016" or "2017".
+        keep_held_out: Also learn from the photos that the occlusion benchmark is made from; a recipe
+            whose weights are measured on it says no.
     """
 
     davis: Path | None
     split: str = "train"
     stills: Path | None = None
     year: str = "2016"
+    keep_held_out: bool = True
 
     def videos(self) -> Davis:
         """The sequences.
@@ -46,4 +50,4 @@ class Sources:
         """
         if self.stills is None:
             raise OptionError("This stage needs photos with masks; give their folder with --stills.")
-        return StaticImages(self.stills)
+        return StaticImages(self.stills, without=None if self.keep_held_out else held_out)

@@ -1,0 +1,179 @@
+r"""How methods fare on occlusion clips before an object is gone and after it is back: a row per method.
+
+    tinct datasets make-occlusion OCC --stills STILLS --data DAVIS
+    python benchmarks/occlusion.py --root OCC --out runs/occlusion --threads 2 \
+        feelvos masktrack,fine_tune=none "Re-MP alone=dyenet,re_id=False"
+
+A row is METHOD[,KEY=VALUE...], with its name before it (NAME=METHOD...) if it shall have another one.
+KEY is variant, preset, weights, fine_tune, or an option of the method. Masks and scores are kept
+below OUT; the same command goes on where it stopped. OUT/occlusion.json and OUT/occlusion.md hold
+the table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import json
+import platform
+import re
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tinct.data.occlusion_files import read_stories
+from tinct.errors import OptionError, TinctError
+from tinct.evaluation.evaluate import evaluate
+from tinct.evaluation.occlusion import PhaseScores, phase_scores, phases_json, phases_markdown
+from tinct.files import written_whole
+
+CHOICES = ("variant", "preset", "weights", "fine_tune")
+"""Keys of a row that say which segmenter; all others are fields of its options."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the table.
+
+    Attributes:
+        name: Its first cell.
+        method: A name of the zoo.
+        choices: Of `CHOICES`.
+        options: Fields of the method's options.
+    """
+
+    name: str
+    method: str
+    choices: Mapping[str, Any]
+    options: Mapping[str, Any]
+
+    @property
+    def folder(self) -> str:
+        """The name of its folder: that of the row, as a file may be called."""
+        return re.sub(r"[^\w.=,-]+", "-", self.name)
+
+
+def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("rows", nargs="+", metavar="ROW", help="[NAME=]METHOD[,KEY=VALUE...]")
+    parser.add_argument("--root", type=Path, required=True, help="what `make-occlusion` wrote")
+    parser.add_argument("--split", default="occlusion", help="its list (default: occlusion)")
+    parser.add_argument("--sequences", help="only these clips of the split, separated by commas")
+    parser.add_argument("--out", type=Path, required=True, help="masks, scores and the table")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--workers", type=int, default=1, help="processes that share the clips")
+    return parser.parse_args(words)
+
+
+def parse_row(text: str) -> Row:
+    """A row in words.
+
+    Raises:
+        OptionError: It names no method, or a pair lacks its key or value.
+    """
+    first, *pairs = text.split(",")
+    name, equals, method = first.partition("=")
+    values: dict[str, Any] = {}
+    for pair in pairs:
+        key, sign, value = pair.partition("=")
+        if not sign or not key:
+            raise OptionError(f"{pair!r} came in the row {text!r}; give KEY=VALUE, such as re_id=False.")
+        values[key] = _value(value)
+    method = method if equals else name
+    if not method or not name:
+        raise OptionError(f"The row {text!r} names no method; give one, such as feelvos.")
+    choices = {key: str(values[key]) for key in CHOICES if key in values}
+    options = {key: value for key, value in values.items() if key not in CHOICES}
+    # Files by their last name: the row's name is printed and written.
+    return Row(name if equals else re.sub(r"[^=,]*/", "", text), method, choices, options)
+
+
+def _value(text: str) -> Any:
+    """A Python literal where the text reads as one, else the text."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+def measure(row: Row, options: argparse.Namespace) -> tuple[dict[str, PhaseScores], Mapping[str, Any]]:
+    """The scores of a row's phases, and what made its masks and what they cost."""
+    choices = dict(row.choices)
+    weights = choices.pop("weights", None)
+    evaluation = evaluate(
+        "davis-2017",
+        options.root,
+        options.split,
+        options.out / row.folder,
+        method=row.method,
+        weights=None if weights is None else Path(weights),
+        device=options.device,
+        options=row.options,
+        threads=options.threads,
+        workers=options.workers,
+        sequences=options.sequences.split(",") if options.sequences else None,
+        progress=None,
+        **choices,
+    )
+    if evaluation.scores is None:
+        raise OptionError(
+            f"The clips of {options.root} have no truth beyond the first frame; make them anew."
+        )
+    return phase_scores(evaluation.scores, read_stories(options.root, options.split)), evaluation.run
+
+
+def command() -> str:
+    """The command line as anyone could repeat it: files and folders by their last name."""
+    words = (re.sub(r"[^=]*/(?=.)", "", word.rstrip("/")) for word in sys.argv[1:])
+    return shlex.join(["python", "benchmarks/occlusion.py", *words])
+
+
+def run(options: argparse.Namespace) -> None:
+    """Measure the rows one by one; the table is written anew after each."""
+    rows = [parse_row(text) for text in options.rows]
+    measured: list[tuple[str, dict[str, PhaseScores]]] = []
+    content: dict[str, Any] = {
+        "command": command(),
+        "split": options.split,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "rows": {},
+    }
+    for row in rows:
+        phases, made_by = measure(row, options)
+        measured.append((row.name, phases))
+        content["rows"][row.name] = {"phases": phases_json(phases), "run": dict(made_by)}
+        after = phases["after"]
+        print(
+            f"{row.name}: G after a reappearance {after.g:.3f}, before {phases['before'].g:.3f}", flush=True
+        )
+        texts = {
+            "occlusion.json": json.dumps(content, indent=1) + "\n",
+            "occlusion.md": f"{phases_markdown(measured)}\n`{command()}`\n",
+        }
+        for file, text in texts.items():
+            with written_whole(options.out / file) as part:
+                part.write_text(text, encoding="utf-8")
+    print(phases_markdown(measured))
+
+
+def main() -> int:
+    """Run, and explain what went wrong in one line."""
+    try:
+        run(arguments())
+    except (TinctError, OSError) as error:
+        print(f"occlusion: error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

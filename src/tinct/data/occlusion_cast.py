@@ -1,0 +1,298 @@
+"""Who plays in an occlusion clip, and in front of what: objects cut out of pictures, and empty backgrounds.
+
+Objects come from photos with masks, or from the frames of a video, which then move by themselves and
+come back in another pose. Backgrounds are the largest part of a picture that shows no object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from tinct.data.davis import Davis
+from tinct.data.static_images import StaticImages
+from tinct.data.synthetic import Random
+from tinct.data.transforms import jitter_colours
+from tinct.errors import DatasetError
+from tinct.shapes import VOID, BinaryMask, Image, LabelMap, UInt8
+
+MIN_OBJECT_PX = 3000
+"""Smaller objects are too coarse to be shown large."""
+
+MIN_BACKGROUND_ROWS = 180
+"""Smaller parts of a picture are too coarse for a background."""
+
+ROW_OF_FRAMES = 24
+"""A video's object plays so many frames of its video, there and back."""
+
+
+@dataclass(frozen=True)
+class Cut:
+    """An object cut out of a picture, with a margin of `MARGIN` pixels.
+
+    Attributes:
+        image: uint8 RGB [h, w, 3]; beyond the object's edge its own colours go on.
+        alpha: uint8 [h, w], soft at the edge; the object is where it is above 127.
+    """
+
+    MARGIN = 3
+
+    image: Image
+    alpha: LabelMap
+
+    @property
+    def mask(self) -> BinaryMask:
+        """The object's pixels."""
+        return self.alpha > 127
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(h, w) of the object's box, without the margin."""
+        return self.alpha.shape[0] - 2 * self.MARGIN, self.alpha.shape[1] - 2 * self.MARGIN
+
+
+@dataclass(frozen=True)
+class Actor:
+    """An object, ready to be shown.
+
+    Attributes:
+        source: Where it comes from, such as "feral_cat/cat0003:1".
+        kind: Actors of one kind may look alike: the photo's folder, or the video.
+        poses: One or more rows of cut-outs; each time it comes on, it plays another one.
+    """
+
+    source: str
+    kind: str
+    poses: tuple[tuple[Cut, ...], ...]
+
+
+class Cast:
+    """Objects to draw from.
+
+    Args:
+        stills: Photos with masks, or None.
+        videos: Sequences with masks, or None.
+        video_share: How often an actor comes from a video, if there are both.
+    """
+
+    KINDS = 8
+    """So many folders and videos are tried,"""
+
+    ATTEMPTS = 20
+    """and so many objects of each."""
+
+    def __init__(self, stills: StaticImages | None, videos: Davis | None, video_share: float = 0.2) -> None:
+        self.stills, self.videos = stills, videos
+        self.video_share = video_share if stills is not None else 1.0
+        self._of_folder: dict[str, list[int]] = {}
+        for index, still in enumerate(stills or ()):
+            self._of_folder.setdefault(still.image.parent.parent.name, []).append(index)
+
+    def draw(self, random: Random, kind: str | None = None) -> Actor | None:
+        """An actor, of this kind if one is named: an object that is whole and large enough.
+
+        Returns:
+            None if a kind is named and none of it was found.
+
+        Raises:
+            DatasetError: None was found at all, or a picture is broken.
+        """
+        for _ in range(self.KINDS):
+            # Kinds by turns, and each for a while: else the largest, or the tidiest, would play alone.
+            chosen = kind or self._any_kind(random)
+            for _ in range(self.ATTEMPTS):
+                actor = self._try(random, chosen)
+                if actor is not None:
+                    return actor
+            if kind is not None:
+                return None
+        raise DatasetError(
+            f"{self.KINDS * self.ATTEMPTS} objects in a row were cut off, in parts, or smaller than "
+            f"{MIN_OBJECT_PX} pixels; give more photos or videos that show whole objects."
+        )
+
+    def _any_kind(self, random: Random) -> str:
+        if self.videos is not None and random.random() < self.video_share:
+            return self.videos[int(random.integers(len(self.videos)))].name
+        return str(random.choice(sorted(self._of_folder)))
+
+    def _try(self, random: Random, kind: str) -> Actor | None:
+        if kind in self._of_folder:
+            return self._from_still(random, int(random.choice(self._of_folder[kind])))
+        assert self.videos is not None
+        return self._from_video(random, [sequence.name for sequence in self.videos].index(kind))
+
+    def _from_still(self, random: Random, index: int) -> Actor | None:
+        assert self.stills is not None
+        still = self.stills[index]
+        image, labels = still.read()
+        ids = np.flatnonzero(np.bincount(labels.ravel(), minlength=256)[:VOID] >= MIN_OBJECT_PX)
+        ids = ids[ids > 0]
+        if len(ids) == 0:
+            return None
+        object_id = int(random.choice(ids))
+        cut = whole_object(image, labels, object_id)
+        if cut is None:
+            return None
+        folder = still.image.parent.parent.name
+        return Actor(f"{folder}/{still.image.stem}:{object_id}", folder, ((cut,),))
+
+    def _from_video(self, random: Random, index: int) -> Actor | None:
+        assert self.videos is not None
+        sequence = self.videos[index]
+        poses = []
+        for start in random.permutation(len(sequence))[:2]:
+            row = []
+            for t in range(int(start), min(len(sequence), int(start) + ROW_OF_FRAMES)):
+                cut = whole_object(sequence.read_frame(t), sequence.read_labels(t), 1)
+                if cut is None:
+                    break
+                row.append(cut)
+            if len(row) < ROW_OF_FRAMES // 2:
+                return None
+            poses.append(tuple(row))
+        return Actor(f"{sequence.name}:1", sequence.name, tuple(poses))
+
+
+def whole_object(image: Image, labels: LabelMap, object_id: int) -> Cut | None:
+    """One object, cut out; None if it is small, in parts, or cut off by the picture's border."""
+    solid = (labels == object_id).astype(np.uint8)
+    count, _, numbers, _ = cv2.connectedComponentsWithStats(solid)
+    if count < 2 or numbers[1:, cv2.CC_STAT_AREA].max() < max(MIN_OBJECT_PX, 0.95 * solid.sum()):
+        return None
+    x, y, w, h = cv2.boundingRect(solid)
+    margin = Cut.MARGIN
+    rows, columns = solid.shape
+    if min(x, y) < margin or x + w > columns - margin or y + h > rows - margin:
+        return None
+    box = np.s_[y - margin : y + h + margin, x - margin : x + w + margin]
+    # Not `synthetic.cut_out`: it takes the rim off, and with it a walker's ankles.
+    alpha = np.asarray(cv2.GaussianBlur(solid[box] * np.uint8(255), (3, 3), 0), np.uint8)
+    return Cut(_colours_spread(image[box], solid[box]), alpha)
+
+
+RIM_PX = 2
+"""So far inside an object its picture may still show what lay behind it."""
+
+
+def _colours_spread(image: Image, solid: LabelMap) -> Image:
+    """The object's picture without a rim of what lay behind it.
+
+    Pixels of the rim and beyond it take the colour of the nearest pixel further inside; parts of the
+    object that are all rim keep their own.
+    """
+    inner = cv2.erode(solid, np.ones((2 * RIM_PX + 1, 2 * RIM_PX + 1), np.uint8))
+    if not inner.any():
+        return image
+    distance, nearest = cv2.distanceTransformWithLabels(
+        1 - inner, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    # Every inner pixel has a number of its own; numbers start at 1.
+    colours = np.zeros((int(nearest.max()) + 1, 3), np.uint8)
+    colours[nearest[inner > 0]] = image[inner > 0]
+    thin = (solid > 0) & (distance > 2 * RIM_PX)
+    return np.asarray(np.where(thin[..., None], image, colours[nearest]), np.uint8)
+
+
+def relit(cuts: Sequence[Cut], random: Random, strength: float) -> tuple[Cut, ...]:
+    """The same cut-outs in another light: one change for all of them."""
+    seed = int(random.integers(2**32))
+    return tuple(
+        Cut(jitter_colours(cut.image[None], np.random.default_rng(seed), strength=strength)[0], cut.alpha)
+        for cut in cuts
+    )
+
+
+class Scenery:
+    """Backgrounds to draw from.
+
+    Args:
+        stills: Photos with masks, or None.
+        videos: Sequences with masks, or None; their frames are larger than photos mostly are.
+        video_share: How often a background comes from a video, if there are both.
+    """
+
+    ATTEMPTS = 300
+
+    def __init__(self, stills: StaticImages | None, videos: Davis | None, video_share: float = 0.7) -> None:
+        self.stills, self.videos = stills, videos
+        self.video_share = 0.0 if videos is None else 1.0 if stills is None else video_share
+
+    def draw(self, random: Random, aspect: float) -> tuple[str, Image]:
+        """The name and the pixels of a background of this aspect (width / height).
+
+        Raises:
+            DatasetError: None was found, or a picture is broken.
+        """
+        for _ in range(self.ATTEMPTS):
+            name, image, labels = self._read(random)
+            box = largest_empty_box(labels, aspect)
+            if box is not None and box[2] - box[0] >= MIN_BACKGROUND_ROWS:
+                y0, x0, y1, x1 = box
+                return name, np.ascontiguousarray(image[y0:y1, x0:x1])
+        raise DatasetError(
+            f"{self.ATTEMPTS} pictures in a row had no part of {MIN_BACKGROUND_ROWS} rows without an object; "
+            "give more photos or videos whose objects leave room."
+        )
+
+    def _read(self, random: Random) -> tuple[str, Image, LabelMap]:
+        if self.videos is not None and random.random() < self.video_share:
+            sequence = self.videos[int(random.integers(len(self.videos)))]
+            t = int(random.integers(len(sequence)))
+            return (
+                f"{sequence.name}/{sequence.frames[t].stem}",
+                sequence.read_frame(t),
+                sequence.read_labels(t),
+            )
+        assert self.stills is not None
+        still = self.stills[int(random.integers(len(self.stills)))]
+        return f"{still.image.parent.parent.name}/{still.image.stem}", *still.read()
+
+
+def largest_empty_box(labels: LabelMap, aspect: float, step: int = 8) -> tuple[int, int, int, int] | None:
+    """(y0, x0, y1, x1) of the largest box of an aspect without an object or void; None if there is none.
+
+    Args:
+        labels: Label map.
+        aspect: Width / height.
+        step: Heights are tried in steps of so many rows.
+    """
+    near = cv2.dilate((labels > 0).astype(np.uint8), np.ones((7, 7), np.uint8))
+    sums = np.pad(near.astype(np.int64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+    rows, columns = labels.shape
+    for h in _heights(rows, columns, aspect, step):
+        w = round(h * aspect)
+        objects = sums[h:, w:] - sums[:-h, w:] - sums[h:, :-w] + sums[:-h, :-w]
+        if not objects.all():
+            y, x = np.unravel_index(int(objects.argmin()), objects.shape)
+            return int(y), int(x), int(y) + h, int(x) + w
+    return None
+
+
+def _heights(rows: int, columns: int, aspect: float, step: int) -> Iterable[int]:
+    most = min(rows, int(columns / aspect))
+    return (h for h in range(most, 0, -step) if 1 <= round(h * aspect) <= columns)
+
+
+def pillar(picture: UInt8[np.ndarray, "h w 3"], random: Random) -> Cut:
+    """Something tall that stands in the foreground, of a piece of a background: a wall's edge, a trunk.
+
+    Args:
+        picture: Any picture; a strip of it is taken.
+        random: Decides which strip and how it is shaded.
+    """
+    rows, columns = picture.shape[:2]
+    width = max(8, int(rows * random.uniform(0.18, 0.3)))
+    x = int(random.integers(max(1, columns - width)))
+    strip = cv2.GaussianBlur(picture[:, x : x + width], (3, 3), 0).astype(np.float32)
+    across = np.linspace(-1, 1, strip.shape[1], dtype=np.float32)
+    side = float(random.choice([-1, 1]))
+    shade = 0.75 - 0.35 * across**2 + 0.15 * side * across
+    image = np.clip(strip * shade[None, :, None], 0, 255).astype(np.uint8)
+    margin = Cut.MARGIN
+    sides = ((margin, margin), (margin, margin))
+    alpha = np.pad(np.full(image.shape[:2], 255, np.uint8), sides)
+    return Cut(np.pad(image, (*sides, (0, 0)), mode="edge"), cv2.GaussianBlur(alpha, (3, 3), 0))

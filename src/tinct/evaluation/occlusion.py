@@ -1,0 +1,195 @@
+"""Scores of occlusion clips by phase: what a method knows of an object before and after it was gone.
+
+J and F of every frame are those of the protocol "davis-2017"; a phase takes some of an object's frames,
+and its figures are the means over those frames, then over the objects. Frames in which an object
+is gone belong to no phase but "all", where two empty masks agree, as everywhere.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tinct.data.occlusion_files import Stories
+from tinct.data.visibility import GONE_FRAMES, States, Visibility, disappearances
+from tinct.errors import DatasetError, OptionError
+from tinct.evaluation.results import ObjectScores, Scores, Statistics, j_and_f
+from tinct.evaluation.tables import markdown_row, percent
+from tinct.shapes import Bool, Float, Int
+
+Sizes = Float[np.ndarray, "T"]
+"""An object's size in every frame."""
+
+Values = Float[np.ndarray, "S"]
+"""A measure in every scored frame."""
+
+PHASES: Mapping[str, str] = {
+    "all": "all frames of all objects",
+    "before": "of objects that reappear, the frames before they are gone for the first time",
+    "after": "the frames after a reappearance",
+    "after hidden": "those after the object was hidden behind something, the last time it was gone",
+    "after outside": "those after it was outside the frame",
+}
+"""Phase → which frames count."""
+
+
+@dataclass(frozen=True)
+class PhaseScores:
+    """What a method scores in one phase.
+
+    Attributes:
+        statistics: J and F: mean over the objects of the means over their frames; recall is the share of
+            frames whose value is above 0.5. The decay is not defined.
+        objects: How many have such frames.
+        frames: How many there are, over all objects.
+    """
+
+    statistics: Mapping[str, Statistics]
+    objects: int
+    frames: int
+
+    @property
+    def g(self) -> float:
+        """G, the mean of J and F; NaN without such frames."""
+        return j_and_f(self.statistics)
+
+
+def phase_scores(scores: Scores, stories: Stories) -> dict[str, PhaseScores]:
+    """The scores of every phase of `PHASES`.
+
+    Args:
+        scores: Of occlusion clips under "davis-2017", with the values of every frame.
+        stories: Who is to be seen when, from `tinct.data.occlusion_files.read_stories`.
+
+    Raises:
+        OptionError: The scores have no values per frame, or lack J or F.
+        DatasetError: They are of other clips.
+    """
+    found: dict[str, list[dict[str, Statistics]]] = {phase: [] for phase in PHASES}
+    frames = dict.fromkeys(PHASES, 0)
+    for sequence in scores.sequences:
+        for scored in sequence.objects:
+            states, sizes = _story_of(stories, sequence.name, scored.object_id)
+            values, indices = _values(scored, sequence.name, len(states))
+            for phase, flags in frames_of_phases(states, sizes).items():
+                chosen = flags[indices]
+                if chosen.any():
+                    frames[phase] += int(chosen.sum())
+                    found[phase].append({name: _statistics(of[chosen]) for name, of in values.items()})
+    return {
+        phase: PhaseScores(
+            {name: Statistics.mean_of([entry[name] for entry in entries]) for name in ("J", "F")},
+            len(entries),
+            frames[phase],
+        )
+        for phase, entries in found.items()
+    }
+
+
+def frames_of_phases(states: States, sizes: Sizes) -> dict[str, Bool[np.ndarray, "T"]]:
+    """Which frames of one object belong to each phase.
+
+    Args:
+        states: Its visibility.
+        sizes: Its size in every frame.
+    """
+    times = np.arange(len(states))
+    gone = disappearances(states, sizes)
+    back = states == Visibility.REAPPEARED
+    last_kind = np.zeros(len(states), np.uint8)
+    for disappearance in gone:
+        last_kind[times > disappearance.last] = disappearance.kind
+    first_gone = gone[0].first if gone and back.any() else 0
+    before = (times < first_gone) & (states == Visibility.VISIBLE)
+    return {
+        "all": np.ones(len(states), np.bool_),
+        "before": before,
+        "after": back,
+        "after hidden": back & (last_kind == Visibility.HIDDEN),
+        "after outside": back & (last_kind == Visibility.OUTSIDE),
+    }
+
+
+def phases_json(phases: Mapping[str, PhaseScores]) -> dict[str, Any]:
+    """The scores of the phases as JSON values; null where there is no such frame."""
+    return {
+        phase: {
+            "G": _number(of.g),
+            **{name: _number(s.mean) for name, s in of.statistics.items()},
+            **{f"{name}_recall": _number(s.recall) for name, s in of.statistics.items()},
+            "objects": of.objects,
+            "frames": of.frames,
+        }
+        for phase, of in phases.items()
+    }
+
+
+def phases_markdown(rows: Sequence[tuple[str, Mapping[str, PhaseScores]]]) -> str:
+    """A table with a row per method, times 100, and what its columns mean.
+
+    Args:
+        rows: Names and scores; all of the same clips.
+    """
+    header = [
+        "", "G all", "G before", "G after", "J after", "F after", "found again", "G after hidden",
+        "G after outside",
+    ]  # fmt: skip
+    lines = [markdown_row(header), markdown_row(["---", *("---:" for _ in header[1:])])]
+    for name, phases in rows:
+        after = phases["after"]
+        j, f = after.statistics["J"], after.statistics["F"]
+        figures = [
+            phases["all"].g, phases["before"].g, after.g, j.mean, f.mean, j.recall,
+            phases["after hidden"].g, phases["after outside"].g,
+        ]  # fmt: skip
+        lines.append(markdown_row([name, *map(percent, figures)]))
+    counts = [f"{phase}: {of.objects} objects, {of.frames} frames" for phase, of in rows[0][1].items()]
+    meanings = "; ".join(f"{phase}: {words}" for phase, words in PHASES.items())
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"Values × 100. {meanings}. Gone is {GONE_FRAMES} frames or more. Found again: the share of the "
+            "frames after a reappearance with J above 0.5. " + "; ".join(counts) + ".",
+        ]
+    ) + "\n"  # fmt: skip
+
+
+def _story_of(stories: Stories, clip: str, object_id: int) -> tuple[States, Sizes]:
+    if clip not in stories or object_id not in stories[clip]:
+        raise DatasetError(
+            f"Object {object_id} of {clip!r} was scored, but the visibility file does not know it; give the "
+            "file that was written with these clips."
+        )
+    story = stories[clip][object_id]
+    return story.states, story.sizes
+
+
+def _values(scored: ObjectScores, clip: str, frames: int) -> tuple[dict[str, Values], Int[np.ndarray, "S"]]:
+    """Per measure the value of every scored frame, and the frames' indices, which are their names."""
+    if scored.frames is None or not {"J", "F"} <= set(scored.frames.values):
+        raise OptionError(
+            f"The scores of {clip!r} lack the values of J and F per frame; give what `tinct evaluate` "
+            "wrote, or `tinct score --json FILE --per-frame`."
+        )
+    indices = np.array([int(name) if name.isdigit() else frames for name in scored.frames.names])
+    if (indices >= frames).any():
+        raise DatasetError(
+            f"{clip!r} was scored up to frame {scored.frames.names[-1]}, but its visibility is that of "
+            f"{frames} frames; give the file that was written with these clips."
+        )
+    return {name: np.asarray(scored.frames.values[name]) for name in ("J", "F")}, indices
+
+
+def _statistics(values: Values) -> Statistics:
+    """Mean and recall; frames that are apart have no decay."""
+    of = Statistics.of_frames(values.tolist())
+    return Statistics(of.mean, of.recall)
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else value

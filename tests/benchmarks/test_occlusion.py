@@ -1,0 +1,75 @@
+"""The table of methods on occlusion clips, at a tiny size."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+
+from tinct.data.held_out import held_out
+from tinct.data.occlusion import OcclusionClips
+from tinct.data.occlusion_cast import Cast, Scenery
+from tinct.data.occlusion_files import write_occlusion_split
+from tinct.data.occlusion_plan import OcclusionOptions
+from tinct.data.static_images import StaticImages
+from tinct.errors import OptionError
+from tinct.methods import osvos
+from tinct.networks.weights import save_weights
+
+FILE = Path(__file__).parents[2] / "benchmarks" / "occlusion.py"
+
+
+@pytest.fixture(scope="module")
+def bench() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("bench_occlusion", FILE)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_a_row_is_a_method_with_its_choices_and_options(bench: ModuleType) -> None:
+    plain = bench.parse_row("feelvos")
+    assert (plain.name, plain.method, plain.choices, plain.options) == ("feelvos", "feelvos", {}, {})
+    row = bench.parse_row("Re-MP alone=dyenet,re_id=False,preset=fast,rho=0.7,fine_tune=10")
+    assert (row.name, row.method) == ("Re-MP alone", "dyenet")
+    assert row.choices == {"preset": "fast", "fine_tune": "10"}
+    assert row.options == {"re_id": False, "rho": 0.7}
+    assert row.folder == "Re-MP-alone"
+    for text in ("", "=feelvos", "name=", "feelvos,fast", "feelvos,=3"):
+        with pytest.raises(OptionError, match=r"came|names no method"):
+            bench.parse_row(text)
+
+
+def test_the_table_is_written_with_its_command(
+    bench: ModuleType, masked_photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stills = StaticImages(masked_photos, only=held_out)
+    options = OcclusionOptions(size=(64, 112), frames=(24, 24))
+    clips = OcclusionClips(Cast(stills, None), Scenery(stills, None), options)
+    write_occlusion_split(clips, tmp_path / "OCC", "occlusion", 1)
+    weights = tmp_path / "w.safetensors"
+    torch.manual_seed(0)
+    save_weights(weights, osvos.OsvosNetwork(osvos.COMPACT), method="osvos", variant="mobilenetv2")
+    words = [f"osvos,fine_tune=none,working_height=64,weights={weights}"]
+    words += ["--root", str(tmp_path / "OCC"), "--out", str(tmp_path / "OUT"), "--threads", "1"]
+    monkeypatch.setattr(sys, "argv", ["occlusion.py", *words])
+    assert bench.main() == 0
+    content = json.loads((tmp_path / "OUT" / "occlusion.json").read_text())
+    assert list(content["rows"]) == ["osvos,fine_tune=none,working_height=64,weights=w.safetensors"]
+    (row,) = content["rows"].values()
+    assert 0 <= row["phases"]["after"]["G"] <= 1
+    assert row["phases"]["all"]["frames"] > row["phases"]["after"]["frames"] > 0
+    assert row["run"]["method"] == "osvos"
+    assert str(tmp_path) not in content["command"]
+    assert content["command"].startswith("python benchmarks/occlusion.py")
+    table = (tmp_path / "OUT" / "occlusion.md").read_text()
+    assert "G after" in table
+    assert content["command"] in table
