@@ -109,6 +109,12 @@ def test_looking_ahead_sees_the_following_frame_and_computes_each_flow_once() ->
     assert not np.array_equal(alone[1].probs, ahead[1].probs)
 
 
+def test_without_a_flow_stream_nothing_looks_at_the_flow_ahead() -> None:
+    flow = Constant(3.0, 1.0)
+    masks_of(MaskRnnLookingAhead(segmenter(replace(UNTUNED, flow_stream=False), flow)))
+    assert flow.calls == 3
+
+
 def test_the_last_frame_has_no_following_one() -> None:
     alone, ahead = (masks_of(r, 2) for r in (segmenter(), MaskRnnLookingAhead(segmenter())))
     np.testing.assert_array_equal(alone[1].probs, ahead[1].probs)

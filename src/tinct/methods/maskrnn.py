@@ -101,7 +101,7 @@ class Options:
     @property
     def flow_steps(self) -> tuple[int, ...]:
         """To which frames a frame's flow is asked for, counted along the run: -1 is the one before."""
-        return (-1, 1) if self.look_ahead else (-1,)
+        return (-1, 1) if self.look_ahead and self.flow_stream else (-1,)
 
 
 TUNING = FineTuning(
@@ -256,13 +256,14 @@ class MaskRnn(StreamingSegmenter[MaskRnnState]):
     def _features(
         self, image: Image, backward: Float[Tensor, "1 2 h w"], following: Image | None
     ) -> StreamFeatures:
-        forward = torch.zeros_like(backward) if following is None else self._flow(image, following)
-        magnitudes = torch.stack([magnitude_image(flow) for flow in (backward, forward)], 1)
         pixels = torch.from_numpy(np.ascontiguousarray(image)).to(self.device)
         frames = pixels.permute(2, 0, 1)[None].float() / 255
-        with self._autocast():
-            if not self.options.flow_stream:
+        if not self.options.flow_stream:
+            with self._autocast():
                 return StreamFeatures(self.network.streams.appearance.features(frames), [])
+        forward = torch.zeros_like(backward) if following is None else self._flow(image, following)
+        magnitudes = torch.stack([magnitude_image(flow) for flow in (backward, forward)], 1)
+        with self._autocast():
             return self.network.streams.features(frames, magnitudes)
 
     def _segment(
