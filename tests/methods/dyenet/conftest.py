@@ -134,7 +134,9 @@ Square = tuple[str | tuple[int, int, int], int, int, int]
 """(colour, left, top, side)."""
 
 
-def painted_clip(frames: Sequence[Sequence[Square]], size: tuple[int, int] = (H, W)) -> tuple[Video, list[np.ndarray]]:
+def painted_clip(
+    frames: Sequence[Sequence[Square]], size: tuple[int, int] = (H, W)
+) -> tuple[Video, list[np.ndarray]]:
     """A clip of squares over grey noise, later ones in front; label i is that of the i-th square."""
     draws = np.random.default_rng(0)
     ground = np.repeat(draws.integers(90, 130, (*size, 1)), 3, 2).astype(np.uint8)
@@ -180,7 +182,8 @@ def dyenet(colour_network: ColourNetwork) -> Callable[..., DyeNet]:
 
 
 def square_mask(left: float, top: float, side: float, grid: int = 8) -> RoiMask:
-    return RoiMask((left, top, left + side, top + side), np.ones((grid, grid), np.float16))
+    box = (float(left), float(top), float(left + side), float(top + side))
+    return RoiMask(box, np.ones((grid, grid), np.float16))
 
 
 @pytest.fixture

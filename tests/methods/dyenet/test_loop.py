@@ -18,7 +18,9 @@ Clip = Callable[..., tuple[Video, list[np.ndarray]]]
 Make = Callable[..., DyeNet]
 
 
-def run(segmenter: DyeNet, video: Video, prompts: dict[int, np.ndarray]) -> tuple[list[ObjectMasks], dict[str, Any]]:
+def run(
+    segmenter: DyeNet, video: Video, prompts: dict[int, np.ndarray]
+) -> tuple[list[ObjectMasks], dict[str, Any]]:
     accounts: list[dict[str, Any]] = []
     with loop_told_to(explanation=lambda account: accounts.append(dict(account))):
         results = list(segment_video(segmenter, video, prompts))
@@ -37,7 +39,7 @@ def hidden_for_a_while() -> list[list[Any]]:
     """Red (1) walks right, is hidden behind green (2) from frame 6 to 13, and comes out smaller; 18 frames."""
     frames: list[list[Any]] = []
     for t in range(18):
-        walker = ("red", 2 + 2 * t, 16, 12) if t < 6 else ("red", 26 + 2 * t, 20, 8)
+        walker = ("red", 2 + 2 * t, 16, 12) if t < 6 else ("red", 40 + t, 20, 8)
         hidden = ("red", 30, 16, 8)
         frames.append([hidden if 6 <= t < 14 else walker, ("green", 22 if t > 5 else 40, 8, 24)])
     return frames
@@ -95,7 +97,9 @@ def test_the_loop_ends_when_nothing_new_is_found(clip: Clip, dyenet: Make) -> No
     assert [entry["round"] for entry in account["rounds"]] == [0, 1]
 
 
-def test_painted_masks_come_out_as_they_are_and_the_nearest_one_gives_the_others(clip: Clip, dyenet: Make) -> None:
+def test_painted_masks_come_out_as_they_are_and_the_nearest_one_gives_the_others(
+    clip: Clip, dyenet: Make
+) -> None:
     video, truths = clip([[("red", 10 + t, 10, 14)] for t in range(11)])
     prompts = {0: truths[0].copy(), 10: truths[10].copy()}
     prompts[10][10:14] = 0  # a person's mask, which the network would not make
@@ -122,7 +126,10 @@ def test_an_object_that_is_there_in_one_frame_only(clip: Clip, dyenet: Make) -> 
     results, account = run(dyenet(), video, {2: truths[2]})
     assert [bool(masks.label_map.any()) for masks in results] == [False, False, True, False, False]
     assert account["without_proposals"] == [0, 1, 3, 4]
-    assert account["tracklets"][0]["stops"] == {"backward": "the mask has faded", "forward": "the mask has faded"}
+    assert account["tracklets"][0]["stops"] == {
+        "backward": "the mask has faded",
+        "forward": "the mask has faded",
+    }
 
 
 def test_a_video_of_one_frame(clip: Clip, dyenet: Make) -> None:
@@ -145,7 +152,9 @@ def test_a_template_of_a_few_pixels_is_told_of_and_comes_out(clip: Clip, dyenet:
     assert "object 1 on frame 0" in account["remarks"][0]
 
 
-def test_two_objects_of_one_look_keep_their_ids_and_the_record_shows_the_doubt(clip: Clip, dyenet: Make) -> None:
+def test_two_objects_of_one_look_keep_their_ids_and_the_record_shows_the_doubt(
+    clip: Clip, dyenet: Make
+) -> None:
     video, truths = clip([[("red", 6, 10, 12), ("red", 50, 10, 12)]] * 6)
     results, account = run(dyenet(), video, {0: truths[0]})
     for masks in results:

@@ -164,9 +164,7 @@ def averaged(probs: Sequence[Float[Tensor, "N G G"]]) -> Float[Tensor, "N M M"]:
 
 
 def _resized(probs: Float[Tensor, "N G G"], grid: int) -> Float[Tensor, "N M M"]:
-    resized: Tensor = F.interpolate(
-        probs[:, None], size=(grid, grid), mode="bilinear", align_corners=False
-    )
+    resized: Tensor = F.interpolate(probs[:, None], size=(grid, grid), mode="bilinear", align_corners=False)
     return resized[:, 0]
 
 
