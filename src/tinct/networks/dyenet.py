@@ -182,7 +182,7 @@ class DyeNetNetwork(nn.Module):
         return found
 
     def proposal_losses(
-        self, features: FrameFeatures, targets: list[Float[Tensor, "G 4"]]
+        self, features: FrameFeatures, targets: list[Float[Tensor, "_ 4"]]
     ) -> dict[str, Float[Tensor, ""]]:
         """The region proposal network's losses, "objectness" and "box"; one list of boxes per picture."""
         losses: dict[str, Tensor] = self.rpn.losses(features.coarse, targets)

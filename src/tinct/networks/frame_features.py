@@ -68,6 +68,8 @@ class CompactFeatures(nn.Module):
         self.identity = nn.Conv2d(self.extractor.stacked_channels, COMPACT_IDENTITY, 1, bias=False)
         nn.init.orthogonal_(self.identity.weight)
         self.fine_channels = COMPACT_FINE if pyramid else 0
+        if not pyramid:
+            self.extractor.skip.requires_grad_(False)  # nothing looks at its map
 
     def forward(self, frames: Float[Tensor, "B 3 H W"]) -> FrameFeatures:
         """Features of frames in [0, 1], of any size (strides round up)."""

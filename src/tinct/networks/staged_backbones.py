@@ -11,6 +11,7 @@ Layers carry timm's names, so that ImageNet's weights fit; batch norm is folded 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
@@ -169,9 +170,8 @@ def imagenet_tensors(name: str, source: str = "auto") -> tuple[dict[str, Tensor]
 
 
 def _whole(name: str, inputs: int, output_stride: int) -> Any:
-    return timm.create_model(
-        name, pretrained=False, in_chans=inputs, output_stride=output_stride, **STAGED[name].sizes
-    )
+    sizes = deepcopy(dict(STAGED[name].sizes))  # timm writes into what it is given
+    return timm.create_model(name, pretrained=False, in_chans=inputs, output_stride=output_stride, **sizes)
 
 
 def _dilate(stage: Any, dilation: int) -> None:
