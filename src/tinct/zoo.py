@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import torch
 
     from tinct.networks.flow import FlowEstimator
+    from tinct.networks.proposal_sources import ProposalSource
     from tinct.segmenter import StreamingSegmenter, VideoSegmenter
     from tinct.tuning_budget import Budget
 
@@ -90,6 +91,7 @@ class MethodRecord:
         paper_scores: The paper's own figures, with the table or section as their command.
         fine_tunes: It learns from the painted frames: its `Options` have a field `fine_tuning`.
         uses_flow: Its `build` takes a `FlowEstimator`.
+        uses_proposals: Its `build` takes a `ProposalSource`.
     """
 
     title: str
@@ -100,6 +102,7 @@ class MethodRecord:
     paper_scores: Mapping[str, Score]
     fine_tunes: bool = False
     uses_flow: bool = False
+    uses_proposals: bool = False
 
 
 def _paper(value: float, where: str) -> Score:
@@ -167,6 +170,24 @@ METHODS: Mapping[str, MethodRecord] = {
         },
         fine_tunes=True,
         uses_flow=True,
+    ),
+    "dyenet": MethodRecord(
+        title="DyeNet: Joint Re-identification and Attention-Aware Mask Propagation (Li 2018)",
+        module="tinct.methods.dyenet",
+        variants={
+            "mobilenetv2": "compact: MobileNetV2 with a feature pyramid; sees the whole video",
+            "resnet101": "the paper's: ResNet-101, a copy of its last stage in each head",
+            "xception65": "the paper's deeper one, of the DAVIS-2018 challenge",
+        },
+        default_variant="mobilenetv2",
+        paper_variant="resnet101",
+        paper_scores={
+            "DAVIS-2016 val J": _paper(0.862, "ECCV paper, results on DAVIS 2016, online training"),
+            "DAVIS-2017 val J&F": _paper(0.741, "ECCV paper, results on DAVIS 2017"),
+            "DAVIS-2017 test-dev J&F": _paper(0.682, "DAVIS-2018 report, table 1"),
+        },
+        uses_flow=True,
+        uses_proposals=True,
     ),
 }
 """Every method that tinct has."""
@@ -269,6 +290,7 @@ def build_segmenter(
     *,
     fine_tune: str | None = None,
     flow: FlowEstimator | None = None,
+    proposals: ProposalSource | None = None,
     **overrides: Any,
 ) -> StreamingSegmenter[Any] | VideoSegmenter:
     """A segmenter, ready for `segment_video`.
@@ -282,11 +304,12 @@ def build_segmenter(
         fine_tune: How long each object is learnt on the painted frames: `auto`, `none`, a number of
             steps such as `200`, or seconds such as `60s`; None leaves it to the preset.
         flow: Gives the optical flow to a method that uses it; None for its own choice.
+        proposals: Gives boxes to a method that looks for objects in them; None for its own.
         **overrides: Fields of the method's `Options`.
 
     Raises:
         OptionError: An unknown method, variant, preset, option or device; a method that does not
-            fine-tune, or uses no flow, was asked to.
+            fine-tune, or uses no flow or proposals, was asked to.
         WeightsError: The weights are missing or not what they should be.
     """
     variant = check_variant(method, variant)
@@ -303,6 +326,9 @@ def build_segmenter(
     if flow is not None:
         check_uses_flow(method)
         overrides["flow"] = flow
+    if proposals is not None:
+        check_uses_proposals(method)
+        overrides["proposals"] = proposals
     path, _ = resolve_weights(method, variant, None if weights is None else Path(weights))
     module = importlib.import_module(method_record(method).module)
     segmenter: StreamingSegmenter[Any] | VideoSegmenter = module.build(
@@ -357,6 +383,15 @@ def check_uses_flow(method: str) -> None:
         users = ", ".join(name for name, record in METHODS.items() if record.uses_flow)
         raise OptionError(
             f"{method} uses no optical flow; leave --flow and its cache out, or take one of {users}."
+        )
+
+
+def check_uses_proposals(method: str) -> None:
+    """OptionError if object proposals are of no use to the method."""
+    if not method_record(method).uses_proposals:
+        users = ", ".join(name for name, record in METHODS.items() if record.uses_proposals)
+        raise OptionError(
+            f"{method} uses no object proposals; leave --proposals out, or take one of {users}."
         )
 
 

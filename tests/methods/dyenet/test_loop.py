@@ -36,7 +36,7 @@ def iou(masks: ObjectMasks, truth: np.ndarray, object_id: int) -> float:
 
 
 def hidden_for_a_while() -> list[list[Any]]:
-    """Red (1) walks right, is hidden behind green (2) from frame 6 to 13, and comes out smaller; 18 frames."""
+    """Red (1) walks right, is hidden behind green (2) from frame 6 to 13, and comes out smaller."""
     frames: list[list[Any]] = []
     for t in range(18):
         walker = ("red", 2 + 2 * t, 16, 12) if t < 6 else ("red", 40 + t, 20, 8)
