@@ -58,7 +58,7 @@ class Run:
         self.tracklets: list[Tracklet] = []
         self.tubes: dict[int, dict[int, Held]] = {i: {} for i in object_ids}
         self.templates: list[Template] = []
-        self.record = Record(sources.video.names, object_ids, options.doubt_margin)
+        self.record = Record(sources.video.names, object_ids, options.rho, options.doubt_margin)
         self._round = 0
         self._links: list[Link] = []
         self._painted: set[tuple[int, int]] = set()
