@@ -99,7 +99,7 @@ def _open_run(
         raise OptionError(f"{options.out} holds a run already. Resume it (--resume), or give another folder.")
     here = checkpoints.read_checkpoint(path)
     if here is None:
-        here = Checkpoint(recipe, 0, 0, 0.0, "auto", task.network.state_dict())
+        here = Checkpoint(recipe, 0, 0, 0.0, "auto", task.network.state_dict(), task.memory())
     checkpoints.check_recipe(here, recipe, path)
     wanted = options.mixed_precision
     precision = here.precision if wanted == "auto" else wanted
