@@ -93,7 +93,13 @@ MIN_PASTED_PIXELS = 200
 
 
 class Samples(Dataset[dict[str, Tensor]], ABC):
-    """What a stage of training learns from: one dictionary of tensors per index, without end."""
+    """What a stage of training learns from: one dictionary of tensors per index, without end.
+
+    Attributes:
+        identities: How many objects the samples tell apart by number, from sample to sample; 0 for none.
+    """
+
+    identities: int = 0
 
     @abstractmethod
     def describe(self) -> str:

@@ -45,6 +45,7 @@ class DyeNetLossOptions:
         copies: Boxes per object for the mask and re-identification networks: the true one, moved.
         shift: Their largest displacement, as a fraction of the sides (proposals are as far off).
         scale: Range of their sides, of the true ones.
+        most_masks: Boxes of a batch for the mask network; of more, some are drawn.
         negatives: Boxes per frame that show no object by half: without identity.
         overlap: Largest IoU of those with an object.
         enlargement: Range of the factor on the sides of the boxes of the recurrence.
@@ -59,6 +60,7 @@ class DyeNetLossOptions:
     copies: int = 2
     shift: float = 0.12
     scale: tuple[float, float] = (0.85, 1.4)
+    most_masks: int = 1000
     negatives: int = 4
     overlap: float = 0.3
     enlargement: tuple[float, float] = (1.15, 1.5)
@@ -152,7 +154,7 @@ class DyeNetLearning:
         if self.network.make.two_streams:
             flows = _flow_of(batch, pictures)
         features = self.network.features(pictures, flows)
-        parts = {}
+        parts: dict[str, Tensor] = {}
         if self.options.proposals:
             parts["proposals"] = self._proposals(features, labels)
         if T > 1 and (self.options.identities or self.options.masks):
@@ -167,7 +169,7 @@ class DyeNetLearning:
         drawn = torch.arange(B) * T + torch.randint(T, (B,))
         regions = regions_of(labels.flatten(0, 1)[drawn], _most(labels), self.options.min_pixels)
         targets = [regions.boxes[regions.frame == b] for b in range(B)]
-        losses = self.network.proposal_losses(_chosen(features, drawn), targets)
+        losses = self.network.proposal_losses(features.select(drawn), targets)
         return torch.stack(list(losses.values())).sum()
 
     def _regions(self, features: FrameFeatures, batch: Mapping[str, Tensor]) -> dict[str, Float[Tensor, ""]]:
@@ -184,8 +186,9 @@ class DyeNetLearning:
         index = drawn.to(frame.device)[frame]
         found = {}
         if options.masks:
-            logits = self.network.mask_logits(features, boxes, index)
-            found["masks"] = self._mask_loss(logits, shown[frame], object_id, boxes)
+            kept = torch.randperm(len(boxes))[: options.most_masks].to(index.device)
+            logits = self.network.mask_logits(features, boxes[kept], index[kept])
+            found["masks"] = self._mask_loss(logits, shown[frame[kept]], object_id[kept], boxes[kept])
         if options.identities:
             identities = batch["identities"].flatten()[
                 (frame // 2) * batch["identities"].shape[1] + object_id - 1
@@ -299,11 +302,6 @@ def _overlap(
 def _most(labels: Int64[Tensor, "..."]) -> int:
     """The highest id of an object."""
     return int(torch.where(labels == VOID, 0, labels).max())
-
-
-def _chosen(features: FrameFeatures, frames: Int64[Tensor, "F"]) -> FrameFeatures:
-    """The features of some frames of a batch."""
-    return FrameFeatures(*(None if maps is None else maps[frames] for maps in features))
 
 
 def _flow_of(batch: Mapping[str, Tensor], pictures: Float[Tensor, "F 3 H W"]) -> Float[Tensor, "F 2 H W"]:

@@ -51,6 +51,11 @@ class RolledOut(NamedTuple):
     present: Bool[Tensor, "N"]
 
 
+def _exact(like: Tensor) -> torch.autocast:
+    """Places are computed in float32, whatever the network's precision."""
+    return torch.autocast(like.device.type, enabled=False)
+
+
 def region_boxes(masks: Float[Tensor, "N H W"], enlargement: float) -> Float[Tensor, "N 4"]:
     """The boxes around masks above one half, enlarged; that of an empty mask is the whole frame."""
     return enlarged_boxes(mask_boxes(masks.detach() > 0.5), enlargement)
@@ -97,12 +102,14 @@ def follow(
         flow_index: Which of them each object goes with.
         enlargement: Factor on the boxes' sides.
     """
-    warped = warp(before.masks.unsqueeze(1), flow[flow_index])[:, 0]
-    present = (warped.detach() > 0.5).flatten(1).any(1)
-    boxes = region_boxes(warped, enlargement)
-    hidden = warped_between_boxes(before.hidden, before.boxes, boxes, flow, flow_index)
-    guides = cropped(warped, boxes, network.mask_grid)
+    with _exact(flow):
+        warped = warp(before.masks.unsqueeze(1), flow[flow_index])[:, 0]
+        present = (warped.detach() > 0.5).flatten(1).any(1)
+        boxes = region_boxes(warped, enlargement)
+        hidden = warped_between_boxes(before.hidden.float(), before.boxes, boxes, flow, flow_index)
+        guides = cropped(warped, boxes, network.mask_grid)
     propagated = network.propagate(features, boxes, index, hidden, guides)
     size = (warped.shape[-2], warped.shape[-1])
-    masks = pasted(torch.sigmoid(propagated.mask_logits.float()), boxes, size)
+    with _exact(flow):
+        masks = pasted(torch.sigmoid(propagated.mask_logits.float()), boxes, size)
     return RolledOut(Followed(masks, boxes, propagated.hidden), propagated.mask_logits, present)

@@ -60,6 +60,7 @@ def train(
     if not stages:
         raise OptionError("There is no stage to train; give one of them more than 0 steps.")
     started = time.monotonic()
+    task.prepare(stages)
     keep_freed_memory()
     processes = processes_of_run(options)
     recipe = checkpoints.recipe_of(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +41,9 @@ class Task(nn.Module):
     def parameter_groups(self) -> list[tuple[list[nn.Parameter], float]]:
         """Trained parameters in groups, each with its factor on the learning rate."""
         raise NotImplementedError
+
+    def prepare(self, stages: Sequence[Stage]) -> None:
+        """Make room for what the stages to come will show; nothing for most."""
 
     def memory(self) -> dict[str, Tensor]:
         """What the task keeps beside the network, such as a table of identities; nothing for most.
