@@ -18,7 +18,7 @@ from tinct.data.region_clips import Part, Random, RegionClips, RegionOptions, Re
 from tinct.data.sequences import SequenceDataset
 from tinct.data.synthetic import Motion, compose
 from tinct.errors import MaskError
-from tinct.shapes import VOID, Image, LabelMap
+from tinct.shapes import VOID, BinaryMask, Image, LabelMap
 
 MOVED_FRAME = Motion(
     scale=(0.9, 1.8), turn_degrees=10.0, shift=0.12, step_scale=0.02, step_turn_degrees=1.5,
@@ -139,7 +139,7 @@ class OnlineClips(RegionClips):
         return images, labels, identities
 
 
-def _motion_of(mask: LabelMap) -> Motion:
+def _motion_of(mask: BinaryMask) -> Motion:
     """An object's motion, its scale relative to what would fill the frame."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     # `pasted_layer` cuts two pixels more on every side.
