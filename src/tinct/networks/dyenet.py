@@ -27,17 +27,29 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from tinct.errors import OptionError, near_match
-from tinct.networks.frame_features import FINE_STRIDE, STRIDE, CompactFeatures, CompactMotion, FrameFeatures
-from tinct.networks.last_stage import SmallStage
+from tinct.networks.frame_features import (
+    FINE_STRIDE,
+    STRIDE,
+    CompactFeatures,
+    CompactMotion,
+    FrameFeatures,
+    StagedFeatures,
+    StagedMotion,
+)
 from tinct.networks.recurrent_mask import RecurrentFunction, RecurrentMask, mask_attention
 from tinct.networks.region_heads import MaskNetwork, ReidNetwork, WeighingReidNetwork
 from tinct.networks.region_proposals import Proposals, RegionProposals
+from tinct.networks.small_stage import SMALL_WIDTH, SmallStage
+from tinct.networks.staged_backbones import FirstStages, LastStage, imagenet_tensors
 from tinct.ops.rois import pooled
 from tinct.ops.views import View
 
 __all__ = ["COMPACT", "PAPER", "DyeNetMake", "DyeNetNetwork", "FrameFeatures", "Propagated", "Proposals"]
 
 BACKBONES = ("resnet101", "xception65", "mobilenetv2")
+
+PAPER_WIDTH, COMPACT_WIDTH = 256, 48
+"""Of the layers that give masks (inferred)."""
 
 
 @dataclass(frozen=True)
@@ -110,30 +122,34 @@ class DyeNetNetwork(nn.Module):
         super().__init__()
         self.make = make
         self.mask_grid = make.roi_grid * (2 if make.pyramid else 1)
-        self._make_compact(make)
-
-    def _make_compact(self, make: DyeNetMake) -> None:
-        width, guides = 48, int(make.mask_guide)
-        self.extractor = CompactFeatures(pyramid=make.pyramid)
+        compact = make.backbone == COMPACT.backbone
+        self.extractor = CompactFeatures(pyramid=make.pyramid) if compact else StagedFeatures(
+            make.backbone, pyramid=make.pyramid
+        )  # fmt: skip
         channels, fine = self.extractor.channels, self.extractor.fine_channels
-        self.motion = CompactMotion(channels) if make.two_streams else None
+        self.motion: CompactMotion | StagedMotion | None = None
+        if make.two_streams:
+            self.motion = CompactMotion(channels) if compact else StagedMotion(make.backbone)
         self.rpn = RegionProposals(channels, STRIDE)
-        stage = SmallStage(channels, strided=False)
-        self.mask_network = MaskNetwork(stage, stage.channels, width, fine)
-        strided = SmallStage(channels, strided=True)
-        self.reid: ReidNetwork | WeighingReidNetwork = WeighingReidNetwork(
-            strided, strided.channels, self.extractor.identity_channels
-        )
-        self.reid_grid = make.roi_grid // 2
-        stage = SmallStage(channels, make.hidden, strided=False)
-        function = RecurrentFunction(stage, make.hidden, channels, make.hidden, guides)
+        width, guides = COMPACT_WIDTH if compact else PAPER_WIDTH, int(make.mask_guide)
+        stage = _last_stage(make, channels, SMALL_WIDTH, strided=False)
+        self.mask_network = MaskNetwork(stage, width if make.pyramid else 0, fine)
+        self.reid_grid, self.reid = _reid(make, channels, self.extractor.identity_channels)
+        stage = _last_stage(make, channels, make.hidden, strided=False)
+        function = RecurrentFunction(stage, channels, make.hidden, guides)
         self.recurrent = RecurrentMask(
             function, make.hidden, width, fine, attention=make.attention, guides=guides
         )
 
     def start_from_imagenet(self, source: str = "auto") -> str:
         """ImageNet weights for all that is a copy of the backbone; says where they came from."""
-        return self.extractor.start_from_imagenet(source)
+        if isinstance(self.extractor, CompactFeatures):
+            return self.extractor.extractor.backbone.start_from_imagenet(source)
+        tensors, origin = imagenet_tensors(self.make.backbone, source)
+        for module in self.modules():
+            if isinstance(module, FirstStages | LastStage):
+                module.take(tensors)
+        return origin
 
     def freeze_for_training(self) -> None:
         """Take the first layers of the backbone out of training."""
@@ -166,7 +182,7 @@ class DyeNetNetwork(nn.Module):
         return found
 
     def proposal_losses(
-        self, features: FrameFeatures, targets: list[Float[Tensor, "G 4"]]
+        self, features: FrameFeatures, targets: list[Float[Tensor, "_ 4"]]
     ) -> dict[str, Float[Tensor, ""]]:
         """The region proposal network's losses, "objectness" and "box"; one list of boxes per picture."""
         losses: dict[str, Tensor] = self.rpn.losses(features.coarse, targets)
@@ -247,3 +263,17 @@ class DyeNetNetwork(nn.Module):
         if features.fine is None:
             return None
         return pooled(features.fine, boxes, index, self.mask_grid, FINE_STRIDE)
+
+
+def _last_stage(make: DyeNetMake, inputs: int, channels: int, *, strided: bool) -> SmallStage | LastStage:
+    if make.backbone == COMPACT.backbone:
+        return SmallStage(inputs, channels, strided=strided)
+    return LastStage(make.backbone, strided=strided)
+
+
+def _reid(make: DyeNetMake, inputs: int, identity: int) -> tuple[int, ReidNetwork | WeighingReidNetwork]:
+    """The re-identification network and the grid that it sees; half as fine in the compact make."""
+    stage = _last_stage(make, inputs, SMALL_WIDTH, strided=True)
+    if identity:
+        return -(-make.roi_grid // 2), WeighingReidNetwork(stage, identity)
+    return make.roi_grid, ReidNetwork(stage)

@@ -5,13 +5,20 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import NamedTuple
 
+import timm
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from tinct.networks.backbones import ImageNormalisation
 from tinct.networks.pyramid import FeaturePyramid
+from tinct.networks.staged_backbones import FirstStages
 
 STRIDE = 8
 FINE_STRIDE = 4
+
+PYRAMID_CHANNELS = 256
+"""Width of the papers' pyramid (FPN)."""
 
 COMPACT_CHANNELS, COMPACT_FINE, COMPACT_IDENTITY = 96, 24, 128
 
@@ -61,6 +68,8 @@ class CompactFeatures(nn.Module):
         self.identity = nn.Conv2d(self.extractor.stacked_channels, COMPACT_IDENTITY, 1, bias=False)
         nn.init.orthogonal_(self.identity.weight)
         self.fine_channels = COMPACT_FINE if pyramid else 0
+        if not pyramid:
+            self.extractor.skip.requires_grad_(False)  # nothing looks at its map
 
     def forward(self, frames: Float[Tensor, "B 3 H W"]) -> FrameFeatures:
         """Features of frames in [0, 1], of any size (strides round up)."""
@@ -68,13 +77,48 @@ class CompactFeatures(nn.Module):
         fine = seen.skip if self.fine_channels else None
         return FrameFeatures(seen.features, fine, identity=self.identity(seen.stacked))
 
-    def start_from_imagenet(self, source: str = "auto") -> str:
-        """ImageNet weights for the backbone; says where they came from."""
-        return self.extractor.backbone.start_from_imagenet(source)
-
     def freeze_for_training(self) -> None:
         """Take the backbone's layers up to stride 4 out of training."""
         self.extractor.backbone.freeze_to_stride_4()
+
+
+class StagedFeatures(nn.Module):
+    """The paper's: conv1 to conv4_x of a backbone, dilated to stride 8 (2).
+
+    The pyramid is one step of Lin et al. (FPN, CVPR 2017): the maps of stride 4 and, enlarged, of stride
+    8, each through a 1×1 layer, summed and smoothed (inferred: the text names the technique only).
+
+    Args:
+        backbone: "resnet101" or "xception65".
+        pyramid: Give the stride-4 map too.
+    """
+
+    identity_channels = 0
+
+    def __init__(self, backbone: str, *, pyramid: bool) -> None:
+        super().__init__()
+        configuration = timm.get_pretrained_cfg(backbone)
+        self.normalise = ImageNormalisation(tuple(configuration.mean), tuple(configuration.std))
+        self.stages = FirstStages(backbone)
+        self.channels = self.stages.channels
+        self.fine_channels = PYRAMID_CHANNELS if pyramid else 0
+        if pyramid:
+            self.lateral = nn.Conv2d(self.stages.fine_channels, PYRAMID_CHANNELS, 1)
+            self.top = nn.Conv2d(self.channels, PYRAMID_CHANNELS, 1)
+            self.smooth = nn.Conv2d(PYRAMID_CHANNELS, PYRAMID_CHANNELS, 3, padding=1)
+
+    def forward(self, frames: Float[Tensor, "B 3 H W"]) -> FrameFeatures:
+        """Features of frames in [0, 1], of any size (strides round up)."""
+        fine, coarse = self.stages(self.normalise(frames))
+        if not self.fine_channels:
+            return FrameFeatures(coarse)
+        lateral = self.lateral(fine)
+        top = F.interpolate(self.top(coarse), lateral.shape[-2:], mode="bilinear", align_corners=False)
+        return FrameFeatures(coarse, self.smooth(lateral + top))
+
+    def freeze_for_training(self) -> None:
+        """Take conv1 to conv4_20 out of training."""
+        self.stages.freeze_for_training()
 
 
 class CompactMotion(nn.Module):
@@ -103,12 +147,29 @@ class CompactMotion(nn.Module):
         joined: Tensor = self.join(self.layers(scaled_flow(flows)))
         return joined
 
-    def start_from_imagenet(self, source: str = "auto") -> str:
-        """Nothing to start from."""
-        return "the flow stream starts from nothing"
-
     def freeze_for_training(self) -> None:
         """Nothing is frozen."""
+
+
+class StagedMotion(nn.Module):
+    """The paper's flow stream: a second backbone, whose pictures are flow; at first it adds nothing.
+
+    Args:
+        backbone: "resnet101" or "xception65".
+    """
+
+    def __init__(self, backbone: str) -> None:
+        super().__init__()
+        self.stages = FirstStages(backbone, inputs=2)
+        self.join = _joining(self.stages.channels, self.stages.channels)
+
+    def forward(self, flows: Float[Tensor, "B 2 H W"]) -> Float[Tensor, "B C h w"]:
+        """The map of flow in pixels."""
+        joined: Tensor = self.join(self.stages(scaled_flow(flows))[1])
+        return joined
+
+    def freeze_for_training(self) -> None:
+        """Nothing is frozen: ImageNet knows no flow."""
 
 
 def scaled_flow(flows: Float[Tensor, "B 2 H W"]) -> Float[Tensor, "B 2 H W"]:

@@ -8,6 +8,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from tinct.networks.region_heads import MaskOutput
+from tinct.networks.small_stage import SmallStage
+from tinct.networks.staged_backbones import LastStage
 from tinct.ops.resize import resize_area
 
 
@@ -15,22 +17,22 @@ class RecurrentFunction(nn.Module):
     """N_R of eq. 1: h_j from the warped h_{j-1} and x_j.
 
     Both lie side by side and are brought to the last stage's width by a 1×1 layer, so that its ImageNet
-    weights fit (inferred). That layer starts by handing x_j through.
+    weights fit (inferred). That layer starts by handing x_j through, beside
+    random parts of the rest.
 
     Args:
         stage: A copy of the backbone's last stage, its strides at 1.
-        channels: Of that stage.
         inputs: C, of x_j, and of the stage's input.
         hidden: d; where the stage is wider, a 1×1 layer narrows it.
         guides: 1 where the warped mask joins as one more channel (beyond the paper), else 0.
     """
 
-    def __init__(self, stage: nn.Module, channels: int, inputs: int, hidden: int, guides: int) -> None:
+    def __init__(self, stage: SmallStage | LastStage, inputs: int, hidden: int, guides: int) -> None:
         super().__init__()
         self.fuse = nn.Conv2d(inputs + hidden + guides, inputs, 1)
         self.stage = stage
-        self.narrow = nn.Identity() if channels == hidden else nn.Sequential(
-            nn.Conv2d(channels, hidden, 1), nn.ReLU()
+        self.narrow = nn.Identity() if stage.channels == hidden else nn.Sequential(
+            nn.Conv2d(stage.channels, hidden, 1), nn.ReLU()
         )  # fmt: skip
         nn.init.kaiming_normal_(self.fuse.weight, nonlinearity="relu")
         nn.init.zeros_(self.fuse.bias)  # type: ignore[arg-type]
@@ -43,8 +45,8 @@ class RecurrentFunction(nn.Module):
         cells: Float[Tensor, "N C m m"],
         guides: Float[Tensor, "N G m m"],
     ) -> Float[Tensor, "N d m m"]:
-        """h_j before attention; it is nowhere below 0."""
-        hidden: Tensor = self.narrow(self.stage(F.relu(self.fuse(torch.cat([cells, warped, guides], 1)))))
+        """h_j before attention."""
+        hidden: Tensor = self.narrow(self.stage(self.fuse(torch.cat([cells, warped, guides], 1))))
         return hidden
 
 

@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from tinct.networks.last_stage import start_for_relu
+from tinct.networks.small_stage import SmallStage, start_for_relu
+from tinct.networks.staged_backbones import LastStage
 
 EMBEDDING_CHANNELS = 256
 """Of the space in which identities are compared (2.1)."""
@@ -54,11 +55,11 @@ class MaskNetwork(nn.Module):
         fine: Channels of the stride-4 features; 0 for none.
     """
 
-    def __init__(self, stage: nn.Module, channels: int, width: int, fine: int) -> None:
+    def __init__(self, stage: SmallStage | LastStage, width: int, fine: int) -> None:
         super().__init__()
         self.stage = stage
-        self.output: MaskOutput | None = MaskOutput(channels, width, fine) if width else None
-        self.score: nn.Conv2d | None = None if width else _score(channels)
+        self.output: MaskOutput | None = MaskOutput(stage.channels, width, fine) if width else None
+        self.score: nn.Conv2d | None = None if width else _score(stage.channels)
 
     def forward(
         self, cells: Float[Tensor, "N C m m"], fine: Float[Tensor, "N F M M"] | None
@@ -78,13 +79,12 @@ class ReidNetwork(nn.Module):
 
     Args:
         stage: A copy of the backbone's last stage.
-        channels: Of that stage.
     """
 
-    def __init__(self, stage: nn.Module, channels: int) -> None:
+    def __init__(self, stage: SmallStage | LastStage) -> None:
         super().__init__()
         self.stage = stage
-        self.project = nn.Linear(channels, EMBEDDING_CHANNELS)
+        self.project = nn.Linear(stage.channels, EMBEDDING_CHANNELS)
 
     def forward(
         self, cells: Float[Tensor, "N C m m"], identity: Float[Tensor, "N I k k"] | None = None
@@ -102,16 +102,15 @@ class WeighingReidNetwork(nn.Module):
 
     Args:
         stage: The last stage, strided.
-        channels: Of that stage.
         identity: Channels of ImageNet's maps.
     """
 
-    def __init__(self, stage: nn.Module, channels: int, identity: int) -> None:
+    def __init__(self, stage: SmallStage | LastStage, identity: int) -> None:
         super().__init__()
         self.stage = stage
-        self.weigh = nn.Conv2d(channels, 1, 1)
+        self.weigh = nn.Conv2d(stage.channels, 1, 1)
         self.project = nn.Linear(identity, EMBEDDING_CHANNELS)
-        self.branch = nn.Linear(channels, EMBEDDING_CHANNELS, bias=False)
+        self.branch = nn.Linear(stage.channels, EMBEDDING_CHANNELS, bias=False)
         nn.init.orthogonal_(self.project.weight)
         for parameter in (self.project.bias, self.weigh.weight, self.weigh.bias, self.branch.weight):
             nn.init.zeros_(parameter)  # type: ignore[arg-type]

@@ -78,6 +78,8 @@ class RegionProposals(nn.Module):
             size: (H, W) of the pictures.
             count: At most so many boxes of each.
         """
+        if not len(features):
+            return []
         objectness, deltas, anchors, per_picture = self._seen(features)
         boxes = self.rpn.box_coder.decode(deltas, anchors).view(len(features), -1, 4)
         sizes = [size] * len(features)
@@ -85,7 +87,7 @@ class RegionProposals(nn.Module):
         return [Proposals(b[:count], s[:count]) for b, s in zip(*found, strict=True)]
 
     def losses(
-        self, features: Float[Tensor, "B C h w"], targets: list[Float[Tensor, "G 4"]]
+        self, features: Float[Tensor, "B C h w"], targets: list[Float[Tensor, "_ 4"]]
     ) -> dict[str, Float[Tensor, ""]]:
         """Faster R-CNN's losses of the anchors that it draws: "objectness" and "box".
 
@@ -110,7 +112,7 @@ class RegionProposals(nn.Module):
         pictures = ImageList(whole, [(h * self.stride, w * self.stride)] * len(features))
         anchors: list[Tensor] = self.rpn.anchor_generator(pictures, [features.float()])
         scores, deltas = concat_box_prediction_layers(scores, deltas)
-        return scores, deltas, anchors, len(anchors[0]) if anchors else 0
+        return scores, deltas, anchors, len(anchors[0])
 
 
 def _wide_enough(boxes: Float[Tensor, "G 4"]) -> Float[Tensor, "K 4"]:

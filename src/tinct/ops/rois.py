@@ -4,14 +4,15 @@ Conventions, for everything in this file:
 
 | what | convention |
 |---|---|
-| boxes | (x0, y0, x1, y1) as in `tinct.ops.boxes`: edges of pixels, so that the pixel (3, 5) has its centre at (3.5, 5.5); they may leave the frame |
+| boxes | (x0, y0, x1, y1) as in `tinct.ops.boxes`; they may leave the frame |
+| places | between the edges of pixels, as boxes: pixel (3, 5) has its centre at (3.5, 5.5) |
 | grid | m × m cells that share the box evenly; cell (i, j) is row i, column j |
-| features of stride s | their cell (i, j) lies on the pixel (s i, s j): the backbones' convolutions pad both sides alike |
+| features of stride s | cell (i, j) lies on the pixel (s i, s j): backbones pad both sides alike |
 | flow | as in `tinct.ops.warp` |
 | no boxes | N = 0 is allowed everywhere, and gives an empty result |
 
 Boxes thinner than a thousandth of a pixel count as that wide, so that nothing is divided by 0.
-"""  # noqa: E501
+"""
 
 from __future__ import annotations
 
@@ -20,6 +21,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor
 from torchvision.ops import roi_align
+
+from tinct.ops.precision import sum_dtype
 
 LEAST_SIDE_PX = 1e-3
 
@@ -39,18 +42,20 @@ def pooled(
     Gradients flow to the features, not to the boxes.
 
     Args:
-        features: Of a stride.
+        features: Of a stride. Half precision is widened: features may be stored so, and the cells be
+            given to a network in float32.
         boxes: In pixels of the pictures.
         index: Which picture each box lies in.
         grid: m.
         stride: Of the features.
     """
     # torchvision puts cell j at (j + ½) s, half a cell's width past the pixel on which it lies.
-    places = boxes.float() + (stride - 1) / 2
-    rois = torch.cat([index[:, None].to(places), places], 1)
+    wide = features.to(sum_dtype(features.dtype))
+    places = boxes.to(wide.dtype) + (stride - 1) / 2
+    rois = torch.cat([index[:, None].to(wide.dtype), places], 1)
     with torch.autocast(features.device.type, enabled=False):
-        cells: Tensor = roi_align(features.float(), rois, grid, 1 / stride, SAMPLES, aligned=True)
-    return cells.to(features.dtype)
+        cells: Tensor = roi_align(wide, rois, grid, 1 / stride, SAMPLES, aligned=True)
+    return cells
 
 
 def grid_points(boxes: Float[Tensor, "N 4"], m: int) -> Float[Tensor, "N m m 2"]:
@@ -106,7 +111,8 @@ def pasted(
     x0, y0, _, _ = boxes.T
     width, height = _sides(boxes).T
     down, across = _mixing(y0, height, m, size[0]), _mixing(x0, width, m, size[1])
-    return down @ patches.to(boxes.dtype) @ across.transpose(1, 2)
+    with torch.autocast(boxes.device.type, enabled=False):
+        return down @ patches.to(boxes.dtype) @ across.transpose(1, 2)
 
 
 def cropped(masks: Float[Tensor, "N H W"], boxes: Float[Tensor, "N 4"], m: int) -> Float[Tensor, "N m m"]:
@@ -121,7 +127,8 @@ def cropped(masks: Float[Tensor, "N H W"], boxes: Float[Tensor, "N 4"], m: int) 
     width, height = _sides(boxes).T
     H, W = masks.shape[-2:]
     down, across = _shares(y0, height, m, H), _shares(x0, width, m, W)
-    return down @ masks.to(boxes.dtype) @ across.transpose(1, 2)
+    with torch.autocast(boxes.device.type, enabled=False):
+        return down @ masks.to(boxes.dtype) @ across.transpose(1, 2)
 
 
 def _sides(boxes: Float[Tensor, "N 4"]) -> Float[Tensor, "N 2"]:

@@ -1,7 +1,7 @@
-"""The stage that DyeNet's heads end in: a copy of the backbone's conv5_x over the cells of a box.
+"""The compact stage that DyeNet's heads end in, over the cells of a box: it stands for conv5_x.
 
 Mask network, re-identification network and recurrent function each have their own (2.1, 2.2). Where
-masks are wanted its strides are 1; the re-identification network keeps them.
+masks are wanted its strides are 1; the re-identification network's are not.
 """
 
 from __future__ import annotations
