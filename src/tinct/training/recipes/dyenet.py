@@ -1,11 +1,11 @@
-"""How DyeNet is trained: proposals, then identities and masks, then the joint recurrence over clips.
+r"""How DyeNet is trained: proposals, then identities and masks, then the joint recurrence over clips.
 
 tinct train dyenet --data DAVIS --stills STILLS --init runs/feelvos/video.safetensors --out runs/dyenet
 tinct train dyenet --variant resnet101 --data DAVIS --out runs/dyenet-resnet101
 
-Per data set online (what the paper reports, 2,000 steps): all first frames of a split, from trained weights.
+Online per data set (what the paper reports, 2,000 steps): all first frames of a split, from trained weights.
 
-tinct train dyenet --data DAVIS --split val --init runs/dyenet/joint.safetensors --out runs/dyenet-online \\
+tinct train dyenet --data DAVIS --split val --init runs/dyenet/joint.safetensors --out runs/dyenet-online \
     --steps proposals=0,identities=0,joint=0,online=2000
 """
 
@@ -34,7 +34,7 @@ from tinct.training.flow_clips import FlowClips
 from tinct.training.recipes.dyenet_task import DyeNetTask
 from tinct.training.recipes.object_recipe import ObjectRecipe
 from tinct.training.sources import Sources
-from tinct.training.stages import SGD, AdamW, CosineSchedule, StairSchedule, Stage
+from tinct.training.stages import SGD, AdamW, CosineSchedule, Stage, StairSchedule
 
 COMPACT_LOSS = DyeNetLossOptions(
     proposals=0.5, identities=0.5, masks=1.0, propagation=2.0,
@@ -145,7 +145,9 @@ def compact_task(make: DyeNetMake = COMPACT) -> DyeNetTask:
     """
     network = DyeNetNetwork(make)
     network.freeze_for_training()
-    network.extractor.extractor.backbone.requires_grad_(False)
+    for name, parameter in network.named_parameters():
+        if ".backbone." in name:
+            parameter.requires_grad_(False)
     return DyeNetTask(network, COMPACT_LOSS, COMPACT_RATES, queue=2000, skip_unseen=True)
 
 

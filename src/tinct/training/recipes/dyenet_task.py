@@ -1,10 +1,9 @@
-"""What DyeNet learns from clips, as a task of the training loop; the losses are the network's own business."""
+"""What DyeNet learns from clips, as a task of the training loop; the losses lie beside the network."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
