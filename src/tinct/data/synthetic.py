@@ -200,19 +200,25 @@ def cut_out(labels: LabelMap, object_id: int) -> tuple[LabelMap, LabelMap]:
     return mask, np.asarray(cv2.GaussianBlur(inner, (3, 3), 0), np.uint8)
 
 
-def compose(layers: list[Layer]) -> tuple[UInt8[np.ndarray, "T H W 3"], UInt8[np.ndarray, "T H W"]]:
+def compose(
+    layers: list[Layer], *, renumber: bool = True
+) -> tuple[UInt8[np.ndarray, "T H W 3"], UInt8[np.ndarray, "T H W"]]:
     """Stack layers from the back to the front.
 
+    Args:
+        layers: The first covers the whole frame.
+        renumber: Give every object of every layer its own id, counted from 1 through the layers in
+            order; if not, objects keep their ids, which differ already.
+
     Returns:
-        Images, and label maps in which every object of every layer has its own id, counted from 1
-        through the layers in order. Void stays void unless something lies over it.
+        Images, and label maps. Void stays void unless something lies over it.
     """
     back, *front = layers
     images, labels = back.images.astype(np.float32), back.labels.copy()
     for layer in front:
         opacity = layer.alphas[..., None].astype(np.float32) / 255
         images += opacity * (layer.images - images)
-        offset = int(labels[labels != VOID].max(initial=0))
+        offset = int(labels[labels != VOID].max(initial=0)) if renumber else 0
         covered = layer.alphas > 127
         ids = np.where(layer.labels == VOID, VOID, np.where(layer.labels > 0, layer.labels + offset, 0))
         labels[covered] = ids[covered]

@@ -36,6 +36,9 @@ class OnlineInstanceMatching(nn.Module):
         queue: Q, places of the queue (person search: 5000); 0 for none.
         temperature: τ.
         momentum: γ.
+        skip_unseen: Leave rows and places that were never written out of the sums. In the authors' code
+            they count as vectors of length 0; where a table is much larger than what was seen of the
+            identities so far, as with photos, these would be most of the sum.
 
     Attributes:
         table: [L, channels], of length 1, or 0 where an identity was not seen yet.
@@ -54,13 +57,15 @@ class OnlineInstanceMatching(nn.Module):
         queue: int = 5000,
         temperature: float = 0.1,
         momentum: float = 0.5,
+        *,
+        skip_unseen: bool = False,
     ) -> None:
         super().__init__()
         if identities < 1:
             raise OptionError(
                 f"A table of {identities} identities came; give the training set's number, above 0."
             )
-        self.temperature, self.momentum = temperature, momentum
+        self.temperature, self.momentum, self.skip_unseen = temperature, momentum, skip_unseen
         self.register_buffer("table", torch.zeros(identities, channels))
         self.register_buffer("queue", torch.zeros(queue, channels))
         self.register_buffer("queue_next", torch.zeros((), dtype=torch.int64))
@@ -77,6 +82,11 @@ class OnlineInstanceMatching(nn.Module):
             return embeddings.sum() * 0
         rows = torch.cat([self.table, self.queue])
         logits = embeddings[labelled].float() @ rows.T / self.temperature
+        if self.skip_unseen:
+            counted = rows.any(1) | (
+                torch.arange(len(rows), device=rows.device) == identities[labelled, None]
+            )
+            logits = logits.masked_fill(~counted, -torch.inf)
         return F.cross_entropy(logits, identities[labelled])
 
     @torch.no_grad()
