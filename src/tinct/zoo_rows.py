@@ -131,6 +131,7 @@ METHODS: Mapping[str, MethodRecord] = {
             "DAVIS-2017 val J&F": _paper(0.741, "ECCV paper, results on DAVIS 2017"),
             "DAVIS-2017 test-dev J&F": _paper(0.682, "DAVIS-2018 report, table 1"),
         },
+        fine_tunes=True,
         uses_flow=True,
         uses_proposals=True,
         explains=True,

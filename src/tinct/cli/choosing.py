@@ -23,7 +23,7 @@ FineTune = Annotated[
     typer.Option(
         metavar="auto|none|STEPS|SECONDSs",
         help="How long each object is learnt on the painted frames, such as 200 or 60s (osvos, masktrack, "
-        "maskrnn); by default as the preset says.",
+        "maskrnn, dyenet); by default as the preset says.",
     ),
 ]
 Flow = Annotated[
