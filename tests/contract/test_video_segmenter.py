@@ -16,10 +16,12 @@ import torch
 from tinct import zoo
 from tinct.masks import ObjectMasks
 from tinct.methods import dyenet
+from tinct.methods.dyenet.linking import LinkingRules
 from tinct.networks.dyenet import DyeNetMake, DyeNetNetwork
 from tinct.segmenter import VideoSegmenter, segment_video
 from tinct.video import Video
 
+RULES = LinkingRules(trim=True, prefer="nearest", overrule_margin=0.01)
 H, W = 47, 61
 IDS = (1, 5, 7)
 FRAMES = 4
@@ -36,7 +38,7 @@ def untrained_dyenet(**changes: Any) -> VideoSegmenter:
 
 def untrained_advanced_dyenet() -> VideoSegmenter:
     make = DyeNetMake("mobilenetv2", hidden=16, pyramid=True, two_streams=True)
-    return untrained_dyenet(make=make, patches=True, patch_side=32, flip=True, verification=-0.9)
+    return untrained_dyenet(make=make, patches=True, patch_side=32, flip=True, linking=RULES)
 
 
 MADE_HERE: Mapping[str, Callable[[], VideoSegmenter]] = {

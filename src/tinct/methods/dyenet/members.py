@@ -7,6 +7,7 @@ never mirrored: a mirrored member turns everything round at its own door.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -170,4 +171,4 @@ def _resized(probs: Float[Tensor, "N G G"], grid: int) -> Float[Tensor, "N M M"]
 
 def joined(embeddings: Sequence[Float[Tensor, "N _"]]) -> Float[Tensor, "N E"]:
     """Embeddings side by side, whose cosine is the mean of the members' cosines."""
-    return torch.cat(list(embeddings), 1) / len(embeddings) ** 0.5
+    return torch.cat(list(embeddings), 1) / math.sqrt(len(embeddings))
