@@ -6,7 +6,9 @@ import random
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -42,18 +44,32 @@ def shared_data() -> Path:
     return DATA
 
 
+def _thin_stages() -> dict[str, dict[str, Any]]:
+    """timm's options for DyeNet's backbones with few channels and blocks."""
+    widths = ((64, 6, 2), (6, 8, 2), (8, 10, 2), (10, 10, 1), (10, 10, 1), (10, (10, 12, 12), 2))
+    blocks = [{"in_chs": before, "out_chs": after, "stride": stride} for before, after, stride in widths]
+    last = {"in_chs": 12, "out_chs": (14, 14, 16), "stride": 1, "no_skip": True, "start_with_relu": False}
+    return {
+        "resnet101": {"layers": (1, 1, 2, 1), "channels": (2, 3, 4, 5)},
+        "xception65": {"block_cfg": [*blocks, last]},
+    }
+
+
 @pytest.fixture(scope="session")
 def thin_networks() -> Callable[[], AbstractContextManager[None]]:
     """`with thin_networks():` the papers' networks are made with few channels, but all their layers."""
 
     @contextmanager
     def thin() -> Iterator[None]:
-        from tinct.networks import deeplab_v2, two_streams, vgg
+        from tinct.networks import deeplab_v2, staged_backbones, two_streams, vgg
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(vgg, "STAGES", ((4, 4), (6, 6), (8, 8, 8), (8, 8, 8), (8, 8, 8)))
             patch.setattr(deeplab_v2, "BRANCH_CHANNELS", 8)
             patch.setattr(two_streams, "PAPER_HIDDEN", 16)
+            for name, sizes in _thin_stages().items():
+                staged = replace(staged_backbones.STAGED[name], frozen=1, sizes=sizes)
+                patch.setitem(staged_backbones.STAGED, name, staged)
             yield
 
     return thin

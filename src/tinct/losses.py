@@ -127,3 +127,52 @@ def frame_losses(
 def at_size(logits: Float[Tensor, "B h w"], size: tuple[int, int]) -> Float[Tensor, "B H W"]:
     """Logits in float32, enlarged to a size."""
     return F.interpolate(logits.float().unsqueeze(1), size=size, mode="bilinear", align_corners=False)[:, 0]
+
+
+@dataclass(frozen=True)
+class RegionLossOptions:
+    """Weights of the parts of the loss of regions; the defaults are DyeNet's: cross-entropy alone (inferred).
+
+    Attributes:
+        cross_entropy: Of the binary cross-entropy of all cells.
+        hardest: Of that of each region's hardest cells.
+        kept_fraction: Their share.
+        dice: Of the Dice loss.
+    """
+
+    cross_entropy: float = 1.0
+    hardest: float = 0.0
+    kept_fraction: float = 0.15
+    dice: float = 0.0
+
+
+def region_loss(
+    logits: Float[Tensor, "N M M"],
+    targets: Float[Tensor, "N M M"],
+    decided: Float[Tensor, "N M M"],
+    loss: RegionLossOptions,
+) -> Float[Tensor, ""]:
+    """The weighted sum of all parts, averaged over the regions; 0 where there are none.
+
+    Args:
+        logits: Of the object, on the grid of each region.
+        targets: The object's share of each cell, in [0, 1].
+        decided: The share of each cell that is not void: how much it counts.
+        loss: The parts and their weights.
+    """
+    if not len(logits):
+        return logits.sum()
+    logits = logits.float()
+    cells = F.binary_cross_entropy_with_logits(logits, targets, weight=decided, reduction="none").flatten(1)
+    weight = decided.flatten(1).sum(1).clamp_min(1)
+    total = loss.cross_entropy * cells.sum(1) / weight
+    if loss.hardest:
+        kept = max(1, round(loss.kept_fraction * cells.shape[1]))
+        total = total + loss.hardest * cells.topk(kept, dim=1, sorted=False).values.mean(1)
+    if loss.dice:
+        probs, truth = torch.sigmoid(logits) * decided, targets * decided
+        overlap, both = (probs * truth).flatten(1).sum(1), (probs + truth).flatten(1).sum(1)
+        # An object that is hidden has no Dice: cross-entropy alone teaches the empty mask.
+        occurs = truth.flatten(1).amax(1) > 0.5
+        total = total + loss.dice * occurs * (1 - (2 * overlap + 1) / (both + 1))
+    return total.mean()

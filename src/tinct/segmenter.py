@@ -48,7 +48,14 @@ class StreamingSegmenter(ABC, Generic[State]):
 
 
 class VideoSegmenter(ABC):
-    """Segments a whole video at once, seeing past and future."""
+    """Segments a whole video at once, seeing past and future.
+
+    Attributes:
+        streams: Whether results come while the video is being read; False where all of them come
+            after the last frame was seen.
+    """
+
+    streams: bool = True
 
     @abstractmethod
     def segment(self, video: Video, prompts: Mapping[int, LabelMap]) -> Iterator[tuple[int, ObjectMasks]]:

@@ -158,26 +158,6 @@ def test_data_without_objects_are_refused(root: Path, monkeypatch: pytest.Monkey
         videos(root, min_reference_pixels=100_000)[0]
 
 
-def test_a_mask_of_another_size_is_named(tmp_path: Path, root: Path) -> None:
-    [sequence] = Davis(root, "train", only=["single"])
-    odd = tmp_path / "odd.png"
-    PillowImage.new("L", (7, 5)).save(odd)
-    wrong = type(sequence)("odd", sequence.frames, (odd,))
-    with pytest.raises(DatasetError, match=r"odd\.png is 7×5, but its frame is 80×48"):
-        videos(root)._read_stored(wrong, 0)
-
-
-def test_stored_frames_are_small_and_bounded(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(VideoClips, "STORED_FRAMES", 2)
-    clips = videos(root)
-    [sequence] = Davis(root, "train", only=["long"])
-    pairs = [clips._read_stored(sequence, i) for i in range(4)]
-    assert [image.shape for image, _ in pairs] == [(30, 50, 3)] * 4
-    assert [labels.shape for _, labels in pairs] == [(30, 50)] * 4
-    assert len(clips._stored) == 2
-    assert clips._read_stored(sequence, 0)[0] is pairs[0][0]
-
-
 def test_pasted_objects_move_over_a_video_and_come_from_all_frames(root: Path) -> None:
     alone, pasted = videos(root, paste=0.0), videos(root, paste=1.0)
     most = {

@@ -1,4 +1,4 @@
-"""`tinct train osvos`, `tinct train masktrack`, `tinct train maskrnn`: recipes of one object's networks."""
+"""`tinct train osvos`, `masktrack`, `maskrnn` and `dyenet`: methods whose recipes share one runner."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ from tinct.cli.train import (
 VERBS = {
     "osvos": "Train OSVOS's parent network; the result is OUT/video.safetensors.",
     "masktrack": "Train MaskTrack; the result is OUT/clips.safetensors.",
+    "dyenet": "Train DyeNet; the result is OUT/joint.safetensors.",
     "maskrnn": "Train MaskRNN, starting from a MaskTrack (--init); the result is OUT/recurrence.safetensors.",
 }
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import torch
 from jaxtyping import UInt8
@@ -20,6 +19,7 @@ from torch.utils.data import Dataset
 from tinct.data.davis import Davis, Sequence
 from tinct.data.degrade import degrade_mask
 from tinct.data.static_images import StaticImages
+from tinct.data.stored_frames import StoredFrames
 from tinct.data.synthetic import Layer, Motion, compose, cut_out, draw_motion, move_each
 from tinct.data.transforms import jitter_colours
 from tinct.errors import DatasetError, OptionError
@@ -93,7 +93,13 @@ MIN_PASTED_PIXELS = 200
 
 
 class Samples(Dataset[dict[str, Tensor]], ABC):
-    """What a stage of training learns from: one dictionary of tensors per index, without end."""
+    """What a stage of training learns from: one dictionary of tensors per index, without end.
+
+    Attributes:
+        identities: How many objects the samples tell apart by number, from sample to sample; 0 for none.
+    """
+
+    identities: int = 0
 
     @abstractmethod
     def describe(self) -> str:
@@ -217,17 +223,14 @@ class VideoClips(Clips):
         sequences: Where the frames come from.
         options: What the clips look like.
         stored_px: Frames are brought to this short side, if they are larger, and kept in memory
-            after their first reading, up to `STORED_FRAMES` of them.
+            after their first reading (`StoredFrames`).
     """
-
-    STORED_FRAMES = 3000
-    """At 400 × 711 pixels 3.4 GB per worker; more frames than these are read anew each time."""
 
     def __init__(self, sequences: Davis, options: ClipOptions, *, stored_px: int = 400) -> None:
         super().__init__(options)
         self.sequences = sequences
         self.stored_px = stored_px
-        self._stored: dict[tuple[str, int], tuple[Image, LabelMap]] = {}
+        self._stored = StoredFrames(stored_px)
 
     def describe(self) -> str:
         """How many sequences and frames, and the options."""
@@ -268,35 +271,8 @@ class VideoClips(Clips):
         return [int(random.integers(len(sequence))), *indices]
 
     def _read(self, sequence: Sequence, indices: list[int]) -> tuple[list[Image], list[LabelMap]]:
-        pairs = [self._read_stored(sequence, i) for i in indices]
+        pairs = [self._stored.read(sequence, i) for i in indices]
         return [image for image, _ in pairs], [labels for _, labels in pairs]
-
-    def _read_stored(self, sequence: Sequence, index: int) -> tuple[Image, LabelMap]:
-        key = (sequence.name, index)
-        if key in self._stored:
-            return self._stored[key]
-        image, labels = sequence.read_frame(index), sequence.read_labels(index)
-        if image.shape[:2] != labels.shape:
-            raise DatasetError(
-                f"{sequence.label_maps[index]} is {labels.shape[1]}×{labels.shape[0]}, but its frame is "
-                f"{image.shape[1]}×{image.shape[0]}; fetch the dataset anew."
-            )
-        pair = _shrunk(image, labels, self.stored_px / min(labels.shape))
-        if len(self._stored) < self.STORED_FRAMES:
-            self._stored[key] = pair
-        return pair
-
-
-def _shrunk(
-    image: Image, labels: LabelMap, factor: float
-) -> tuple[UInt8[np.ndarray, "h w 3"], UInt8[np.ndarray, "h w"]]:
-    """A frame and its label map at `factor` of their size; as they are from 1 on."""
-    if factor >= 1:
-        return image, labels
-    smaller = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
-    size = smaller.shape[1], smaller.shape[0]
-    fewer = cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST)
-    return np.asarray(smaller, np.uint8), np.asarray(fewer, np.uint8)
 
 
 class MixedClips(Clips):
@@ -322,7 +298,12 @@ class MixedClips(Clips):
 
 
 def pasted_layer(
-    random: Random, images: list[Image], labels: list[LabelMap], times: list[float], size: tuple[int, int]
+    random: Random,
+    images: list[Image],
+    labels: list[LabelMap],
+    times: list[float],
+    size: tuple[int, int],
+    motion: Motion = PASTED,
 ) -> Layer | None:
     """One object, cut out of a clip or of a single photo, under a motion of its own.
 
@@ -332,6 +313,7 @@ def pasted_layer(
         labels: Their label maps.
         times: When each frame of the clip is.
         size: (H, W) of the clip.
+        motion: How far it goes; scale 1 just fits into the frame.
 
     Returns:
         None if there is no object in the first frame, or too little of it.
@@ -349,7 +331,7 @@ def pasted_layer(
     masks, alphas = [mask[box] for mask, _ in cuts], [alpha[box] for _, alpha in cuts]
     pictures = [image[box] for image in images]
     repeat = len(times) // len(pictures)
-    maps = draw_motion(random, times, PASTED, masks[0].shape, size)
+    maps = draw_motion(random, times, motion, masks[0].shape, size)
     return move_each(pictures * repeat, masks * repeat, alphas * repeat, maps)
 
 

@@ -116,7 +116,7 @@ def _resize(coarse: Tensor, like: Tensor) -> Tensor:
     return F.interpolate(coarse, size=like.shape[-2:], mode="bilinear", align_corners=False)
 
 
-def take_over_pyramid(network: GuidedPyramid, tensors: dict[str, torch.Tensor], prefix: str) -> int:
+def take_over_pyramid(network: nn.Module, tensors: dict[str, torch.Tensor], prefix: str) -> int:
     """Start a pyramid from another network's tensors, those whose names and shapes agree.
 
     Args:

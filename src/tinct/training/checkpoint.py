@@ -6,7 +6,7 @@ import os
 import pickle
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ class Checkpoint:
         seconds: Spent so far, in all slices together.
         precision: "no", "bf16" or "fp16".
         network: The state of the network.
+        memory: What the task keeps beside it (`Task.memory`).
         average: The state of its moving average; None at the start of a stage, as the next two.
         optimiser: The state of the optimiser.
         scaler: The state of the gradient scaler, under fp16.
@@ -43,6 +44,7 @@ class Checkpoint:
     seconds: float
     precision: str
     network: dict[str, Tensor]
+    memory: dict[str, Tensor] = field(default_factory=dict)
     average: dict[str, Tensor] | None = None
     optimiser: dict[str, Any] | None = None
     scaler: dict[str, Any] | None = None
@@ -54,7 +56,7 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     Raises:
         OutputError: The folder is full or cannot be written.
     """
-    content = {field.name: getattr(checkpoint, field.name) for field in fields(checkpoint)}
+    content = {each.name: getattr(checkpoint, each.name) for each in fields(checkpoint)}
     try:
         with written_whole(path) as part, part.open("wb") as file:
             torch.save({"format": FORMAT, **content}, file)

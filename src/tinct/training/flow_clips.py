@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tinct.data.samplers import Clips, Samples
+from tinct.data.samplers import Samples
 from tinct.networks.flow import FlowEstimator
 
 
@@ -23,8 +23,9 @@ class FlowClips(Samples):
         forward: Give the forward flow too.
     """
 
-    def __init__(self, clips: Clips, estimator: FlowEstimator, *, forward: bool = False) -> None:
+    def __init__(self, clips: Samples, estimator: FlowEstimator, *, forward: bool = False) -> None:
         self.clips, self.estimator, self.forward = clips, estimator, forward
+        self.identities = clips.identities
 
     def describe(self) -> str:
         """The clips, and whose flow they have."""

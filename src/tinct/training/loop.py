@@ -60,6 +60,7 @@ def train(
     if not stages:
         raise OptionError("There is no stage to train; give one of them more than 0 steps.")
     started = time.monotonic()
+    task.prepare(stages)
     keep_freed_memory()
     processes = processes_of_run(options)
     recipe = checkpoints.recipe_of(
@@ -99,7 +100,7 @@ def _open_run(
         raise OptionError(f"{options.out} holds a run already. Resume it (--resume), or give another folder.")
     here = checkpoints.read_checkpoint(path)
     if here is None:
-        here = Checkpoint(recipe, 0, 0, 0.0, "auto", task.network.state_dict())
+        here = Checkpoint(recipe, 0, 0, 0.0, "auto", task.network.state_dict(), task.memory())
     checkpoints.check_recipe(here, recipe, path)
     wanted = options.mixed_precision
     precision = here.precision if wanted == "auto" else wanted

@@ -41,6 +41,17 @@ class Sources:
             raise OptionError("This stage needs videos; give their folder with --data.")
         return Davis(self.davis, self.split, year=self.year)
 
+    def first_frames(self) -> Davis:
+        """The same sequences, of which the first frame alone needs an annotation.
+
+        Raises:
+            OptionError: There is no folder of videos.
+            DatasetError: Something of it is missing.
+        """
+        if self.davis is None:
+            raise OptionError("This stage needs videos; give their folder with --data.")
+        return Davis(self.davis, self.split, year=self.year, annotated="first")
+
     def photos(self) -> StaticImages:
         """The photos.
 

@@ -67,6 +67,7 @@ class StageRun:
         self.step = here.step
         self.accelerator = _accelerator(options, here.precision)
         task.network.load_state_dict(here.network)
+        task.take_memory(here.memory)
         task.to(memory_format=torch.channels_last)
         # Each stage wraps the task anew, so what accelerate put on the instance before goes.
         task.__dict__.pop("forward", None)
@@ -79,7 +80,7 @@ class StageRun:
             }
             for parameters, factor in task.parameter_groups()
         ]
-        self.network = task.network
+        self.network, self.memory = task.network, task.memory
         self.task, self.optimiser = self.accelerator.prepare(task, stage.optimiser(groups))
         self.average = AveragedModel(self.network, multi_avg_fn=_ema(stage.ema_decay))
         if here.average is not None and here.optimiser is not None:
@@ -200,6 +201,7 @@ class StageRun:
                 step=self.step,
                 seconds=self._seconds(),
                 network=self.network.state_dict(),
+                memory=self.memory(),
                 average=self.average.state_dict(),
                 optimiser=self.optimiser.state_dict(),
                 scaler=None if scaler is None else scaler.state_dict(),
@@ -229,9 +231,10 @@ class StageRun:
         self._close()
         # Copies: the next stage loads them into this very network.
         network = {name: tensor.detach().clone() for name, tensor in self.network.state_dict().items()}
-        there = Checkpoint(
-            self.here.recipe, self.here.stage + 1, 0, self._seconds(), self.here.precision, network
-        )
+        there = replace(
+            self.here, stage=self.here.stage + 1, step=0, seconds=self._seconds(), network=network,
+            memory=self.memory(), average=None, optimiser=None, scaler=None,
+        )  # fmt: skip
         self._write(there)
         return there
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +41,21 @@ class Task(nn.Module):
     def parameter_groups(self) -> list[tuple[list[nn.Parameter], float]]:
         """Trained parameters in groups, each with its factor on the learning rate."""
         raise NotImplementedError
+
+    def prepare(self, stages: Sequence[Stage]) -> None:
+        """Make room for what the stages to come will show; nothing for most."""
+
+    def memory(self) -> dict[str, Tensor]:
+        """What the task keeps beside the network, such as a table of identities; nothing for most.
+
+        It is in the checkpoints, so that a resumed run goes on with it, and not in the weights.
+        """
+        return {}
+
+    def take_memory(self, memory: Mapping[str, Tensor]) -> None:
+        """Go on with what `memory` gave."""
+        for name, kept in self.memory().items():
+            kept.copy_(memory[name])
 
 
 @dataclass(frozen=True)
@@ -91,6 +106,23 @@ class StepSchedule:
     def __call__(self, step: int, steps: int) -> float:
         """The factor on the learning rate at a step of so many."""
         return 1.0 if step < self.until * steps else self.factor
+
+
+@dataclass(frozen=True)
+class StairSchedule:
+    """Fall to a fraction again and again, after so many steps each (DyeNet: a tenth every 8,000).
+
+    Attributes:
+        every: Steps.
+        factor: The fraction.
+    """
+
+    every: int
+    factor: float
+
+    def __call__(self, step: int, steps: int) -> float:
+        """The factor on the learning rate at a step of so many."""
+        return float(self.factor ** (step // self.every))
 
 
 @dataclass(frozen=True)

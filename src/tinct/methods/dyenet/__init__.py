@@ -1,0 +1,46 @@
+"""DyeNet; see `tinct.methods.dyenet.loop` for the paper's loop and where its parts are."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tinct.errors import OptionError
+from tinct.methods.dyenet.loop import DyeNet
+from tinct.methods.dyenet.options import ADVANCED, PRESETS, Options
+from tinct.networks.dyenet import DyeNetNetwork
+from tinct.networks.flow import FlowEstimator
+from tinct.networks.proposal_sources import ProposalSource
+from tinct.networks.weights import load_weights
+
+__all__ = ["ADVANCED", "PRESETS", "DyeNet", "Options", "build"]
+
+
+def build(
+    variant: str,
+    preset: str,
+    weights: Path,
+    device: torch.device,
+    *,
+    flow: FlowEstimator | None = None,
+    proposals: ProposalSource | None = None,
+    **overrides: Any,
+) -> DyeNet:
+    """A segmenter with weights from a file, as the zoo asks for it.
+
+    Raises:
+        OptionError: A make of another backbone than the variant's.
+        WeightsError: The file does not fit.
+    """
+    options = replace(PRESETS[variant][preset], **overrides)
+    if options.make.backbone != variant:
+        raise OptionError(
+            f"make.backbone = {options.make.backbone} came with the variant {variant}; choose the variant "
+            f"{options.make.backbone}."
+        )
+    network = DyeNetNetwork(options.make)
+    load_weights(weights, network, method="dyenet", variant=variant)
+    return DyeNet(network, options, device, flow, proposals)

@@ -1,0 +1,235 @@
+"""DyeNet's online training per video: a copy of the network learns from clips made of the painted frames.
+
+ECCV paper: synthetic clips of the first frame, after LucidTracker, join the training set. It reports
+2,000 steps for all videos together (`tinct train dyenet`, stage "online"); here one video's own. What
+is tuned are the heads; the features, which cost most and are shared, stay as they are (inferred: the
+paper says no more than that it trains online).
+"""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import default_collate
+
+from tinct.data.online_clips import OnlineClips, PaintedFrame, PaintedRegions
+from tinct.data.region_clips import RegionOptions
+from tinct.errors import OptionError
+from tinct.losses import RegionLossOptions
+from tinct.networks.dyenet import DyeNetNetwork
+from tinct.networks.dyenet_learning import DyeNetLearning, DyeNetLossOptions
+from tinct.networks.flow import DisFlow, FlowEstimator
+from tinct.networks.oim import OnlineInstanceMatching
+from tinct.online import FineTuningWarning
+from tinct.ops.precision import bfloat16_is_faster
+from tinct.tuning_budget import Budget
+from tinct.tuning_news import TuningNews, tell_of_tuning
+
+TUNED = ("mask_network.", "reid.", "recurrent.")
+"""What learns from a video's own frames, by the names of its layers."""
+
+Progress = Callable[[int, float, float], None]
+"""Called as progress(steps done, seconds, loss) after every step."""
+
+TUNING_LOSS = DyeNetLossOptions(
+    proposals=0.0, identities=0.3, mask=RegionLossOptions(hardest=0.5, dice=0.5), most_masks=16
+)
+
+
+@dataclass(frozen=True)
+class OnlineTraining:
+    """How a network learns from painted frames.
+
+    Attributes:
+        budget: How long; by default not at all.
+        learning_rate: Of AdamW; it rises over the first 10 steps, and falls to a tenth.
+        batch: Clips of a step.
+        height: Rows of a clip; its columns follow from the frames' shape.
+        clips: What else they look like; sizes and seed are taken from here.
+        loss: Its parts.
+        tuned_share: The result is so much of the tuned layers and the rest of the parent's, as in
+            `tinct.online.FineTuning`.
+        seed: Of the clips.
+
+    Raises:
+        OptionError: A number is out of its range.
+    """
+
+    budget: Budget = field(default_factory=lambda: Budget(steps=0))
+    learning_rate: float = 3e-4
+    batch: int = 1
+    height: int = 256
+    clips: RegionOptions = field(default_factory=lambda: RegionOptions(frames=5, paste=0.0, colour=0.7))
+    loss: DyeNetLossOptions = TUNING_LOSS
+    tuned_share: float = 0.75
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.tuned_share <= 1 or self.batch < 1 or self.height < 32 or self.clips.frames < 3:
+            raise OptionError(
+                f"tuned_share = {self.tuned_share}, batch = {self.batch}, height = {self.height} and clips "
+                f"of {self.clips.frames} frames came; the share lies in (0, 1], batches start at 1, heights "
+                "at 32, and clips at 3 frames."
+            )
+
+
+def trained_online(
+    network: DyeNetNetwork,
+    painted: Sequence[PaintedFrame],
+    options: OnlineTraining,
+    *,
+    flow: FlowEstimator | None = None,
+    progress: Progress | None = None,
+) -> DyeNetNetwork:
+    """A copy of a network that has learned from a video's painted frames.
+
+    Args:
+        network: On its device; never changed.
+        painted: One or more, of one size.
+        options: How long, how fast, on what.
+        flow: Of the clips, which are no frames of the video; DIS if None.
+        progress: Called after every step.
+
+    Raises:
+        MaskError: No frame shows an object.
+    """
+    tuned = deepcopy(network)
+    if options.budget.is_none:
+        return tuned
+    regions = PaintedRegions(painted)
+    rows, columns = painted[0].labels.shape
+    size = (options.height, max(8, round(options.height * columns / rows / 8) * 8))
+    clips = OnlineClips(regions, replace(options.clips, size=size, seed=options.seed))
+    layers = [parameter for name, parameter in tuned.named_parameters() if name.startswith(TUNED)]
+    tuned.requires_grad_(False)
+    for layer in layers:
+        layer.requires_grad_(True)
+    table = OnlineInstanceMatching(regions.identities, queue=200).to(layers[0].device)
+    run = _Run(DyeNetLearning(tuned, table, options.loss), layers, clips, options, flow or DisFlow())
+    with torch.random.fork_rng():
+        torch.manual_seed(options.seed)
+        converged = run.train(progress)
+    tuned.requires_grad_(False)
+    if not converged:
+        warnings.warn(
+            f"Online training diverged after {run.step} steps; the network is used as it was. A smaller "
+            "learning rate may help.",
+            FineTuningWarning,
+            stacklevel=2,
+        )
+        return deepcopy(network)
+    _mix_in_parent(tuned, network, options.tuned_share)
+    return tuned
+
+
+def tuned_for_video(
+    network: DyeNetNetwork,
+    painted: Sequence[PaintedFrame],
+    options: OnlineTraining,
+    place: int = 0,
+    networks: int = 1,
+) -> DyeNetNetwork:
+    """`trained_online` inside a segmenter, which tells `tinct.tuning_news` of it.
+
+    All objects are learned together; the news names object 0.
+
+    Args:
+        network: Never changed.
+        painted: One or more, of one size.
+        options: How long, how fast, on what.
+        place: Of the network among those of an ensemble.
+        networks: How many these are.
+    """
+    budget, last = options.budget, TuningNews(0, place, networks, 0, 0.0, math.nan, 0.0, 1)
+
+    def tell(steps: int, seconds: float, loss: float) -> None:
+        nonlocal last
+        units = budget.steps or math.ceil(budget.seconds or 0)
+        share = budget.share(steps, seconds)
+        last = TuningNews(0, place, networks, steps, seconds, loss, share, units)
+        tell_of_tuning(last)
+
+    with torch.inference_mode(False), torch.enable_grad():
+        tuned = trained_online(network, painted, options, progress=tell)
+    tell_of_tuning(replace(last, finished=True, diverged=not math.isfinite(last.loss)))
+    return tuned.eval()
+
+
+@torch.no_grad()
+def _mix_in_parent(tuned: nn.Module, parent: nn.Module, share: float) -> None:
+    for own, before in zip(tuned.parameters(), parent.parameters(), strict=True):
+        own.lerp_(before, 1 - share)
+
+
+class _Run:
+    """Online training under way."""
+
+    def __init__(
+        self,
+        learning: DyeNetLearning,
+        layers: list[nn.Parameter],
+        clips: OnlineClips,
+        options: OnlineTraining,
+        flow: FlowEstimator,
+    ) -> None:
+        self.learning, self.layers, self.clips, self.options, self.flow = (
+            learning,
+            layers,
+            clips,
+            options,
+            flow,
+        )
+        self.step = 0
+        self.optimiser = torch.optim.AdamW(layers, lr=options.learning_rate, weight_decay=1e-4)
+        self.device = layers[0].device
+        self.lowered = bfloat16_is_faster(self.device.type)
+
+    def train(self, progress: Progress | None) -> bool:
+        """All steps, one at least; False if the loss is no number any more."""
+        started = time.monotonic()
+        for share in self._shares(started):
+            factor = min(1.0, (self.step + 1) / 10) * (0.1 + 0.45 * (1 + math.cos(math.pi * share)))
+            for group in self.optimiser.param_groups:
+                group["lr"] = self.options.learning_rate * factor
+            loss = self._train_step()
+            if not math.isfinite(loss):
+                return False
+            self.step += 1
+            if progress is not None:
+                progress(self.step, time.monotonic() - started, loss)
+        return True
+
+    def _shares(self, started: float) -> Iterator[float]:
+        """How much of the budget is spent, before every step."""
+        yield 0.0
+        while (share := self.options.budget.share(self.step, time.monotonic() - started)) < 1:
+            yield share
+
+    def _train_step(self) -> float:
+        first = self.step * self.options.batch
+        batch = default_collate([self._clip(first + i) for i in range(self.options.batch)])
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.lowered):
+            parts = self.learning.parts({name: x.to(self.device) for name, x in batch.items()})
+        loss = self.options.loss.weighted(parts)
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.layers, 2.0)
+        self.optimiser.step()
+        self.optimiser.zero_grad()
+        return float(loss.detach())
+
+    def _clip(self, index: int) -> dict[str, Tensor]:
+        """A clip with its flow, which leads from frame t ≥ 2 to the one before."""
+        clip = self.clips[index]
+        frames = clip["frames"].numpy()
+        backward = np.zeros((*frames.shape[:3], 2), np.float16)
+        for t in range(2, len(frames)):
+            backward[t] = self.flow.between(frames[t], frames[t - 1])
+        return {**clip, "flow_backward": torch.from_numpy(backward)}

@@ -1,0 +1,134 @@
+"""How DyeNet is made and run: the options, and what each variant's presets are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from tinct.errors import OptionError
+from tinct.methods.dyenet.fine_tuning import OnlineTraining
+from tinct.methods.dyenet.linking import LinkingRules
+from tinct.networks.dyenet import COMPACT as COMPACT_MAKE
+from tinct.networks.dyenet import DyeNetMake
+
+
+@dataclass(frozen=True)
+class Options:
+    """The network's make and the way the loop is run; the defaults are the paper's.
+
+    Where the text names no number, the default is inferred; most are those of the same authors'
+    "Video Object Segmentation with Re-identification" (DAVIS challenge 2017), here VS-ReID.
+
+    Attributes:
+        make: What the weights are bound to.
+        attention: Region attention (2.2); without it, a network that has it looks at its boxes evenly.
+        re_id: Look for the objects in all frames (2.1); without it masks are only propagated from the
+            painted frames ("Re-MP" in table 1).
+        rho: A box whose similarity to a template reaches this is a starting point (ρ, ECCV paper: 0.7).
+        rounds: At most so many rounds of re-identification; the loop ends sooner when nothing new is
+            found (2; the ECCV paper says that three suffice).
+        proposals: At most so many boxes of each frame (inferred).
+        box_margin: By which a box around a mask is wider on each side, as a fraction of its own
+            (VS-ReID: 0.15).
+        least_box_cells: A warped mask's box ends a propagation if both its sides are shorter than so
+            many cells of the finest features (inferred).
+        least_area: A mask ends its propagation if its area is below this share of the painted mask's,
+            or of the starting point's if that is smaller (VS-ReID: 0.1 of the painted one's).
+        checkpoints: A propagation ends where a starting point of the same object that is nearer in time,
+            and at least as similar, has a mask already (VS-ReID).
+        covered_iou: A starting point that overlaps its object's tube by more is not propagated (2.1 says
+            so without a number).
+        doubt_margin: The record shows a doubt where the next object is less similar by no more than this.
+        linking: When tracklets contradict each other (2.2 does not say).
+        verification: Beyond the paper: a propagation ends where its mask's box is less similar to all
+            templates of its object; 0 never looks.
+        compete: Beyond the paper: objects that are propagated together share out the pixels at every step.
+        flip: Average with what the network says of mirrored frames (VS-ReID).
+        patches: Propagate on size-normalised patches that enclose each object, cut from the frame at its
+            full resolution (3, "advanced").
+        patch_side: Of those, in pixels (VS-ReID: 449).
+        fine_tuning: Online training on the painted frames (ECCV paper); by default none.
+        feature_budget_mb: Features and flow are kept up to this, and computed anew past it.
+        working_height: Short side in pixels to which frames are brought; None leaves them.
+
+    Raises:
+        OptionError: A number that makes no sense.
+    """
+
+    make: DyeNetMake = field(default_factory=DyeNetMake)
+    attention: bool = True
+    re_id: bool = True
+    rho: float = 0.7
+    rounds: int = 10
+    proposals: int = 100
+    box_margin: float = 0.15
+    least_box_cells: float = 2.0
+    least_area: float = 0.1
+    checkpoints: bool = True
+    covered_iou: float = 0.5
+    doubt_margin: float = 0.05
+    linking: LinkingRules = field(default_factory=LinkingRules)
+    verification: float = 0.0
+    compete: bool = False
+    flip: bool = False
+    patches: bool = False
+    patch_side: int = 448
+    fine_tuning: OnlineTraining = field(default_factory=OnlineTraining)
+    feature_budget_mb: float = 900.0
+    working_height: int | None = None
+
+    def __post_init__(self) -> None:
+        if not -1 <= self.rho <= 1 or not -1 <= self.verification <= 1:
+            raise OptionError(
+                f"rho = {self.rho} and verification = {self.verification} came; they are cosines, in [-1, 1]."
+            )
+        if not 0 <= self.least_area <= 1 or not 0 <= self.covered_iou <= 1:
+            raise OptionError(
+                f"least_area = {self.least_area} and covered_iou = {self.covered_iou} came; they are "
+                "shares, in [0, 1]."
+            )
+        least = min(self.rounds, self.box_margin, self.least_box_cells, self.feature_budget_mb)
+        if least < 0 or self.proposals < 1 or self.patch_side < 32:
+            raise OptionError(
+                f"rounds = {self.rounds}, proposals = {self.proposals}, box_margin = {self.box_margin}, "
+                f"least_box_cells = {self.least_box_cells}, feature_budget_mb = {self.feature_budget_mb} and "
+                f"patch_side = {self.patch_side} came; none lies below 0, proposals begin at 1, patches "
+                "at 32."
+            )
+
+    @property
+    def flow_steps(self) -> tuple[int, ...]:
+        """To which frames a frame's flow is asked for: its neighbours on both sides."""
+        return (-1, 1)
+
+
+PAPER = Options(working_height=480)
+"""Frames of 480 pixels, as the benchmark that the paper reports on gives them."""
+
+COMPACT = Options(
+    make=COMPACT_MAKE,
+    rounds=5,
+    linking=LinkingRules(trim=True),
+    compete=True,
+    working_height=480,
+)
+
+ADVANCED = replace(PAPER, make=DyeNetMake(pyramid=True, two_streams=True), patches=True, flip=True)
+"""The form of the DAVIS-2018 challenge (3); its weights are its own."""
+
+PRESETS: Mapping[str, Mapping[str, Options]] = {
+    "mobilenetv2": {
+        "default": COMPACT,
+        "fast": replace(COMPACT, working_height=288, proposals=50, rounds=2),
+        "paper": replace(PAPER, make=COMPACT_MAKE),
+    },
+    **{
+        name: {
+            "default": replace(PAPER, make=DyeNetMake(backbone=name)),
+            "fast": replace(PAPER, make=DyeNetMake(backbone=name), working_height=288),
+            "paper": replace(PAPER, make=DyeNetMake(backbone=name)),
+        }
+        for name in ("resnet101", "xception65")
+    },
+}
+"""Variant → preset → options."""

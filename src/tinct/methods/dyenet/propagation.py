@@ -1,0 +1,274 @@
+"""Recurrent mask propagation: from a starting point both ways in time, until a rule ends it (section 2.2).
+
+Starting points of one frame are propagated together: they share the frame's features and flow, and are
+independent of each other, unless they compete for pixels (`Options.compete`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from tinct.methods.dyenet.members import averaged
+from tinct.methods.dyenet.merging import shared_out
+from tinct.methods.dyenet.options import Options
+from tinct.methods.dyenet.reid import TemplateSet
+from tinct.methods.dyenet.sources import Sources
+from tinct.methods.dyenet.tracklets import (
+    RoiMask,
+    StartingPoint,
+    Stop,
+    Tracklet,
+    box_tensor,
+    patch_tensor,
+)
+from tinct.networks.frame_features import FINE_STRIDE, STRIDE
+from tinct.ops.boxes import enlarged_boxes, mask_boxes
+from tinct.ops.rois import cropped, pasted, warped_between_boxes
+from tinct.ops.warp import warp
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a propagation knows of the rest of the loop.
+
+    Attributes:
+        tracklets: Those built so far.
+        painted: (frame, object id) of the painted masks.
+        areas: Object id → the area of its painted mask in square pixels; the smallest, of several.
+        templates: What the objects look like.
+    """
+
+    tracklets: Sequence[Tracklet]
+    painted: Collection[tuple[int, int]]
+    areas: Mapping[int, float]
+    templates: TemplateSet
+
+
+@dataclass(frozen=True)
+class _Memory:
+    """What is carried from frame to frame of the starting points that are still under way.
+
+    Attributes:
+        who: Their places in the list of starting points.
+        boxes: [n, 4].
+        probs: [n, M, M], the masks over the boxes.
+        hidden: [n, d, m, m] of each member.
+    """
+
+    who: tuple[int, ...]
+    boxes: Tensor
+    probs: Tensor
+    hidden: tuple[Tensor, ...]
+
+    def select(self, keep: Sequence[bool]) -> _Memory:
+        rows = torch.tensor(keep, dtype=torch.bool, device=self.boxes.device)
+        who = tuple(w for w, kept in zip(self.who, keep, strict=True) if kept)
+        return _Memory(who, self.boxes[rows], self.probs[rows], tuple(h[rows] for h in self.hidden))
+
+
+def propagated(
+    starts: Sequence[StartingPoint], sources: Sources, options: Options, around: Surroundings
+) -> list[Tracklet]:
+    """The tracklets of starting points that lie on one frame, in their order."""
+    if not starts:
+        return []
+    first = _begun(starts, sources, options)
+    backward, forward = (_Walk(starts, sources, options, around, way) for way in (-1, 1))
+    backward.run(first)
+    forward.run(first)
+    return [
+        Tracklet(
+            start,
+            {start.frame: start.mask, **backward.masks[i], **forward.masks[i]},
+            (backward.stops[i], forward.stops[i]),
+            {start.frame: start.similarity, **backward.similarities[i], **forward.similarities[i]},
+        )
+        for i, start in enumerate(starts)
+    ]
+
+
+def _begun(starts: Sequence[StartingPoint], sources: Sources, options: Options) -> _Memory:
+    """The hidden states h_i of the starting points: N_R of their boxes' features alone."""
+    masks = [start.mask for start in starts]
+    boxes, probs = reboxed(box_tensor(masks), patch_tensor(masks), options.box_margin)
+    boxes, probs = boxes.to(sources.device), probs.to(sources.device)
+    looks = sources.around(starts[0].frame, boxes)
+    hidden = (m.begin(look, boxes, probs) for m, look in zip(sources.members, looks, strict=True))
+    return _Memory(tuple(range(len(starts))), boxes, probs, tuple(hidden))
+
+
+class _Walk:
+    """One way in time: `run` fills `masks`, `similarities` and `stops`, one of each per starting point."""
+
+    def __init__(
+        self,
+        starts: Sequence[StartingPoint],
+        sources: Sources,
+        options: Options,
+        around: Surroundings,
+        way: int,
+    ) -> None:
+        self.starts, self.sources, self.options, self.around, self.way = starts, sources, options, around, way
+        self.masks: list[dict[int, RoiMask]] = [{} for _ in starts]
+        self.similarities: list[dict[int, float]] = [{} for _ in starts]
+        self.verifies = options.verification > 0 or options.linking.overrule_margin > 0
+        self.stops = [Stop.LAST_FRAME if way > 0 else Stop.FIRST_FRAME for _ in starts]
+        self.least_side_px = least_side_px(sources, options)
+
+    def run(self, memory: _Memory) -> None:
+        """Walk until every propagation has ended."""
+        frame = self.starts[0].frame + self.way
+        while 0 <= frame < len(self.sources):
+            memory = self._ending(memory, [self._yields(self.starts[i], frame) for i in memory.who])
+            memory, warped = self._warped(memory, frame)
+            if not memory.who:
+                return
+            memory = self._recurred(memory, warped, frame)
+            memory = self._ending(memory, self._lost(memory, frame))
+            for i, box, probs in zip(memory.who, memory.boxes, memory.probs, strict=True):
+                self.masks[i][frame] = RoiMask.of(box, probs)
+            frame += self.way
+
+    def _ending(self, memory: _Memory, reasons: Sequence[Stop | None]) -> _Memory:
+        """Drop those for which there is a reason, and write it down."""
+        for i, reason in zip(memory.who, reasons, strict=True):
+            if reason is not None:
+                self.stops[i] = reason
+        return memory.select([reason is None for reason in reasons]) if any(reasons) else memory
+
+    def _yields(self, start: StartingPoint, frame: int) -> Stop | None:
+        """Whether others know this frame better."""
+        if (frame, start.object_id) in self.around.painted:
+            return Stop.PAINTED
+        if self.options.checkpoints and yields_to_nearer(start, frame, self.around.tracklets):
+            return Stop.NEARER
+        return None
+
+    def _warped(self, memory: _Memory, frame: int) -> tuple[_Memory, Float[Tensor, "n h w"]]:
+        """y_{(j-1)→j}, of those that are still to be seen, whose boxes become those of this frame."""
+        if not memory.who:
+            return memory, memory.probs
+        flow = self.sources.flow(frame, frame - self.way)
+        full = pasted(memory.probs, memory.boxes, self.sources.size)
+        warped = warp(full[None], flow)[0]
+        certain = warped > 0.5
+        tight = mask_boxes(certain)
+        reasons = [
+            box_reason(box, bool(seen), self.least_side_px)
+            for box, seen in zip(tight.tolist(), certain.flatten(1).any(1), strict=True)
+        ]
+        kept = torch.tensor([reason is None for reason in reasons], device=warped.device)
+        return self._ending(memory, reasons), warped[kept]
+
+    def _recurred(self, memory: _Memory, warped: Float[Tensor, "n h w"], frame: int) -> _Memory:
+        """Equations 1 and 2 for every member; the masks are their mean."""
+        options, sources = self.options, self.sources
+        boxes = enlarged_boxes(mask_boxes(warped > 0.5), 1 + 2 * options.box_margin)
+        guides = cropped(warped, boxes, memory.probs.shape[-1])
+        flow = sources.flow(frame, frame - self.way)
+        found = [
+            member.propagate(look, boxes, warped_between_boxes(h, memory.boxes, boxes, flow), guides)
+            for member, look, h in zip(
+                sources.members, sources.around(frame, boxes), memory.hidden, strict=True
+            )
+        ]
+        probs = averaged([member_probs for member_probs, _ in found])
+        if options.compete and len(boxes) > 1:
+            probs = cropped(shared_out(pasted(probs, boxes, sources.size)), boxes, probs.shape[-1])
+        return _Memory(memory.who, boxes, probs, tuple(hidden for _, hidden in found))
+
+    def _lost(self, memory: _Memory, frame: int) -> list[Stop | None]:
+        """Which of the new masks are none."""
+        reasons: list[Stop | None] = []
+        for i, box, probs in zip(memory.who, memory.boxes, memory.probs, strict=True):
+            start = self.starts[i]
+            painted = self.around.areas.get(start.object_id, start.mask.area)
+            share = self.options.least_area
+            area = RoiMask.of(box, probs).area
+            reasons.append(Stop.FADED if has_faded(area, start.mask.area, painted, share) else None)
+        if self.verifies and not all(reasons):
+            rows = [row for row, reason in enumerate(reasons) if reason is None]
+            for row, similarity in zip(rows, self._similarities(memory, rows, frame), strict=True):
+                self.similarities[memory.who[row]][frame] = similarity
+                if self.options.verification and similarity < self.options.verification:
+                    reasons[row] = Stop.UNLIKE
+        return reasons
+
+    def _similarities(self, memory: _Memory, rows: list[int], frame: int) -> list[float]:
+        """How much the masks' boxes look like their objects."""
+        boxes = tight_boxes(memory.boxes[rows], memory.probs[rows])
+        templates = self.around.templates
+        found = templates.similarities(self.sources.embeddings(frame, boxes))
+        ids = [self.starts[memory.who[row]].object_id for row in rows]
+        return [float(values[templates.object_ids.index(i)]) for values, i in zip(found, ids, strict=True)]
+
+
+def least_side_px(sources: Sources, options: Options) -> float:
+    """Below which a box is too small for the finest features, in pixels of the working frame."""
+    stride = FINE_STRIDE if sources.members[0].network.make.pyramid else STRIDE
+    return options.least_box_cells * stride
+
+
+def box_reason(box: Sequence[float], seen: bool, least_side_px: float) -> Stop | None:
+    """Rule ii: whether a warped mask is empty, or too small for the features to show anything.
+
+    Args:
+        box: Tight, around the warped mask.
+        seen: Whether there is any mask.
+        least_side_px: A box of which both sides are shorter is too small; a pole is not.
+    """
+    if not seen:
+        return Stop.EMPTY
+    x0, y0, x1, y1 = box
+    return Stop.SMALL if max(x1 - x0, y1 - y0) < least_side_px else None
+
+
+def has_faded(area: float, start_area: float, painted_area: float, least_share: float) -> bool:
+    """Rule iii: whether a mask's area is below a share of what the object's was; or 0.
+
+    VS-ReID compares with the painted mask alone. An object that came back at a smaller size would be
+    lost at once, so the starting point's own area counts where that is smaller.
+    """
+    return area <= 0 or area < least_share * min(start_area, painted_area)
+
+
+def yields_to_nearer(start: StartingPoint, frame: int, tracklets: Sequence[Tracklet]) -> bool:
+    """Rule iv: whether a starting point of the same object, nearer in time, has a mask on this frame.
+
+    One that is less similar to the templates does not count.
+    """
+    return any(
+        tracklet.start.object_id == start.object_id
+        and abs(frame - tracklet.start.frame) < abs(frame - start.frame)
+        and (tracklet.start.painted or tracklet.start.similarity >= start.similarity)
+        and frame in tracklet.masks
+        for tracklet in tracklets
+    )
+
+
+def tight_boxes(boxes: Float[Tensor, "N 4"], probs: Float[Tensor, "N M M"]) -> Float[Tensor, "N 4"]:
+    """The boxes of what is more probable than not in patches; of an empty one its whole box."""
+    sides = (boxes[:, 2:] - boxes[:, :2]).repeat(1, 2)
+    inside = mask_boxes(probs > 0.5) / probs.shape[-1]
+    return boxes[:, :2].repeat(1, 2) + inside * sides
+
+
+def reboxed(
+    boxes: Float[Tensor, "N 4"], probs: Float[Tensor, "N M M"], margin: float
+) -> tuple[Float[Tensor, "N 4"], Float[Tensor, "N M M"]]:
+    """The same masks in boxes that enclose them with a margin, as the boxes of warped masks do.
+
+    So that a mask that was found in a proposal is begun with as it will be gone on with (inferred:
+    the text takes the proposal's own box).
+    """
+    wider = enlarged_boxes(tight_boxes(boxes, probs), 1 + 2 * margin)
+    M = probs.shape[-1]
+    # The new box as a picture of M × M pixels of its own.
+    scale = M / (wider[:, 2:] - wider[:, :2]).clamp_min(1e-3).repeat(1, 2)
+    seen = (boxes - wider[:, :2].repeat(1, 2)) * scale
+    return wider, pasted(probs, seen, (M, M))

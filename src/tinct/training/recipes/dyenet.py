@@ -1,0 +1,185 @@
+r"""How DyeNet is trained: proposals, then identities and masks, then the joint recurrence over clips.
+
+tinct train dyenet --data DAVIS --stills STILLS --init runs/feelvos/video.safetensors --out runs/dyenet
+tinct train dyenet --variant resnet101 --data DAVIS --out runs/dyenet-resnet101
+
+Online per data set (what the paper reports, 2,000 steps): all first frames of a split, from trained weights.
+
+tinct train dyenet --data DAVIS --split val --init runs/dyenet/joint.safetensors --out runs/dyenet-online \
+    --steps proposals=0,identities=0,joint=0,online=2000
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tinct.data.online_clips import OnlineClips, PaintedRegions
+from tinct.data.region_clips import PhotoRegions, RegionClips, RegionOptions, RegionSource, VideoRegions
+from tinct.data.samplers import Samples
+from tinct.errors import OptionError
+from tinct.losses import RegionLossOptions
+from tinct.networks.dyenet import COMPACT, PAPER, DyeNetMake, DyeNetNetwork
+from tinct.networks.dyenet_learning import DyeNetLossOptions
+from tinct.networks.flow import DisFlow
+from tinct.networks.guided_pyramid import take_over_pyramid
+from tinct.online import Budget
+from tinct.training.flow_clips import FlowClips
+from tinct.training.recipes.dyenet_task import DyeNetTask
+from tinct.training.recipes.object_recipe import ObjectRecipe
+from tinct.training.sources import Sources
+from tinct.training.stages import SGD, AdamW, CosineSchedule, Stage, StairSchedule
+
+COMPACT_LOSS = DyeNetLossOptions(
+    proposals=0.5, identities=0.5, masks=1.0, propagation=2.0,
+    mask=RegionLossOptions(cross_entropy=1.0, hardest=0.5, dice=0.5), most_masks=16,
+)  # fmt: skip
+
+COMPACT_RATES = (("extractor.extractor.", 0.5),)
+"""The pyramid, which compact FEELVOS knows already, learns slower; the backbone not at all."""
+
+
+def compact_stages(data: Sources, steps: Mapping[str, int], seed: int) -> list[Stage]:
+    """Small clips of videos and of photos alike, AdamW, cosine.
+
+    Args:
+        data: Videos, and photos if there are any: they are what teaches identities.
+        steps: Of each stage; 0 leaves one out.
+        seed: Of the clips.
+    """
+    options = RegionOptions(size=(256, 448), seed=seed)
+    # frames of a clip, clips of a step, learning rate, average, share of photos
+    plans = {
+        "proposals": (1, 8, 1e-3, 0.99, 0.7),
+        "identities": (2, 8, 1e-3, 0.995, 0.6),
+        "joint": (5, 4, 7e-4, 0.998, 0.35),
+    }
+    stages = []
+    for name, (frames, batch, rate, average, photos) in plans.items():
+        if steps.get(name, 0):
+            clips = _clips(data, replace(options, frames=frames), photos, stored_px=400)
+            stages.append(_compact_stage(name, clips, steps[name], batch, rate, average))
+    if steps.get("online", 0):
+        clips = _online_clips(data, options)
+        stages.append(_compact_stage("online", clips, steps["online"], 2, 2e-4, 0.99))
+    return stages
+
+
+def _clips(data: Sources, options: RegionOptions, photos: float, stored_px: int) -> Samples:
+    """Clips of videos and, by a share, of photos; with flow where they are long enough for a recurrence."""
+    sources: list[tuple[RegionSource, float]] = [
+        (VideoRegions(data.videos(), stored_px=stored_px), 1 - photos)
+    ]
+    if data.stills is not None and photos:
+        sources.append((PhotoRegions(data.photos()), photos))
+    clips = RegionClips(sources, options)
+    return FlowClips(clips, DisFlow()) if options.frames > 2 else clips
+
+
+def _online_clips(data: Sources, options: RegionOptions) -> Samples:
+    """All first frames of the split, put together anew."""
+    painted = PaintedRegions.of_first_frames(data.first_frames())
+    return FlowClips(OnlineClips(painted, options), DisFlow())
+
+
+def _compact_stage(
+    name: str, clips: Samples, steps: int, batch: int, learning_rate: float, ema_decay: float
+) -> Stage:
+    return Stage(
+        name, clips, steps, batch, learning_rate, schedule=CosineSchedule(50),
+        optimiser=AdamW(weight_decay=1e-3), clip_gradient_norm=2.0, ema_decay=ema_decay,
+    )  # fmt: skip
+
+
+PAPER_STEPS = {"proposals": 8000, "identities": 0, "joint": 24_000, "online": 0}
+"""Those of the joint training are the paper's; proposals are trained before it, for how long is not said."""
+
+PAPER_LOSS = DyeNetLossOptions(proposals=1.0, enlargement=(1.0, 1.0))
+
+
+def paper_stages(data: Sources, steps: Mapping[str, int], seed: int) -> list[Stage]:
+    """The paper's (3.4): 8 clips of 4 frames, SGD, a tenth of the rate every 8,000 steps; nothing is pasted.
+
+    Sizes, and how the four frames of a clip are drawn, are not published: a reference, and three
+    frames in a row here. "identities" is no stage of the paper; it is for those who want it.
+    """
+    options = RegionOptions(
+        size=(480, 854), max_objects=10, max_step=1, paste=0.0, degrade=1.0, colour=0.0, seed=seed
+    )
+    stages = []
+    for name, frames in (("proposals", 1), ("identities", 2), ("joint", 4)):
+        if steps.get(name, 0):
+            clips = _clips(data, replace(options, frames=frames), photos=0.0, stored_px=480)
+            stages.append(_paper_stage(name, clips, steps[name], 1e-3))
+    if steps.get("online", 0):
+        clips = _online_clips(data, replace(options, frames=4))
+        stages.append(_paper_stage("online", clips, steps["online"], 1e-4))
+    return stages
+
+
+def _paper_stage(name: str, clips: Samples, steps: int, learning_rate: float) -> Stage:
+    return Stage(
+        name, clips, steps, batch=8, learning_rate=learning_rate, schedule=StairSchedule(8000, 0.1),
+        optimiser=SGD(momentum=0.9, weight_decay=5e-4), clip_gradient_norm=10.0, ema_decay=0.0,
+    )  # fmt: skip
+
+
+def paper_task(variant: str) -> DyeNetTask:
+    """The network of a paper's variant, as chance made it."""
+    network = DyeNetNetwork(replace(PAPER, backbone=variant))
+    network.freeze_for_training()
+    return DyeNetTask(network, PAPER_LOSS, rates=())
+
+
+def compact_task(make: DyeNetMake = COMPACT) -> DyeNetTask:
+    """The compact network, as chance made it.
+
+    Its backbone is frozen, as most of the paper's is (conv1 to conv4_20): a step then takes half the
+    time, and what the backbone knows of objects it has from FEELVOS.
+    """
+    network = DyeNetNetwork(make)
+    network.freeze_for_training()
+    for name, parameter in network.named_parameters():
+        if ".backbone." in name:
+            parameter.requires_grad_(False)
+    return DyeNetTask(network, COMPACT_LOSS, COMPACT_RATES, queue=2000, skip_unseen=True)
+
+
+def _from_imagenet(network: nn.Module, source: str) -> str:
+    assert isinstance(network, DyeNetNetwork)
+    return network.start_from_imagenet(source)
+
+
+def _from_feelvos(network: nn.Module, tensors: dict[str, Tensor]) -> int:
+    assert isinstance(network, DyeNetNetwork)
+    return take_over_pyramid(network.extractor, tensors, "")
+
+
+def _segmenter(variant: str, weights: Path, device: torch.device, budget: Budget) -> Any:
+    raise OptionError(
+        f"--dev measures methods that go from frame to frame; DyeNet ({variant}) sees the whole video. "
+        "Measure its weights with `tinct evaluate`."
+    )
+
+
+RECIPES = {
+    "mobilenetv2": ObjectRecipe(
+        "dyenet", "mobilenetv2", {"proposals": 300, "identities": 700, "joint": 1200, "online": 0},
+        compact_task, compact_stages, _from_imagenet, {"feelvos": _from_feelvos},
+        partial(_segmenter, "mobilenetv2"),
+    ),
+    **{
+        name: ObjectRecipe(
+            "dyenet", name, PAPER_STEPS, partial(paper_task, name), paper_stages, _from_imagenet, {},
+            partial(_segmenter, name),
+        )
+        for name in ("resnet101", "xception65")
+    },
+}  # fmt: skip
+"""Variant → recipe. The compact one starts best from the compact FEELVOS, which knows objects already."""
