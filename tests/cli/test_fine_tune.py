@@ -312,11 +312,12 @@ def test_a_bar_begins_anew_with_every_painted_frame(
 def test_models_says_which_methods_take_what(tinct: Tinct, capsys: pytest.CaptureFixture[str]) -> None:
     assert tinct("models") == 0
     said = capsys.readouterr().out
-    assert "--fine-tune: osvos, masktrack, maskrnn\n" in said
-    assert "--flow: masktrack, maskrnn\n" in said
+    assert "--fine-tune: osvos, masktrack, maskrnn, dyenet\n" in said
+    assert "--flow: masktrack, maskrnn, dyenet\n" in said
     assert tinct("models", "--json") == 0
     rows = json.loads(capsys.readouterr().out)
-    assert {row["method"] for row in rows if row["fine_tunes"]} == {"osvos", "masktrack", "maskrnn"}
+    tuned = {row["method"] for row in rows if row["fine_tunes"]}
+    assert tuned == {"osvos", "masktrack", "maskrnn", "dyenet"}
 
 
 def test_our_warnings_are_a_line_and_those_of_others_are_left_alone(
