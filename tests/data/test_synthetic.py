@@ -159,3 +159,12 @@ def test_half_transparent_layers_mix_colours_but_not_labels() -> None:
     images, labels = compose([back, layer(np.ones(SIZE), np.full(SIZE, 51), 100)])
     assert (images == 20).all()
     assert not labels.any()
+
+
+def test_ids_that_differ_already_may_be_kept() -> None:
+    back = layer(patch(np.s_[2:6], np.s_[3:9], 1), np.full(SIZE, 255, np.uint8), 10)
+    front = layer(patch(np.s_[4:8], np.s_[5:12], 9), patch(np.s_[4:8], np.s_[5:12], 255), 200)
+    assert np.unique(compose([back, front])[1]).tolist() == [0, 1, 10]
+    kept = compose([back, front], renumber=False)[1]
+    assert np.unique(kept).tolist() == [0, 1, 9]
+    assert (kept[0, 4:8, 5:12] == 9).all()

@@ -121,3 +121,21 @@ def test_it_is_kept_with_the_other_weights() -> None:
 def test_a_table_of_nobody_is_refused() -> None:
     with pytest.raises(OptionError, match="0 identities"):
         OnlineInstanceMatching(0)
+
+
+def test_rows_that_were_never_seen_count_only_if_wanted() -> None:
+    seen = torch.nn.functional.normalize(torch.tensor([[1.0, 0.0], [0.6, 0.8]]), dim=1)
+    losses = []
+    for skip in (False, True):
+        matching = OnlineInstanceMatching(10, channels=2, queue=3, temperature=1.0, skip_unseen=skip)
+        matching.update(seen, torch.tensor([4, 7]))
+        losses.append(float(matching.loss(seen[:1], torch.tensor([4]))))
+    # e^1 against e^0.6, and against eleven more rows of e^0.
+    e = math.e
+    assert losses[1] == pytest.approx(math.log(e + e**0.6) - 1, abs=1e-5)
+    assert losses[0] == pytest.approx(math.log(e + e**0.6 + 11) - 1, abs=1e-5)
+
+
+def test_an_unseen_identity_of_its_own_is_never_skipped() -> None:
+    matching = OnlineInstanceMatching(3, channels=2, queue=0, skip_unseen=True)
+    assert torch.isfinite(matching.loss(torch.tensor([[1.0, 0.0]]), torch.tensor([2])))

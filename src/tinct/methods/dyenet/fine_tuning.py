@@ -74,9 +74,9 @@ class OnlineTraining:
     def __post_init__(self) -> None:
         if not 0 < self.tuned_share <= 1 or self.batch < 1 or self.height < 32 or self.clips.frames < 3:
             raise OptionError(
-                f"tuned_share = {self.tuned_share}, batch = {self.batch}, height = {self.height} and clips of "
-                f"{self.clips.frames} frames came; the share lies in (0, 1], batches start at 1, heights at "
-                "32, and clips at 3 frames."
+                f"tuned_share = {self.tuned_share}, batch = {self.batch}, height = {self.height} and clips "
+                f"of {self.clips.frames} frames came; the share lies in (0, 1], batches start at 1, heights "
+                "at 32, and clips at 3 frames."
             )
 
 

@@ -52,7 +52,7 @@ class DyeNetTask(Task):
 
     def prepare(self, stages: Sequence[Stage]) -> None:
         """A table for all identities of all stages: the same numbers mean the same objects in each."""
-        self._remember(max(1, *(stage.clips.identities for stage in stages)))
+        self._remember(max([1, *(stage.clips.identities for stage in stages)]))
 
     def memory(self) -> dict[str, Tensor]:
         """The table and the queue."""
