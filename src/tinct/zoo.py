@@ -17,11 +17,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinct.errors import OptionError, WeightsError, near_match
+from tinct.zoo_rows import METHODS as METHODS
+from tinct.zoo_rows import MethodRecord as MethodRecord
+from tinct.zoo_rows import Score as Score
 
 if TYPE_CHECKING:
     import torch
 
     from tinct.networks.flow import FlowEstimator
+    from tinct.networks.proposal_sources import ProposalSource
     from tinct.segmenter import StreamingSegmenter, VideoSegmenter
     from tinct.tuning_budget import Budget
 
@@ -30,19 +34,6 @@ WEIGHTS_FOLDER = Path(__file__).with_name("weights")
 
 PRESETS = ("default", "paper", "fast")
 """What every method offers: our best setting, the paper's alone, and the one for live use."""
-
-
-@dataclass(frozen=True)
-class Score:
-    """A figure with its source: `paper`, or `ours` with the command that made it."""
-
-    value: float
-    source: str
-    command: str
-
-    def __post_init__(self) -> None:
-        if self.source not in ("ours", "paper"):
-            raise WeightsError(f"A score's source is 'ours' or 'paper'; {self.source!r} came.")
 
 
 @dataclass(frozen=True)
@@ -75,101 +66,6 @@ class WeightsRecord:
     def path(self) -> Path:
         """The weights file."""
         return WEIGHTS_FOLDER / self.file
-
-
-@dataclass(frozen=True)
-class MethodRecord:
-    """One row of the zoo.
-
-    Args:
-        title: The paper.
-        module: Holds `Options`, `PRESETS` and `build`.
-        variants: Variant → what it is, in a few words.
-        default_variant: The one taken when none is named.
-        paper_variant: The one that follows the paper.
-        paper_scores: The paper's own figures, with the table or section as their command.
-        fine_tunes: It learns from the painted frames: its `Options` have a field `fine_tuning`.
-        uses_flow: Its `build` takes a `FlowEstimator`.
-    """
-
-    title: str
-    module: str
-    variants: Mapping[str, str]
-    default_variant: str
-    paper_variant: str
-    paper_scores: Mapping[str, Score]
-    fine_tunes: bool = False
-    uses_flow: bool = False
-
-
-def _paper(value: float, where: str) -> Score:
-    return Score(value, "paper", where)
-
-
-METHODS: Mapping[str, MethodRecord] = {
-    "feelvos": MethodRecord(
-        title="FEELVOS: Fast End-to-End Embedding Learning for Video Object Segmentation (Voigtlaender 2019)",
-        module="tinct.methods.feelvos",
-        variants={
-            "mobilenetv2": "compact: MobileNetV2, weights in the package, made for a laptop's processor",
-            "xception65": "the paper's: aligned Xception-65, DeepLabv3+, 100-d embedding at stride 4",
-        },
-        default_variant="mobilenetv2",
-        paper_variant="xception65",
-        paper_scores={
-            "DAVIS-2016 val J&F": _paper(0.817, "results on the DAVIS 2016 validation set"),
-            "DAVIS-2017 val J&F": _paper(0.715, "results on the DAVIS 2017 validation set, with YouTube-VOS"),
-        },
-    ),
-    "osvos": MethodRecord(
-        title="OSVOS: One-Shot Video Object Segmentation (Caelles 2017)",
-        module="tinct.methods.osvos",
-        variants={
-            "mobilenetv2": "compact: MobileNetV2, fine-tuned in half a minute on a laptop's processor",
-            "vgg16": "the paper's: VGG-16 with side outputs",
-        },
-        default_variant="mobilenetv2",
-        paper_variant="vgg16",
-        paper_scores={
-            "DAVIS-2016 val J": _paper(0.798, "results on the DAVIS 2016 validation set"),
-            "DAVIS-2016 val F": _paper(0.806, "results on the DAVIS 2016 validation set"),
-        },
-        fine_tunes=True,
-    ),
-    "masktrack": MethodRecord(
-        title="MaskTrack: Learning Video Object Segmentation from Static Images (Perazzi 2017)",
-        module="tinct.methods.masktrack",
-        variants={
-            "mobilenetv2": "compact: MobileNetV2, the mask guides a feature pyramid",
-            "vgg16": "the paper's: DeepLabv2 on VGG-16 with the mask as a fourth channel",
-            "resnet101": "DeepLabv2 on ResNet-101: the baseline in DyeNet's paper",
-        },
-        default_variant="mobilenetv2",
-        paper_variant="vgg16",
-        paper_scores={
-            "DAVIS-2016 val J": _paper(0.797, "results on the DAVIS 2016 validation set, flow and CRF"),
-        },
-        fine_tunes=True,
-        uses_flow=True,
-    ),
-    "maskrnn": MethodRecord(
-        title="MaskRNN: Instance Level Video Object Segmentation (Hu 2017)",
-        module="tinct.methods.maskrnn",
-        variants={
-            "mobilenetv2": "compact: MobileNetV2 in both streams, the warped mask guides feature pyramids",
-            "vgg16": "the paper's: VGG-16 in both streams",
-        },
-        default_variant="mobilenetv2",
-        paper_variant="vgg16",
-        paper_scores={
-            "DAVIS-2016 val J": _paper(0.807, "results on the DAVIS 2016 validation set"),
-            "DAVIS-2017 val J": _paper(0.605, "results on the DAVIS 2017 validation set"),
-        },
-        fine_tunes=True,
-        uses_flow=True,
-    ),
-}
-"""Every method that tinct has."""
 
 
 def method_record(method: str) -> MethodRecord:
@@ -269,6 +165,7 @@ def build_segmenter(
     *,
     fine_tune: str | None = None,
     flow: FlowEstimator | None = None,
+    proposals: ProposalSource | None = None,
     **overrides: Any,
 ) -> StreamingSegmenter[Any] | VideoSegmenter:
     """A segmenter, ready for `segment_video`.
@@ -282,11 +179,12 @@ def build_segmenter(
         fine_tune: How long each object is learnt on the painted frames: `auto`, `none`, a number of
             steps such as `200`, or seconds such as `60s`; None leaves it to the preset.
         flow: Gives the optical flow to a method that uses it; None for its own choice.
+        proposals: Gives boxes to a method that looks for objects in them; None for its own.
         **overrides: Fields of the method's `Options`.
 
     Raises:
         OptionError: An unknown method, variant, preset, option or device; a method that does not
-            fine-tune, or uses no flow, was asked to.
+            fine-tune, or uses no flow or proposals, was asked to.
         WeightsError: The weights are missing or not what they should be.
     """
     variant = check_variant(method, variant)
@@ -303,6 +201,9 @@ def build_segmenter(
     if flow is not None:
         check_uses_flow(method)
         overrides["flow"] = flow
+    if proposals is not None:
+        check_uses_proposals(method)
+        overrides["proposals"] = proposals
     path, _ = resolve_weights(method, variant, None if weights is None else Path(weights))
     module = importlib.import_module(method_record(method).module)
     segmenter: StreamingSegmenter[Any] | VideoSegmenter = module.build(
@@ -358,6 +259,22 @@ def check_uses_flow(method: str) -> None:
         raise OptionError(
             f"{method} uses no optical flow; leave --flow and its cache out, or take one of {users}."
         )
+
+
+def check_uses_proposals(method: str) -> None:
+    """OptionError if object proposals are of no use to the method."""
+    if not method_record(method).uses_proposals:
+        users = ", ".join(name for name, record in METHODS.items() if record.uses_proposals)
+        raise OptionError(
+            f"{method} uses no object proposals; leave --proposals out, or take one of {users}."
+        )
+
+
+def check_explains(method: str) -> None:
+    """OptionError if the method gives no account of its decisions."""
+    if not method_record(method).explains:
+        users = ", ".join(name for name, record in METHODS.items() if record.explains)
+        raise OptionError(f"{method} explains nothing; leave --explain out, or take one of {users}.")
 
 
 def resolve_device(name: str) -> torch.device:

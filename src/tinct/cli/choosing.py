@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,14 +23,15 @@ FineTune = Annotated[
     typer.Option(
         metavar="auto|none|STEPS|SECONDSs",
         help="How long each object is learnt on the painted frames, such as 200 or 60s (osvos, masktrack, "
-        "maskrnn); by default as the preset says.",
+        "maskrnn, dyenet); by default as the preset says.",
     ),
 ]
 Flow = Annotated[
     str | None,
     typer.Option(
         metavar="dis|raft-small|raft-large|DIR",
-        help="Optical flow (masktrack, maskrnn): an estimator, or a folder of <frame>_<other>.flo files.",
+        help="Optical flow (masktrack, maskrnn, dyenet): an estimator, or a folder of "
+        "<frame>_<other>.flo files.",
     ),
 ]
 FlowWeights = Annotated[
@@ -47,6 +49,20 @@ def flow_choice(flow: str | None, weights: Path | None, cache: Path | None) -> F
     from tinct.networks.flow_choice import FlowChoice
 
     return FlowChoice(flow or "dis", weights, cache)
+
+
+def check_explain(method: str, files: Sequence[Path]) -> None:
+    """OptionError if an explanation was asked of a method that gives none."""
+    if files:
+        from tinct import zoo
+
+        zoo.check_explains(method)
+
+
+def say_whether_it_streams(segmenter: object, method: str) -> None:
+    """Tell that masks come all at once, where they do; on stderr, since it is no result."""
+    if not getattr(segmenter, "streams", True):
+        print(f"tinct: {method} sees the whole video before the first mask comes", file=sys.stderr)
 
 
 def say_budget(choice: SegmenterChoice) -> None:

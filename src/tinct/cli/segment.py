@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -42,6 +42,22 @@ def segment(
     flow: choosing.Flow = None,
     flow_weights: choosing.FlowWeights = None,
     flow_cache: choosing.FlowCache = None,
+    proposals: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE.json|DETECTOR",
+            help="Boxes in which objects may lie (dyenet): a file, frame name to [[x0, y0, x1, y1, score], "
+            "...], or one of torchvision's detectors; by default the network's own.",
+        ),
+    ] = None,
+    explain: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE.png|FILE.json",
+            help="Write why each object was found or lost (dyenet): a timeline, or every decision. May be "
+            "given twice.",
+        ),
+    ] = None,
     both_ways: Annotated[
         bool,
         typer.Option(
@@ -65,8 +81,14 @@ def segment(
         raise OptionError("Two masks came for the same frame; give one mask per frame.")
 
     from tinct.evaluation.choice import SegmenterChoice
+    from tinct.evaluation.explanation import check_explanations, write_explanation
     from tinct.evaluation.predict import RunInterrupted, segment_to_folder
+    from tinct.loop_news import loop_told_to
     from tinct.video import Video
+
+    files = explain or []
+    choosing.check_explain(method, files)
+    check_explanations(files)
 
     if threads is not None:
         import torch
@@ -83,11 +105,18 @@ def segment(
         fine_tune,
         choosing.flow_choice(flow, flow_weights, flow_cache),
         both_ways,
+        proposals=proposals,
     )
     segmenter, info = choice.build(clip), choice.described()
     choosing.say_budget(choice)
+    choosing.say_whether_it_streams(segmenter, method)
+
+    def explained(account: Mapping[str, Any]) -> None:
+        for file in files:
+            write_explanation(account, file)
+
     try:
-        with progress_bar() as progress:
+        with progress_bar() as progress, loop_told_to(explanation=explained):
             report = segment_to_folder(
                 segmenter,
                 clip,
@@ -102,6 +131,8 @@ def segment(
         print(f"tinct: {interruption}", file=sys.stderr)
         raise typer.Exit(130) from None
     _summarise(report)
+    for file in files if report.seconds_per_frame is not None else []:
+        print(f"  why      {file}")
 
 
 def parse_mask(text: str) -> tuple[int, Path]:

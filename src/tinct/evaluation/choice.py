@@ -11,6 +11,7 @@ from tinct import zoo
 from tinct.both_ways import BothWays
 from tinct.errors import OptionError
 from tinct.networks.flow_choice import FlowChoice
+from tinct.networks.proposal_sources import describe_proposals, proposal_source
 from tinct.segmenter import StreamingSegmenter, VideoSegmenter
 from tinct.tuning_budget import Budget
 from tinct.video import Video
@@ -30,6 +31,8 @@ class SegmenterChoice:
         flow: None for the method's own.
         both_ways: Run from every painted frame forwards and backwards (`tinct.both_ways`).
         options: Fields of the method's `Options` in the place of the preset's.
+        proposals: A file of boxes or a detector's name (`tinct.networks.proposal_sources`); None for the
+            method's own.
     """
 
     method: str = "feelvos"
@@ -41,6 +44,7 @@ class SegmenterChoice:
     flow: FlowChoice | None = None
     both_ways: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
+    proposals: str | None = None
 
     @property
     def budget(self) -> Budget | None:
@@ -56,8 +60,8 @@ class SegmenterChoice:
 
     @property
     def per_video(self) -> bool:
-        """Whether a segmenter serves one video alone: its flow lies in that video's folder."""
-        return self.flow is not None and self.flow.is_folder
+        """Whether a segmenter serves one video alone: its flow or its boxes are that video's."""
+        return self.proposals is not None or (self.flow is not None and self.flow.is_folder)
 
     def described(self) -> dict[str, Any]:
         """What makes two runs the same, for their accounts; keys that say nothing are left out.
@@ -79,6 +83,9 @@ class SegmenterChoice:
         if self.flow is not None:
             zoo.check_uses_flow(self.method)
             words["flow"] = self.flow.described(zoo.resolve_device(self.device))
+        if self.proposals is not None:
+            zoo.check_uses_proposals(self.method)
+            words["proposals"] = describe_proposals(self.proposals)
         if self.both_ways:
             words["both_ways"] = True
         if self.options:
@@ -106,6 +113,12 @@ class SegmenterChoice:
             zoo.check_uses_flow(self.method)
             device = zoo.resolve_device(self.device)
             extras["flow"] = self.flow.estimator(device, video, self._working_height(), sequence)
+        if self.proposals is not None:
+            zoo.check_uses_proposals(self.method)
+            if video is None:
+                raise OptionError(f"The proposals of {self.proposals} are for one video, and none came.")
+            device = zoo.resolve_device(self.device)
+            extras["proposals"] = proposal_source(self.proposals, video, device)
         segmenter = zoo.build_segmenter(
             self.method, self.variant, self.preset, self.weights, self.device, **extras
         )

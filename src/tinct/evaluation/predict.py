@@ -25,6 +25,7 @@ import numpy as np
 
 from tinct.errors import MaskError, OutputError, TinctError, VideoError
 from tinct.evaluation.run_file import RunFile, environment, peak_memory
+from tinct.loop_news import loop_told_to
 from tinct.mask_files import write_mask
 from tinct.masks import ObjectMasks
 from tinct.overlay import mask_paths, read_labels, write_overlay
@@ -42,8 +43,8 @@ WORTH_SAVING_S = 2.0
 
 Segmenter = StreamingSegmenter[Any] | VideoSegmenter
 Progress = Callable[[str, int, int], None]
-"""Called with (`segment` or `overlay`, frames done, frames in all), and with (`fine-tune`, steps or
-seconds done, and in all) while a method learns from a painted frame."""
+"""Called with (`segment` or `overlay`, frames done, frames in all), with (`fine-tune`, steps or seconds
+done, and in all) while a method learns from a painted frame, and with the stages of `tinct.loop_news`."""
 
 
 class RunInterrupted(KeyboardInterrupt):
@@ -133,7 +134,7 @@ def segment_to_folder(
     run = _Run(segmenter, video, prompts, out, file, how_to_go_on)
     _claim(run, paths, resume)
     try:
-        with tuning_told_to(partial(_note_tuning, run, progress)):
+        with tuning_told_to(partial(_note_tuning, run, progress)), loop_told_to(progress):
             resumed_at, object_ids = _segment(run, paths, progress)
         film = out / "overlay.mp4" if overlay else None
         if film is not None and not (film.exists() and resumed_at == len(video)):
@@ -190,6 +191,9 @@ def _results(run: _Run, first: int, state: Any) -> Iterator[tuple[int, ObjectMas
         before = time.perf_counter()
         item = next(results, None)
         if item is None:
+            if isinstance(run.segmenter, VideoSegmenter) and not run.segmenter.streams:
+                # All the work was done before the first result came.
+                run.seconds[:] = [sum(run.seconds) / len(run.seconds)] * len(run.seconds)
             return
         if item[1].object_ids:
             run.seconds.append(time.perf_counter() - before)

@@ -62,7 +62,7 @@ class BoxesFile:
     def __init__(self, path: Path, video: Video) -> None:
         self.path, self.size = path, video.size
         content = _read(path)
-        self.name = f"boxes-{hashlib.sha256(path.read_bytes()).hexdigest()[:12]}"
+        self.name = _file_name(path)
         places = {name: index for index, name in enumerate(video.names)}
         unknown = sorted(set(content) - set(places))
         if unknown:
@@ -121,6 +121,37 @@ def _checked(rows: Any, name: str, path: Path, size: tuple[int, int]) -> Float[n
     return boxes[(boxes[:, 2:4] > boxes[:, :2]).all(1)]
 
 
+def proposal_source(name: str, video: Video, device: torch.device | None = None) -> ProposalSource:
+    """A source by its name.
+
+    Args:
+        name: A detector of `DETECTORS`, or else the path of a file of boxes.
+        video: What a file's boxes are of.
+        device: Of a detector.
+
+    Raises:
+        OptionError: Neither a detector nor a file.
+        DatasetError: The file is not of that form, or of another video.
+        WeightsError: A detector's weights cannot be had.
+    """
+    if name in DETECTORS:
+        return DetectorProposals(name, device=device)
+    if not Path(name).is_file():
+        raise OptionError(
+            f"There is no proposals file and no detector {name!r}. {near_match(name, DETECTORS)}"
+        )
+    return BoxesFile(Path(name), video)
+
+
+def describe_proposals(name: str) -> str:
+    """What makes two runs use the same proposals, without this machine's paths."""
+    return name if name in DETECTORS else _file_name(Path(name))
+
+
+def _file_name(path: Path) -> str:
+    return f"boxes-{hashlib.sha256(path.read_bytes()).hexdigest()[:12]}"
+
+
 DETECTORS = ("fasterrcnn_mobilenet_v3_large_fpn", "fasterrcnn_resnet50_fpn_v2", "retinanet_resnet50_fpn_v2")
 """torchvision's names of detectors, the quickest first."""
 
@@ -148,9 +179,7 @@ class DetectorProposals:
         least_score: float = 0.05,
     ) -> None:
         if detector not in DETECTORS:
-            raise OptionError(
-                f"There is no proposals file and no detector {detector!r}. {near_match(detector, DETECTORS)}"
-            )
+            raise OptionError(f"There is no detector {detector!r}. {near_match(detector, DETECTORS)}")
         from torchvision.models import get_model, get_model_weights
 
         record = get_model_weights(detector).DEFAULT

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -174,3 +175,20 @@ def test_empty_masks_overlap_nothing() -> None:
     (overlap,) = overlaps([full], [empty])
     assert (overlap.iou, overlap.share_of_second) == (0.0, 0.0)
     assert overlaps([], []) == []
+
+
+def test_a_tube_that_drifted_is_overruled_where_it_looks_less_like_the_object(
+    tracklet: Make, square: Square
+) -> None:
+    sure = tracklet(1, 1.0, 0, frames(square, 0, 9, 10), painted=True)
+    drifted = replace(sure, similarities={t: 0.9 if t < 4 else 0.3 for t in range(10)})
+    again = tracklet(1, 0.8, 8, frames(square, 2, 9, 60))
+    again = replace(again, similarities=dict.fromkeys(range(2, 10), 0.8))
+    looking = LinkingRules(trim=True, overrule_margin=0.2)
+    tubes, links = linked([drifted, again], looking)
+    assert [held.tracklet for _, held in sorted(tubes[1].items())] == [0] * 4 + [1] * 6
+    assert links[1].frames == tuple(range(4, 10))
+    assert contradiction_at_start(again.start, linked([drifted], looking)[0], looking) is None
+    for rules in (LinkingRules(trim=True), LinkingRules(trim=True, overrule_margin=0.6)):
+        assert linked([drifted, again], rules)[1][1].frames == ()
+        assert contradiction_at_start(again.start, linked([drifted], rules)[0], rules) is not None

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from tinct.loop_news import loop_told_to
 from tinct.masks import ObjectMasks
 from tinct.methods.dyenet import DyeNet, Options
+from tinct.methods.dyenet.fine_tuning import OnlineTraining
+from tinct.networks.dyenet import COMPACT, DyeNetNetwork
 from tinct.segmenter import segment_video
+from tinct.tuning_budget import Budget
+from tinct.tuning_news import TuningNews, tuning_told_to
 from tinct.video import Video
 
 Clip = Callable[..., tuple[Video, list[np.ndarray]]]
@@ -36,7 +43,7 @@ def iou(masks: ObjectMasks, truth: np.ndarray, object_id: int) -> float:
 
 
 def hidden_for_a_while() -> list[list[Any]]:
-    """Red (1) walks right, is hidden behind green (2) from frame 6 to 13, and comes out smaller; 18 frames."""
+    """Red (1) walks right, is hidden behind green (2) from frame 6 to 13, and comes out smaller."""
     frames: list[list[Any]] = []
     for t in range(18):
         walker = ("red", 2 + 2 * t, 16, 12) if t < 6 else ("red", 40 + t, 20, 8)
@@ -231,3 +238,23 @@ def test_a_propagation_that_looks_like_nothing_known_ends(clip: Clip, dyenet: Ma
     assert plain["tracklets"][0]["stops"]["forward"] == "the video ends here"
     assert checked["tracklets"][0]["stops"]["forward"] == "the box looks like none of the object's templates"
     assert checked["tracklets"][0]["last"] < 8
+
+
+def test_online_training_learns_from_the_painted_frames_and_leaves_the_network(clip: Clip) -> None:
+    torch.manual_seed(0)
+    make = replace(COMPACT, roi_grid=6, hidden=8)
+    training = OnlineTraining(Budget(steps=2), height=32, learning_rate=0.01, tuned_share=1.0)
+    easy = {"least_area": 0.0, "least_box_cells": 0.0, "re_id": False}
+    network = DyeNetNetwork(make)
+    plain = DyeNet(network, Options(make=make, **easy))
+    tuned = DyeNet(network, Options(make=make, fine_tuning=training, **easy))
+    before = deepcopy(tuned.members[0].network.state_dict())
+    video, truths = clip([[("red", 8 + t, 10, 20)] for t in range(2)])
+    news: list[TuningNews] = []
+    with tuning_told_to(news.append):
+        first, second = (run(tuned, video, {0: truths[0]})[0] for _ in range(2))
+    assert [(n.steps, n.finished) for n in news] == [(1, False), (2, False), (2, True)] * 2
+    assert np.array_equal(first[1].probs, second[1].probs)
+    assert not np.array_equal(first[1].probs, run(plain, video, {0: truths[0]})[0][1].probs)
+    after = tuned.members[0].network.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)

@@ -31,6 +31,7 @@ from tinct.networks.oim import OnlineInstanceMatching
 from tinct.online import FineTuningWarning
 from tinct.ops.precision import bfloat16_is_faster
 from tinct.tuning_budget import Budget
+from tinct.tuning_news import TuningNews, tell_of_tuning
 
 TUNED = ("mask_network.", "reid.", "recurrent.")
 """What learns from a video's own frames, by the names of its layers."""
@@ -127,6 +128,39 @@ def trained_online(
         return deepcopy(network)
     _mix_in_parent(tuned, network, options.tuned_share)
     return tuned
+
+
+def tuned_for_video(
+    network: DyeNetNetwork,
+    painted: Sequence[PaintedFrame],
+    options: OnlineTraining,
+    place: int = 0,
+    networks: int = 1,
+) -> DyeNetNetwork:
+    """`trained_online` inside a segmenter, which tells `tinct.tuning_news` of it.
+
+    All objects are learned together; the news names object 0.
+
+    Args:
+        network: Never changed.
+        painted: One or more, of one size.
+        options: How long, how fast, on what.
+        place: Of the network among those of an ensemble.
+        networks: How many these are.
+    """
+    budget, last = options.budget, TuningNews(0, place, networks, 0, 0.0, math.nan, 0.0, 1)
+
+    def tell(steps: int, seconds: float, loss: float) -> None:
+        nonlocal last
+        units = budget.steps or math.ceil(budget.seconds or 0)
+        share = budget.share(steps, seconds)
+        last = TuningNews(0, place, networks, steps, seconds, loss, share, units)
+        tell_of_tuning(last)
+
+    with torch.inference_mode(False), torch.enable_grad():
+        tuned = trained_online(network, painted, options, progress=tell)
+    tell_of_tuning(replace(last, finished=True, diverged=not math.isfinite(last.loss)))
+    return tuned.eval()
 
 
 @torch.no_grad()

@@ -32,6 +32,9 @@ class LinkingRules:
             not refused as a whole.
         prefer: Where several agreeing tracklets have a mask: "rank" keeps that of the more similar
             starting point, "nearest" that of the starting point nearest in time (beyond the paper).
+        overrule_margin: Beyond the paper: where a tracklet lies elsewhere than its object's tube, and its
+            mask's box is by more than this more similar to the object's templates than the tube's, it
+            takes the tube's place on that frame: the tube has drifted. 0 never looks.
 
     Raises:
         OptionError: No such preference, or a share outside [0, 1].
@@ -41,6 +44,7 @@ class LinkingRules:
     most_share: float = 0.5
     trim: bool = False
     prefer: str = "rank"
+    overrule_margin: float = 0.0
 
     def __post_init__(self) -> None:
         if self.prefer not in PREFERENCES:
@@ -112,12 +116,14 @@ def join(tracklet: Tracklet, place: int, tubes: dict[int, dict[int, Held]], rule
         tubes: Are changed.
         rules: See there.
     """
-    frames, contradiction = admitted(tracklet, tubes, rules)
+    frames, contradiction, overruled = admitted(tracklet, tubes, rules)
     tube = tubes.setdefault(tracklet.start.object_id, {})
     for frame in frames:
         held = tube.get(frame)
-        if held is None or _prefers(tracklet.start, held.start, frame, rules.prefer):
-            tube[frame] = Held(tracklet.masks[frame], place, tracklet.start)
+        preferred = held is None or _prefers(tracklet.start, held.start, frame, rules.prefer)
+        if preferred or frame in overruled:
+            similarity = tracklet.similarities.get(frame)
+            tube[frame] = Held(tracklet.masks[frame], place, tracklet.start, similarity)
     return Link(place, frames, contradiction)
 
 
@@ -130,22 +136,46 @@ def _prefers(new: StartingPoint, known: StartingPoint, frame: int, prefer: str) 
 
 def admitted(
     tracklet: Tracklet, tubes: Tubes, rules: LinkingRules
-) -> tuple[tuple[int, ...], Contradiction | None]:
-    """The frames of a tracklet that may join its object's tube, and what contradicts the others."""
+) -> tuple[tuple[int, ...], Contradiction | None, frozenset[int]]:
+    """The frames of a tracklet that may join its object's tube, and what contradicts the others.
+
+    The third is on which frames it overrules the tube.
+    """
     frames = tuple(sorted(tracklet.masks))
     if tracklet.start.painted:
-        return frames, None
+        return frames, None, frozenset()
     start = tracklet.start
     own = _overlaps_with_own(tracklet.masks, start.object_id, tubes)
+    overruled = _overruled(tracklet.similarities, own, tubes.get(start.object_id, {}), rules)
+    own = {frame: iou for frame, iou in own.items() if frame not in overruled}
     against_own, against_others = _disagreements(tracklet.masks, start.object_id, tubes, own, rules)
     if rules.trim:
-        return _trimmed(tracklet, frames, [*against_own, *against_others])
+        return *_trimmed(tracklet, frames, [*against_own, *against_others]), overruled
     mean = sum(own.values()) / len(own) if own else 1.0
     if mean < rules.least_iou:
-        return (), Contradiction(Clash.OWN, nearest_to(start.frame, list(own)), start.object_id, mean)
+        first = nearest_to(start.frame, list(own))
+        return (), Contradiction(Clash.OWN, first, start.object_id, mean), frozenset()
     if against_others:
-        return (), min(against_others, key=lambda c: _distance(tracklet, c))
-    return frames, None
+        return (), min(against_others, key=lambda c: _distance(tracklet, c)), frozenset()
+    return frames, None, overruled
+
+
+def _overruled(
+    similarities: Mapping[int, float],
+    own: Mapping[int, float],
+    tube: Mapping[int, Held],
+    rules: LinkingRules,
+) -> frozenset[int]:
+    """The frames on which the tube lies elsewhere, and looks clearly less like the object."""
+    if not rules.overrule_margin:
+        return frozenset()
+    return frozenset(
+        frame
+        for frame, iou in own.items()
+        if iou < rules.least_iou
+        and (known := tube[frame].similarity) is not None
+        and similarities.get(frame, -1.0) > known + rules.overrule_margin
+    )
 
 
 def nearest_to(frame: int, frames: Sequence[int]) -> int:
@@ -225,5 +255,8 @@ def contradiction_at_start(start: StartingPoint, tubes: Tubes, rules: LinkingRul
     }
     masks = {start.frame: start.mask}
     own = _overlaps_with_own(masks, start.object_id, higher)
+    tube = higher.get(start.object_id, {})
+    overruled = _overruled({start.frame: start.similarity}, own, tube, rules)
+    own = {frame: iou for frame, iou in own.items() if frame not in overruled}
     against_own, against_others = _disagreements(masks, start.object_id, higher, own, rules)
     return next(iter([*against_own, *against_others]), None)

@@ -19,6 +19,7 @@ templates, until nothing new is found.
 | tracklets, both ways (2.2) | `tracklets.Tracklet` |
 | linking (2.2) | `linking.linked` |
 | iterative inference with template expansion (2) | `DyeNet._loop`, `run.Run` |
+| online training (ECCV paper) | `fine_tuning.trained_online`, `Options.fine_tuning` |
 | ensemble, patches, two streams (3) | `members`, `Options.patches`, `DyeNetMake.two_streams` |
 
 What goes beyond the paper is an `Options` field that the preset "paper" switches off; the page
@@ -32,9 +33,11 @@ from typing import Any
 
 import torch
 
+from tinct.data.online_clips import PaintedFrame
 from tinct.loop_news import tell_explanation
 from tinct.masks import ObjectMasks, object_ids_of
-from tinct.methods.dyenet.members import make_members
+from tinct.methods.dyenet.fine_tuning import tuned_for_video
+from tinct.methods.dyenet.members import Member, make_members
 from tinct.methods.dyenet.merging import merged
 from tinct.methods.dyenet.options import Options
 from tinct.methods.dyenet.run import Run
@@ -73,22 +76,36 @@ class DyeNet(VideoSegmenter):
         self.options = options
         self.flow = flow or DisFlow()
         self.proposals = proposals
-        several = tuple(networks) if isinstance(networks, Sequence) else (networks,)
-        lowered = bfloat16_is_faster(self.device.type)
-        self.members = make_members(
-            several, self.device, flip=options.flip, attention=options.attention, lowered=lowered
-        )
+        self.members = self._members(tuple(networks) if isinstance(networks, Sequence) else (networks,))
 
     def segment(self, video: Video, prompts: Mapping[int, LabelMap]) -> Iterator[tuple[int, ObjectMasks]]:
         """Masks of every frame, of all objects of all prompts; painted masks come out as they are."""
         checked = check_prompts(video, prompts)
         object_ids = tuple(sorted({i for labels in checked.values() for i in object_ids_of(labels)}))
-        sources = Sources(video, self.members, self.flow, self.proposals, self.options)
+        sources = Sources(video, self._tuned(video, checked), self.flow, self.proposals, self.options)
         tubes = self._loop(Run(sources, self.options, object_ids), checked)
         for index in range(len(video)):
             seen = {i: tube[index].mask for i, tube in tubes.items() if index in tube}
             masks = merged(seen, object_ids, sources.size, video.size)
             yield index, masks.corrected(checked[index]) if index in checked else masks
+
+    def _tuned(self, video: Video, prompts: Mapping[int, LabelMap]) -> tuple[Member, ...]:
+        """The members, or copies that have learned from the painted frames (ECCV paper: online training)."""
+        training = self.options.fine_tuning
+        if training.budget.is_none:
+            return self.members
+        painted = [PaintedFrame(video[index], labels) for index, labels in prompts.items()]
+        several = [member.network for member in self.members if not member.mirrored]
+        tuned = [
+            tuned_for_video(network, painted, training, place, len(several))
+            for place, network in enumerate(several)
+        ]
+        return self._members(tuned)
+
+    def _members(self, networks: Sequence[Any]) -> tuple[Member, ...]:
+        lowered = bfloat16_is_faster(self.device.type)
+        flip, attention = self.options.flip, self.options.attention
+        return make_members(networks, self.device, flip=flip, attention=attention, lowered=lowered)
 
     @torch.inference_mode()
     def _loop(self, run: Run, prompts: Mapping[int, LabelMap]) -> Tubes:

@@ -7,6 +7,7 @@ never mirrored: a mirrored member turns everything round at its own door.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -156,7 +157,7 @@ def make_members(
     return tuple(members)
 
 
-def averaged(probs: Sequence[Float[Tensor, "N G G"]]) -> Float[Tensor, "N M M"]:
+def averaged(probs: Sequence[Float[Tensor, "N _ _"]]) -> Float[Tensor, "N M M"]:
     """The mean of the members' probabilities, on the first one's grid."""
     grid = probs[0].shape[-1]
     same = [p if p.shape[-1] == grid else _resized(p, grid) for p in probs]
@@ -165,9 +166,9 @@ def averaged(probs: Sequence[Float[Tensor, "N G G"]]) -> Float[Tensor, "N M M"]:
 
 def _resized(probs: Float[Tensor, "N G G"], grid: int) -> Float[Tensor, "N M M"]:
     resized: Tensor = F.interpolate(probs[:, None], size=(grid, grid), mode="bilinear", align_corners=False)
-    return resized[:, 0]
+    return resized.squeeze(1)
 
 
-def joined(embeddings: Sequence[Float[Tensor, "N D"]]) -> Float[Tensor, "N E"]:
+def joined(embeddings: Sequence[Float[Tensor, "N _"]]) -> Float[Tensor, "N E"]:
     """Embeddings side by side, whose cosine is the mean of the members' cosines."""
-    return torch.cat(list(embeddings), 1) / len(embeddings) ** 0.5
+    return torch.cat(list(embeddings), 1) / math.sqrt(len(embeddings))

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from tinct.errors import OptionError
+from tinct.methods.dyenet.fine_tuning import OnlineTraining
 from tinct.methods.dyenet.linking import LinkingRules
 from tinct.networks.dyenet import COMPACT as COMPACT_MAKE
 from tinct.networks.dyenet import DyeNetMake
@@ -46,6 +47,7 @@ class Options:
         patches: Propagate on size-normalised patches that enclose each object, cut from the frame at its
             full resolution (3, "advanced").
         patch_side: Of those, in pixels (VS-ReID: 449).
+        fine_tuning: Online training on the painted frames (ECCV paper); by default none.
         feature_budget_mb: Features and flow are kept up to this, and computed anew past it.
         working_height: Short side in pixels to which frames are brought; None leaves them.
 
@@ -71,7 +73,8 @@ class Options:
     flip: bool = False
     patches: bool = False
     patch_side: int = 448
-    feature_budget_mb: float = 1200.0
+    fine_tuning: OnlineTraining = field(default_factory=OnlineTraining)
+    feature_budget_mb: float = 900.0
     working_height: int | None = None
 
     def __post_init__(self) -> None:

@@ -86,6 +86,7 @@ def propagated(
             start,
             {start.frame: start.mask, **backward.masks[i], **forward.masks[i]},
             (backward.stops[i], forward.stops[i]),
+            {start.frame: start.similarity, **backward.similarities[i], **forward.similarities[i]},
         )
         for i, start in enumerate(starts)
     ]
@@ -102,7 +103,7 @@ def _begun(starts: Sequence[StartingPoint], sources: Sources, options: Options) 
 
 
 class _Walk:
-    """One way in time: `run` fills `masks` and `stops`, one of each per starting point."""
+    """One way in time: `run` fills `masks`, `similarities` and `stops`, one of each per starting point."""
 
     def __init__(
         self,
@@ -114,6 +115,8 @@ class _Walk:
     ) -> None:
         self.starts, self.sources, self.options, self.around, self.way = starts, sources, options, around, way
         self.masks: list[dict[int, RoiMask]] = [{} for _ in starts]
+        self.similarities: list[dict[int, float]] = [{} for _ in starts]
+        self.verifies = options.verification > 0 or options.linking.overrule_margin > 0
         self.stops = [Stop.LAST_FRAME if way > 0 else Stop.FIRST_FRAME for _ in starts]
         self.least_side_px = least_side_px(sources, options)
 
@@ -188,10 +191,11 @@ class _Walk:
             share = self.options.least_area
             area = RoiMask.of(box, probs).area
             reasons.append(Stop.FADED if has_faded(area, start.mask.area, painted, share) else None)
-        if self.options.verification and not all(reasons):
+        if self.verifies and not all(reasons):
             rows = [row for row, reason in enumerate(reasons) if reason is None]
             for row, similarity in zip(rows, self._similarities(memory, rows, frame), strict=True):
-                if similarity < self.options.verification:
+                self.similarities[memory.who[row]][frame] = similarity
+                if self.options.verification and similarity < self.options.verification:
                     reasons[row] = Stop.UNLIKE
         return reasons
 

@@ -52,6 +52,7 @@ class Record:
     Attributes:
         frame_names: The video's.
         object_ids: All objects.
+        rho: The least similarity.
         doubt_margin: See `Options.doubt_margin`.
         decisions: Of all starting points.
         rounds: What was known after each round.
@@ -61,6 +62,7 @@ class Record:
 
     frame_names: Sequence[str]
     object_ids: tuple[int, ...]
+    rho: float
     doubt_margin: float
     decisions: list[Decision] = field(default_factory=list)
     rounds: list[dict[str, Any]] = field(default_factory=list)
@@ -95,6 +97,7 @@ class Record:
             "format": FORMAT,
             "frames": list(self.frame_names),
             "object_ids": list(self.object_ids),
+            "rho": self.rho,
             "rounds": self.rounds,
             "starting_points": [self._decision(d) for d in self.decisions],
             "tracklets": [_tracklet(place, t) for place, t in enumerate(tracklets)],

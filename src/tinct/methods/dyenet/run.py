@@ -58,7 +58,7 @@ class Run:
         self.tracklets: list[Tracklet] = []
         self.tubes: dict[int, dict[int, Held]] = {i: {} for i in object_ids}
         self.templates: list[Template] = []
-        self.record = Record(sources.video.names, object_ids, options.doubt_margin)
+        self.record = Record(sources.video.names, object_ids, options.rho, options.doubt_margin)
         self._round = 0
         self._links: list[Link] = []
         self._painted: set[tuple[int, int]] = set()
@@ -153,7 +153,8 @@ class Run:
     def _warn_of_small(self, name: str, own: tuple[int, int], working: tuple[float, float]) -> None:
         text = (
             f"The mask of {name} is {own[0]}×{own[1]} pixels, {working[0]:.1f}×{working[1]:.1f} at the "
-            "working size: too small to be recognised or followed. Paint the object on a frame where it is larger."
+            "working size: too small to be recognised or followed. Paint the object on a frame where it is "
+            "larger."
         )
         self.record.remarks.append(text)
         warnings.warn(text, TemplateWarning, stacklevel=2)

@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torchvision.ops import roi_align
 
 from tinct.loop_news import tell_of_loop
 from tinct.methods.dyenet.members import Look, Member, averaged, joined
@@ -27,7 +26,7 @@ from tinct.networks.frame_features import FrameFeatures
 from tinct.networks.proposal_sources import ProposalSource
 from tinct.ops.boxes import enlarged_boxes
 from tinct.ops.resize import working_frame, working_size
-from tinct.ops.views import View, full_view
+from tinct.ops.views import View, cut, cut_flow, full_view
 from tinct.shapes import Image
 from tinct.video import Video
 
@@ -148,9 +147,10 @@ class Sources:
         if not self.options.patches:
             return self.whole(index)
         views = tuple(patch_view(box, self.size, self.options.patch_side) for box in boxes)
-        pictures = _patches(self.video[index], self.size, views).to(self.device)
+        pixels = _picture(self.video[index]).to(self.device)
+        pictures = torch.cat([cut(pixels, view, self.size) for view in views])
         flow = self._backward_flow(index)
-        flows = None if flow is None else _flow_patches(flow, views)
+        flows = None if flow is None else torch.cat([cut_flow(flow, view) for view in views])
         return [Look(member.features(pictures, flows), views) for member in self.members]
 
     def candidates(self, index: int) -> Candidates:
@@ -172,8 +172,7 @@ class Sources:
         return [RoiMask.of(box, patch) for box, patch in zip(boxes, probs, strict=True)]
 
     def _computed(self, index: int) -> tuple[FrameFeatures, ...]:
-        pixels = torch.from_numpy(np.ascontiguousarray(self.frame(index))).to(self.device)
-        picture = pixels.permute(2, 0, 1)[None].float() / 255
+        picture = _picture(self.frame(index)).to(self.device)
         flow = self._backward_flow(index)
         return tuple(member.features(picture, flow) for member in self.members)
 
@@ -202,6 +201,12 @@ class Sources:
         )
 
 
+def _picture(frame: Image) -> Float[Tensor, "1 3 H W"]:
+    """A frame as networks take it, in [0, 1]."""
+    pixels = torch.from_numpy(np.ascontiguousarray(frame))
+    return pixels.permute(2, 0, 1)[None].float() / 255
+
+
 def _features_size(features: tuple[FrameFeatures, ...]) -> int:
     return sum(maps.nbytes for of_member in features for maps in of_member if maps is not None)
 
@@ -218,24 +223,3 @@ def patch_view(box: Float[Tensor, "4"], size: tuple[int, int], side: int) -> Vie
     reach = max(x1 - x0, y1 - y0, LEAST_PATCH_SHARE * min(size)) / 2
     x, y = (x0 + x1) / 2, (y0 + y1) / 2
     return View((x - reach, y - reach, x + reach, y + reach), (side, side))
-
-
-def _patches(frame: Image, size: tuple[int, int], views: tuple[View, ...]) -> Float[Tensor, "N 3 S S"]:
-    """Pictures in [0, 1] of views, from the frame at its full resolution; black outside it."""
-    pixels = torch.from_numpy(np.ascontiguousarray(frame)).permute(2, 0, 1)[None].float() / 255
-    factors = torch.tensor([frame.shape[1] / size[1], frame.shape[0] / size[0]]).repeat(2)
-    return _cut(pixels, torch.tensor([view.box for view in views]) * factors, views[0].size[0])
-
-
-def _flow_patches(flow: Float[Tensor, "1 2 h w"], views: tuple[View, ...]) -> Float[Tensor, "N 2 S S"]:
-    """The flow of views, in pixels of their pictures."""
-    boxes = torch.tensor([view.box for view in views], device=flow.device)
-    factors = torch.tensor([view.enlargement for view in views], device=flow.device)
-    return _cut(flow, boxes, views[0].size[0]) * factors[:, :, None, None]
-
-
-def _cut(maps: Float[Tensor, "1 C h w"], boxes: Float[Tensor, "N 4"], side: int) -> Float[Tensor, "N C S S"]:
-    rois = torch.cat([boxes.new_zeros(len(boxes), 1), boxes], 1)
-    # As many samples per cell as it has pixels, so that nothing is skipped where a patch is reduced.
-    cut: Tensor = roi_align(maps, rois, side, 1.0, -1, aligned=True)
-    return cut

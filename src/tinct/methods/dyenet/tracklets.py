@@ -7,7 +7,7 @@ box, so that the whole video's masks may be kept until the loop has ended.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 import numpy as np
@@ -176,11 +176,13 @@ class Tracklet:
         start: Where it began.
         masks: Frame → mask, that of the starting point among them.
         stops: Why it ended, backwards and forwards.
+        similarities: Frame → how much the mask's box looks like the object; empty if nobody looked.
     """
 
     start: StartingPoint
     masks: Mapping[int, RoiMask]
     stops: tuple[Stop, Stop]
+    similarities: Mapping[int, float] = field(default_factory=dict)
 
     @property
     def span(self) -> tuple[int, int]:
@@ -196,11 +198,13 @@ class Held:
         mask: The mask.
         tracklet: The place of its tracklet in the list of all.
         start: That tracklet's starting point.
+        similarity: How much its box looks like the object; None if nobody looked.
     """
 
     mask: RoiMask
     tracklet: int
     start: StartingPoint
+    similarity: float | None = None
 
 
 Tubes = Mapping[int, Mapping[int, Held]]

@@ -1,0 +1,44 @@
+"""Explanations on disk: what a loop over a whole video decided, as a picture or as data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tinct.errors import OptionError
+from tinct.files import written_whole
+
+SUFFIXES = (".png", ".json")
+
+
+def check_explanations(paths: Sequence[Path]) -> None:
+    """OptionError for a file that is neither PNG nor JSON."""
+    for path in paths:
+        if path.suffix.lower() not in SUFFIXES:
+            raise OptionError(
+                f"An explanation in {path} was asked for; it is written as FILE.png (a timeline) or "
+                "FILE.json (every decision)."
+            )
+
+
+def write_explanation(account: Mapping[str, Any], path: Path) -> None:
+    """Write an account of `tinct.loop_news`.
+
+    Args:
+        account: Of one video.
+        path: Ends in .png or .json; an existing file is replaced.
+
+    Raises:
+        OptionError: It ends otherwise, or matplotlib is not installed.
+        OutputError: It cannot be written.
+    """
+    check_explanations([path])
+    if path.suffix.lower() == ".png":
+        from tinct.evaluation.report.loop_timeline import draw_loop_timeline
+
+        draw_loop_timeline(account, path)
+        return
+    with written_whole(path) as part:
+        part.write_text(json.dumps(account, indent=1) + "\n", encoding="utf-8")
