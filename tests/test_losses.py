@@ -10,12 +10,14 @@ from hypothesis import strategies as st
 
 from tinct.losses import (
     FrameLossOptions,
+    RegionLossOptions,
     at_size,
     bootstrapped_cross_entropy,
     bootstrapping_schedule,
     class_balanced_cross_entropy,
     frame_losses,
     pixel_cross_entropy,
+    region_loss,
     soft_dice,
 )
 from tinct.shapes import VOID
@@ -145,3 +147,35 @@ def test_the_parts_of_a_frames_loss() -> None:
     only = FrameLossOptions(balanced=1.0, cross_entropy=0.0, hardest=0.0, dice=0.0)
     (part,) = frame_losses(logits, labels, only).values()
     torch.testing.assert_close(part, class_balanced_cross_entropy(at_size(logits, (16, 16)), labels))
+
+
+def test_the_loss_of_regions_by_hand() -> None:
+    logits = torch.tensor([[[0.0, 2.0], [-1.0, 3.0]], [[5.0, 5.0], [-5.0, 0.0]]])
+    targets = torch.tensor([[[0.0, 1.0], [0.25, 1.0]], [[0.0, 0.0], [0.0, 0.0]]])
+    decided = torch.tensor([[[1.0, 1.0], [0.5, 1.0]], [[0.0, 0.0], [1.0, 1.0]]])
+    losses = []
+    rows = zip(*(x.flatten(1).tolist() for x in (logits, targets, decided)), strict=True)
+    for z, y, w in rows:
+        cells = [
+            -b * (a * math.log(1 / (1 + math.exp(-x))) + (1 - a) * math.log(1 - 1 / (1 + math.exp(-x))))
+            for x, a, b in zip(z, y, w, strict=True)
+        ]
+        probs = [b / (1 + math.exp(-x)) for x, b in zip(z, w, strict=True)]
+        truth = [a * b for a, b in zip(y, w, strict=True)]
+        overlap = sum(p * t for p, t in zip(probs, truth, strict=True))
+        dice = 1 - (2 * overlap + 1) / (sum(probs) + sum(truth) + 1) if max(truth) > 0.5 else 0.0
+        hardest = sum(sorted(cells)[-2:]) / 2
+        losses.append(2 * sum(cells) / sum(w) + 3 * hardest + 4 * dice)
+    options = RegionLossOptions(cross_entropy=2.0, hardest=3.0, kept_fraction=0.5, dice=4.0)
+    found = region_loss(logits, targets, decided, options)
+    assert float(found) == pytest.approx(sum(losses) / 2, rel=1e-5)
+
+
+def test_regions_that_are_void_or_lacking_teach_nothing() -> None:
+    logits = torch.randn(2, 3, 3, requires_grad=True)
+    nothing = torch.zeros(2, 3, 3)
+    options = RegionLossOptions(hardest=1.0, dice=1.0)
+    region_loss(logits, nothing, nothing, options).backward()
+    assert logits.grad is not None
+    assert not logits.grad.any()
+    assert region_loss(logits[:0], nothing[:0], nothing[:0], options) == 0

@@ -121,3 +121,20 @@ def test_it_is_kept_with_the_other_weights() -> None:
 def test_a_table_of_nobody_is_refused() -> None:
     with pytest.raises(OptionError, match="0 identities"):
         OnlineInstanceMatching(0)
+
+
+def test_rows_count_for_ever_or_as_long_as_the_memory_reaches() -> None:
+    seen = torch.tensor([[1.0, 0.0], [0.6, 0.8]])
+    e = math.e
+    # e^1 against e^0.6, and against eleven more rows of e^0; then after the memory of 7 has faded.
+    for memory, expected in ((None, e + e**0.6 + 11), (2, e + e**0.6), (1, e)):
+        matching = OnlineInstanceMatching(10, channels=2, queue=3, temperature=1.0, memory=memory)
+        matching.update(seen[1:], torch.tensor([7]))
+        matching.update(seen[:1], torch.tensor([4]))
+        loss = float(matching.loss(seen[:1], torch.tensor([4])))
+        assert loss == pytest.approx(math.log(expected) - 1, abs=1e-5)
+
+
+def test_an_unseen_identity_of_its_own_is_never_skipped() -> None:
+    matching = OnlineInstanceMatching(3, channels=2, queue=0, memory=5)
+    assert torch.isfinite(matching.loss(torch.tensor([[1.0, 0.0]]), torch.tensor([2])))

@@ -14,6 +14,7 @@ from tinct.networks import staged_backbones
 from tinct.networks.staged_backbones import STAGED, FirstStages, LastStage, imagenet_tensors
 
 NAMES = ("resnet101", "xception65")
+Published = tuple[FirstStages, LastStage, LastStage]
 
 
 @pytest.fixture
@@ -34,29 +35,52 @@ def drawn_norms(module: nn.Module) -> None:
             nn.init.normal_(layer.bias, std=0.1)
 
 
-@pytest.mark.parametrize(
-    ("name", "fine", "coarse", "last"), [("resnet101", 256, 1024, 2048), ("xception65", 128, 728, 2048)]
-)
-def test_the_published_sizes(name: str, fine: int, coarse: int, last: int) -> None:
+@pytest.fixture(scope="module", params=NAMES)
+def published(request: Any) -> Published:
+    """The published sizes, without their numbers: the first stages, the last one with and without strides."""
+    name = request.param
     with torch.device("meta"):
-        first, stage = FirstStages(name), LastStage(name, strided=False)
-        maps = first(torch.empty(1, 3, 96, 130))
-        assert [tuple(m.shape) for m in maps] == [(1, fine, 24, 33), (1, coarse, 12, 17)]
-        assert stage(torch.empty(2, coarse, 28, 28)).shape == (2, last, 28, 28)
-        assert LastStage(name, strided=True)(torch.empty(2, coarse, 28, 28)).shape == (2, last, 14, 14)
-    assert (first.fine_channels, first.channels, stage.channels) == (fine, coarse, last)
+        return FirstStages(name), LastStage(name, strided=True), LastStage(name, strided=False)
 
 
-def test_conv4_and_conv5_are_dilated_by_2_throughout() -> None:
-    with torch.device("meta"):
-        blocks = [
-            *FirstStages("resnet101").body["layer3"],
-            *LastStage("resnet101", strided=False).body["layer4"],
-        ]
-        strided = LastStage("resnet101", strided=True).body["layer4"]
-    assert len(blocks) == 23 + 3
-    assert {(b.conv2.dilation, b.conv2.padding, b.conv2.stride) for b in blocks} == {((2, 2), (2, 2), (1, 1))}
-    assert [b.conv2.stride for b in strided] == [(2, 2), (1, 1), (1, 1)]
+def test_the_published_sizes(published: Published) -> None:
+    first, strided, dense = published
+    fine, coarse, last = (256, 1024, 2048) if "layer3" in first.body else (128, 728, 2048)
+    assert (first.fine_channels, first.channels, dense.channels, strided.channels) == (
+        fine,
+        coarse,
+        last,
+        last,
+    )
+    maps = first(torch.empty(1, 3, 96, 130, device="meta"))
+    assert [tuple(m.shape) for m in maps] == [(1, fine, 24, 33), (1, coarse, 12, 17)]
+    cells = torch.empty(2, coarse, 28, 28, device="meta")
+    assert dense(cells).shape == (2, last, 28, 28)
+    assert strided(cells).shape == (2, last, 14, 14)
+
+
+def test_what_is_not_strided_is_dilated_by_2(published: Published) -> None:
+    first, strided, dense = published
+    if "layer3" in first.body:
+        layers = [b.conv2 for b in (*first.body["layer3"], *dense.body["layer4"])]
+        assert len(layers) == 23 + 3
+        assert [b.conv2.stride for b in strided.body["layer4"]] == [(2, 2), (1, 1), (1, 1)]
+    else:
+        middle = first.body["blocks"][3:]
+        layers = [layer.conv_dw for block in middle for layer in block.stack if hasattr(layer, "conv_dw")]
+        assert len(layers) == 3 * 16
+        assert strided.body["blocks"]["19"].stack.conv3.conv_dw.stride == (2, 2)
+    assert {(x.dilation, x.padding, x.stride) for x in layers} == {((2, 2), (2, 2), (1, 1))}
+
+
+def test_the_frozen_part_is_the_papers(published: Published) -> None:
+    stages = published[0]
+    stages.freeze_for_training()
+    name, stage = ("resnet101", "layer3") if "layer3" in stages.body else ("xception65", "blocks")
+    trained = {tuple(n.split(".")[1:3]) for n, p in stages.named_parameters() if p.requires_grad}
+    first = STAGED[name].frozen
+    assert trained == {(stage, str(first + k)) for k in range(3)}
+    assert len(stages.body[stage]) == first + 3
 
 
 @pytest.mark.usefixtures("thin")
@@ -103,20 +127,6 @@ def test_the_flow_stream_takes_the_mean_of_the_colours(name: str) -> None:
     torch.testing.assert_close(
         flow(grey.expand(-1, 2, -1, -1)), colours(grey.expand(-1, 3, -1, -1)), atol=1e-5, rtol=1e-3
     )
-
-
-def test_the_frozen_part_is_the_papers() -> None:
-    with torch.device("meta"):
-        for name, blocks in (("resnet101", "layer3"), ("xception65", "blocks")):
-            stages = FirstStages(name)
-            stages.freeze_for_training()
-            trained = {n.split(".")[2] for n, p in stages.named_parameters() if p.requires_grad}
-            assert all(
-                n.startswith(f"body.{blocks}.") for n, p in stages.named_parameters() if p.requires_grad
-            )
-            first = STAGED[name].frozen
-            assert trained == {str(first), str(first + 1), str(first + 2)}
-            assert len(stages.body[blocks]) == first + 3
 
 
 @pytest.mark.usefixtures("thin")

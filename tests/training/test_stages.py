@@ -9,7 +9,7 @@ import torch
 
 from tinct.data.samplers import ClipOptions, Clips
 from tinct.errors import OptionError
-from tinct.training.stages import SGD, AdamW, CosineSchedule, PolynomialSchedule, Stage, Task
+from tinct.training.stages import SGD, AdamW, CosineSchedule, PolynomialSchedule, Stage, StairSchedule, Task
 
 
 class NoClips(Clips):
@@ -83,3 +83,15 @@ def test_a_task_is_an_interface() -> None:
         Task()({}, 0)
     with pytest.raises(NotImplementedError):
         Task().parameter_groups()
+
+
+def test_stairs() -> None:
+    schedule = StairSchedule(10, 0.5)
+    assert [schedule(step, 35) for step in (0, 9, 10, 19, 20, 34)] == [1, 1, 0.5, 0.5, 0.25, 0.125]
+
+
+def test_a_task_remembers_nothing_unless_it_says_so() -> None:
+    task = Task()
+    task.prepare([])
+    assert task.memory() == {}
+    task.take_memory({})

@@ -154,6 +154,9 @@ class CompactMotion(nn.Module):
 class StagedMotion(nn.Module):
     """The paper's flow stream: a second backbone, whose pictures are flow; at first it adds nothing.
 
+    Both streams' maps are summed before any head sees them (inferred: VS-ReID sums the logits of two
+    whole networks, for which the heads here would have to run twice).
+
     Args:
         backbone: "resnet101" or "xception65".
     """

@@ -36,19 +36,24 @@ class OnlineInstanceMatching(nn.Module):
         queue: Q, places of the queue (person search: 5000); 0 for none.
         temperature: τ.
         momentum: γ.
-        skip_unseen: Leave rows and places that were never written out of the sums. In the authors' code
-            they count as vectors of length 0; where a table is much larger than what was seen of the
-            identities so far, as with photos, these would be most of the sum.
+        memory: Beyond the paper: rows of the table that were written more than so many updates ago
+            count no longer. Identities that come back seldom, as those of photos, lie where the
+            network's space was then: to flee from them all drives everything into one corner. None
+            counts all rows for ever, those never written as vectors of length 0, as the authors' code.
 
     Attributes:
         table: [L, channels], of length 1, or 0 where an identity was not seen yet.
         queue: [Q, channels], likewise.
         queue_next: The place that is written next.
+        written: [L], the number of the update that wrote each row last; 0 for none.
+        updates: How many there were.
     """
 
     table: Tensor
     queue: Tensor
     queue_next: Tensor
+    written: Tensor
+    updates: Tensor
 
     def __init__(
         self,
@@ -58,17 +63,19 @@ class OnlineInstanceMatching(nn.Module):
         temperature: float = 0.1,
         momentum: float = 0.5,
         *,
-        skip_unseen: bool = False,
+        memory: int | None = None,
     ) -> None:
         super().__init__()
         if identities < 1:
             raise OptionError(
                 f"A table of {identities} identities came; give the training set's number, above 0."
             )
-        self.temperature, self.momentum, self.skip_unseen = temperature, momentum, skip_unseen
+        self.temperature, self.momentum, self.memory = temperature, momentum, memory
         self.register_buffer("table", torch.zeros(identities, channels))
         self.register_buffer("queue", torch.zeros(queue, channels))
         self.register_buffer("queue_next", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("written", torch.zeros(identities, dtype=torch.int64))
+        self.register_buffer("updates", torch.zeros((), dtype=torch.int64))
 
     def loss(self, embeddings: Float[Tensor, "N C"], identities: Int64[Tensor, "N"]) -> Float[Tensor, ""]:
         """Mean of -log p over the labelled embeddings; 0, with a gradient of 0, where there are none.
@@ -82,11 +89,11 @@ class OnlineInstanceMatching(nn.Module):
             return embeddings.sum() * 0
         rows = torch.cat([self.table, self.queue])
         logits = embeddings[labelled].float() @ rows.T / self.temperature
-        if self.skip_unseen:
-            counted = rows.any(1) | (
-                torch.arange(len(rows), device=rows.device) == identities[labelled, None]
-            )
-            logits = logits.masked_fill(~counted, -torch.inf)
+        if self.memory is not None:
+            fresh = (self.written > 0) & (self.updates - self.written < self.memory)
+            counted = torch.cat([fresh, self.queue.any(1)])
+            own = torch.arange(len(rows), device=rows.device) == identities[labelled, None]
+            logits = logits.masked_fill(~(counted | own), -torch.inf)
         return F.cross_entropy(logits, identities[labelled])
 
     @torch.no_grad()
@@ -97,6 +104,8 @@ class OnlineInstanceMatching(nn.Module):
         time takes the embedding itself.
         """
         embeddings = F.normalize(embeddings.detach().float(), dim=1)
+        self.updates += 1
+        self.written[identities[identities != UNLABELLED]] = self.updates
         for embedding, identity in zip(embeddings, identities.tolist(), strict=True):
             if identity != UNLABELLED:
                 moved = self.momentum * self.table[identity] + (1 - self.momentum) * embedding

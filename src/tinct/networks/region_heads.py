@@ -77,6 +77,8 @@ class MaskNetwork(nn.Module):
 class ReidNetwork(nn.Module):
     """Who is in a box (2.1): the last stage with its own strides, a global average, a linear layer.
 
+    It sees all of the box, templates' too, and not only what the mask covers (the literal reading).
+
     Args:
         stage: A copy of the backbone's last stage.
     """

@@ -52,10 +52,45 @@ def pooled(
     # torchvision puts cell j at (j + ½) s, half a cell's width past the pixel on which it lies.
     wide = features.to(sum_dtype(features.dtype))
     places = boxes.to(wide.dtype) + (stride - 1) / 2
+    if wide.device.type == "cpu" and wide.requires_grad and torch.is_grad_enabled():
+        return _pooled_by_products(wide, places / stride - 0.5, index, grid)
     rois = torch.cat([index[:, None].to(wide.dtype), places], 1)
     with torch.autocast(features.device.type, enabled=False):
         cells: Tensor = roi_align(wide, rois, grid, 1 / stride, SAMPLES, aligned=True)
     return cells
+
+
+def _pooled_by_products(
+    features: Float[Tensor, "B C h w"],
+    places: Float[Tensor, "N 4"],
+    index: Int64[Tensor, "N"],
+    grid: int,
+) -> Float[Tensor, "N C m m"]:
+    """RoIAlign as one product down and one across, for training on a processor.
+
+    The same sums as torchvision's, whose gradient is scattered value by value and was a third of a
+    training step; that of the products takes less than half as long.
+    """
+    h, w = features.shape[-2:]
+    x0, y0, x1, y1 = places.T
+    down, across = _sampling(y0, y1, grid, h), _sampling(x0, x1, grid, w)
+    with torch.autocast("cpu", enabled=False):
+        return down[:, None] @ features[index] @ across.transpose(1, 2)[:, None]
+
+
+def _sampling(
+    first: Float[Tensor, "N"], last: Float[Tensor, "N"], m: int, cells: int
+) -> Float[Tensor, "N m P"]:
+    """How much of each feature along a line every cell of a box takes: the mean of its samples.
+
+    As in torchvision, samples up to one cell outside take the border's value, and those beyond are 0.
+    """
+    fractions = (torch.arange(SAMPLES * m, dtype=first.dtype, device=first.device) + 0.5) / (SAMPLES * m)
+    at = first[:, None] + (last - first)[:, None] * fractions
+    inside = (at >= -1) & (at <= cells)
+    near = at.clamp(0, cells - 1)[..., None] - torch.arange(cells, dtype=first.dtype, device=first.device)
+    weights = (1 - near.abs()).clamp_min(0) * inside[..., None]
+    return weights.view(len(first), m, SAMPLES, cells).mean(2)
 
 
 def grid_points(boxes: Float[Tensor, "N 4"], m: int) -> Float[Tensor, "N m m 2"]:

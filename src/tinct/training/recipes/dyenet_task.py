@@ -26,7 +26,7 @@ class DyeNetTask(Task):
         loss: Its parts.
         rates: Which layers learn slower.
         queue: Places of the queue of boxes without identity.
-        skip_unseen: See `OnlineInstanceMatching`.
+        memory: Of the table, in updates: two a step. See `OnlineInstanceMatching`.
     """
 
     network: DyeNetNetwork
@@ -38,21 +38,21 @@ class DyeNetTask(Task):
         rates: RateFactors,
         *,
         queue: int = 5000,
-        skip_unseen: bool = False,
+        memory: int | None = None,
     ) -> None:
         super().__init__()
         self.network = network
-        self.loss, self.rates, self.queue, self.skip_unseen = loss, rates, queue, skip_unseen
+        self.loss, self.rates, self.queue, self.updates_kept = loss, rates, queue, memory
         self._remember(1)
 
     def _remember(self, identities: int) -> None:
         """An empty table for so many."""
-        self.matching = OnlineInstanceMatching(identities, queue=self.queue, skip_unseen=self.skip_unseen)
+        self.matching = OnlineInstanceMatching(identities, queue=self.queue, memory=self.updates_kept)
         self.learning = DyeNetLearning(self.network, self.matching, self.loss)
 
     def prepare(self, stages: Sequence[Stage]) -> None:
         """A table for all identities of all stages: the same numbers mean the same objects in each."""
-        self._remember(max(1, *(stage.clips.identities for stage in stages)))
+        self._remember(max([1, *(stage.clips.identities for stage in stages)]))
 
     def memory(self) -> dict[str, Tensor]:
         """The table and the queue."""

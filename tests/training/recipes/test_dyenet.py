@@ -1,0 +1,132 @@
+"""DyeNet's recipe: stages, what they are made of, what is remembered beside the network."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from tinct.errors import OptionError
+from tinct.networks.dyenet import COMPACT
+from tinct.networks.dyenet_learning import DyeNetLossOptions
+from tinct.training.checkpoint import FILE_NAME, read_checkpoint
+from tinct.training.loop import train
+from tinct.training.options import LoopOptions
+from tinct.training.recipes.dyenet import RECIPES, compact_stages, compact_task, paper_stages
+from tinct.training.recipes.dyenet_task import DyeNetTask
+from tinct.training.sources import Sources
+from tinct.training.stages import SGD, Stage, StairSchedule
+
+ALL = {"proposals": 1, "identities": 1, "joint": 1, "online": 1}
+TINY = replace(COMPACT, roi_grid=6, hidden=8)
+
+
+def small(stages: list[Stage], steps: int = 1) -> list[Stage]:
+    """The stages with clips of 48×64, two per step."""
+    for stage in stages:
+        clips: Any = getattr(stage.clips, "clips", stage.clips)
+        clips.options = replace(clips.options, size=(48, 64), min_pixels=20)
+    return [replace(stage, batch=2, steps=steps) for stage in stages]
+
+
+def options(out: Path, **changes: Any) -> LoopOptions:
+    return LoopOptions(
+        out, "dyenet", "mobilenetv2", workers=0, cpu=True, mixed_precision="no", log_every=1, **changes
+    )
+
+
+def test_longer_clips_from_stage_to_stage(data: Sources) -> None:
+    stages = compact_stages(data, ALL, 0)
+    assert [stage.name for stage in stages] == ["proposals", "identities", "joint", "online"]
+    shapes = [tuple(stage.clips[0]["frames"].shape[:1]) for stage in stages]
+    assert shapes == [(1,), (2,), (5,), (5,)]
+    assert ["flow_backward" in stage.clips[0] for stage in stages] == [False, False, True, True]
+    # One video of 8 objects at most, two photos of 3, and one painted frame of one object.
+    assert [stage.clips.identities for stage in stages] == [14, 14, 14, 1]
+    assert compact_stages(data, {}, 0) == []
+
+
+def test_photos_are_no_must(data: Sources) -> None:
+    [stage] = compact_stages(replace(data, stills=None), {"identities": 1}, 0)
+    assert "photos" not in stage.clips.describe()
+
+
+def test_the_papers_schedule(data: Sources) -> None:
+    assert RECIPES["resnet101"].steps["joint"] == 24_000
+    [stage] = paper_stages(data, {"joint": 24_000}, 0)
+    assert (stage.batch, stage.learning_rate, stage.optimiser) == (8, 1e-3, SGD(0.9, 5e-4))
+    assert [stage.schedule(step, 24_000) for step in (0, 7999, 8000, 23_999)] == pytest.approx(
+        [1, 1, 0.1, 0.01]
+    )
+    assert stage.schedule == StairSchedule(8000, 0.1)
+
+
+def test_a_run_through_all_stages(data: Sources, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    outcome = train(compact_task(TINY), small(compact_stages(data, ALL, 0)), options(tmp_path))
+    assert outcome.finished
+    for name in ALL:
+        assert (tmp_path / f"{name}.safetensors").is_file()
+
+
+def test_what_is_remembered_is_in_checkpoints_and_not_in_weights(data: Sources, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    task = compact_task(TINY)
+    train(task, small(compact_stages(data, {"identities": 1}, 0)), options(tmp_path))
+    here = read_checkpoint(tmp_path / FILE_NAME)
+    assert here is not None
+    assert here.memory["table"].shape == (14, 256)
+    assert here.memory["table"].any()
+    assert not any("matching" in name or "table" in name for name in here.network)
+    assert not any("matching" in name for name, _ in task.network.named_buffers())
+
+
+def test_a_resumed_run_remembers(data: Sources, tmp_path: Path) -> None:
+    states = []
+    for out, stops in (("whole", [None]), ("slices", [0.0, 0.0, None])):
+        for stop in stops:
+            torch.manual_seed(0)
+            task = compact_task(TINY)
+            stages = small(compact_stages(data, {"identities": 1}, 0), steps=3)
+            train(task, stages, options(tmp_path / out, resume=True, stop_after_s=stop))
+        states.append({**task.network.state_dict(), **task.memory()})
+    assert states[0].keys() == states[1].keys()
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
+def test_the_backbone_does_not_learn_and_the_pyramid_slower() -> None:
+    task = compact_task(TINY)
+    groups = {factor: {id(p) for p in parameters} for parameters, factor in task.parameter_groups()}
+    assert sorted(groups) == [0.5, 1.0]
+    named = {name: id(p) for name, p in task.network.named_parameters()}
+    assert named["extractor.extractor.smooth_8.weight"] in groups[0.5]
+    assert named["reid.project.weight"] in groups[1.0]
+    assert not any(i in group for n, i in named.items() if ".backbone." in n for group in groups.values())
+
+
+def test_it_starts_from_compact_feelvos(tmp_path: Path) -> None:
+    task = compact_task(TINY)
+    name = "extractor.smooth_8.weight"
+    weight = torch.randn_like(task.network.state_dict()["extractor." + name])
+    save_file({name: weight}, tmp_path / "f.safetensors", {"method": "feelvos", "variant": "mobilenetv2"})
+    started = RECIPES["mobilenetv2"].build_task(init=tmp_path / "f.safetensors")
+    assert torch.equal(started.network.state_dict()["extractor." + name], weight)
+
+
+def test_a_task_without_identities_has_a_table_all_the_same() -> None:
+    task = compact_task(TINY)
+    task.prepare([])
+    assert task.memory()["table"].shape == (1, 256)
+    assert isinstance(task, DyeNetTask)
+    assert task.loss != DyeNetLossOptions()
+
+
+def test_dev_scores_are_refused(data: Sources, tmp_path: Path) -> None:
+    from tinct.online import Budget
+
+    with pytest.raises(OptionError, match="sees the whole video"):
+        RECIPES["mobilenetv2"].segmenter(tmp_path, torch.device("cpu"), Budget(steps=0))
