@@ -95,7 +95,9 @@ def test_a_resumed_run_remembers(data: Sources, tmp_path: Path) -> None:
             train(task, stages, options(tmp_path / out, resume=True, stop_after_s=stop))
         states.append({**task.network.state_dict(), **task.memory()})
     assert states[0].keys() == states[1].keys()
-    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+    for name in states[0]:
+        # Not to the last bit: on several threads, gradients of features are summed in any order.
+        torch.testing.assert_close(states[0][name], states[1][name], rtol=0, atol=1e-6)
 
 
 def test_the_backbone_does_not_learn_and_the_pyramid_slower() -> None:
