@@ -85,6 +85,7 @@ class Row:
     variant: str | None
     weights: str | None
     device: str
+    fine_tune: str | None = None
 
 
 ROWS = (("default", 1, 1), ("default", 3, 1), ("default", 6, 1), ("fast", 1, 2))
@@ -99,7 +100,9 @@ def measure(row: Row) -> dict[str, Any]:
 
     torch.set_num_threads(row.threads)
     cv2.setNumThreads(row.threads)
-    segmenter: Any = build_segmenter(row.method, row.variant, row.preset, row.weights, row.device)
+    segmenter: Any = build_segmenter(
+        row.method, row.variant, row.preset, row.weights, row.device, fine_tune=row.fine_tune
+    )
     clip = MovingShapes(HEIGHT, WIDTH, row.objects)
     state = segmenter.start(*clip.frame(0))
     wall_s, cpu_s = [], []
@@ -149,6 +152,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--weights", help="a weights file in place of the package's")
     parser.add_argument("--device", default="cpu")
     parser.add_argument(
+        "--fine-tune", help="of a method that does: 3 steps cost little, and frames then as much as after 300"
+    )
+    parser.add_argument(
         "--warm-up", type=int, default=30, help="frames before the clock counts (default: 30)"
     )
     parser.add_argument("--frames", type=int, default=30, help="frames that count (default: 30)")
@@ -173,6 +179,7 @@ def main() -> None:
             options.variant,
             options.weights,
             options.device,
+            options.fine_tune,
         )
         figures = in_fresh_process(measure, row)
         rows.append(figures)
