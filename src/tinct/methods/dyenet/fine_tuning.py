@@ -28,6 +28,7 @@ from tinct.networks.dyenet import DyeNetNetwork
 from tinct.networks.dyenet_learning import DyeNetLearning, DyeNetLossOptions
 from tinct.networks.flow import DisFlow, FlowEstimator
 from tinct.networks.oim import OnlineInstanceMatching
+from tinct.networks.rates import rate_groups
 from tinct.online import FineTuningWarning
 from tinct.ops.precision import bfloat16_is_faster
 from tinct.tuning_budget import Budget
@@ -35,6 +36,9 @@ from tinct.tuning_news import TuningNews, tell_of_tuning
 
 TUNED = ("mask_network.", "reid.", "recurrent.")
 """What learns from a video's own frames, by the names of its layers."""
+
+RATES = (("reid.", 0.1),)
+"""Re-identification learns slower, as in the recipe: a space that moves fast leaves its templates behind."""
 
 Progress = Callable[[int, float, float], None]
 """Called as progress(steps done, seconds, loss) after every step."""
@@ -188,7 +192,11 @@ class _Run:
             flow,
         )
         self.step = 0
-        self.optimiser = torch.optim.AdamW(layers, lr=options.learning_rate, weight_decay=1e-4)
+        groups = rate_groups(learning.network.named_parameters(), RATES)
+        self.optimiser = torch.optim.AdamW(
+            [{"params": layers_of_rate, "factor": rate} for layers_of_rate, rate in groups],
+            lr=options.learning_rate, weight_decay=1e-4,
+        )  # fmt: skip
         self.device = layers[0].device
         self.lowered = bfloat16_is_faster(self.device.type)
 
@@ -198,7 +206,7 @@ class _Run:
         for share in self._shares(started):
             factor = min(1.0, (self.step + 1) / 10) * (0.1 + 0.45 * (1 + math.cos(math.pi * share)))
             for group in self.optimiser.param_groups:
-                group["lr"] = self.options.learning_rate * factor
+                group["lr"] = self.options.learning_rate * factor * group["factor"]
             loss = self._train_step()
             if not math.isfinite(loss):
                 return False

@@ -41,8 +41,14 @@ COMPACT_LOSS = DyeNetLossOptions(
     mask=RegionLossOptions(cross_entropy=1.0, hardest=0.5, dice=0.5), most_masks=16,
 )  # fmt: skip
 
-COMPACT_RATES = (("extractor.extractor.", 0.5),)
-"""The pyramid, which compact FEELVOS knows already, learns slower; the backbone not at all."""
+COMPACT_RATES = (("extractor.extractor.", 0.5), ("extractor.identity.", 0.1), ("reid.", 0.1))
+"""The pyramid, which compact FEELVOS knows already, learns slower; the backbone not at all.
+
+Re-identification learns ten times as slowly: its table lies where the space of embeddings was some
+steps ago, and a space that moves faster flees from itself into one corner. Measured on unseen clips
+after 60 steps of 1e-3: similarity of different objects 0.69 → 0.88; of 1e-4: → 0.30, with the same
+objects at 0.79.
+"""
 
 
 def compact_stages(data: Sources, steps: Mapping[str, int], seed: int) -> list[Stage]:
