@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from copy import deepcopy
@@ -171,14 +171,22 @@ def fine_tune(
         )
         tuned = deepcopy(network)
     elif options.tuned_share != 1:
-        _mix_in_parent(layers, network, options.tuned_share)
+        parent: Any = network
+        mix_in_parent(layers, parent.object_layers().values(), options.tuned_share)
     return FineTuned(tuned, run.step, time.monotonic() - started, run.loss, diverged)
 
 
 @torch.no_grad()
-def _mix_in_parent(layers: list[nn.Parameter], parent: Any, share: float) -> None:
-    for own, before in zip(layers, parent.object_layers().values(), strict=True):
+def mix_in_parent(tuned: Iterable[nn.Parameter], parent: Iterable[nn.Parameter], share: float) -> None:
+    """Leave a share of tuned layers, and take the rest from the parent's, weight by weight."""
+    for own, before in zip(tuned, parent, strict=True):
         own.lerp_(before, 1 - share)
+
+
+def rate_factor(step: int, share_spent: float) -> float:
+    """By what the largest rate is multiplied: it rises over 10 steps, and falls to a tenth like a cosine."""
+    warm = min(1.0, (step + 1) / 10)
+    return warm * (0.1 + 0.45 * (1 + math.cos(math.pi * min(1.0, share_spent))))
 
 
 class StepSamples:
@@ -263,8 +271,7 @@ class _Run:
         return self.options.budget.share(self.step, time.monotonic() - self.started)
 
     def _set_rate(self) -> None:
-        warm = min(1.0, (self.step + 1) / 10)
-        factor = warm * (0.1 + 0.45 * (1 + math.cos(math.pi * min(1.0, self._share_spent()))))
+        factor = rate_factor(self.step, self._share_spent())
         for group in self.optimiser.param_groups:
             group["lr"] = group["full_rate"] * factor
 

@@ -357,3 +357,16 @@ def flow_estimator(
     estimator: FlowEstimator
     estimator = DisFlow() if name == "dis" else RaftFlow(name.removeprefix("raft-"), weights, device)
     return estimator if cache is None else CachedFlow(estimator, cache)
+
+
+def backward_flow(
+    estimator: FlowEstimator, frames: UInt8[np.ndarray, "T H W 3"]
+) -> Float[np.ndarray, "T H W 2"]:
+    """The flow of a training clip from each frame to the one before; zero for the first two.
+
+    Frame 0 is a clip's reference, which has no neighbours.
+    """
+    backward = np.zeros((*frames.shape[:3], 2), np.float16)
+    for t in range(2, len(frames)):
+        backward[t] = estimator.between(frames[t], frames[t - 1])
+    return backward

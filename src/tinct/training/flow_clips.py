@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from tinct.data.samplers import Samples
-from tinct.networks.flow import FlowEstimator
+from tinct.networks.flow import FlowEstimator, backward_flow
 
 
 class FlowClips(Samples):
@@ -36,9 +36,7 @@ class FlowClips(Samples):
         """Clip `index` with its flow."""
         clip = self.clips[index]
         frames = clip["frames"].numpy()
-        backward = np.zeros((*frames.shape[:3], 2), np.float16)
-        for t in range(2, len(frames)):
-            backward[t] = self.estimator.between(frames[t], frames[t - 1])
+        backward = backward_flow(self.estimator, frames)
         clip["flow_backward"] = torch.from_numpy(backward)
         if self.forward:
             forward = np.zeros_like(backward)

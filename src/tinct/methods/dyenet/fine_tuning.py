@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.data import default_collate
@@ -26,10 +25,10 @@ from tinct.errors import OptionError
 from tinct.losses import RegionLossOptions
 from tinct.networks.dyenet import DyeNetNetwork
 from tinct.networks.dyenet_learning import DyeNetLearning, DyeNetLossOptions
-from tinct.networks.flow import DisFlow, FlowEstimator
+from tinct.networks.flow import DisFlow, FlowEstimator, backward_flow
 from tinct.networks.oim import OnlineInstanceMatching
 from tinct.networks.rates import rate_groups
-from tinct.online import FineTuningWarning
+from tinct.online import FineTuningWarning, mix_in_parent, rate_factor
 from tinct.ops.precision import bfloat16_is_faster
 from tinct.tuning_budget import Budget
 from tinct.tuning_news import TuningNews, tell_of_tuning
@@ -130,7 +129,7 @@ def trained_online(
             stacklevel=2,
         )
         return deepcopy(network)
-    _mix_in_parent(tuned, network, options.tuned_share)
+    mix_in_parent(tuned.parameters(), network.parameters(), options.tuned_share)
     return tuned
 
 
@@ -167,12 +166,6 @@ def tuned_for_video(
     return tuned.eval()
 
 
-@torch.no_grad()
-def _mix_in_parent(tuned: nn.Module, parent: nn.Module, share: float) -> None:
-    for own, before in zip(tuned.parameters(), parent.parameters(), strict=True):
-        own.lerp_(before, 1 - share)
-
-
 class _Run:
     """Online training under way."""
 
@@ -204,7 +197,7 @@ class _Run:
         """All steps, one at least; False if the loss is no number any more."""
         started = time.monotonic()
         for share in self._shares(started):
-            factor = min(1.0, (self.step + 1) / 10) * (0.1 + 0.45 * (1 + math.cos(math.pi * share)))
+            factor = rate_factor(self.step, share)
             for group in self.optimiser.param_groups:
                 group["lr"] = self.options.learning_rate * factor * group["factor"]
             loss = self._train_step()
@@ -236,8 +229,5 @@ class _Run:
     def _clip(self, index: int) -> dict[str, Tensor]:
         """A clip with its flow, which leads from frame t ≥ 2 to the one before."""
         clip = self.clips[index]
-        frames = clip["frames"].numpy()
-        backward = np.zeros((*frames.shape[:3], 2), np.float16)
-        for t in range(2, len(frames)):
-            backward[t] = self.flow.between(frames[t], frames[t - 1])
+        backward = backward_flow(self.flow, clip["frames"].numpy())
         return {**clip, "flow_backward": torch.from_numpy(backward)}
