@@ -61,10 +61,7 @@ class Drift(StreamingSegmenter[Drifted]):
 
 
 class Whole(VideoSegmenter):
-    """Shows every prompt's sum in every frame."""
-
-    def __init__(self) -> None:
-        self.given = 0
+    given = 0
 
     def segment(self, video: Video, prompts: Mapping[int, np.ndarray]) -> Iterator[tuple[int, ObjectMasks]]:
         for index, _ in enumerate(video):
