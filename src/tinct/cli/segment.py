@@ -42,14 +42,7 @@ def segment(
     flow: choosing.Flow = None,
     flow_weights: choosing.FlowWeights = None,
     flow_cache: choosing.FlowCache = None,
-    proposals: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE.json|DETECTOR",
-            help="Boxes in which objects may lie (dyenet): a file, frame name to [[x0, y0, x1, y1, score], "
-            "...], or one of torchvision's detectors; by default the network's own.",
-        ),
-    ] = None,
+    proposals: choosing.Proposals = None,
     explain: Annotated[
         list[Path] | None,
         typer.Option(

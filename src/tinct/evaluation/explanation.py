@@ -12,6 +12,9 @@ from tinct.files import written_whole
 
 SUFFIXES = (".png", ".json")
 
+ACCOUNT = "why.json"
+"""The name of a sequence's account in its run folder, where a dataset is evaluated."""
+
 
 def check_explanations(paths: Sequence[Path]) -> None:
     """OptionError for a file that is neither PNG nor JSON."""
