@@ -74,7 +74,7 @@ def segment(
         raise OptionError("Two masks came for the same frame; give one mask per frame.")
 
     from tinct.evaluation.choice import SegmenterChoice
-    from tinct.evaluation.explanation import check_explanations, write_explanation
+    from tinct.evaluation.explanation import check_explanations, remarks_of, write_explanation
     from tinct.evaluation.predict import RunInterrupted, segment_to_folder
     from tinct.loop_news import loop_told_to
     from tinct.video import Video
@@ -105,6 +105,8 @@ def segment(
     choosing.say_whether_it_streams(segmenter, method)
 
     def explained(account: Mapping[str, Any]) -> None:
+        for remark in remarks_of(account):
+            print(f"tinct: {remark}", file=sys.stderr)
         for file in files:
             write_explanation(account, file)
 

@@ -243,8 +243,15 @@ def _of_another_method(base: SegmenterChoice, method: str) -> SegmenterChoice:
     A budget that is left to the presets would fine-tune the one method and not the other.
     """
     untuned = base.fine_tune is None and base.budget is not None and base.budget.is_none
-    fine_tune = "none" if untuned else base.fine_tune
-    return replace(base, method=method, weights=None, fine_tune=fine_tune, proposals=None)
+    known = vars(zoo.preset_options(method, base.variant, base.preset))
+    return replace(
+        base,
+        method=method,
+        weights=None,
+        fine_tune="none" if untuned else base.fine_tune,
+        options={name: value for name, value in base.options.items() if name in known},
+        proposals=None,
+    )
 
 
 def _measured(
