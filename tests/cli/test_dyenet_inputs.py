@@ -91,7 +91,7 @@ def record() -> dict[str, Any]:
 
 
 def masks(out: str = "out") -> list[np.ndarray]:
-    return [read_label_png(path)[0] for path in sorted(Path(out, "masks").iterdir())]
+    return [read_label_png(path) for path in sorted(Path(out, "masks").iterdir())]
 
 
 @pytest.mark.filterwarnings("always:The mask of object")
@@ -166,7 +166,7 @@ def test_an_object_of_one_frame_keeps_its_mask_there(tinct: Tinct) -> None:
     code, _ = tinct("--mask", "1:mask.png")
     assert code == 0
     found = masks()
-    np.testing.assert_array_equal(found[1], read_label_png(Path("mask.png"))[0])
+    np.testing.assert_array_equal(found[1], read_label_png(Path("mask.png")))
     assert record()["object_ids"] == [1]
     assert {entry["first"] for entry in record()["tubes"]["1"]} <= {0, 1, 2}
 
@@ -175,7 +175,7 @@ def test_a_video_of_one_frame_gives_the_painted_mask(tinct: Tinct) -> None:
     draw([[(10, 10, 20)]])
     assert tinct()[0] == 0
     (labels,) = masks()
-    np.testing.assert_array_equal(labels, read_label_png(Path("mask.png"))[0])
+    np.testing.assert_array_equal(labels, read_label_png(Path("mask.png")))
     assert record()["tracklets"][0]["stops"] == {
         "backward": "the video begins here",
         "forward": "the video ends here",

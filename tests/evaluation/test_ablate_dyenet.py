@@ -177,7 +177,7 @@ def test_occlusion_clips_are_compared_after_reappearances(masked_photos: Path, t
     torch.manual_seed(0)
     weights = tmp_path / "w.safetensors"
     save_weights(weights, DyeNetNetwork(SMALL), method="dyenet", variant="mobilenetv2")
-    options = {"make": SMALL, "working_height": 64, "rho": 0.5}
+    options = {"make": SMALL, "working_height": 64, "rho": 0.99}
     setup = setup_of(
         choice_of(preset="fast", weights=weights, options=options),
         root=tmp_path / "OCC",
