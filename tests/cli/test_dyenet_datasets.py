@@ -68,8 +68,8 @@ def tinct(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
 
 
 def evaluation(weights: str, *more: str) -> tuple[str, ...]:
-    return ("evaluate", "--dataset", "davis-2017", "--root", "DAVIS", "--out", "out", "--no-report", "--device",
-            "cpu", "--method", "dyenet", "--preset", "fast", "--weights", weights, *more)  # fmt: skip
+    where = ("evaluate", "--dataset", "davis-2017", "--root", "DAVIS", "--out", "out", "--no-report")
+    return (*where, "--method", "dyenet", "--preset", "fast", "--weights", weights, "--device", "cpu", *more)
 
 
 def test_each_sequence_has_its_own_boxes_and_leaves_its_account(tinct: Tinct, weights: str) -> None:
