@@ -131,7 +131,8 @@ def test_the_papers_rows_run_and_go_on(tinct: Tinct, weights: str) -> None:
     assert "0.610" in said
     assert "rounds-1: masks retrieved / known after each round: 0: 33.3% /" in said
     content = json.loads(Path("table/ablation.json").read_text())
-    assert content["measure"] == "G"
+    assert (content["measure"], content["sequences"], content["max_frames"]) == ("G", ["ant"], 3)
+    assert "Ours: mean on davis-2017 val, a trial of 3 frames each;" in said
     assert [row["name"] for row in content["rows"]] == ["re-mp", "rounds-1"]
     assert [len(row["rounds"]) for row in content["rows"]] == [1, 2]
     masks = {path: path.stat().st_mtime_ns for path in Path("table").glob("*/ant/masks/*.png")}

@@ -47,6 +47,8 @@ def ablation_lines(ablation: Ablation) -> list[str]:
     """What stands below the table, one sentence or more per line."""
     setup, table = ablation.setup, ablation.table
     where = f"{setup.dataset} {setup.split or 'all'}"
+    most = setup.settings.get("max_frames")
+    where += f", a trial of {most} frames each" if most is not None else ""
     lines = [f"Ours: mean on {where}; the paper's: on {table.dataset} {table.split}. They do not compare."]
     lines.append(_sign_line(ablation))
     lines += [f"{r.row.name}: not run: {r.reason}." for r in ablation.results if r.reason]
@@ -69,6 +71,8 @@ def ablation_json(ablation: Ablation) -> dict[str, Any]:
         "dataset": setup.dataset,
         "split": setup.split,
         "fine_tune": setup.choice.fine_tune,
+        "sequences": setup.settings.get("sequences"),
+        "max_frames": setup.settings.get("max_frames"),
         "measure": ablation.measure,
         "paper": {"method": table.paper, "dataset": table.dataset, "split": table.split},
         "rows": [_row_json(ablation, result) for result in ablation.results],
