@@ -42,14 +42,7 @@ def segment(
     flow: choosing.Flow = None,
     flow_weights: choosing.FlowWeights = None,
     flow_cache: choosing.FlowCache = None,
-    proposals: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE.json|DETECTOR",
-            help="Boxes in which objects may lie (dyenet): a file, frame name to [[x0, y0, x1, y1, score], "
-            "...], or one of torchvision's detectors; by default the network's own.",
-        ),
-    ] = None,
+    proposals: choosing.Proposals = None,
     explain: Annotated[
         list[Path] | None,
         typer.Option(
@@ -92,7 +85,7 @@ def segment(
 
     from tinct.directions import check_direction
     from tinct.evaluation.choice import SegmenterChoice
-    from tinct.evaluation.explanation import check_explanations, write_explanation
+    from tinct.evaluation.explanation import check_explanations, remarks_of, write_explanation
     from tinct.evaluation.predict import RunInterrupted, segment_to_folder
     from tinct.loop_news import loop_told_to
     from tinct.video import Video
@@ -123,6 +116,8 @@ def segment(
     choosing.say_whether_it_streams(segmenter, method)
 
     def explained(account: Mapping[str, Any]) -> None:
+        for remark in remarks_of(account):
+            print(f"tinct: {remark}", file=sys.stderr)
         for file in files:
             write_explanation(account, file)
 

@@ -136,5 +136,11 @@ PRESETS: Mapping[str, Mapping[str, Options]] = {
         }
         for name in ("resnet101", "xception65")
     },
+    # The make of its first network; that of the other differs in the backbone (`ensemble`).
+    "ensemble": {
+        "default": PAPER,
+        "fast": replace(PAPER, working_height=288),
+        "paper": PAPER,
+    },
 }
 """Variant → preset → options."""
