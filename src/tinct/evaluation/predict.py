@@ -1,6 +1,7 @@
 """The run folder: a video's masks on disk, safe against every kind of interruption.
 
     out/masks/<frame name>.png    palette PNGs of the video's size
+    out/soft/<id>/<frame>.png     16-bit PNGs of every object's probabilities, if they are wanted
     out/overlay.mp4               the film with its masks, made when the last mask is there
     out/run.json                  what ran, on what, how fast, and how far it came
     out/state.safetensors         where a run that was cut short goes on; gone when it is complete
@@ -27,10 +28,11 @@ from tinct.errors import MaskError, OutputError, TinctError, VideoError
 from tinct.evaluation.run_file import RunFile, environment, peak_memory
 from tinct.loop_news import loop_told_to
 from tinct.mask_files import write_mask
-from tinct.masks import ObjectMasks
+from tinct.masks import ObjectMasks, object_ids_of
 from tinct.overlay import mask_paths, read_labels, write_overlay
 from tinct.segmenter import StreamingRun, StreamingSegmenter, VideoSegmenter, check_prompts
 from tinct.shapes import LabelMap
+from tinct.soft_masks import read_soft, soft_objects, write_soft
 from tinct.states import load_state, read_extra, save_state
 from tinct.tuning_news import TuningNews, tuning_told_to
 from tinct.video import Video
@@ -83,6 +85,7 @@ class _Run:
     out: Path
     file: RunFile
     how_to_go_on: str
+    soft: bool = False
     seconds: list[float] = field(default_factory=list)
     whole: tuple[int, Any] = (0, None)
     """(frames whose masks are on disk, the state after them)."""
@@ -102,7 +105,9 @@ def segment_to_folder(
     *,
     resume: bool = False,
     overlay: bool = True,
+    soft: bool = False,
     info: Mapping[str, Any] | None = None,
+    notes: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
     how_to_go_on: str = "the same command with --resume",
 ) -> RunReport:
@@ -115,8 +120,10 @@ def segment_to_folder(
         out: The run folder; it is made if need be.
         resume: Go on with the run that the folder holds, if it is this one; without one, begin it.
         overlay: Whether to make the film.
+        soft: Whether to keep the objects' probabilities too; a run with them is another run.
         info: What ran, for `run.json`: method, variant, preset, weights_sha256, video and the like.
             A run is the same run if its info, video and prompts are the same.
+        notes: What else `run.json` shall say; it does not make the run another one.
         progress: Told of every frame.
         how_to_go_on: What the message of a run that was cut short tells the person to do.
 
@@ -130,9 +137,10 @@ def segment_to_folder(
     """
     prompts = check_prompts(video, prompts)
     paths = mask_paths(video, out / "masks")
-    file = RunFile(out / "run.json", _identity(video, prompts, info or {}))
-    run = _Run(segmenter, video, prompts, out, file, how_to_go_on)
-    _claim(run, paths, resume)
+    info = {**(info or {}), **({"soft": True} if soft else {})}
+    file = RunFile(out / "run.json", _identity(video, prompts, info))
+    run = _Run(segmenter, video, prompts, out, file, how_to_go_on, soft)
+    _claim(run, paths, resume, notes or {})
     try:
         with tuning_told_to(partial(_note_tuning, run, progress)), loop_told_to(progress):
             resumed_at, object_ids = _segment(run, paths, progress)
@@ -162,8 +170,11 @@ def _segment(run: _Run, paths: list[Path], progress: Progress | None) -> tuple[i
     tell = _stage(progress, "segment", len(run.video))
     tell(first)
     for index, masks, state in _results(run, first, begun):
-        write_mask(paths[index], masks.label_map)
         object_ids = tuple(sorted({*object_ids, *masks.object_ids}))
+        if run.soft:
+            # Before the mask: where that is, all that belongs to the frame is.
+            write_soft(run.out / "soft", paths[index].stem, masks, object_ids)
+        write_mask(paths[index], masks.label_map)
         run.whole = (index + 1, state)
         run.file.object_ids = object_ids
         taught = index in run.prompts and bool(run.seconds) and run.seconds[-1] >= WORTH_SAVING_S
@@ -221,13 +232,26 @@ def _where_to_go_on(run: _Run, paths: list[Path]) -> tuple[int, Any, tuple[int, 
 
 
 def _whole_masks(run: _Run, paths: list[Path], count: int) -> bool:
-    """Whether the first `count` masks are all there and whole."""
+    """Whether the first `count` masks are all there and whole, and what is kept beside them."""
+    begun: list[int] = []
     try:
         for path in paths[:count]:
-            read_labels(path, run.video.size)
+            labels = read_labels(path, run.video.size)
+            if run.soft:
+                begun = _soft_objects(run, path.stem, {*begun, *object_ids_of(labels)})
     except MaskError:
         return False
     return count <= len(paths)
+
+
+def _soft_objects(run: _Run, name: str, expected: set[int]) -> list[int]:
+    """The objects of which a frame has a soft mask, all whole; MaskError if one is missing or broken."""
+    folder = run.out / "soft"
+    found = soft_objects(folder, name)
+    if not expected <= set(found):
+        raise MaskError(f"Frame {name} lacks a soft mask.")
+    read_soft(folder, name, found, run.video.size)
+    return found
 
 
 def _state_class(segmenter: Segmenter) -> type | None:
@@ -289,7 +313,7 @@ def _costs(run: _Run) -> dict[str, Any]:
     }
 
 
-def _claim(run: _Run, paths: list[Path], resume: bool) -> None:
+def _claim(run: _Run, paths: list[Path], resume: bool, notes: Mapping[str, Any]) -> None:
     """Make the folder this run's own.
 
     Raises:
@@ -297,7 +321,8 @@ def _claim(run: _Run, paths: list[Path], resume: bool) -> None:
     """
     out = run.out
     run.file.compare(resume)
-    if not run.file.path.exists() and (out.joinpath("overlay.mp4").exists() or _has_files(out / "masks")):
+    theirs = out.joinpath("overlay.mp4").exists() or _has_files(out / "masks") or _has_files(out / "soft")
+    if not run.file.path.exists() and theirs:
         raise OutputError(
             f"{out} holds masks or a film but no run.json, so they are not this run's; choose another folder."
         )
@@ -305,7 +330,7 @@ def _claim(run: _Run, paths: list[Path], resume: bool) -> None:
         (out / "masks").mkdir(parents=True, exist_ok=True)
         if not os.access(out / "masks", os.W_OK):
             raise PermissionError(13, "Permission denied")
-        run.file.write(status="running", message="", frames_done=0)
+        run.file.write(**notes, status="running", message="", frames_done=0)
     except OSError as error:
         raise OutputError(
             f"{out} cannot be written: {error.strerror or error}. Choose a folder that you may write to."
