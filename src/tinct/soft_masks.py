@@ -2,7 +2,7 @@
 
     soft/<object id>/<frame name>.png       value / 65535 is the object's probability
 
-A file is off by 1/131070 at most. The background is what the objects leave over.
+A file is exact to half a step of 16 bits. The background is what the objects leave over.
 """
 
 from __future__ import annotations

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -71,6 +73,9 @@ def segment(
         typer.Option("--repair-mask", help="Take stray colours of blurred edges for the nearest object."),
     ] = False,
     overlay: Annotated[bool, typer.Option(help="Make the film with the masks drawn in.")] = True,
+    soft: Annotated[
+        bool, typer.Option("--soft", help="Keep soft masks too (soft/, 16-bit PNGs), for `tinct export`.")
+    ] = False,
     threads: Annotated[
         int | None, typer.Option(min=1, help="Processor threads; all of them by default.")
     ] = None,
@@ -124,7 +129,9 @@ def segment(
                 out,
                 resume=resume,
                 overlay=overlay,
+                soft=soft,
                 info={**info, "video": video.resolve().name},
+                notes=_notes(clip, out),
                 progress=progress,
             )
     except RunInterrupted as interruption:
@@ -150,6 +157,18 @@ def _read_prompts(video: Video, files: Mapping[int, Path], repair: bool) -> dict
     return {
         index: read_mask(path, frame_size=video.size, repair=repair) for index, path in sorted(files.items())
     }
+
+
+def _notes(video: Video, out: Path) -> dict[str, Any]:
+    """What `tinct export` will want to know: where the video is, seen from the run, and its rate."""
+    notes: dict[str, Any] = {}
+    if video.rate is not None:
+        notes["frame_rate"] = str(video.rate)
+    if video.path is not None:
+        # On another drive (Windows) nothing leads from here to there.
+        with suppress(ValueError):
+            notes["video_path"] = Path(os.path.relpath(video.path.resolve(), out.resolve())).as_posix()
+    return notes
 
 
 def _summarise(report: RunReport) -> None:

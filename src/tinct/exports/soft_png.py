@@ -2,7 +2,7 @@
 
     OUT/<object id>_<name>/<frame name>.png      value / 65535 is the object's probability
 
-Exact to 1/131070. Needs a run that was made with `--soft`.
+Exact to half a step of 16 bits. Needs a run that was made with `--soft`.
 """
 
 from __future__ import annotations
