@@ -286,3 +286,22 @@ def test_a_soft_mask_that_was_lost_is_missed(film: Path, tmp_path: Path) -> None
     with pytest.raises(MaskError, match=r"no soft mask .*5.00003\.png"):
         export(LabelledVideo.of_run(run), "soft-png", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_the_snippets_of_the_page_run(film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import re
+
+    from tinct.mask_files import write_mask
+
+    run_of(film, tmp_path / "run", video_path="../walk.mp4")
+    film.with_name("clip.mp4").write_bytes(film.read_bytes())
+    write_mask(tmp_path / "first.png", prompt())
+    monkeypatch.chdir(tmp_path)
+    page = (Path(__file__).parents[2] / "docs" / "exports.md").read_text(encoding="utf-8")
+    snippets = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    for snippet in snippets:
+        exec(compile(snippet, "snippet", "exec"), {"__name__": "snippet"})
+    assert len(snippets) == 2
+    assert sorted(path.name for path in Path("mattes/1_dog").iterdir()) == [f"0000{t}.png" for t in (1, 2, 3)]
+    for name in FORMATS:
+        assert f"| `{name}` |" in page
