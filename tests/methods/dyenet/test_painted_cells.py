@@ -32,7 +32,7 @@ class Looking(Sources):
     """Looks that are a number: 100 times the frame's."""
 
     def __init__(self, *members: Any) -> None:
-        self.members, self.device = members, torch.device("cpu")
+        self.members, self.device, self.size = members, torch.device("cpu"), (48, 120)
 
     def around(self, index: int, boxes: Tensor) -> list[Any]:
         return [100 * index] * len(self.members)
@@ -50,12 +50,15 @@ def test_a_row_for_each_object_in_the_order_asked_for() -> None:
     cells.learn([start(2, 7, 40.0)], guided)
     found = cells.of(0, [1, 7, 1])
     assert found is not None
-    assert found.keys.shape == (3, 2, 6)
-    # The box is wider than the mask, by 0.4 of its sides here: 40 - 3.2.
-    torch.testing.assert_close(found.keys[1, 0], torch.tensor([36.8] * 3 + [236.8] * 3))
+    # Of frame 0 three cells of the own box and every second one of the other's, of frame 2 three alone.
+    assert found.keys.shape == (3, 2, 8)
+    # A box is wider than the mask, by 0.4 of its sides here: 40 - 3.2.
+    torch.testing.assert_close(found.keys[1, 0], torch.tensor([36.8] * 3 + [76.8] * 2 + [236.8] * 3))
+    torch.testing.assert_close(found.keys[0, 0], torch.tensor([36.8] * 2 + [76.8] * 3 + [0.0] * 3))
     assert torch.equal(found.keys[0], found.keys[2])
-    assert not found.keys[0, :, 3:].any()
-    assert 0.2 < float(found.shares[0, 0]) < 0.4
+    # What belongs to the other is not one's own.
+    assert not found.shares[0, :2].any()
+    assert 0.2 < float(found.shares[0, 2]) < 0.4
 
 
 def test_members_without_a_guide_have_none() -> None:
