@@ -37,6 +37,11 @@ def methods(first: Settings) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: row["method"] != first.method)
 
 
+def status(request: Request) -> Response:
+    """Whether the computing process has loaded what it starts with."""
+    return JSONResponse({"ready": services_of(request).runner.worker.ready.is_set()})
+
+
 async def begin(request: Request) -> Response:
     """Begin a run."""
     values, runner = await json_of(request), services_of(request).runner
@@ -82,6 +87,7 @@ async def events(request: Request) -> Response:
 
 ROUTES = [
     Route("/api/methods", list_methods, methods=["GET"]),
+    Route("/api/status", status, methods=["GET"]),
     Route("/api/projects/{project}/run", begin, methods=["POST"]),
     Route("/api/projects/{project}/pause", pause, methods=["POST"]),
     Route("/api/projects/{project}/resume", resume, methods=["POST"]),

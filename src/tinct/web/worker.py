@@ -196,7 +196,19 @@ def build_from_zoo(settings: Settings) -> Any:
     """A segmenter of the zoo, with the package's weights, warmed up."""
     from tinct import zoo
 
-    return zoo.build_segmenter(settings.method, preset=settings.preset, fine_tune=settings.fine_tune)
+    segmenter = zoo.build_segmenter(settings.method, preset=settings.preset, fine_tune=settings.fine_tune)
+    if not zoo.method_record(settings.method).fine_tunes:
+        _warm_up(segmenter)
+    return segmenter
+
+
+def _warm_up(segmenter: Any) -> None:
+    """Run a small frame through, so that the first mask does not wait for what libraries do once."""
+    import numpy as np
+
+    frame, labels = np.zeros((96, 160, 3), np.uint8), np.zeros((96, 160), np.uint8)
+    labels[30:60, 40:90] = 1
+    segmenter.step(segmenter.start(frame, labels), frame)
 
 
 if __name__ == "__main__":
