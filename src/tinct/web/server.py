@@ -1,0 +1,192 @@
+"""The server: started, its address printed and opened in a browser, ended by Ctrl-C."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import socket
+import threading
+import webbrowser
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tinct.errors import OptionError, TinctError
+from tinct.extras import needed
+from tinct.web.limits import Limits
+from tinct.web.run_log import Settings
+
+if TYPE_CHECKING:
+    from tinct.web.frames import FrameStore
+    from tinct.web.project import Project
+    from tinct.web.services import Services
+
+DEFAULT_PORT = 8765
+"""Tried first; the next free one is taken where nothing was asked for."""
+
+
+def default_folder() -> Path:
+    """Where the work is kept if nobody says: in plain sight, since it is people's work."""
+    return Path.home() / "tinct-projects"
+
+
+def default_threads() -> int:
+    """Of the processor, all but one are for computing: the page stays quick."""
+    return max(1, (os.cpu_count() or 2) - 1)
+
+
+@dataclass(frozen=True)
+class ServerOptions:
+    """How a server is started.
+
+    Attributes:
+        videos: Files and folders of frames that are opened at once; None of them is ever changed.
+        projects: Where the work is kept.
+        host: The address to bind to; beyond loopback a token is asked for.
+        port: To listen on; None takes a free one.
+        browser: Whether to open the page.
+        settings: What is loaded at once, and taken by runs that name nothing else.
+        limits: What is refused.
+        threads: Processor threads for computing; by default all but one.
+        command: Starts the worker; None for tinct's own.
+    """
+
+    videos: Sequence[Path] = ()
+    projects: Path = field(default_factory=default_folder)
+    host: str = "127.0.0.1"
+    port: int | None = None
+    browser: bool = True
+    settings: Settings = field(default_factory=Settings)
+    limits: Limits = field(default_factory=Limits)
+    threads: int = field(default_factory=default_threads)
+    command: Sequence[str] | None = None
+
+
+def serve(options: ServerOptions, say: Callable[[str], None] = print) -> None:
+    """Serve until Ctrl-C.
+
+    Args:
+        options: How.
+        say: Told the address as soon as the page can be opened.
+
+    Raises:
+        OptionError: Starlette or uvicorn are missing, or the address cannot be bound to.
+        OutputError: The folder of projects cannot be used, or another server uses it.
+    """
+    check_installed()
+    from tinct.web.claims import Claims
+    from tinct.web.events import Events
+    from tinct.web.frames import FrameStore
+    from tinct.web.library import Library
+    from tinct.web.runner import Runner
+    from tinct.web.services import Services
+    from tinct.web.worker_process import worker_command
+
+    library = Library(options.projects, options.limits)
+    first = [library.name(path) for path in options.videos]
+    listening = listen(options.host, options.port)
+    events = Events()
+    command = list(options.command or worker_command(options.settings))
+    frames = FrameStore(options.limits.frame_cache_bytes)
+    runner = Runner(command, options.threads, events, partial(_have_ready, frames))
+    runner.worker.start()  # networks load while the page opens
+    services = Services(options.limits, library, runner, events, Claims(events), frames)
+    try:
+        threading.Thread(target=library.open_named, name="opening videos", daemon=True).start()
+        _run(options, services, listening, first, say)
+    finally:
+        runner.close()
+        library.close()
+
+
+def _have_ready(frames: FrameStore, project: Project, index: int) -> None:
+    with suppress(TinctError):  # a video that is gone is told to whoever asks for a frame
+        frames.expect(project.id, project.video, index)
+
+
+def check_installed() -> None:
+    """OptionError if the extra `[app]` is not installed."""
+    for module in ("starlette", "uvicorn", "python_multipart"):
+        needed(module, "app", "`tinct app`")
+
+
+def listen(host: str, port: int | None) -> socket.socket:
+    """A socket that listens.
+
+    Raises:
+        OptionError: The address is none of this machine's, or the port is taken.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    wanted = [DEFAULT_PORT, 0] if port is None else [port]
+    for number in wanted:
+        listening = socket.socket(family, socket.SOCK_STREAM)
+        if os.name != "nt":
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listening.bind((host.strip("[]"), number))
+        except (OSError, OverflowError) as error:
+            listening.close()
+            reason = getattr(error, "strerror", None) or error
+            if number == wanted[-1]:
+                raise OptionError(
+                    f"The page cannot be served at {host}:{number}: {reason}. Choose another --port, or a "
+                    "--host that is an address of this machine."
+                ) from error
+        else:
+            return listening
+    raise AssertionError
+
+
+def _run(
+    options: ServerOptions,
+    services: Services,
+    listening: socket.socket,
+    first: Sequence[str],
+    say: Callable[[str], None],
+) -> None:
+    import uvicorn
+
+    from tinct.web.app import make_app
+    from tinct.web.safety import Guard, is_loopback, known_hosts
+
+    token = None if is_loopback(options.host) else secrets.token_urlsafe(24)
+    app = Guard(make_app(services, options.settings), known_hosts(options.host), token)
+    address = _address(options.host, listening.getsockname()[1], first, token)
+
+    class Server(uvicorn.Server):
+        """Tells when it listens, and lets no open stream hold it back at its end."""
+
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            say(f"tinct: the page is at {address}")
+            if options.browser:
+                threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            services.events.close()
+            await super().shutdown(sockets)
+
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_graceful_shutdown=2,
+        lifespan="off",
+        ws="none",
+    )
+    Server(config).run(sockets=[listening])
+
+
+def _address(host: str, port: int, first: Sequence[str], token: str | None) -> str:
+    """What to open: on every interface, by this machine's name."""
+    name = socket.gethostname() if host in ("0.0.0.0", "::", "") else host
+    name = f"[{name}]" if ":" in name else name
+    query = "" if token is None else f"?token={token}"
+    return f"http://{name}:{port}/{query}" + (f"#{first[0]}" if first else "")
