@@ -21,7 +21,7 @@ from tinct.training.recipes.dyenet_task import DyeNetTask
 from tinct.training.sources import Sources
 from tinct.training.stages import SGD, Stage, StairSchedule
 
-ALL = {"proposals": 1, "identities": 1, "joint": 1, "online": 1}
+ALL = {"proposals": 1, "identities": 1, "joint": 1, "long": 1, "online": 1}
 TINY = replace(COMPACT, roi_grid=6, hidden=8)
 
 
@@ -41,12 +41,12 @@ def options(out: Path, **changes: Any) -> LoopOptions:
 
 def test_longer_clips_from_stage_to_stage(data: Sources) -> None:
     stages = compact_stages(data, ALL, 0)
-    assert [stage.name for stage in stages] == ["proposals", "identities", "joint", "online"]
+    assert [stage.name for stage in stages] == ["proposals", "identities", "joint", "long", "online"]
     shapes = [tuple(stage.clips[0]["frames"].shape[:1]) for stage in stages]
-    assert shapes == [(1,), (2,), (5,), (5,)]
-    assert ["flow_backward" in stage.clips[0] for stage in stages] == [False, False, True, True]
+    assert shapes == [(1,), (2,), (5,), (8,), (5,)]
+    assert ["flow_backward" in stage.clips[0] for stage in stages] == [False, False, True, True, True]
     # One video of 8 objects at most, two photos of 3, and one painted frame of one object.
-    assert [stage.clips.identities for stage in stages] == [14, 14, 14, 1]
+    assert [stage.clips.identities for stage in stages] == [14, 14, 14, 14, 1]
     assert compact_stages(data, {}, 0) == []
 
 
