@@ -51,6 +51,9 @@ objects at 0.79.
 """
 
 
+COMPACT_STEPS = {"proposals": 250, "identities": 500, "joint": 1800, "long": 500, "online": 0}
+
+
 def compact_stages(data: Sources, steps: Mapping[str, int], seed: int) -> list[Stage]:
     """Small clips of videos and of photos alike, AdamW, cosine.
 
@@ -187,7 +190,7 @@ def _without_attention(variant: str, recipe: ObjectRecipe) -> ObjectRecipe:
 
 RECIPES = {
     "mobilenetv2": ObjectRecipe(
-        "dyenet", "mobilenetv2", {"proposals": 250, "identities": 500, "joint": 1800, "long": 500, "online": 0},
+        "dyenet", "mobilenetv2", COMPACT_STEPS,
         compact_task, compact_stages, _from_imagenet, {"feelvos": _from_feelvos},
         partial(_segmenter, "mobilenetv2"), {"attention": partial(_without_attention, "mobilenetv2")},
     ),
