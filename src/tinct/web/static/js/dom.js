@@ -1,0 +1,47 @@
+// The few things that every part needs from the document.
+
+/** The element with this id. */
+export const $ = (id) => document.getElementById(id);
+
+/**
+ * A new element. `traits` are properties (`className`, `onclick`) or, with a dash or for ARIA, attributes;
+ * children are elements or text.
+ */
+export function make(tag, traits = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(traits)) {
+    if (name in element && !name.includes("-")) element[name] = value;
+    else element.setAttribute(name, value);
+  }
+  element.append(...children);
+  return element;
+}
+
+/** A picture of the sprite in icons.svg. */
+export function icon(name) {
+  const space = "http://www.w3.org/2000/svg";
+  const svg = document.createElementNS(space, "svg");
+  svg.setAttribute("aria-hidden", "true");
+  const use = document.createElementNS(space, "use");
+  use.setAttribute("href", `/static/icons.svg#${name}`);
+  svg.append(use);
+  return svg;
+}
+
+/** Says something to screen readers, politely. */
+export function announce(text) {
+  $("announcer").textContent = text;
+}
+
+/** Calls `work` once before the next picture of the screen, however often it is asked. */
+export function oncePerFrame(work) {
+  let asked = 0;
+  return () => {
+    asked ||= requestAnimationFrame(() => {
+      asked = 0;
+      work();
+    });
+  };
+}
+
+export const clamp = (value, low, high) => Math.min(Math.max(value, low), high);

@@ -1,0 +1,106 @@
+// The objects panel: names, colours, which one is painted, which are shown, and how much of each is on this frame.
+import { api } from "./api.js";
+import { $, announce, icon, make } from "./dom.js";
+import { countsOf } from "./labels.js";
+import { confirmed } from "./dialogs.js";
+import { masks } from "./masks.js";
+import { addObject, change } from "./project.js";
+import { store } from "./store.js";
+import { wordsOf } from "./timeline.js";
+
+export function startObjects() {
+  $("add-object").addEventListener("click", addObject);
+  $("withdraw").addEventListener("click", withdraw);
+  store.watch(["project", "object", "hidden"], showList);
+  store.watch(["project", "frame"], showFrameState);
+  store.watch(["mayWrite"], ({ mayWrite }) => ($("add-object").disabled = !mayWrite));
+}
+
+/** Chooses the nth object of the list, counted from 1. */
+export function chooseNth(number) {
+  const object = store.now.project?.objects[number - 1];
+  if (!object) return;
+  store.set({ object: object.id });
+  announce(`${object.name} is painted now.`);
+}
+
+let drawn = "";
+
+function showList({ project, object, hidden }) {
+  if (!project) return;
+  const now = JSON.stringify([project.id, project.objects, object, [...hidden]]);
+  if (now === drawn) return;
+  drawn = now;
+  const held = document.activeElement?.closest?.("#objects") ? document.activeElement.id : null;
+  const rows = project.objects.map((each, place) => rowOf(each, place, each.id === object, hidden.has(each.id)));
+  $("objects").replaceChildren(...(rows.length ? rows : [emptyRow()]));
+  if (held) $(held)?.focus();
+}
+
+const emptyRow = () =>
+  make("li", { className: "object-empty" }, "No object yet. Paint on a frame, and the first one is made; N makes another.");
+
+function rowOf(object, place, chosen, hidden) {
+  const { id, name, colour } = object;
+  const swatch = make("input", { type: "color", id: `colour-${id}`, value: colour, "aria-label": `Colour of ${name}`, title: "Colour" });
+  swatch.addEventListener("change", () => change((p) => api.changeObject(p, id, { colour: swatch.value })));
+  const title = make("input", { type: "text", id: `name-${id}`, className: "object-name", value: name, maxLength: 80, "aria-label": `Name of object ${id}` });
+  title.addEventListener("focus", () => store.now.object !== id && store.set({ object: id }));
+  title.addEventListener("change", () => rename(object, title));
+  title.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") title.value = name;
+    if (event.key === "Escape" || event.key === "Enter") title.blur();
+  });
+  const eye = make(
+    "button",
+    { type: "button", id: `eye-${id}`, className: "icon", "aria-pressed": String(hidden), "aria-label": `Hide ${name}`, title: hidden ? "Show" : "Hide" },
+    icon(hidden ? "eye-off" : "eye"),
+  );
+  eye.addEventListener("click", () => toggleHidden(id));
+  const bin = make("button", { type: "button", id: `bin-${id}`, className: "icon", "aria-label": `Delete ${name}`, title: "Delete" }, icon("trash"));
+  bin.addEventListener("click", () => remove(object));
+  const key = make("span", { className: "object-key", title: `Object id ${id}` }, place < 9 ? String(place + 1) : "");
+  const row = make("li", { className: "object", "data-object": id, "aria-current": String(chosen) }, key, swatch, title, eye, bin);
+  row.addEventListener("pointerdown", () => store.now.object !== id && setTimeout(() => store.set({ object: id })));
+  return row;
+}
+
+function rename(object, field) {
+  const name = field.value.trim();
+  if (name) change((p) => api.changeObject(p, object.id, { name }));
+  else field.value = object.name;
+}
+
+function toggleHidden(id) {
+  const hidden = new Set(store.now.hidden);
+  if (!hidden.delete(id)) hidden.add(id);
+  store.set({ hidden });
+}
+
+async function remove({ id, name }) {
+  const text = `${name} goes from all frames, painted and computed. Undo (Ctrl+Z) brings it back.`;
+  if (await confirmed(`Delete ${name}?`, text, "Delete")) await change((p) => api.deleteObject(p, id), true);
+}
+
+async function withdraw() {
+  const { frame } = store.now;
+  if (await change((p) => api.withdraw(p, frame), true)) announce(`The painting of frame ${frame} is taken back.`);
+}
+
+function showFrameState({ project, frame }) {
+  if (!project) return;
+  const [what, ...more] = wordsOf(project, frame);
+  const quiet = make("span", { className: "quiet" }, more.join(", ") || " ");
+  $("frame-state").replaceChildren(what[0].toUpperCase() + what.slice(1), quiet);
+  $("withdraw").hidden = !project.prompts.includes(frame);
+}
+
+/** Greys the names of objects that are not on the current frame. */
+export function showPresence() {
+  const map = masks.peek(store.now.frame);
+  const counts = map ? countsOf(map) : null;
+  for (const row of $("objects").children) {
+    const pixels = counts?.[Number(row.dataset.object)] ?? 0;
+    row.classList.toggle("absent", Boolean(map) && !pixels);
+  }
+}

@@ -1,0 +1,125 @@
+// A label map as colours: translucent fills, one texel per pixel, and crisp outlines along the pixels' edges.
+
+const BAND = 64; // outlines are kept in bands of rows, so that a stroke renews only the bands it touches
+const LITTLE_ENDIAN = new Uint8Array(new Uint32Array([1]).buffer)[0] === 1;
+
+function packed(colour, alpha = 255) {
+  const value = Number.parseInt(colour.slice(1), 16);
+  const [r, g, b] = [value >> 16, (value >> 8) & 255, value & 255];
+  return LITTLE_ENDIAN ? ((alpha << 24) | (b << 16) | (g << 8) | r) >>> 0 : ((r << 24) | (g << 16) | (b << 8) | alpha) >>> 0;
+}
+
+export class Overlay {
+  #canvas = document.createElement("canvas");
+  #context = this.#canvas.getContext("2d");
+  #image = null;
+  #pixels = null;
+  #table = new Uint32Array(256);
+  #colours = new Map(); // id -> colour, of the objects that are shown
+  #bands = []; // per band: Map id -> Path2D
+  map = null;
+
+  /** Chooses the colours: [[id, "#rrggbb"]...] of the objects that are shown. */
+  colour(pairs) {
+    this.#colours = new Map(pairs);
+    this.#table.fill(0);
+    this.#table[255] = packed("#808080", 150); // void: nobody's
+    for (const [id, colour] of pairs) this.#table[id] = packed(colour);
+    if (this.map) this.refresh();
+  }
+
+  /** Shows another map, or none (null). */
+  show(map) {
+    this.map = map;
+    if (!map) return;
+    if (this.#canvas.width !== map.width || this.#canvas.height !== map.height) {
+      this.#canvas.width = map.width;
+      this.#canvas.height = map.height;
+      this.#image = null;
+    }
+    if (!this.#image) {
+      this.#image = this.#context.createImageData(map.width, map.height);
+      this.#pixels = new Uint32Array(this.#image.data.buffer);
+    }
+    this.refresh();
+  }
+
+  /** Brings a rectangle of the map {x0, y0, x1, y1} up to date; all of it if none is given. */
+  refresh(area = { x0: 0, y0: 0, x1: this.map.width, y1: this.map.height }) {
+    const { width, height, data } = this.map;
+    if (area.x1 <= area.x0 || area.y1 <= area.y0) return;
+    for (let y = area.y0; y < area.y1; y++) {
+      const end = y * width + area.x1;
+      for (let i = y * width + area.x0; i < end; i++) this.#pixels[i] = this.#table[data[i]];
+    }
+    this.#context.putImageData(this.#image, 0, 0, area.x0, area.y0, area.x1 - area.x0, area.y1 - area.y0);
+    const first = Math.floor(Math.max(0, area.y0 - 1) / BAND);
+    const end = Math.ceil(Math.min(height, area.y1 + 1) / BAND);
+    for (let band = first; band < end; band++) this.#bands[band] = this.#outline(band);
+    this.#bands.length = Math.ceil(height / BAND);
+  }
+
+  #outline(band) {
+    const { width, height, data } = this.map;
+    const paths = new Map();
+    const pathOf = (id) => {
+      if (!this.#colours.has(id)) return null;
+      if (!paths.has(id)) paths.set(id, new Path2D());
+      return paths.get(id);
+    };
+    const line = (id, x0, y0, x1, y1) => {
+      const path = pathOf(id);
+      path?.moveTo(x0, y0);
+      path?.lineTo(x1, y1);
+    };
+    for (let y = band * BAND; y < Math.min(height, (band + 1) * BAND); y++) {
+      const row = y * width;
+      for (let x = 0; x < width; x++) {
+        const here = data[row + x];
+        const right = x + 1 < width ? data[row + x + 1] : here;
+        if (here !== right) {
+          line(here, x + 1, y, x + 1, y + 1);
+          line(right, x + 1, y, x + 1, y + 1);
+        }
+      }
+      if (y + 1 < height) this.#edgesBelow(row, width, y + 1, line);
+    }
+    return paths;
+  }
+
+  // Edges between a row and the next one: long runs are one line each.
+  #edgesBelow(row, width, y, line) {
+    const { data } = this.map;
+    let start = 0;
+    for (let x = 1; x <= width; x++) {
+      const [up, down] = [data[row + start], data[row + width + start]];
+      if (x < width && data[row + x] === up && data[row + width + x] === down) continue;
+      if (up !== down) {
+        line(up, start, y, x, y);
+        line(down, start, y, x, y);
+      }
+      start = x;
+    }
+  }
+
+  /** Draws into a context whose unit is a pixel of the frame; `unit` is one screen pixel in that unit. */
+  draw(context, opacity, unit) {
+    if (!this.map) return;
+    context.save();
+    context.imageSmoothingEnabled = unit > 1;
+    context.globalAlpha = opacity;
+    context.drawImage(this.#canvas, 0, 0);
+    context.globalAlpha = 1;
+    context.lineCap = "square";
+    for (const [thickness, dark] of [[3, true], [1.4, false]]) {
+      context.lineWidth = thickness * unit;
+      for (const paths of this.#bands) {
+        for (const [id, path] of paths ?? []) {
+          context.strokeStyle = dark ? "#0000006e" : this.#colours.get(id);
+          context.stroke(path);
+        }
+      }
+    }
+    context.restore();
+  }
+}

@@ -1,0 +1,137 @@
+// The run: which method, which direction, how far it is, pause and cancel.
+import { api } from "./api.js";
+import { $, announce, make } from "./dom.js";
+import { complain } from "./notices.js";
+import { change, follow, mayChange } from "./project.js";
+import { saved } from "./saver.js";
+import { store } from "./store.js";
+import { within } from "./ranges.js";
+
+const ACTIVE = ["starting", "running", "paused"];
+const DIRECTIONS = { forward: "forward", backward: "back", both: "both ways" };
+let methods = [];
+let settled = null; // the project whose settings the fields show
+
+const titleOf = (entry) => entry.title ?? entry.name ?? String(entry);
+const valueOf = (entry) => entry.name ?? entry.value ?? String(entry);
+const option = (value, text = value) => make("option", { value }, text);
+const active = () => ACTIVE.includes(store.now.run?.status);
+const direction = () => document.querySelector("input[name=direction]:checked").value;
+
+export async function startRunPanel() {
+  $("run").addEventListener("click", () => run());
+  $("pause").addEventListener("click", () => steer(store.now.run?.status === "paused" ? "resume" : "pause"));
+  $("cancel").addEventListener("click", () => steer("cancel"));
+  $("method").addEventListener("change", showMethod);
+  $("direction").addEventListener("change", showButton);
+  store.watch(["project", "run", "frame", "mayWrite"], showButton);
+  store.watch(["run"], showRun);
+  store.watch(["project"], showSettings);
+  methods = await api.methods();
+  $("method").replaceChildren(...methods.map((each) => option(each.method, each.title ?? each.method)));
+  showMethod();
+}
+
+function showMethod() {
+  const method = methods.find((each) => each.method === $("method").value);
+  if (!method) return;
+  $("preset").replaceChildren(...method.presets.map((each) => option(valueOf(each), titleOf(each))));
+  const learns = method.fine_tunes === true ? ["auto", "none", "60s"] : (method.fine_tunes || []);
+  $("fine-tune").replaceChildren(...learns.map((each) => option(valueOf(each), titleOf(each))));
+  $("fine-tune-field").hidden = learns.length === 0;
+}
+
+function showSettings({ project }) {
+  if (!project || settled === project.id || !methods.length) return;
+  settled = project.id;
+  const { method, preset, fine_tune } = project.settings ?? {};
+  if (method) $("method").value = method;
+  showMethod();
+  if (preset) $("preset").value = preset;
+  if (fine_tune) $("fine-tune").value = fine_tune;
+}
+
+/** Where a run begins: here, if anything is known here; else at the nearest painted frame that leads here. */
+function startOf(way) {
+  const { project, frame } = store.now;
+  const known = project.prompts.includes(frame) || within(project.done, frame) || within(project.stale, frame);
+  if (known || !project.prompts.length) return frame;
+  const leading = project.prompts.filter((index) => (way === "backward" ? index > frame : index < frame));
+  if (!leading.length) return project.prompts[0];
+  return way === "backward" ? Math.min(...leading) : Math.max(...leading);
+}
+
+export async function run(way = direction()) {
+  if (!store.now.project || !mayChange()) return;
+  document.querySelector(`input[name=direction][value=${way}]`).checked = true;
+  await saved();
+  const request = { start: startOf(way), direction: way, method: $("method").value, preset: $("preset").value };
+  request.fine_tune = $("fine-tune-field").hidden ? null : $("fine-tune").value;
+  follow();
+  store.set({ run: { status: "starting", stage: "Starting", direction: way, done: 0, total: 0 } });
+  const answer = await change((p) => api.run(p, request));
+  if (!answer) store.set({ run: store.now.project.run ?? null });
+}
+
+async function steer(what) {
+  try {
+    await api[what](store.now.project.id);
+    if (what === "resume") follow();
+  } catch (error) {
+    complain(error);
+  }
+}
+
+function showButton({ project, run: now, mayWrite }) {
+  if (!project) return;
+  const busy = active();
+  const way = busy ? now.direction : direction();
+  const button = $("run");
+  button.textContent = busy ? "Running" : `Run ${DIRECTIONS[way]} from frame ${startOf(way)}`;
+  button.title = "Run (R forward, Shift+R backward)";
+  button.disabled = busy || !mayWrite;
+  for (const field of document.querySelectorAll(".run select, .run .segments input")) field.disabled = busy || !mayWrite;
+  for (const id of ["pause", "cancel"]) $(id).disabled = !busy || !mayWrite;
+}
+
+const WORDS = {
+  starting: "Starting",
+  running: "Computing",
+  paused: "Paused",
+  done: "Done",
+  cancelled: "Cancelled; what was computed stays",
+  failed: "Failed",
+};
+
+let told = ""; // what screen readers heard last
+
+function showRun({ run: now }) {
+  const box = $("run-progress");
+  box.dataset.idle = String(!now || !ACTIVE.includes(now.status));
+  box.dataset.status = now?.status ?? "";
+  const words = now ? (now.status === "failed" ? (now.message ?? WORDS.failed) : now.status === "running" || now.status === "starting" ? (now.stage ?? WORDS[now.status]) : WORDS[now.status]) : "Nothing was run yet";
+  $("run-stage").textContent = words;
+  $("run-stage").title = words;
+  $("run-count").textContent = now?.total ? `${now.done} / ${now.total}` : "";
+  $("run-rate").textContent = now?.fps ? `${now.fps.toFixed(now.fps < 10 ? 1 : 0)} frames/s` : "";
+  $("run-left").textContent = now?.status === "running" && Number.isFinite(now.seconds_left) ? `${lasting(now.seconds_left)} left` : "";
+  const bar = $("run-bar");
+  if (now?.total) bar.value = now.done / now.total;
+  else bar.removeAttribute("value");
+  $("pause").textContent = now?.status === "paused" ? "Go on" : "Pause";
+  if (now) tell(now, words);
+}
+
+function tell(now, words) {
+  const tenth = now.total ? Math.floor((10 * now.done) / now.total) * 10 : 0;
+  const text = now.status === "running" ? `${words}, ${tenth} percent` : words;
+  if (text !== told) announce(text);
+  told = text;
+}
+
+function lasting(seconds) {
+  const whole = Math.ceil(seconds);
+  if (whole < 60) return `${whole} s`;
+  if (whole < 3600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
+  return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
+}
