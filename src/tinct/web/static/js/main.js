@@ -22,7 +22,7 @@ import { viewer } from "./viewer.js";
 const SAVING = { saved: "Saved", saving: "Saving…", failed: "Not saved" };
 
 function wanted() {
-  const [, project, frame] = location.hash.match(/^#\/([^/]+)(?:\/(\d+))?$/) ?? [];
+  const [, project, frame] = location.hash.match(/^#\/?([^/]+)(?:\/(\d+))?$/) ?? [];
   return { project: project && decodeURIComponent(project), frame: Number(frame ?? 0) };
 }
 
@@ -59,7 +59,7 @@ function showFacts({ project }) {
   if (!project) return;
   const { name, width, height, frames, fps } = project;
   $("project-name").textContent = name;
-  $("project-facts").textContent = `${width}×${height} · ${frames} frames · ${Number((fps ?? 0).toFixed(2))} per second`;
+  $("project-facts").textContent = `${width}×${height} · ${frames} frames · ${Number((fps ?? 0).toFixed(2))} fps`;
   $("undo").disabled = !project.can_undo || !store.now.mayWrite;
   $("redo").disabled = !project.can_redo || !store.now.mayWrite;
 }

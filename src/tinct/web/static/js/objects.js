@@ -92,7 +92,7 @@ function showFrameState({ project, frame }) {
   const [what, ...more] = wordsOf(project, frame);
   const quiet = make("span", { className: "quiet" }, more.join(", ") || " ");
   $("frame-state").replaceChildren(what[0].toUpperCase() + what.slice(1), quiet);
-  $("withdraw").hidden = !project.prompts.includes(frame);
+  $("withdraw").style.visibility = project.prompts.includes(frame) ? "visible" : "hidden"; // its place stays
 }
 
 /** Greys the names of objects that are not on the current frame. */

@@ -1,6 +1,8 @@
-// A label map as colours: translucent fills, one texel per pixel, and crisp outlines along the pixels' edges.
+// A label map as colours: translucent fills, one texel per pixel, and crisp outlines.
+import { outlinesOf } from "./outlines.js";
 
 const BAND = 64; // outlines are kept in bands of rows, so that a stroke renews only the bands it touches
+const EXACT_FROM = 4; // screen pixels per pixel of the frame: from here on outlines follow the pixels' edges
 const LITTLE_ENDIAN = new Uint8Array(new Uint32Array([1]).buffer)[0] === 1;
 
 function packed(colour, alpha = 255) {
@@ -17,6 +19,7 @@ export class Overlay {
   #table = new Uint32Array(256);
   #colours = new Map(); // id -> colour, of the objects that are shown
   #bands = []; // per band: Map id -> Path2D
+  #exact = false;
   map = null;
 
   /** Chooses the colours: [[id, "#rrggbb"]...] of the objects that are shown. */
@@ -60,57 +63,23 @@ export class Overlay {
   }
 
   #outline(band) {
-    const { width, height, data } = this.map;
-    const paths = new Map();
-    const pathOf = (id) => {
-      if (!this.#colours.has(id)) return null;
-      if (!paths.has(id)) paths.set(id, new Path2D());
-      return paths.get(id);
-    };
-    const line = (id, x0, y0, x1, y1) => {
-      const path = pathOf(id);
-      path?.moveTo(x0, y0);
-      path?.lineTo(x1, y1);
-    };
-    for (let y = band * BAND; y < Math.min(height, (band + 1) * BAND); y++) {
-      const row = y * width;
-      for (let x = 0; x < width; x++) {
-        const here = data[row + x];
-        const right = x + 1 < width ? data[row + x + 1] : here;
-        if (here !== right) {
-          line(here, x + 1, y, x + 1, y + 1);
-          line(right, x + 1, y, x + 1, y + 1);
-        }
-      }
-      if (y + 1 < height) this.#edgesBelow(row, width, y + 1, line);
-    }
-    return paths;
-  }
-
-  // Edges between a row and the next one: long runs are one line each.
-  #edgesBelow(row, width, y, line) {
-    const { data } = this.map;
-    let start = 0;
-    for (let x = 1; x <= width; x++) {
-      const [up, down] = [data[row + start], data[row + width + start]];
-      if (x < width && data[row + x] === up && data[row + width + x] === down) continue;
-      if (up !== down) {
-        line(up, start, y, x, y);
-        line(down, start, y, x, y);
-      }
-      start = x;
-    }
+    const bottom = Math.min(this.map.height, (band + 1) * BAND);
+    return outlinesOf(this.map, band * BAND, bottom, this.#colours, this.#exact);
   }
 
   /** Draws into a context whose unit is a pixel of the frame; `unit` is one screen pixel in that unit. */
   draw(context, opacity, unit) {
     if (!this.map) return;
+    if (this.#exact !== 1 / unit >= EXACT_FROM) {
+      this.#exact = !this.#exact;
+      this.#bands = this.#bands.map((_, band) => this.#outline(band));
+    }
     context.save();
     context.imageSmoothingEnabled = unit > 1;
     context.globalAlpha = opacity;
     context.drawImage(this.#canvas, 0, 0);
     context.globalAlpha = 1;
-    context.lineCap = "square";
+    context.lineCap = this.#exact ? "square" : "round";
     for (const [thickness, dark] of [[3, true], [1.4, false]]) {
       context.lineWidth = thickness * unit;
       for (const paths of this.#bands) {

@@ -4,19 +4,22 @@ import { announce } from "./dom.js";
 import { frames } from "./frames.js";
 import { masks } from "./masks.js";
 import { complain, notify } from "./notices.js";
-import { joined, without } from "./ranges.js";
+import { joined, within, without } from "./ranges.js";
 import { saved } from "./saver.js";
 import { objectOf, store } from "./store.js";
 import { tab } from "./tab.js";
 
+const RECENT_MS = 3000;
+
 let stopListening = () => {};
+const recent = new Map(); // frame -> {confidence, at}: finished lately
 let following = false; // the playhead goes with the run until the user moves it
 
 /** Takes a document of the server as the newest; older ones that were overtaken are dropped. */
 export function adopt(document) {
   const { project, object } = store.now;
   if (!document?.id || document.id !== project?.id || document.revision < project.revision) return;
-  document.sureness = new Map(document.confidence);
+  prepare(document);
   const known = document.objects.some(({ id }) => id === object);
   store.set({
     project: document,
@@ -24,6 +27,19 @@ export function adopt(document) {
     object: known ? object : (document.objects.at(-1)?.id ?? null),
     mayWrite: !document.writer || document.writer === tab.id,
   });
+}
+
+// A document may have been written before the latest frames were finished, and come after their events.
+function prepare(document) {
+  document.sureness = new Map(document.confidence);
+  for (const [index, { confidence, at }] of recent) {
+    if (performance.now() - at > RECENT_MS) {
+      recent.delete(index);
+    } else if (!within(document.done, index)) {
+      document.done = joined(document.done, index);
+      document.sureness.set(index, confidence);
+    }
+  }
 }
 
 /** Fetches the document; `masksToo` when masks may have changed that this page did not paint. */
@@ -61,7 +77,7 @@ export function mayChange() {
 export async function openProject(id, frame) {
   closeProject();
   const document = await api.project(id);
-  document.sureness = new Map(document.confidence);
+  prepare(document);
   store.set({ hidden: new Set(), project: document, run: document.run, frame: Math.min(frame, document.frames - 1) });
   store.set({ object: document.objects[0]?.id ?? null });
   stopListening = listen(id, handlers());
@@ -72,6 +88,7 @@ export function closeProject() {
   stopListening();
   stopListening = () => {};
   store.set({ playing: false, project: null, run: null, object: null, saving: "saved", mayWrite: true });
+  recent.clear();
   frames.clear();
   masks.clear();
 }
@@ -106,6 +123,7 @@ function handlers() {
     frame: ({ index, confidence }) => {
       const { project } = store.now;
       masks.changed(index);
+      recent.set(index, { confidence, at: performance.now() });
       project.sureness.set(index, confidence);
       const done = joined(project.done, index);
       store.set({ project: { ...project, done, stale: without(project.stale, index) } });

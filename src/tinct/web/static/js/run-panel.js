@@ -9,13 +9,20 @@ import { within } from "./ranges.js";
 
 const ACTIVE = ["starting", "running", "paused"];
 const DIRECTIONS = { forward: "forward", backward: "back", both: "both ways" };
+const LEARNING = [
+  { name: "", title: "as the preset says" },
+  { name: "auto", title: "what fits this machine" },
+  { name: "20s", title: "20 s per object" },
+  { name: "60s", title: "60 s per object" },
+  { name: "none", title: "not at all" },
+];
 let methods = [];
 let settled = null; // the project whose settings the fields show
 
-const titleOf = (entry) => entry.title ?? entry.name ?? String(entry);
-const valueOf = (entry) => entry.name ?? entry.value ?? String(entry);
+const titleOf = (method) => method.title ?? method.method;
 const option = (value, text = value) => make("option", { value }, text);
 const active = () => ACTIVE.includes(store.now.run?.status);
+const chosen = () => methods.find((each) => each.method === $("method").value);
 const direction = () => document.querySelector("input[name=direction]:checked").value;
 
 export async function startRunPanel() {
@@ -28,17 +35,18 @@ export async function startRunPanel() {
   store.watch(["run"], showRun);
   store.watch(["project"], showSettings);
   methods = await api.methods();
-  $("method").replaceChildren(...methods.map((each) => option(each.method, each.title ?? each.method)));
+  $("method").replaceChildren(...methods.map((each) => option(each.method, titleOf(each))));
   showMethod();
 }
 
 function showMethod() {
-  const method = methods.find((each) => each.method === $("method").value);
+  const method = chosen();
   if (!method) return;
-  $("preset").replaceChildren(...method.presets.map((each) => option(valueOf(each), titleOf(each))));
-  const learns = method.fine_tunes === true ? ["auto", "none", "60s"] : (method.fine_tunes || []);
-  $("fine-tune").replaceChildren(...learns.map((each) => option(valueOf(each), titleOf(each))));
-  $("fine-tune-field").hidden = learns.length === 0;
+  $("preset").replaceChildren(...method.presets.map((each) => option(each)));
+  $("fine-tune").replaceChildren(...LEARNING.map(({ name, title }) => option(name, title)));
+  $("fine-tune").disabled = !method.fine_tunes;
+  $("fine-tune").title = method.fine_tunes ? "How long it learns what the painted objects look like" : `${titleOf(method)} needs no learning`;
+  if (!method.fine_tunes) $("fine-tune").replaceChildren(option("", "not needed"));
 }
 
 function showSettings({ project }) {
@@ -48,7 +56,7 @@ function showSettings({ project }) {
   if (method) $("method").value = method;
   showMethod();
   if (preset) $("preset").value = preset;
-  if (fine_tune) $("fine-tune").value = fine_tune;
+  if (fine_tune && chosen()?.fine_tunes) $("fine-tune").value = fine_tune;
 }
 
 /** Where a run begins: here, if anything is known here; else at the nearest painted frame that leads here. */
@@ -66,7 +74,7 @@ export async function run(way = direction()) {
   document.querySelector(`input[name=direction][value=${way}]`).checked = true;
   await saved();
   const request = { start: startOf(way), direction: way, method: $("method").value, preset: $("preset").value };
-  request.fine_tune = $("fine-tune-field").hidden ? null : $("fine-tune").value;
+  request.fine_tune = $("fine-tune").value || null;
   follow();
   store.set({ run: { status: "starting", stage: "Starting", direction: way, done: 0, total: 0 } });
   const answer = await change((p) => api.run(p, request));
@@ -91,17 +99,24 @@ function showButton({ project, run: now, mayWrite }) {
   button.title = "Run (R forward, Shift+R backward)";
   button.disabled = busy || !mayWrite;
   for (const field of document.querySelectorAll(".run select, .run .segments input")) field.disabled = busy || !mayWrite;
+  if (!chosen()?.fine_tunes) $("fine-tune").disabled = true;
   for (const id of ["pause", "cancel"]) $(id).disabled = !busy || !mayWrite;
 }
 
-const WORDS = {
-  starting: "Starting",
-  running: "Computing",
-  paused: "Paused",
-  done: "Done",
-  cancelled: "Cancelled; what was computed stays",
-  failed: "Failed",
-};
+const STAGES = { prepare: "Preparing", "fine-tune": "Learning the objects", segment: "Computing masks" };
+const WORDS = { done: "Done", cancelled: "Cancelled: what was computed stays", paused: "Paused", starting: "Starting" };
+
+function wordsOf(run) {
+  if (!run) return "";
+  if (run.status === "failed") return run.message || "Failed";
+  if (run.status === "running" || !(run.status in WORDS)) return STAGES[run.stage] ?? (run.stage || "Computing");
+  return run.status === "starting" && run.stage ? (STAGES[run.stage] ?? run.stage) : WORDS[run.status];
+}
+
+/** [done, total] of what is under way: of a stage such as learning while it lasts, else of the frames. */
+function progressOf(run) {
+  return run?.stage_total ? [run.stage_done, run.stage_total] : [run?.done ?? 0, run?.total ?? 0];
+}
 
 let told = ""; // what screen readers heard last
 
@@ -109,14 +124,16 @@ function showRun({ run: now }) {
   const box = $("run-progress");
   box.dataset.idle = String(!now || !ACTIVE.includes(now.status));
   box.dataset.status = now?.status ?? "";
-  const words = now ? (now.status === "failed" ? (now.message ?? WORDS.failed) : now.status === "running" || now.status === "starting" ? (now.stage ?? WORDS[now.status]) : WORDS[now.status]) : "Nothing was run yet";
+  const words = wordsOf(now);
   $("run-stage").textContent = words;
-  $("run-stage").title = words;
-  $("run-count").textContent = now?.total ? `${now.done} / ${now.total}` : "";
+  $("run-stage").title = now?.message || words;
+  const [done, total] = progressOf(now);
+  $("run-count").textContent = total ? `${done} / ${total}` : "";
   $("run-rate").textContent = now?.fps ? `${now.fps.toFixed(now.fps < 10 ? 1 : 0)} frames/s` : "";
-  $("run-left").textContent = now?.status === "running" && Number.isFinite(now.seconds_left) ? `${lasting(now.seconds_left)} left` : "";
+  const counts = now?.status === "running" && Number.isFinite(now.seconds_left);
+  $("run-left").textContent = counts ? `${lasting(now.seconds_left)} left` : "";
   const bar = $("run-bar");
-  if (now?.total) bar.value = now.done / now.total;
+  if (total) bar.value = done / total;
   else bar.removeAttribute("value");
   $("pause").textContent = now?.status === "paused" ? "Go on" : "Pause";
   if (now) tell(now, words);

@@ -36,7 +36,7 @@ export async function showStart() {
 
 function cardOf(project) {
   const { id, name, frames, fps, width, height, status, uploaded } = project;
-  const facts = `${width}×${height}, ${frames} frames${fps ? `, ${Number(fps.toFixed(2))} per second` : ""}`;
+  const facts = `${width}×${height} · ${frames} frames${fps ? ` · ${Number(fps.toFixed(2))} fps` : ""}`;
   const picture = make("img", { src: frameUrl(id, 0, 480), alt: "", loading: "lazy" });
   const about = make("div", { className: "about" }, make("strong", { className: "ellipsis", title: name }, name), make("span", { className: "quiet" }, status === "failed" ? "cannot be read" : facts));
   const card = make("li", { className: "project" }, make("a", { href: `#/${encodeURIComponent(id)}` }, picture, about));

@@ -1,0 +1,213 @@
+"""The page in a real browser, served by the real server: both are started once for all tests of this folder."""
+
+from __future__ import annotations
+
+import io
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+FRAMES, H, W = 12, 180, 320
+MARGIN_PX = 12  # of the fitted frame, as in viewer.js
+
+
+@dataclass(frozen=True)
+class Things:
+    """Where the three things of the clip are on a frame, as label maps; 3 comes on frame 5."""
+
+    labels: list[np.ndarray]
+
+    def centre(self, index: int, thing: int) -> tuple[float, float]:
+        ys, xs = np.nonzero(self.labels[index] == thing)
+        return float(xs.mean()), float(ys.mean())
+
+
+class Studio:
+    """One tab with an open video."""
+
+    def __init__(self, page: Any, address: str, video: str = "things") -> None:
+        self.page, self.address, self.video = page, address, video
+
+    def open(self) -> Studio:
+        self.page.goto(f"{self.address}#/{self.video}")
+        self.page.reload()  # a new hash alone is no new page
+        self.page.wait_for_selector("body[data-screen=studio]")
+        self.page.wait_for_selector("#picture[data-shown]")
+        return self
+
+    def document(self) -> dict[str, Any]:
+        return self.page.request.get(f"{self.address}api/projects/{self.video}").json()
+
+    def mask(self, index: int) -> np.ndarray | None:
+        """The label map that the server shows for a frame, exactly."""
+        answer = self.page.request.get(f"{self.address}api/projects/{self.video}/masks/{index}.png")
+        if answer.status == 404:
+            return None
+        assert answer.ok, answer.text()
+        return np.array(Image.open(io.BytesIO(answer.body())))
+
+    def masks(self) -> list[np.ndarray]:
+        found = [self.mask(index) for index in range(self.document()["frames"])]
+        assert all(mask is not None for mask in found)
+        return found  # type: ignore[return-value]
+
+    # The screen
+
+    def on_screen(self, x: float, y: float) -> tuple[float, float]:
+        """Where a point of the fitted frame lies in the window."""
+        box = self.page.locator("#picture").bounding_box()
+        document = self.document()
+        width, height = document["width"], document["height"]
+        scale = min((box["width"] - 2 * MARGIN_PX) / width, (box["height"] - 2 * MARGIN_PX) / height)
+        left = box["x"] + (box["width"] - width * scale) / 2
+        top = box["y"] + (box["height"] - height * scale) / 2
+        return left + x * scale, top + y * scale
+
+    def picture(self) -> np.ndarray:
+        """A screenshot of the window, RGB."""
+        return np.array(Image.open(io.BytesIO(self.page.screenshot())).convert("RGB")).astype(int)
+
+    def colour_at(self, x: float, y: float) -> np.ndarray:
+        """The colour shown at a point of the frame, the mean of a few screen pixels."""
+        across, down = (round(value) for value in self.on_screen(x, y))
+        return self.picture()[down - 2 : down + 3, across - 2 : across + 3].mean(axis=(0, 1))
+
+    def keep_picture(self, path: Path) -> None:
+        self.page.screenshot(path=path)
+
+    # The hands
+
+    def stroke(self, points: Sequence[tuple[float, float]], button: str = "left") -> None:
+        """Draw through points of the frame, and wait until it is saved."""
+        mouse = self.page.mouse
+        mouse.move(*self.on_screen(*points[0]))
+        mouse.down(button=button)
+        for point in points[1:]:
+            mouse.move(*self.on_screen(*point), steps=4)
+        mouse.up(button=button)
+        self.saved()
+
+    def saved(self) -> None:
+        self.page.wait_for_selector("#saving[data-state=saved]")
+
+    def brush_size(self, diameter: int) -> None:
+        """Press [ and ] until the brush is at most as large."""
+        size = self.page.locator("#size-value")
+        while int(size.inner_text().split()[0]) < diameter:
+            self.page.keyboard.press("]")
+        while int(size.inner_text().split()[0]) > diameter:
+            self.page.keyboard.press("[")
+
+    def go_to(self, index: int) -> None:
+        self.page.locator("#frame").fill(str(index))
+        self.page.locator("#frame").press("Enter")
+        self.page.locator("#frame").evaluate("field => field.blur()")
+        self.page.wait_for_selector(f"#picture[data-shown='{index}']")
+
+    def run(self, key: str = "r") -> None:
+        """Run from here, and wait for the end."""
+        self.page.keyboard.press(key)
+        self.page.wait_for_selector("#run-progress[data-status=running], #run-progress[data-status=done]")
+        self.page.wait_for_selector("#run-progress[data-status=done]", timeout=60_000)
+        self.page.wait_for_function("document.getElementById('run-stage').textContent === 'Done'")
+
+    def notice(self) -> str:
+        """The text of the error that is shown."""
+        return self.page.locator(".notice.error p").last.inner_text()
+
+
+def draw_clip(folder: Path) -> Things:
+    """A soft ground with an orange disc and a blue square that move, and a green disc that comes late."""
+    draws = np.random.default_rng(7)
+    coarse = draws.integers(90, 150, (9, 16, 3), np.uint8)
+    ground = cv2.resize(coarse, (W, H), interpolation=cv2.INTER_CUBIC)
+    folder.mkdir()
+    labels = []
+    for t in range(FRAMES):
+        things = np.zeros((H, W), np.uint8)
+        cv2.circle(things, (70 + 4 * t, 60 + 2 * t), 28, 1, -1)
+        cv2.rectangle(things, (220 - 3 * t, 100), (270 - 3 * t, 150), 2, -1)
+        if t >= 5:
+            cv2.circle(things, (265 - 2 * t, 45), 20, 3, -1)
+        picture = ground.copy()
+        for thing, colour in ((1, (20, 120, 235)), (2, (205, 80, 20)), (3, (40, 170, 60))):
+            texture = draws.integers(-12, 12, (H, W, 3))
+            picture[things == thing] = np.clip(np.array(colour) + texture, 0, 255)[things == thing]
+        assert cv2.imwrite(str(folder / f"{t:03d}.png"), picture)
+        labels.append(things)
+    return Things(labels)
+
+
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Things]:
+    folder = tmp_path_factory.mktemp("clip") / "things"
+    return folder, draw_clip(folder)
+
+
+@pytest.fixture(scope="session")
+def server(clip: tuple[Path, Things], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of `tinct app` with the clip; it loads compact FEELVOS."""
+    pytest.importorskip("starlette", reason="needs the extra [app]")
+    pytest.importorskip("uvicorn", reason="needs the extra [app]")
+    projects = tmp_path_factory.mktemp("projects")
+    command = [sys.executable, "-m", "tinct", "app", str(clip[0]), "--projects", str(projects)]
+    process = subprocess.Popen(
+        [*command, "--port", "0", "--no-browser"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    try:
+        assert process.stdout is not None
+        said = ""
+        for line in process.stdout:
+            said += line
+            if found := re.search(r"http://[\w.:\[\]]+/", line):
+                yield found[0]
+                break
+        else:
+            pytest.fail(f"The server ended at once: {said}")
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    if CHROMIUM is None:
+        pytest.skip("needs Chromium")
+    playwright_api = pytest.importorskip("playwright.sync_api", reason="needs Playwright")
+    with playwright_api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser: Any) -> Iterator[Any]:
+    """A tab at 1280×720, dark; a script error on the page fails the test."""
+    context = browser.new_context(viewport={"width": 1280, "height": 720}, color_scheme="dark")
+    page = context.new_page()
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on(
+        "console", lambda message: errors.append(message.text) if "Security Policy" in message.text else None
+    )
+    page.set_default_timeout(20_000)
+    yield page
+    context.close()
+    assert not errors
+
+
+@pytest.fixture
+def open_studio(page: Any, server: str) -> Callable[..., Studio]:
+    """`open_studio()`: the clip, open in a tab."""
+    return lambda video="things": Studio(page, server, video).open()

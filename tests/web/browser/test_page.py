@@ -1,0 +1,161 @@
+"""The page apart from the story: colours, zoom, two tabs, what it says when something is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture
+def studio(open_studio: Callable[..., Any], page: Any, server: str, clip: Any) -> Any:
+    """An uploaded copy of the clip, so that the story's video is left alone."""
+    page.goto(f"{server}#/")
+    page.wait_for_selector("body[data-screen=start]")
+    page.set_input_files("#file", sorted(clip[0].glob("*.png")))
+    page.wait_for_selector("body[data-screen=studio]")
+    page.wait_for_selector("#picture[data-shown]")
+    return open_studio(page.evaluate("location.hash.match(/^#\\/([^/]+)/)[1]"))
+
+
+def test_dark_light_and_the_switch(studio: Any, tmp_path: Path) -> None:
+    def brightness() -> float:
+        return float(studio.picture()[700, 5:30].mean())
+
+    assert brightness() < 60
+    studio.keep_picture(tmp_path / "dark.png")
+    studio.page.emulate_media(color_scheme="light")
+    studio.page.wait_for_timeout(300)
+    assert brightness() > 200
+    studio.keep_picture(tmp_path / "light.png")
+    studio.page.click("#theme")  # from the system's to dark
+    studio.page.wait_for_timeout(300)
+    assert brightness() < 60
+    studio.page.reload()
+    studio.page.wait_for_selector("#picture[data-shown]")
+    assert brightness() < 60  # it remembers
+
+
+def test_zoomed_in_a_pixel_is_a_square_of_one_colour(studio: Any) -> None:
+    for _ in range(12):
+        studio.page.keyboard.press("+")
+    studio.page.keyboard.press("h")
+    studio.page.wait_for_timeout(300)
+    scale = int(studio.page.locator("#zoom-fit").inner_text().split()[0]) / 100
+    assert scale > 16
+    box = studio.page.locator("#picture").bounding_box()
+    stage = studio.picture()[int(box["y"]) + 20 : int(box["y"]) + 400, int(box["x"]) + 20 : int(box["x"]) + 800]
+    steps = np.abs(np.diff(stage, axis=1)).sum(axis=2) > 0
+    columns = np.flatnonzero(steps.any(axis=0))  # where any row changes: only at the edges of pixels
+    assert len(columns) > 10
+    assert np.diff(columns).min() >= int(scale) - 1
+    studio.page.keyboard.press("0")
+    studio.page.wait_for_timeout(200)
+    assert studio.page.locator("#zoom-fit").inner_text() != f"{scale:.0%}"
+
+
+def test_a_stroke_that_cannot_be_saved_says_so_and_is_saved_later(studio: Any) -> None:
+    studio.page.keyboard.press("n")
+    studio.page.wait_for_selector("[data-object='1']")
+    studio.page.route("**/prompts/**", lambda route: route.abort())
+    x, y = studio.on_screen(100, 90)
+    studio.page.mouse.move(x, y)
+    studio.page.mouse.down()
+    studio.page.mouse.move(x + 60, y)
+    studio.page.mouse.up()
+    studio.page.wait_for_selector("#saving[data-state=failed]")
+    assert "does not answer" in studio.notice()
+    assert studio.mask(0) is None
+    painted = studio.colour_at(100, 90)
+    studio.page.unroute("**/prompts/**")
+    studio.page.get_by_role("button", name="Save again").click()
+    studio.saved()
+    assert studio.mask(0)[90, 100] == 1
+    assert np.abs(studio.colour_at(100, 90) - painted).max() < 12
+
+
+def test_a_run_without_a_painted_object_is_explained(studio: Any) -> None:
+    studio.page.keyboard.press("r")
+    studio.page.wait_for_selector(".notice.error")
+    assert "paint" in studio.notice().lower()
+    assert studio.page.locator("#run").is_enabled()
+    assert studio.document()["done"] == []
+
+
+def test_a_box_becomes_a_mask_that_is_painted_when_accepted(studio: Any, clip: Any) -> None:
+    truth = clip[1].labels[0] == 1
+    studio.page.keyboard.press("x")
+    for down, point in ((True, (36, 26)), (False, (104, 94))):
+        studio.page.mouse.move(*studio.on_screen(*point), steps=3)
+        (studio.page.mouse.down if down else studio.page.mouse.up)()
+    studio.page.wait_for_selector("#pending-apply:enabled")
+    assert studio.mask(0) is None  # nothing is painted yet
+    studio.page.keyboard.press("Enter")
+    studio.page.wait_for_function("document.querySelector('#withdraw').style.visibility === 'visible'")
+    studio.saved()
+    found = studio.mask(0) == 1
+    assert (found & truth).sum() / (found | truth).sum() > 0.85
+    studio.page.click("#withdraw")
+    studio.page.wait_for_function("document.querySelector('#withdraw').style.visibility === 'hidden'")
+    assert studio.mask(0) is None
+
+
+def test_a_second_tab_watches_until_it_takes_over(studio: Any) -> None:
+    other = type(studio)(studio.page.context.new_page(), studio.address, studio.video).open()
+    other.page.wait_for_selector("#watching:not([hidden])")
+    other.page.mouse.move(*other.on_screen(100, 90))
+    other.page.mouse.down()
+    other.page.mouse.up()
+    assert "only watches" in other.notice()
+    assert other.mask(0) is None
+    other.page.click("#take-over")
+    other.page.wait_for_selector("#watching", state="hidden")
+    studio.page.wait_for_selector("#watching:not([hidden])")
+    other.stroke([(100, 90), (140, 90)])
+    assert other.mask(0)[90, 120] == 1
+    studio.page.wait_for_function("document.querySelectorAll('#objects .object').length === 1")  # it sees it come
+    other.page.close()
+
+
+def test_a_broken_upload_is_explained(page: Any, server: str, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(b"no film at all")
+    page.goto(f"{server}#/")
+    page.wait_for_selector("body[data-screen=start]")
+    page.set_input_files("#file", broken)
+    page.wait_for_selector(".notice.error")
+    assert "broken.mp4" in page.locator(".notice.error p").inner_text()
+    assert page.evaluate("document.body.dataset.screen") == "start"
+
+
+def test_nothing_jumps_and_all_fits_at_1280_by_720(studio: Any) -> None:
+    """The stage and the panel's buttons stay in their places while a run goes on, and none is cut off."""
+    places = "() => ['picture', 'run', 'timeline', 'cancel'].map((id) => document.getElementById(id).getBoundingClientRect().toJSON())"
+    before = studio.page.evaluate(places)
+    assert all(0 <= box["top"] and box["bottom"] <= 720 and box["right"] <= 1280 for box in before)
+    studio.stroke([(60, 60), (90, 60)])
+    studio.page.keyboard.press("r")
+    studio.page.wait_for_selector("#run-progress[data-status=running]")
+    assert studio.page.evaluate(places) == before
+    studio.page.click("#cancel")
+    studio.page.wait_for_selector("#run-progress[data-status=cancelled], #run-progress[data-status=done]")
+    assert studio.page.evaluate(places) == before
+
+
+def test_every_control_has_a_name(studio: Any) -> None:
+    studio.page.keyboard.press("n")
+    studio.page.wait_for_selector("[data-object='1']")
+    nameless = studio.page.evaluate(
+        """() => [...document.querySelectorAll("button, input, select, [role=slider]")]
+          .filter((each) => each.checkVisibility() && !each.getAttribute("aria-label") && !each.innerText?.trim()
+            && !each.labels?.length && !each.title)
+          .map((each) => each.outerHTML)"""
+    )
+    assert nameless == []
+    slider = studio.page.locator("#timeline")
+    studio.go_to(3)
+    assert slider.get_attribute("aria-valuenow") == "3"
+    assert "frame 3" in slider.get_attribute("aria-valuetext")
