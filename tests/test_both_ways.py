@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinct import both_ways
-from tinct.both_ways import BothWays, backwards, nearest_prompt
+from tinct import directions
+from tinct.both_ways import BothWays, nearest_prompt
+from tinct.directions import backwards
 from tinct.errors import MaskError, OptionError
 from tinct.masks import ObjectMasks
 from tinct.segmenter import StreamingSegmenter, segment_video
@@ -89,7 +90,29 @@ def test_every_frame_comes_from_the_nearest_painted_one(video: Video) -> None:
         expected = prompts[nearest_prompt(list(prompts), index)]
         np.testing.assert_array_equal(masks.label_map, expected)
     longest = {(t.began, t.seen[0] < t.began): t.seen for t in tracer.trails}
-    assert longest == {(2, True): (1, 0), (2, False): (3, 4), (7, True): (6, 5), (7, False): (8, 9, 10, 11)}
+    # The run back from frame 7 goes on to frame 4, where it meets the one from frame 2.
+    assert longest == {
+        (2, True): (1, 0),
+        (2, False): (3, 4),
+        (7, True): (6, 5, 4),
+        (7, False): (8, 9, 10, 11),
+    }
+
+
+def test_where_two_runs_meet_they_are_compared(video: Video) -> None:
+    prompts = {2: square(1, 0), 7: square(1, 2), 8: square(1, 2)}
+    compared = list(BothWays(Tracer()).compared(video, prompts))
+    plain = run(Tracer(), video, prompts)
+    assert all(np.array_equal(masks.probs, plain[index].probs) for index, masks, _ in compared)
+    # Squares of 3 × 3 that lie two columns apart: 3 of 15 pixels. Frames 7 and 8 are painted themselves.
+    assert {index: agreed for index, _, agreed in compared if agreed is not None} == {4: 3 / 15}
+
+
+def test_only_objects_whose_runs_meet_are_compared(video: Video) -> None:
+    prompts = {0: square(1, 0) + square(5, 6), 6: square(1, 0), 8: square(5, 6), 11: square(2, 3)}
+    compared = BothWays(Tracer()).compared(video, prompts)
+    agreed = {index: value for index, _, value in compared if value is not None}
+    assert agreed == {3: 1.0, 4: 1.0}
 
 
 def test_the_earlier_of_two_that_are_equally_near() -> None:
@@ -138,7 +161,7 @@ def test_one_painted_first_frame_is_a_plain_run(video: Video) -> None:
 def test_backwards_gives_the_frames_turned_round(
     video: Video, start: int, stop: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(both_ways, "FRAMES_AT_ONCE", 4)
+    monkeypatch.setattr(directions, "FRAMES_AT_ONCE", 4)
     found = [int(frame[0, 0, 0]) for frame in backwards(video, start, stop)]
     assert found == list(range(stop - 1, start - 1, -1))
 

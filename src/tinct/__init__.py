@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from tinct.mask_files import read_mask, write_mask
     from tinct.masks import ObjectMasks
     from tinct.segmenter import StreamingSegmenter, VideoSegmenter, segment_video
+    from tinct.session import Session, SessionFrame
     from tinct.video import Video
     from tinct.zoo import build_segmenter
 
@@ -18,6 +19,8 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ObjectMasks",
+    "Session",
+    "SessionFrame",
     "StreamingSegmenter",
     "TinctError",
     "Video",
@@ -32,6 +35,8 @@ __all__ = [
 # Names come when they are first asked for: `import tinct`, and with it `tinct --help`, stays quick.
 _HOMES = {
     "ObjectMasks": "tinct.masks",
+    "Session": "tinct.session",
+    "SessionFrame": "tinct.session",
     "StreamingSegmenter": "tinct.segmenter",
     "Video": "tinct.video",
     "VideoSegmenter": "tinct.segmenter",

@@ -15,13 +15,12 @@ from typing import IO, Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from tinct.confidence import agreement
+from tinct.directions import backwards
 from tinct.masks import ObjectMasks, object_ids_of
-from tinct.segmenter import StreamingSegmenter, VideoSegmenter, check_prompts
+from tinct.segmenter import StreamingSegmenter, VideoSegmenter, check_masks, check_prompts
 from tinct.shapes import Image, LabelMap
 from tinct.video import Video
-
-FRAMES_AT_ONCE = 16
-"""Video files are read forwards: a backward run reads so many frames, and turns them round."""
 
 
 @runtime_checkable
@@ -39,6 +38,7 @@ class BothWays(VideoSegmenter):
     Each object of each frame comes from the nearest frame on which that object was painted; of two
     that are equally near, from the earlier. The painted masks themselves come out as they are.
     What runs backwards is kept on disk until its turn comes: memory stays flat, and results stream.
+    Where two runs meet, the later one goes a frame further, so that they can be compared.
 
     Args:
         segmenter: One with `start_at_each` learns from all painted frames; any other is started at
@@ -51,6 +51,12 @@ class BothWays(VideoSegmenter):
 
     def segment(self, video: Video, prompts: Mapping[int, LabelMap]) -> Iterator[tuple[int, ObjectMasks]]:
         """Masks of every frame, of all objects of all prompts."""
+        return ((index, masks) for index, masks, _ in self.compared(video, prompts))
+
+    def compared(
+        self, video: Video, prompts: Mapping[int, LabelMap]
+    ) -> Iterator[tuple[int, ObjectMasks, float | None]]:
+        """Masks of every frame; and where two runs meet, their agreement (`tinct.confidence`), else None."""
         checked = check_prompts(video, prompts)
         owners = _owners(checked)
         states = dict(zip(checked, self._states(video, checked), strict=True))
@@ -59,7 +65,11 @@ class BothWays(VideoSegmenter):
                 nearest = {i: nearest_prompt(painted, index) for i, painted in owners.items()}
                 found = {p: runs.masks(p, index) for p in sorted(set(nearest.values()))}
                 merged = _merged({i: found[p] for i, p in nearest.items()}, video.size)
-                yield index, merged.corrected(checked[index]) if index in checked else merged
+                whole = merged.corrected(checked[index]) if index in checked else merged
+                met = _met(owners, index)
+                other = _merged({i: runs.masks(p, index) for i, p in met.items()}, video.size)
+                agreed = agreement(whole, other) if met else None
+                yield index, check_masks(whole, index, video.size), agreed
 
     def _states(self, video: Video, prompts: Mapping[int, LabelMap]) -> list[Any]:
         frames, labels = [video[index] for index in prompts], list(prompts.values())
@@ -71,6 +81,13 @@ class BothWays(VideoSegmenter):
 def nearest_prompt(prompts: Sequence[int], index: int) -> int:
     """The painted frame nearest to `index`; the earlier of two that are equally near."""
     return min(prompts, key=lambda prompt: (abs(prompt - index), prompt))
+
+
+def _met(owners: Mapping[int, Sequence[int]], index: int) -> dict[int, int]:
+    """Objects whose two runs meet: the next frame is nearer to another prompt; and which prompt that is."""
+    nearest = {i: nearest_prompt(painted, index) for i, painted in owners.items()}
+    ahead = {i: nearest_prompt(painted, index + 1) for i, painted in owners.items()}
+    return {i: prompt for i, prompt in ahead.items() if nearest[i] not in (index, prompt)}
 
 
 def runs_both_ways(prompts: Mapping[int, LabelMap], frames: int) -> list[range]:
@@ -91,12 +108,15 @@ def _owners(prompts: Mapping[int, LabelMap]) -> dict[int, list[int]]:
 
 
 def _reaches(owners: Mapping[int, Sequence[int]], frames: int) -> dict[int, tuple[int, int]]:
-    """Per painted frame the first and the last frame for which it is the nearest one of some object."""
-    reaches: dict[int, tuple[int, int]] = {}
-    for prompts in owners.values():
-        for index in range(frames):
-            prompt = nearest_prompt(prompts, index)
-            first, last = reaches.get(prompt, (prompt, prompt))
+    """Per painted frame the first and the last frame of its runs.
+
+    Those for which it is the nearest one of some object, and the one where its run meets an earlier one.
+    """
+    reaches = {prompt: (prompt, prompt) for prompts in owners.values() for prompt in prompts}
+    for index in range(frames):
+        nearest = (nearest_prompt(prompts, index) for prompts in owners.values())
+        for prompt in {*nearest, *_met(owners, index).values()}:
+            first, last = reaches[prompt]
             reaches[prompt] = min(first, index), max(last, index)
     return reaches
 
@@ -161,14 +181,6 @@ class _Runs:
         """Remove what lies on disk."""
         for stored in self._backward.values():
             stored.close()
-
-
-def backwards(video: Video, start: int, stop: int) -> Iterator[Image]:
-    """The frames from before `stop` down to `start`; a few are in memory at a time."""
-    while stop > start:
-        chunk = max(start, stop - FRAMES_AT_ONCE)
-        yield from reversed(list(video.frames(chunk, stop)))
-        stop = chunk
 
 
 class _OnDisk:

@@ -80,15 +80,17 @@ def read_label_png(path: str | Path) -> LabelMap:
         return np.array(_loaded(picture, path), np.uint8)
 
 
-def write_mask(path: str | Path, labels: LabelMap) -> None:
+def write_mask(path: str | Path, labels: LabelMap, *, lasting: bool = False) -> None:
     """Write a label map as an 8-bit palette PNG with the VOC palette, whole or not at all.
+
+    `lasting` is that of `written_whole`.
 
     Raises:
         OutputError: The file cannot be written (no such folder, read-only, disk full).
     """
     picture = Pictures.fromarray(np.ascontiguousarray(labels))
     picture.putpalette(voc_palette().tobytes())
-    with written_whole(path) as part:
+    with written_whole(path, lasting=lasting) as part:
         picture.save(part, format="PNG", compress_level=2)
 
 

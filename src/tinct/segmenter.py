@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, get_args, get_origin
 
 import numpy as np
 
+from tinct.directions import frames_from
 from tinct.errors import NumericalError, OptionError, TinctError
 from tinct.masks import ObjectMasks, check_labels
 from tinct.shapes import Image, LabelMap
@@ -90,7 +91,7 @@ def segment_video(
         return iter(StreamingRun(segmenter, video, prompts))
     checked = check_prompts(video, prompts)
     results = segmenter.segment(video, checked)
-    return ((index, _check_masks(masks, index, video.size)) for index, masks in results)
+    return ((index, check_masks(masks, index, video.size)) for index, masks in results)
 
 
 class StreamingRun(Generic[State]):
@@ -103,8 +104,10 @@ class StreamingRun(Generic[State]):
         segmenter: Any streaming segmenter.
         video: The frames.
         prompts: As for `segment_video`; all of them, also when going on in the middle.
-        start_at: The first frame to segment.
-        state: The state after frame `start_at - 1`; None if no prompt comes before `start_at`.
+        start_at: The first frame to segment; None for the video's first, or its last if `backward`.
+        state: The state after the frame before it (`start_at - 1`, or `start_at + 1` if `backward`);
+            None if no prompt was passed on the way there.
+        backward: Go from the last frame to the first, as if the video were turned round.
 
     Raises:
         OptionError: No prompt, one outside the video, or a `state` that does not fit `start_at`.
@@ -117,27 +120,31 @@ class StreamingRun(Generic[State]):
         video: Video,
         prompts: Mapping[int, LabelMap],
         *,
-        start_at: int = 0,
+        start_at: int | None = None,
         state: State | None = None,
+        backward: bool = False,
     ) -> None:
         self._segmenter = segmenter
         self._video = video
         self._prompts = check_prompts(video, prompts)
-        self.next_index = start_at
+        self._backward = backward
+        beginning = len(video) - 1 if backward else 0
+        self.next_index = beginning if start_at is None else start_at
         self.state = state
-        first = min(self._prompts)
-        if (state is not None) != (start_at > first):
-            expected = "a state" if start_at > first else "no state"
+        first = max(self._prompts) if backward else min(self._prompts)
+        begun = self.next_index < first if backward else self.next_index > first
+        if (state is not None) != begun:
             raise OptionError(
-                f"A run that goes on at frame {start_at}, with its first prompt at frame {first}, "
-                f"takes {expected}."
+                f"A run that goes on at frame {self.next_index}, with its first prompt at frame {first}, "
+                f"takes {'a state' if begun else 'no state'}."
             )
 
     def __iter__(self) -> Iterator[tuple[int, ObjectMasks]]:
-        frames = self._video.frames(self.next_index)
-        for index, frame in enumerate(frames, start=self.next_index):
-            masks = _check_masks(self._advance(frame, self._prompts.get(index)), index, self._video.size)
-            self.next_index = index + 1
+        step = -1 if self._backward else 1
+        for frame in frames_from(self._video, self.next_index, backward=self._backward):
+            index = self.next_index
+            masks = check_masks(self._advance(frame, self._prompts.get(index)), index, self._video.size)
+            self.next_index = index + step
             yield index, masks
 
     def _advance(self, frame: Image, labels: LabelMap | None) -> ObjectMasks:
@@ -148,6 +155,16 @@ class StreamingRun(Generic[State]):
             return ObjectMasks((), np.zeros((0, *self._video.size), np.float32))
         self.state = self._segmenter.start(frame, labels)
         return ObjectMasks.from_label_map(labels)
+
+
+def state_class_of(segmenter: StreamingSegmenter[Any] | VideoSegmenter) -> type | None:
+    """The class that a streaming segmenter names as its state: `class X(StreamingSegmenter[XState])`."""
+    for cls in type(segmenter).__mro__:
+        for base in getattr(cls, "__orig_bases__", ()):
+            if get_origin(base) is StreamingSegmenter and isinstance(get_args(base)[0], type):
+                state_class: type = get_args(base)[0]
+                return state_class
+    return None
 
 
 def check_prompts(video: Video, prompts: Mapping[int, LabelMap]) -> dict[int, LabelMap]:
@@ -171,7 +188,7 @@ def check_prompts(video: Video, prompts: Mapping[int, LabelMap]) -> dict[int, La
     }
 
 
-def _check_masks(masks: ObjectMasks, index: int, size: tuple[int, int]) -> ObjectMasks:
+def check_masks(masks: ObjectMasks, index: int, size: tuple[int, int]) -> ObjectMasks:
     """The masks as they came, if they are finite and of the video's size."""
     if masks.size != size:
         raise TinctError(

@@ -179,7 +179,7 @@ def test_masks_run_both_ways(
 ) -> None:
     more = ("--mask", "3:last.png", "--both-ways", "--fine-tune", "1")
     assert tinct(*segment_words("masktrack", weights, *more)) == 0
-    assert account("out")["run"]["both_ways"] is True
+    assert account("out")["run"]["direction"] == "both"
     for t, left in ((0, 6), (3, 9)):
         np.testing.assert_array_equal(read_label_png(Path("out", "masks", f"{t:05d}.png")), square(left))
     # Both painted frames were learnt from at once.

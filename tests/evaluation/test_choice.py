@@ -95,14 +95,14 @@ def test_auto_is_judged_by_the_device(calls: list[Any]) -> None:
 
 def test_flow_options_and_both_ways_are_passed_on_and_said(calls: list[Any], tmp_path: Path) -> None:
     choice = SegmenterChoice(
-        "masktrack", flow=FlowChoice(), both_ways=True, options={"dilation_px": 3}, device="cpu"
+        "masktrack", flow=FlowChoice(), direction="both", options={"dilation_px": 3}, device="cpu"
     )
     assert isinstance(choice.build(), BothWays)
     assert isinstance(calls[0][1]["flow"], DisFlow)
     assert calls[0][1]["dilation_px"] == 3
     said = choice.described()
     assert said["flow"] == DisFlow().name
-    assert said["both_ways"] is True
+    assert said["direction"] == "both"
     assert said["options"] == {"dilation_px": 3}
     assert not choice.per_video
     assert SegmenterChoice("masktrack", flow=FlowChoice(str(tmp_path))).per_video
@@ -140,10 +140,11 @@ def test_only_flow_that_will_be_asked_for_must_be_in_a_folder(
     forward = {(t, t + 1) for t in range(1, 5)}
     assert ask("maskrnn", {0: one}) == backward
     assert ask("maskrnn", {0: one}, preset="paper") == backward | forward
-    # Between frames 1 and 4 each run goes half the way; only frame 1 shows object 2.
-    runs = {(0, 1), (2, 1), (3, 4), (5, 4)}
-    assert ask("masktrack", {1: one, 4: one}, both_ways=True) == runs
-    assert ask("masktrack", {1: both, 4: one}, both_ways=True) == runs | {(3, 2), (4, 3)}
+    # Between frames 1 and 4 each run goes half the way, and the later one on to frame 2, where they meet;
+    # only frame 1 shows object 2.
+    runs = {(0, 1), (2, 1), (3, 4), (2, 3), (5, 4)}
+    assert ask("masktrack", {1: one, 4: one}, direction="both") == runs
+    assert ask("masktrack", {1: both, 4: one}, direction="both") == runs | {(3, 2), (4, 3)}
 
 
 @pytest.mark.parametrize("method", ["masktrack", "maskrnn"])
@@ -181,5 +182,8 @@ def test_what_is_refused(calls: list[Any], monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(OptionError, match="osvos uses no optical flow"):
         SegmenterChoice("osvos", flow=FlowChoice()).build()
     monkeypatch.setattr(zoo, "build_segmenter", lambda *_, **__: Whole())
-    with pytest.raises(OptionError, match="cannot be run both ways"):
-        SegmenterChoice("maskrnn", both_ways=True).build()
+    for direction in ("backward", "both"):
+        with pytest.raises(OptionError, match=f"has no direction; leave {direction} out, or take the preset"):
+            SegmenterChoice("maskrnn", direction=direction).build()
+        with pytest.raises(OptionError, match=rf"has no direction; leave {direction} out\."):
+            SegmenterChoice("dyenet", direction=direction).build()

@@ -58,11 +58,19 @@ def segment(
             "given twice.",
         ),
     ] = None,
+    direction: Annotated[
+        str | None,
+        typer.Option(
+            metavar="forward|backward|both",
+            help="From each mask to the frames after it (by default), to those before it, or to both: then "
+            "each frame is taken from the nearest mask.",
+        ),
+    ] = None,
     both_ways: Annotated[
         bool,
         typer.Option(
             "--both-ways",
-            help="Run from every mask forwards and backwards; each frame is taken from the nearest one.",
+            help="The same as --direction both.",
         ),
     ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
@@ -79,7 +87,10 @@ def segment(
     prompt_files = dict(parse_mask(text) for text in mask)
     if len(prompt_files) < len(mask):
         raise OptionError("Two masks came for the same frame; give one mask per frame.")
+    if both_ways and direction not in (None, "both"):
+        raise OptionError(f"--both-ways came with --direction {direction}; give one of the two.")
 
+    from tinct.directions import check_direction
     from tinct.evaluation.choice import SegmenterChoice
     from tinct.evaluation.explanation import check_explanations, write_explanation
     from tinct.evaluation.predict import RunInterrupted, segment_to_folder
@@ -104,7 +115,7 @@ def segment(
         device,
         fine_tune,
         choosing.flow_choice(flow, flow_weights, flow_cache),
-        both_ways,
+        check_direction("both" if both_ways else direction or "forward"),
         proposals=proposals,
     )
     choosing.say_ahead(choice)
@@ -122,6 +133,7 @@ def segment(
                 clip,
                 prompts,
                 out,
+                backward=choice.direction == "backward",
                 resume=resume,
                 overlay=overlay,
                 info={**info, "video": video.resolve().name},

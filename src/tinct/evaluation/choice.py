@@ -9,6 +9,7 @@ from typing import Any
 
 from tinct import zoo
 from tinct.both_ways import BothWays, runs_both_ways
+from tinct.directions import Direction
 from tinct.errors import OptionError
 from tinct.networks.flow_choice import FlowChoice
 from tinct.networks.proposal_sources import describe_proposals, proposal_source
@@ -30,7 +31,8 @@ class SegmenterChoice:
         device: `auto`, `cpu`, `cuda`, `cuda:1`, ... or `mps`.
         fine_tune: `auto`, `none`, steps or seconds; None for the preset's budget.
         flow: None for the method's own.
-        both_ways: Run from every painted frame forwards and backwards (`tinct.both_ways`).
+        direction: `forward`, `backward` (which whoever drives the segmenter must heed), or `both`: from
+            every painted frame forwards and backwards (`tinct.both_ways`).
         options: Fields of the method's `Options` in the place of the preset's.
         proposals: A file of boxes or a detector's name (`tinct.networks.proposal_sources`); None for the
             method's own.
@@ -43,7 +45,7 @@ class SegmenterChoice:
     device: str = "auto"
     fine_tune: str | None = None
     flow: FlowChoice | None = None
-    both_ways: bool = False
+    direction: Direction = "forward"
     options: Mapping[str, Any] = field(default_factory=dict)
     proposals: str | None = None
 
@@ -87,8 +89,8 @@ class SegmenterChoice:
         if self.proposals is not None:
             zoo.check_uses_proposals(self.method)
             words["proposals"] = describe_proposals(self.proposals)
-        if self.both_ways:
-            words["both_ways"] = True
+        if self.direction != "forward":
+            words["direction"] = self.direction
         if self.options:
             words["options"] = {name: _plain(value) for name, value in sorted(self.options.items())}
         return words
@@ -130,14 +132,15 @@ class SegmenterChoice:
         segmenter = zoo.build_segmenter(
             self.method, self.variant, self.preset, self.weights, self.device, **extras
         )
-        if not self.both_ways:
+        if self.direction == "forward":
             return segmenter
         if not isinstance(segmenter, StreamingSegmenter):
+            streams = zoo.method_record(self.method).streams
             raise OptionError(
-                f"{self.method} with the preset {self.preset} sees whole videos, and cannot be run both ways "
-                "from every painted frame; leave --both-ways out, or take the preset default."
+                f"{self.method} with the preset {self.preset} sees whole videos, past and future, and has no "
+                f"direction; leave {self.direction} out{', or take the preset default' if streams else ''}."
             )
-        return BothWays(segmenter)
+        return BothWays(segmenter) if self.direction == "both" else segmenter
 
     def without_flow(self) -> SegmenterChoice:
         """The same with the method's own flow, to see whether it can be built before a video is there."""
@@ -159,8 +162,7 @@ class SegmenterChoice:
             runs = [range(frames)]
         else:
             inside = {index: labels for index, labels in prompts.items() if 0 <= index < frames}
-            first = min(inside, default=frames)
-            runs = runs_both_ways(inside, frames) if self.both_ways else [range(first, frames)]
+            runs = self._runs(inside, frames)
         pairs = {
             (run[place], run[place + step])
             for run in runs
@@ -169,6 +171,14 @@ class SegmenterChoice:
             if place + step < len(run)
         }
         return sorted(pairs)
+
+    def _runs(self, prompts: Mapping[int, LabelMap], frames: int) -> list[range]:
+        """The frames of every run, in its order."""
+        if self.direction == "both":
+            return runs_both_ways(prompts, frames)
+        if self.direction == "backward":
+            return [range(max(prompts, default=-1), -1, -1)]
+        return [range(min(prompts, default=frames), frames)]
 
 
 def _plain(value: Any) -> Any:

@@ -111,6 +111,7 @@ class SequenceSegmentation:
             video,
             prompts,
             self.out / sequence.name,
+            backward=self.choice.direction == "backward",
             resume=True,
             overlay=self.overlay,
             info={**self.info, "video": sequence.name},

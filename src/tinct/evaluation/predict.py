@@ -11,7 +11,6 @@ never interrupted.
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
 import time
@@ -19,17 +18,26 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any
 
 import numpy as np
 
-from tinct.errors import MaskError, OutputError, TinctError, VideoError
+from tinct.both_ways import BothWays
+from tinct.errors import MaskError, OptionError, OutputError, TinctError, VideoError
+from tinct.evaluation.confidences import Confidences
 from tinct.evaluation.run_file import RunFile, environment, peak_memory
+from tinct.fingerprints import labels_sha256, video_sha256
 from tinct.loop_news import loop_told_to
 from tinct.mask_files import write_mask
 from tinct.masks import ObjectMasks
 from tinct.overlay import mask_paths, read_labels, write_overlay
-from tinct.segmenter import StreamingRun, StreamingSegmenter, VideoSegmenter, check_prompts
+from tinct.segmenter import (
+    StreamingRun,
+    StreamingSegmenter,
+    VideoSegmenter,
+    check_prompts,
+    state_class_of,
+)
 from tinct.shapes import LabelMap
 from tinct.states import load_state, read_extra, save_state
 from tinct.tuning_news import TuningNews, tuning_told_to
@@ -83,11 +91,14 @@ class _Run:
     out: Path
     file: RunFile
     how_to_go_on: str
+    way: range
+    """The frames in the order of the run: from the last to the first, if it goes backward."""
     seconds: list[float] = field(default_factory=list)
     whole: tuple[int, Any] = (0, None)
-    """(frames whose masks are on disk, the state after them)."""
+    """(frames of the way whose masks are on disk, the state after them)."""
     tuned: list[dict[str, Any]] = field(default_factory=list)
     """What fine-tuning took for every object, as it stands in the account."""
+    confidences: Confidences = field(default_factory=Confidences)
 
     @property
     def state_path(self) -> Path:
@@ -100,6 +111,7 @@ def segment_to_folder(
     prompts: Mapping[int, LabelMap],
     out: Path,
     *,
+    backward: bool = False,
     resume: bool = False,
     overlay: bool = True,
     info: Mapping[str, Any] | None = None,
@@ -113,6 +125,8 @@ def segment_to_folder(
         video: The frames.
         prompts: As for `segment_video`.
         out: The run folder; it is made if need be.
+        backward: Go from the last painted frame to the video's first (`tinct.directions`); later frames
+            stay empty. Only a streaming segmenter has a direction.
         resume: Go on with the run that the folder holds, if it is this one; without one, begin it.
         overlay: Whether to make the film.
         info: What ran, for `run.json`: method, variant, preset, weights_sha256, video and the like.
@@ -121,7 +135,7 @@ def segment_to_folder(
         how_to_go_on: What the message of a run that was cut short tells the person to do.
 
     Raises:
-        OptionError: No prompt, or one outside the video.
+        OptionError: No prompt, or one outside the video, or `backward` with a segmenter of whole videos.
         MaskError: A prompt is empty or not of the frame's size.
         VideoError: A frame cannot be read; the masks before it are there.
         OutputError: The folder cannot be written, or holds another run.
@@ -129,9 +143,14 @@ def segment_to_folder(
         RunInterrupted: Ctrl-C; the masks so far are there.
     """
     prompts = check_prompts(video, prompts)
-    paths = mask_paths(video, out / "masks")
-    file = RunFile(out / "run.json", _identity(video, prompts, info or {}))
-    run = _Run(segmenter, video, prompts, out, file, how_to_go_on)
+    if backward and not isinstance(segmenter, StreamingSegmenter):
+        raise OptionError(
+            "A backward run came for a segmenter that sees whole videos; leave the direction out."
+        )
+    way = range(len(video))[:: -1 if backward else 1]
+    paths = mask_paths(video, out / "masks")[:: way.step]
+    file = RunFile(out / "run.json", _identity(video, prompts, info or {}, way))
+    run = _Run(segmenter, video, prompts, out, file, how_to_go_on, way)
     _claim(run, paths, resume)
     try:
         with tuning_told_to(partial(_note_tuning, run, progress)), loop_told_to(progress):
@@ -155,21 +174,23 @@ def _segment(run: _Run, paths: list[Path], progress: Progress | None) -> tuple[i
     """Write every mask that is not there yet; return the first frame computed and all object ids."""
     first, begun, object_ids = _where_to_go_on(run, paths)
     run.whole = (first, begun)
-    run.tuned = [entry for entry in run.file.fine_tuned if entry["frame"] < first]
+    run.tuned = [entry for entry in run.file.fine_tuned if entry["frame"] in run.way[:first]]
+    run.confidences = Confidences.of_account(run.file.confidence, run.way[:first])
     # A run that is complete keeps the account of the machine that made it.
     machine = environment(_device(run.segmenter)) if first < len(run.video) else {}
     run.file.write(status="running", message="", resumed_at=first, **machine)
     tell = _stage(progress, "segment", len(run.video))
     tell(first)
-    for index, masks, state in _results(run, first, begun):
-        write_mask(paths[index], masks.label_map)
+    for done, (index, masks, state, agreed) in enumerate(_results(run, first, begun), start=first + 1):
+        write_mask(paths[done - 1], masks.label_map)
         object_ids = tuple(sorted({*object_ids, *masks.object_ids}))
-        run.whole = (index + 1, state)
+        run.whole = (done, state)
         run.file.object_ids = object_ids
+        run.confidences.note(index, masks, agreed)
         taught = index in run.prompts and bool(run.seconds) and run.seconds[-1] >= WORTH_SAVING_S
-        if taught or (index + 1) % FRAMES_BETWEEN_STATES == 0:
+        if taught or done % FRAMES_BETWEEN_STATES == 0:
             _save_state(run)
-        tell(index + 1)
+        tell(done)
     if run.whole[0] != len(run.video):
         raise VideoError(
             f"The video ended after {run.whole[0]} of {len(run.video)} frames; the file is cut short. "
@@ -178,15 +199,14 @@ def _segment(run: _Run, paths: list[Path], progress: Progress | None) -> tuple[i
     return first, object_ids
 
 
-def _results(run: _Run, first: int, state: Any) -> Iterator[tuple[int, ObjectMasks, Any]]:
-    """(frame index, masks, state after it), timed; prompts' checks and decoding are part of the time."""
+def _results(run: _Run, first: int, state: Any) -> Iterator[tuple[int, ObjectMasks, Any, float | None]]:
+    """(frame index, masks, state after it, agreement of two runs), timed.
+
+    The prompts' checks and decoding are part of the time.
+    """
     if first == len(run.video):
         return
-    if isinstance(run.segmenter, StreamingSegmenter):
-        stream = StreamingRun(run.segmenter, run.video, run.prompts, start_at=first, state=state)
-        results = iter(stream)
-    else:
-        stream, results = None, run.segmenter.segment(run.video, run.prompts)
+    stream, results = _begun(run, first, state)
     while True:
         before = time.perf_counter()
         item = next(results, None)
@@ -197,14 +217,34 @@ def _results(run: _Run, first: int, state: Any) -> Iterator[tuple[int, ObjectMas
             return
         if item[1].object_ids:
             run.seconds.append(time.perf_counter() - before)
-        yield *item, stream.state if stream else None
+        yield item[0], item[1], stream.state if stream else None, item[2]
+
+
+def _begun(
+    run: _Run, first: int, state: Any
+) -> tuple[StreamingRun[Any] | None, Iterator[tuple[int, ObjectMasks, float | None]]]:
+    """(the run frame by frame, if it is one, and its results with the agreement of two runs)."""
+    if isinstance(run.segmenter, BothWays):
+        return None, run.segmenter.compared(run.video, run.prompts)
+    if isinstance(run.segmenter, VideoSegmenter):
+        whole = run.segmenter.segment(run.video, run.prompts)
+        return None, ((index, masks, None) for index, masks in whole)
+    stream: StreamingRun[Any] = StreamingRun(
+        run.segmenter,
+        run.video,
+        run.prompts,
+        start_at=run.way[first],
+        state=state,
+        backward=run.way.step < 0,
+    )
+    return stream, ((index, masks, None) for index, masks in stream)
 
 
 def _where_to_go_on(run: _Run, paths: list[Path]) -> tuple[int, Any, tuple[int, ...]]:
     """(first frame to compute, state before it, object ids so far)."""
     if run.file.frames_done == len(paths) and _whole_masks(run, paths, len(paths)):
         return len(paths), None, run.file.object_ids
-    state_class = _state_class(run.segmenter)
+    state_class = state_class_of(run.segmenter)
     if state_class is None or not run.state_path.exists():
         return 0, None, ()
     try:
@@ -230,22 +270,14 @@ def _whole_masks(run: _Run, paths: list[Path], count: int) -> bool:
     return count <= len(paths)
 
 
-def _state_class(segmenter: Segmenter) -> type | None:
-    """The class that a streaming segmenter names as its state: `class X(StreamingSegmenter[XState])`."""
-    for cls in type(segmenter).__mro__:
-        for base in getattr(cls, "__orig_bases__", ()):
-            if get_origin(base) is StreamingSegmenter and isinstance(get_args(base)[0], type):
-                state_class: type = get_args(base)[0]
-                return state_class
-    return None
-
-
 def _device(segmenter: Segmenter) -> str:
     return str(getattr(segmenter, "device", "cpu"))
 
 
 def _save_state(run: _Run) -> None:
     frames, state = run.whole
+    # Before the state: whoever goes on from it finds the confidence of all frames before it.
+    run.file.write(confidence=run.confidences.account(len(run.video), run.prompts))
     if state is not None:
         ids = " ".join(str(i) for i in run.file.object_ids)
         extra: dict[str, str | int] = {"frames": frames, "object_ids": ids, "run": run.file.fingerprint}
@@ -270,7 +302,9 @@ def _stop(run: _Run, status: str, reason: str) -> str:
 
 def _finish(run: _Run, object_ids: tuple[int, ...]) -> None:
     run.file.object_ids = object_ids
-    run.file.write(status="complete", message=f"{len(run.video)} masks written.", **_costs(run))
+    confidence = run.confidences.account(len(run.video), run.prompts)
+    message = f"{len(run.video)} masks written."
+    run.file.write(status="complete", message=message, confidence=confidence, **_costs(run))
     run.state_path.unlink(missing_ok=True)
 
 
@@ -317,7 +351,8 @@ def _note_tuning(run: _Run, progress: Progress | None, news: TuningNews) -> None
     if progress is not None:
         progress("fine-tune", *news.done_of_all)
     if news.finished:
-        entry: dict[str, Any] = {"frame": run.whole[0], "object_id": news.object_id, "steps": news.steps}
+        frame = run.way[run.whole[0]]
+        entry: dict[str, Any] = {"frame": frame, "object_id": news.object_id, "steps": news.steps}
         entry |= {"seconds": round(news.seconds, 2), "diverged": news.diverged}
         run.tuned.append(entry | ({"loss": round(news.loss, 5)} if math.isfinite(news.loss) else {}))
         run.file.write(fine_tuned=run.tuned)
@@ -335,17 +370,15 @@ def _stage(progress: Progress | None, stage: str, frames: int) -> Callable[[int]
     return tell
 
 
-def _identity(video: Video, prompts: Mapping[int, LabelMap], info: Mapping[str, Any]) -> dict[str, Any]:
+def _identity(
+    video: Video, prompts: Mapping[int, LabelMap], info: Mapping[str, Any], way: range
+) -> dict[str, Any]:
     """What makes two runs the same run."""
-    names = "\n".join(video.names).encode()
-    first_frame = video[0].tobytes()
     return {
         **info,
+        **({"direction": "backward"} if way.step < 0 else {}),
         "frames": len(video),
         "size": list(video.size),
-        "video_sha256": hashlib.sha256(names + first_frame).hexdigest(),
-        "prompts": {
-            str(index): hashlib.sha256(np.ascontiguousarray(labels).tobytes()).hexdigest()
-            for index, labels in prompts.items()
-        },
+        "video_sha256": video_sha256(video),
+        "prompts": {str(index): labels_sha256(labels) for index, labels in prompts.items()},
     }

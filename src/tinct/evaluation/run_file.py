@@ -33,6 +33,7 @@ class RunFile:
         self.object_ids: tuple[int, ...] = ()
         self.frames_done = 0
         self.fine_tuned: list[dict[str, Any]] = []
+        self.confidence: dict[str, Any] = {}
         self._content: dict[str, Any] = {}
 
     @property
@@ -66,6 +67,7 @@ class RunFile:
         self.object_ids = tuple(previous.get("object_ids", ()))
         self.frames_done = int(previous.get("frames_done", 0))
         self.fine_tuned = list(previous.get("fine_tuned", ()))
+        self.confidence = dict(previous.get("confidence", {}))
 
     def _read(self) -> dict[str, Any]:
         try:
@@ -164,10 +166,10 @@ def _common(values: Iterable[Any]) -> Any:
 
 
 def _readable(content: Mapping[str, Any]) -> str:
-    """JSON with an entry per line, a list of numbers on one."""
+    """JSON with an entry per line, a list of numbers (or nulls) on one."""
     text = json.dumps(content, indent=2)
     # A string never holds a line break as such, so that nothing but lists can match.
-    return re.sub(r"\[\n[-+.\deE,\s]*\]", lambda found: re.sub(r"\s+", " ", found[0]), text)
+    return re.sub(r"\[\n[-+.\deEnul,\s]*\]", lambda found: re.sub(r"\s+", " ", found[0]), text)
 
 
 def _short(value: Any) -> str:

@@ -1,0 +1,60 @@
+"""`tinct app`: the page on which people paint, watch, correct and export."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tinct.cli import choosing
+from tinct.cli.application import app
+
+
+@app.command("app")
+def serve_page(
+    video: Annotated[
+        list[Path] | None, typer.Argument(help="Video files or folders of frames; the page opens others too.")
+    ] = None,
+    host: Annotated[
+        str,
+        typer.Option(help="The address to serve at. Beyond this machine, the page asks for a secret token."),
+    ] = "127.0.0.1",
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="The port; 8765, or a free one, by default.")
+    ] = None,
+    projects: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Where the work is kept; tinct-projects in your home by default."),
+    ] = None,
+    browser: Annotated[bool, typer.Option(help="Open the page in the browser.")] = True,
+    method: choosing.Method = "feelvos",
+    preset: choosing.Preset = "default",
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Processor threads for computing; all but one by default.")
+    ] = None,
+    max_upload: Annotated[
+        float, typer.Option(min=0.001, metavar="GB", help="The largest upload, in gigabytes.")
+    ] = 4.0,
+    max_frames: Annotated[int, typer.Option(min=1, help="The longest video, in frames.")] = 100_000,
+    max_pixels: Annotated[int, typer.Option(min=1, help="The largest frame, in pixels.")] = 40_000_000,
+) -> None:
+    """Open the page: paint, watch, correct, export."""
+    from tinct import zoo
+    from tinct.web.limits import Limits
+    from tinct.web.run_log import Settings
+    from tinct.web.server import ServerOptions, serve
+
+    zoo.method_record(method)
+    limits = Limits(upload_bytes=int(max_upload * 10**9), frames=max_frames, pixels=max_pixels)
+    options = ServerOptions(
+        videos=video or (),
+        host=host,
+        port=port,
+        browser=browser,
+        settings=Settings(method, preset),
+        limits=limits,
+        **({} if projects is None else {"projects": projects}),
+        **({} if threads is None else {"threads": threads}),
+    )
+    serve(options, lambda line: print(line, flush=True))

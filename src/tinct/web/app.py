@@ -1,0 +1,86 @@
+"""The application: its addresses, the page's own files, and errors as sentences."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
+
+from tinct.errors import TinctError
+from tinct.web import file_routes, picture_routes, project_routes, run_routes
+from tinct.web.refusals import is_full_disk, status_of
+from tinct.web.run_log import Settings
+from tinct.web.services import Services
+
+STATIC = Path(__file__).with_name("static")
+"""The page: HTML, styles and modules, served as they are."""
+
+_LOG = logging.getLogger(__name__)
+
+
+class _Page(StaticFiles):
+    """The page's files; a browser asks each time whether they have changed."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        response = await super().get_response(path, scope)
+        response.headers["cache-control"] = "no-cache"
+        return response
+
+
+def make_app(services: Services, settings: Settings) -> Starlette:
+    """The application; whoever serves it puts `tinct.web.safety.Guard` before it.
+
+    Args:
+        services: The parts of the server.
+        settings: Of runs that name no other.
+    """
+    routes = [
+        Route("/", _index, methods=["GET"]),
+        *project_routes.ROUTES,
+        *run_routes.ROUTES,
+        *picture_routes.ROUTES,
+        *file_routes.ROUTES,
+        Mount("/static", _Page(directory=STATIC, check_dir=False), name="static"),
+    ]
+    handlers: dict[type[Exception], Callable[[Request, Exception], Response | Awaitable[Response]]] = {
+        TinctError: _explained,
+        HTTPException: _no_such_address,
+        Exception: _unforeseen,
+    }
+    app = Starlette(routes=routes, exception_handlers=handlers)
+    app.state.services, app.state.settings = services, settings
+    return app
+
+
+def _index(request: Request) -> Response:
+    """The page."""
+    return FileResponse(STATIC / "index.html", headers={"cache-control": "no-cache"})
+
+
+def _explained(request: Request, error: Exception) -> Response:
+    assert isinstance(error, TinctError)
+    return JSONResponse({"error": str(error)}, status_of(error))
+
+
+def _no_such_address(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    said = f"{request.method} {request.url.path} is no address of this server ({error.detail})."
+    return JSONResponse({"error": said}, error.status_code, error.headers)
+
+
+def _unforeseen(request: Request, error: Exception) -> Response:
+    if is_full_disk(error):
+        return JSONResponse(
+            {"error": f"No space is left on the disk: {error}. Free some, and try again."}, 507
+        )
+    _LOG.error("%s %s", request.method, request.url.path, exc_info=error)
+    said = f"An error that tinct did not foresee: {type(error).__name__}: {error}. Please report it."
+    return JSONResponse({"error": said}, 500)

@@ -1,0 +1,133 @@
+"""The addresses under which masks come in from other programs, and go out to them."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import Route
+
+from tinct.errors import OptionError, OutputError
+from tinct.files import written_whole
+from tinct.web.project import Project
+from tinct.web.refusals import NotFoundError
+from tinct.web.services import (
+    changed,
+    chunks_of,
+    document_of,
+    json_of,
+    project_of,
+    services_of,
+    text,
+    whole_number,
+)
+from tinct.web.uploads import clean_name, receive
+
+
+def list_formats(request: Request) -> Response:
+    """What can be exported to."""
+    from tinct.exports import FORMATS
+
+    return JSONResponse(
+        [{"format": name, "title": each.title, "extra": each.extra} for name, each in FORMATS.items()]
+    )
+
+
+async def export_masks(request: Request) -> Response:
+    """Export the masks; answered when the file is there."""
+    values, project = await json_of(request), project_of(request)
+    to = text(values, "format") or ""
+    first = whole_number(values, "first", 0)
+    last = whole_number(values, "last", project.about.frames - 1)
+    name = await run_in_threadpool(exported, project, to, first, last)
+    return JSONResponse({"name": name})
+
+
+def exported(project: Project, to: str, first: int, last: int) -> str:
+    """Export some frames of a project; the name of the file among its exports, a ZIP for a folder.
+
+    Raises:
+        OptionError: No such format or range, or nothing to export.
+        OutputError: The disk is full.
+    """
+    from tinct.exports import FORMATS, export
+    from tinct.exports.formats import ExportFormat  # noqa: F401
+    from tinct.web.labelled import labelled_project
+
+    if to not in FORMATS:
+        from tinct.errors import near_match
+
+        raise OptionError(f"There is no export format {to!r}. {near_match(to, FORMATS)}")
+    base = f"{Path(project.about.name).stem}-{to}-{first}-{last}"
+    folder = project.folder / "exports"
+    work = Path(tempfile.mkdtemp(prefix=".part-", dir=folder))
+    try:
+        made = export(labelled_project(project), to, work / clean_name(base, "export"), first, last)
+        if made.is_dir():
+            made = _zipped(made)
+        made.replace(folder / made.name)
+    except OSError as error:
+        raise OutputError(f"The export cannot be written to {folder}: {error.strerror}.") from error
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return made.name
+
+
+def _zipped(folder: Path) -> Path:
+    """A folder as one file, not pressed further: its pictures are pressed already."""
+    target = folder.with_name(folder.name + ".zip")
+    with written_whole(target) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                archive.write(path, path.relative_to(folder.parent).as_posix())
+    return target
+
+
+def download(request: Request) -> Response:
+    """An exported file."""
+    project, name = project_of(request), request.path_params["name"]
+    path = project.folder / "exports" / name
+    if name != Path(name).name or name.startswith(".") or "\\" in name or not path.is_file():
+        raise NotFoundError(f"There is no export {name[:100]!r} in this project; export it again.")
+    return FileResponse(path, filename=name, headers={"cache-control": "no-store"})
+
+
+async def import_masks(request: Request) -> Response:
+    """Painted frames from another program's file."""
+    services, project = services_of(request), project_of(request)
+    with tempfile.TemporaryDirectory(prefix=".part-", dir=project.folder) as work:
+        most = services.limits.body_bytes
+        chunks = chunks_of(request, most)
+        upload = await receive(request.headers.get("content-type", ""), chunks, Path(work), most, 1)
+        file, fields = upload.only_file(), upload.fields
+        index = whole_number({"frame": _number(fields.get("frame", "0"))}, "frame")
+        project, painted = await changed(request, lambda project: _import(project, file, index))
+    return document_of(request, project, frame=min(painted, default=None), imported=painted)
+
+
+def _import(project: Project, file: Path, index: int) -> list[int]:
+    from tinct.imports import read_painted
+
+    project.check_frame(index)
+    found: Any = read_painted(file, project.video)
+    raise NotImplementedError(found)
+
+
+def _number(given: str) -> int:
+    if not given.isascii() or not given.isdigit():
+        raise OptionError(f"The frame {given[:20]!r} came; expected a number from 0.")
+    return int(given)
+
+
+ROUTES = [
+    Route("/api/exports", list_formats, methods=["GET"]),
+    Route("/api/projects/{project}/export", export_masks, methods=["POST"]),
+    Route("/api/projects/{project}/exports/{name}", download, methods=["GET"]),
+    Route("/api/projects/{project}/import", import_masks, methods=["POST"]),
+]

@@ -1,0 +1,215 @@
+"""What people did to a project, step by step: objects and painted frames, with undo and redo.
+
+The journal is a `LastingLog`; reading it again gives the same project. A step holds what was before and
+what came after, and the step it was done on (its parent), so that steps that were undone and left for
+others stay in the tree: a mask that was computed in any state can tell which painted frames have changed
+since. A painted frame is named by its content (`tinct.web.project`), which makes that comparison exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tinct.web.lasting_log import LastingLog
+from tinct.web.refusals import ConflictError
+
+
+@dataclass(frozen=True)
+class PaintedObject:
+    """An object as people see it: its name and its colour, `#rrggbb`."""
+
+    name: str
+    colour: str
+
+
+ObjectChange = tuple[PaintedObject | None, PaintedObject | None]
+PromptChange = tuple[str | None, str | None]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One change that can be undone; pairs are (before, after), None where there was or is nothing.
+
+    Attributes:
+        number: From 1, in the order in which steps were done; never used again.
+        parent: The step on which it was done; 0 for the empty project.
+        objects: Changes by object id.
+        prompts: Changes by frame, of the painted picture's name.
+        deletes: It takes objects away and paints nothing: masks that were computed before need no new
+            run, the object's pixels are left out of them.
+    """
+
+    number: int
+    parent: int
+    objects: Mapping[int, ObjectChange] = field(default_factory=dict)
+    prompts: Mapping[int, PromptChange] = field(default_factory=dict)
+    deletes: bool = False
+
+
+class Journal:
+    """The objects and painted frames of a project, now and in every state it was in.
+
+    Attributes:
+        objects: By id, in the order of ids.
+        prompts: The name of the painted picture of each painted frame, in the order of frames.
+        state: The number of the last step that counts; 0 if none does.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.objects: dict[int, PaintedObject] = {}
+        self.prompts: dict[int, str] = {}
+        self.state = 0
+        self._steps: dict[int, Step] = {}
+        self._undone: list[int] = []
+        self._log = LastingLog(path)
+        for entry in self._log.entries:
+            self._apply(entry)
+
+    @property
+    def revision(self) -> int:
+        """Grows with every change, undo and redo included."""
+        return len(self._log.entries)
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether there is a step to take back."""
+        return self.state != 0
+
+    @property
+    def can_redo(self) -> bool:
+        """Whether a step was taken back since the last new one."""
+        return bool(self._undone)
+
+    @property
+    def object_ids_ever(self) -> set[int]:
+        """Every id that an object ever had, so that none is given twice."""
+        return {i for step in self._steps.values() for i in step.objects}
+
+    def do(
+        self,
+        objects: Mapping[int, PaintedObject | None] | None = None,
+        prompts: Mapping[int, str | None] | None = None,
+        *,
+        deletes: bool = False,
+    ) -> None:
+        """Make a change; what is the same as before is left out, and nothing at all is no step.
+
+        Raises:
+            OutputError: It cannot be written; then nothing has changed.
+        """
+        new_objects = {
+            i: (self.objects.get(i), new) for i, new in (objects or {}).items() if new != self.objects.get(i)
+        }
+        new_prompts = {
+            i: (self.prompts.get(i), new) for i, new in (prompts or {}).items() if new != self.prompts.get(i)
+        }
+        if not new_objects and not new_prompts:
+            return
+        self._write(
+            {"step": _written(Step(len(self._steps) + 1, self.state, new_objects, new_prompts, deletes))}
+        )
+
+    def undo(self) -> Step:
+        """Take the last step back, and return it.
+
+        Raises:
+            ConflictError: There is none.
+            OutputError: It cannot be written; then nothing has changed.
+        """
+        if not self.can_undo:
+            raise ConflictError("There is nothing to undo: this is the state in which the project began.")
+        step = self._steps[self.state]
+        self._write({"undo": step.number})
+        return step
+
+    def redo(self) -> Step:
+        """Do the step again that was taken back last, and return it.
+
+        Raises:
+            ConflictError: There is none, or something new was done since.
+            OutputError: It cannot be written; then nothing has changed.
+        """
+        if not self.can_redo:
+            raise ConflictError("There is nothing to redo: no step was taken back since the last new one.")
+        step = self._steps[self._undone[-1]]
+        self._write({"redo": step.number})
+        return step
+
+    def prompts_changed_since(self, state: int) -> list[int]:
+        """The painted frames that differ between a state and now, in order.
+
+        Steps that only deleted objects count where they were taken back since, not where they came since.
+        """
+        here, there = list(self._chain(self.state)), list(self._chain(state))
+        shared = {step.number for step in here} & {step.number for step in there}
+        done = [step for step in here if step.number not in shared]
+        undone = [step for step in there if step.number not in shared]
+        touched = {i for step in done if not step.deletes for i in step.prompts}
+        touched |= {i for step in undone for i in step.prompts}
+        then: dict[int, str | None] = {i: self.prompts.get(i) for i in touched}
+        for step in done:
+            then.update({i: change[0] for i, change in step.prompts.items()})
+        for step in reversed(undone):
+            then.update({i: change[1] for i, change in step.prompts.items()})
+        return sorted(i for i in touched if then[i] != self.prompts.get(i))
+
+    def _chain(self, state: int) -> Iterator[Step]:
+        """The steps that led to a state, the last first."""
+        while state:
+            step = self._steps[state]
+            yield step
+            state = step.parent
+
+    def _write(self, entry: dict[str, Any]) -> None:
+        self._log.append(entry)
+        self._apply(entry)
+
+    def _apply(self, entry: dict[str, Any]) -> None:
+        if "step" in entry:
+            step = _read(entry["step"])
+            self._steps[step.number] = step
+            self._undone.clear()
+            self._change(step, 1)
+        elif "undo" in entry:
+            self._undone.append(entry["undo"])
+            self._change(self._steps[entry["undo"]], 0)
+        else:
+            self._undone.pop()
+            self._change(self._steps[entry["redo"]], 1)
+
+    def _change(self, step: Step, side: int) -> None:
+        """Take the values of a step from before (0) or after it (1)."""
+        for object_id, objects in step.objects.items():
+            _put(self.objects, object_id, objects[side])
+        for index, prompts in step.prompts.items():
+            _put(self.prompts, index, prompts[side])
+        self.objects = dict(sorted(self.objects.items()))
+        self.prompts = dict(sorted(self.prompts.items()))
+        self.state = step.number if side else step.parent
+
+
+def _put(values: dict[int, Any], key: int, value: Any) -> None:
+    if value is None:
+        values.pop(key, None)
+    else:
+        values[key] = value
+
+
+def _written(step: Step) -> dict[str, Any]:
+    return asdict(step)
+
+
+def _read(entry: Mapping[str, Any]) -> Step:
+    def object_of(value: Mapping[str, str] | None) -> PaintedObject | None:
+        return None if value is None else PaintedObject(**value)
+
+    return Step(
+        entry["number"],
+        entry["parent"],
+        {int(i): (object_of(old), object_of(new)) for i, (old, new) in entry["objects"].items()},
+        {int(i): (old, new) for i, (old, new) in entry["prompts"].items()},
+        entry["deletes"],
+    )

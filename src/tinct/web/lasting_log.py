@@ -1,0 +1,82 @@
+"""Lines on disk that a killed server finds again: JSON, one entry a line, appended and flushed."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from tinct.errors import OutputError
+from tinct.files import flushed
+
+Entry = dict[str, Any]
+
+
+class LastingLog:
+    """A file of JSON lines that only grows.
+
+    An entry is on disk when `append` returns. A line that was cut short by a kill or by a full disk was
+    never confirmed to anyone: it and whatever lies behind it are written over by the next one.
+
+    Args:
+        path: The file; it is made with the first entry.
+
+    Raises:
+        OutputError: The file is there and cannot be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.entries: list[Entry] = []
+        self._length = 0
+        for line in self._lines():
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                break
+            if not line.endswith(b"\n") or not isinstance(entry, dict):
+                break
+            self.entries.append(entry)
+            self._length += len(line)
+
+    def _lines(self) -> list[bytes]:
+        try:
+            return self.path.read_bytes().splitlines(keepends=True)
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise OutputError(f"{self.path} cannot be read: {error.strerror}. Check its rights.") from error
+
+    def append(self, entry: Entry) -> None:
+        """Write an entry behind the others.
+
+        Raises:
+            OutputError: It cannot be written; then the log is as it was before.
+        """
+        line = json.dumps(entry, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+        new = not self._length
+        try:
+            self._write(line)
+            if new:
+                flushed(self.path.parent)
+        except OSError as error:
+            raise OutputError(
+                f"{self.path} cannot be written: {error.strerror}. Nothing was changed; free some space, or "
+                "check the folder's rights, and do it again."
+            ) from error
+        self._length += len(line)
+        self.entries.append(entry)
+
+    def _write(self, line: bytes) -> None:
+        handle = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            # At the end of the last whole line: half a line of a failed write is written over.
+            os.lseek(handle, self._length, os.SEEK_SET)
+            os.ftruncate(handle, self._length)
+            rest = memoryview(line)
+            while rest:
+                rest = rest[os.write(handle, rest) :]
+            os.fsync(handle)
+        finally:
+            os.close(handle)

@@ -1,0 +1,276 @@
+"""All projects of a server: those on disk, and the videos that were named when it was started."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import sys
+import tempfile
+import threading
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from tinct.errors import OutputError, TinctError, VideoError
+from tinct.files import flushed
+from tinct.video import IMAGE_SUFFIXES, Video
+from tinct.web.limits import Limits
+from tinct.web.project import About, Project, summary
+from tinct.web.refusals import CallError, NotFoundError, TooMuchError
+from tinct.web.uploads import clean_name, receive, slug
+
+_INCOMING = ".incoming-"
+
+
+@dataclass
+class _Named:
+    """A video of the command line: opened in the background, and what became of that."""
+
+    id: str
+    path: Path
+    error: str = ""
+    opening: bool = True
+
+
+class Library:
+    """The folder of projects. One server at a time works in it.
+
+    Args:
+        folder: Each folder in it that holds a `project.json` is a project.
+        limits: What is refused.
+
+    Raises:
+        OutputError: The folder cannot be made or written, or another server works in it.
+    """
+
+    def __init__(self, folder: Path, limits: Limits) -> None:
+        self.folder, self.limits = folder, limits
+        self._lock = threading.RLock()
+        self._projects: dict[str, Project] = {}
+        self._broken: dict[str, str] = {}
+        self._named: dict[str, _Named] = {}
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._held = _hold(folder)
+            for path in sorted(folder.iterdir()):
+                if path.name.startswith(_INCOMING):
+                    shutil.rmtree(path, ignore_errors=True)  # an upload that was cut short
+                elif (path / "project.json").exists():
+                    self._load(path)
+        except OSError as error:
+            raise OutputError(
+                f"The folder of projects {folder} cannot be used: {error.strerror}. Choose one that can be "
+                "written with --projects."
+            ) from error
+
+    def _load(self, path: Path) -> None:
+        """Open a project that is on disk; one that cannot be opened leaves the others alone."""
+        try:
+            self._projects[path.name] = Project(path)
+        except (TinctError, OSError, ValueError, KeyError, TypeError) as error:
+            self._broken[path.name] = f"The project {path} cannot be opened: {error}"
+
+    def close(self) -> None:
+        """Let another server have the folder."""
+        self._held.close()
+
+    # The videos of the command line
+
+    def name(self, path: Path) -> str:
+        """Take a video of the command line in; it is opened by `open_named`. Returns its project's id."""
+        path = path.resolve()
+        mark = hashlib.sha256(str(path).encode()).hexdigest()[:6]
+        named = _Named(f"{slug(path.name)}-{mark}", path)
+        self._named[named.id] = named
+        return named.id
+
+    def open_named(self) -> None:
+        """Open the videos that were named, one after the other; what fails is told in the list."""
+        for named in list(self._named.values()):
+            try:
+                self._open(named)
+            except (TinctError, OSError) as error:
+                named.error = str(error)
+            named.opening = False
+
+    def _open(self, named: _Named) -> None:
+        if named.id in self._projects:
+            _ = self._projects[named.id].video  # is it still the same?
+            return
+        video = Video.open(named.path)
+        self.check(video)
+        folder = self.folder / named.id
+        about = About.of(video, named.id, named.path.name, str(named.path), uploaded=False)
+        folder.mkdir(exist_ok=True)
+        about.write(folder)
+        flushed(self.folder)
+        with self._lock:
+            self._projects[named.id] = Project(folder, about)
+
+    def check(self, video: Video) -> None:
+        """Refuse a video past the limits.
+
+        Raises:
+            TooMuchError: Too many frames, or too large ones.
+        """
+        H, W = video.size
+        if self.limits.pixels < H * W:
+            raise TooMuchError(
+                f"The video's frames have {W}×{H} pixels; this server takes up to {self.limits.pixels} "
+                "pixels a frame. Make it smaller, or start `tinct app` with a larger --max-pixels."
+            )
+        if len(video) > self.limits.frames:
+            raise TooMuchError(
+                f"The video has {len(video)} frames; this server takes up to {self.limits.frames}. Cut it, "
+                "or start `tinct app` with a larger --max-frames."
+            )
+
+    # All projects
+
+    def listed(self) -> list[dict[str, Any]]:
+        """All projects, those that cannot be opened with their reason; the named ones first."""
+        with self._lock:
+            named = {i: each for i, each in self._named.items() if each.opening or each.error}
+            found: dict[str, dict[str, Any]] = {}
+            for each in named.values():
+                status = "opening" if each.opening else "failed"
+                found[each.id] = _unopened(each.id, each.path.name, status, each.error)
+            for i in [*self._named, *self._projects]:
+                if i in self._projects and i not in found:
+                    project = self._projects[i]
+                    found[i] = summary(project.about, project.run)
+            for i, error in self._broken.items():
+                found.setdefault(i, _unopened(i, i, "failed", error))
+            return list(found.values())
+
+    def get(self, project_id: str) -> Project:
+        """An open project.
+
+        Raises:
+            NotFoundError: There is none of that id, or its video is still being opened.
+            VideoError: Its video cannot be opened.
+        """
+        with self._lock:
+            named = self._named.get(project_id)
+            if named is not None and named.error:
+                raise VideoError(named.error)
+            if project_id in self._projects:
+                return self._projects[project_id]
+            if named is not None:
+                raise NotFoundError(
+                    f"The video {named.path.name} is still being opened; ask again in a moment."
+                )
+            raise NotFoundError(
+                self._broken.get(project_id, f"There is no project {project_id!r}. Choose one of the list.")
+            )
+
+    async def add_upload(self, content_type: str, chunks: AsyncIterator[bytes]) -> Project:
+        """A new project of what a browser sends: one video, or many images that are its frames.
+
+        Raises:
+            TooMuchError: Past a limit.
+            CallError: Nothing whole came.
+            VideoError: It is no video that can be read.
+            OutputError: The disk is full.
+        """
+        from starlette.concurrency import run_in_threadpool
+
+        limits = self.limits
+        incoming = Path(tempfile.mkdtemp(prefix=_INCOMING, dir=self.folder))
+        try:
+            (incoming / "video").mkdir()
+            upload = await receive(
+                content_type, chunks, incoming / "video", limits.upload_bytes, limits.frames
+            )
+            return await run_in_threadpool(
+                self._made_of, incoming, upload.files, upload.fields.get("name", "")
+            )
+        finally:
+            shutil.rmtree(incoming, ignore_errors=True)
+
+    def _made_of(self, incoming: Path, files: list[Path], name: str) -> Project:
+        images = [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES]
+        if len(files) > 1 and len(images) < len(files):
+            other = next(path.name for path in files if path not in images)
+            raise CallError(
+                f"{len(files)} files came, and {other} is no image; send one video alone, or images that are "
+                "the frames of one."
+            )
+        where = incoming / "video" if images else files[0]
+        name = clean_name(name) if name else (files[0].name if len(files) == 1 else "frames")
+        with Mended(files[0].name if not images else "the images", str(where)):
+            video = Video.open(where)
+        self.check(video)
+        flushed(incoming / "video")
+        with self._lock:
+            project_id = self._free_id(name)
+            relative = where.relative_to(incoming).as_posix()
+            About.of(video, project_id, name, relative, uploaded=True).write(incoming)
+            incoming.rename(self.folder / project_id)
+            flushed(self.folder)
+            project = Project(self.folder / project_id)
+            self._projects[project_id] = project
+        return project
+
+    def _free_id(self, name: str) -> str:
+        base = slug(name)
+        taken = {*self._projects, *self._broken, *self._named, *(p.name for p in self.folder.iterdir())}
+        return next(i for i in (base, *(f"{base}-{n}" for n in range(2, 10**6))) if i not in taken)
+
+    def remove(self, project: Project) -> None:
+        """Remove a project's folder; of a video that was only named, nothing but the work on it.
+
+        Raises:
+            OutputError: It cannot be removed.
+        """
+        with self._lock, project.lock:
+            gone = Path(tempfile.mkdtemp(prefix=_INCOMING, dir=self.folder))
+            try:
+                project.folder.rename(gone / project.id)
+            except OSError as error:
+                raise OutputError(f"{project.folder} cannot be removed: {error.strerror}.") from error
+            finally:
+                shutil.rmtree(gone, ignore_errors=True)
+            del self._projects[project.id]
+            self._named.pop(project.id, None)
+
+
+class Mended:
+    """Within this block, errors name an uploaded file as its owner knows it, not where it lies here."""
+
+    def __init__(self, name: str, path: str) -> None:
+        self._name, self._path = name, path
+
+    def __enter__(self) -> None:
+        """Nothing to prepare."""
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, TinctError):
+            raise type(error)(str(error).replace(self._path, self._name)) from error
+
+
+def _unopened(project_id: str, name: str, status: str, error: str) -> dict[str, Any]:
+    unknown = dict.fromkeys(("frames", "fps", "width", "height"))
+    return {"id": project_id, "name": name, **unknown, "uploaded": False, "status": status, "error": error}
+
+
+def _hold(folder: Path) -> IO[bytes]:
+    """Keep other servers out of a folder for as long as the returned file is open, whatever ends this one."""
+    file = (folder / ".server").open("ab")
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        file.close()
+        raise OutputError(
+            f"Another tinct app works in {folder} already; use its page, or choose another folder with "
+            "--projects."
+        ) from error
+    return file

@@ -1,0 +1,74 @@
+"""Painted frames as a browser sends them: PNG bytes, checked before a pixel is unpacked."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+
+import numpy as np
+from PIL import Image as Pictures
+
+from tinct.errors import MaskError
+from tinct.masks import MAX_OBJECTS, check_labels, check_size, object_ids_of
+from tinct.shapes import LabelMap
+from tinct.web.refusals import CallError
+
+
+def read_painting(body: bytes, size: tuple[int, int], index: int) -> LabelMap:
+    """The label map of a PNG; it may hold no object at all, where all was erased.
+
+    Args:
+        body: Grey or palette PNG, each pixel an object id.
+        size: (H, W) of the frame.
+        index: Of the frame, for messages.
+
+    Raises:
+        MaskError: Of another size than the frame, or more objects than are taken.
+        CallError: No PNG, or one of colours instead of ids.
+    """
+    name = f"the mask of frame {index}"
+    try:
+        # Only PNG: the other decoders never see what a stranger sent.
+        with Pictures.open(io.BytesIO(body), formats=["PNG"]) as picture:
+            check_size((picture.height, picture.width), size, name=name)
+            if picture.mode not in ("P", "L", "1"):
+                raise CallError(
+                    f"T{name[1:]} is a PNG of mode {picture.mode}; expected a grey or palette PNG whose "
+                    "pixels are object ids."
+                )
+            labels = np.array(picture, np.uint8)
+    except (OSError, ValueError, SyntaxError, Pictures.DecompressionBombError) as error:
+        raise CallError(
+            f"{len(body)} bytes came as {name}, which are no PNG that can be read; send a grey or palette "
+            "PNG."
+        ) from error
+    ids = object_ids_of(labels)
+    return check_labels(labels, frame_size=size, name=name) if ids else labels * np.uint8(0)
+
+
+def name_of(labels: LabelMap) -> str:
+    """The name under which a painted label map is kept: the same for the same pixels."""
+    digest = hashlib.sha256(repr(labels.shape).encode())
+    digest.update(np.ascontiguousarray(labels).tobytes())
+    return f"{digest.hexdigest()[:24]}.png"
+
+
+def png_of(labels: LabelMap, *, grey: bool) -> bytes:
+    """A label map as PNG bytes, grey or with the VOC palette."""
+    from tinct.masks import voc_palette
+
+    picture = Pictures.fromarray(np.ascontiguousarray(labels))
+    if not grey:
+        picture.putpalette(voc_palette().tobytes())
+    buffer = io.BytesIO()
+    picture.save(buffer, format="PNG", compress_level=1)
+    return buffer.getvalue()
+
+
+def check_number_of_objects(count: int) -> None:
+    """MaskError past the number of objects that one project may have."""
+    if count > MAX_OBJECTS:
+        raise MaskError(
+            f"The project would have {count} objects; at most {MAX_OBJECTS} are taken. Delete some, or give "
+            "several things one id."
+        )

@@ -1,0 +1,84 @@
+"""The addresses of pictures: frames, masks, and outlines that become masks."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from tinct.errors import OptionError, near_match
+from tinct.web.outline import Hint, outlined
+from tinct.web.painting import png_of
+from tinct.web.project import Project
+from tinct.web.refusals import NotFoundError
+from tinct.web.services import json_of, project_of, services_of, whole_number
+
+WHICH = ("shown", "painted", "computed")
+
+
+def frame(request: Request) -> Response:
+    """A frame as JPEG, as wide as is asked."""
+    project, index = project_of(request), request.path_params["frame"]
+    project.check_frame(index)
+    wanted = request.query_params.get("width", "0")
+    if not (wanted.isascii() and wanted.isdigit() and len(wanted) < 6):
+        raise OptionError(
+            f"A frame of the width {wanted[:20]!r} was asked for; expected pixels, such as 640."
+        )
+    etag = _etag(project.id, project.about.video, index, wanted)
+    if request.headers.get("if-none-match") == etag:
+        return Response(status_code=304, headers=_cached(etag, 3600))
+    jpeg = services_of(request).frames.jpeg(project.id, project.video, index, int(wanted))
+    return Response(jpeg, media_type="image/jpeg", headers=_cached(etag, 3600))
+
+
+def mask(request: Request) -> Response:
+    """A frame's label map as PNG: `as=grey` or palette; `of` as in `Project.labels`."""
+    project, index = project_of(request), request.path_params["frame"]
+    project.check_frame(index)
+    of, grey = request.query_params.get("of", "shown"), request.query_params.get("as") == "grey"
+    if of not in WHICH:
+        raise OptionError(f"There is no mask {of[:20]!r} of a frame. {near_match(of, WHICH)}")
+    etag = _etag(project.id, project.folder.stat().st_ino, index, of, grey, project.mask_key(index))
+    if request.headers.get("if-none-match") == etag:
+        return Response(status_code=304, headers=_cached(etag, 0))
+    labels = project.labels(index, of)
+    if labels is None:
+        raise NotFoundError(
+            f"Frame {index} has no mask yet: nothing is painted on it, and no run came so far."
+        )
+    return Response(png_of(labels, grey=grey), media_type="image/png", headers=_cached(etag, 0))
+
+
+async def outline(request: Request) -> Response:
+    """The mask of one object from a box, scribbles or a polygon; nothing is stored."""
+    values, project = await json_of(request), project_of(request)
+    index, hint = whole_number(values, "frame"), Hint.read(values)
+    found = await run_in_threadpool(_outline, request, project, index, hint)
+    return Response(found, media_type="image/png")
+
+
+def _outline(request: Request, project: Project, index: int, hint: Hint) -> bytes:
+    project.check_frame(index)
+    image = services_of(request).frames.image(project.id, project.video, index)
+    return png_of(outlined(image, hint).astype(np.uint8) * np.uint8(255), grey=True)
+
+
+def _etag(*words: object) -> str:
+    return f'"{hashlib.sha256(repr(words).encode()).hexdigest()[:20]}"'
+
+
+def _cached(etag: str, seconds: int) -> dict[str, str]:
+    """Headers of what may be kept; after `seconds` the browser asks whether it is still the same."""
+    return {"etag": etag, "cache-control": f"private, max-age={seconds}" if seconds else "private, no-cache"}
+
+
+ROUTES = [
+    Route("/api/projects/{project}/frames/{frame:int}.jpg", frame, methods=["GET"]),
+    Route("/api/projects/{project}/masks/{frame:int}.png", mask, methods=["GET"]),
+    Route("/api/projects/{project}/outline", outline, methods=["POST"]),
+]

@@ -1,0 +1,375 @@
+"""A project: one video's folder, in which all that was confirmed to anyone lies on disk.
+
+project.json        the video: where it is, how many frames, their size, their rate
+journal.jsonl       what was painted and named, step by step (`tinct.web.journal`)
+prompts/<hash>.png  painted frames, named by their content
+runs.jsonl          the runs (`tinct.web.run_log`)
+masks/              computed masks (`tinct.web.mask_store`)
+states/             where the session can go on (`tinct.session`)
+video/              an uploaded video
+exports/            what was exported
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from tinct.errors import OptionError, TinctError, VideoError
+from tinct.files import written_whole
+from tinct.mask_files import read_label_png, write_mask
+from tinct.masks import object_ids_of, voc_palette
+from tinct.shapes import LabelMap
+from tinct.video import Video
+from tinct.web.journal import Journal, PaintedObject
+from tinct.web.mask_store import ComputedMask, MaskStore, overtaken, ranges
+from tinct.web.painting import check_number_of_objects, name_of
+from tinct.web.refusals import NotFoundError
+from tinct.web.run_log import RunLog, Settings
+from tinct.web.run_state import RunState, state_after_restart
+
+MAX_NAME = 80
+"""Letters of an object's name."""
+
+
+@dataclass(frozen=True)
+class About:
+    """`project.json`: what is known of a video without opening it.
+
+    Attributes:
+        id: The folder's name, and the project's in every address.
+        name: What people call it.
+        video: The file or folder of frames; relative to the project's folder where it was uploaded.
+        uploaded: Whether the video is the server's to remove.
+        frames: How many.
+        size: (H, W) in pixels.
+        rate: Frames per second as a fraction in text; None where nothing says it.
+    """
+
+    id: str
+    name: str
+    video: str
+    uploaded: bool
+    frames: int
+    size: tuple[int, int]
+    rate: str | None
+
+    @property
+    def fps(self) -> float | None:
+        """Frames per second."""
+        return None if self.rate is None else float(Fraction(self.rate))
+
+    @staticmethod
+    def of(video: Video, project_id: str, name: str, path: str, *, uploaded: bool) -> About:
+        """What an opened video says of itself."""
+        rate = None if video.rate is None else str(Fraction(video.rate))
+        return About(project_id, name, path, uploaded, len(video), video.size, rate)
+
+    def write(self, folder: Path) -> None:
+        """Write it, lasting; OutputError if that fails."""
+        with written_whole(folder / "project.json", lasting=True) as part:
+            part.write_text(json.dumps(asdict(self), indent=1, ensure_ascii=False), encoding="utf-8")
+
+    @staticmethod
+    def read(folder: Path) -> About:
+        """Read it; TinctError if it is not what it should be."""
+        try:
+            values = json.loads((folder / "project.json").read_text(encoding="utf-8"))
+            return About(**{**values, "size": tuple(values["size"])})
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise TinctError(
+                f"{folder} is no project of tinct, or a damaged one ({error}); move it elsewhere."
+            ) from error
+
+
+class Project:
+    """A project that is open. Its methods may be called from any thread; each is one whole change.
+
+    Attributes:
+        about: Its video.
+        folder: Where all of it lies.
+        journal: Objects and painted frames.
+        masks: The computed masks.
+        runs: The runs.
+        run: Where the latest run stands.
+    """
+
+    def __init__(self, folder: Path, about: About | None = None) -> None:
+        self.folder = folder
+        self.about = about or About.read(folder)
+        self.lock = threading.RLock()
+        self._ids_of_painting: dict[str, tuple[int, ...]] = {}
+        for name in ("prompts", "exports", "states"):
+            (folder / name).mkdir(exist_ok=True)
+        self.journal = Journal(folder / "journal.jsonl")
+        self.masks = MaskStore(folder / "masks")
+        self.runs = RunLog(folder / "runs.jsonl")
+        latest = self.runs.latest
+        done = 0 if latest is None else len(self.finished_frames(latest.root))
+        self.run: RunState | None = state_after_restart(self.runs, done)
+
+    @property
+    def id(self) -> str:
+        """Its name in addresses."""
+        return self.about.id
+
+    @property
+    def video_path(self) -> Path:
+        """The file or folder of frames."""
+        return self.folder / self.about.video
+
+    @cached_property
+    def video(self) -> Video:
+        """The frames.
+
+        Raises:
+            VideoError: The video is gone, broken, or another one than that which was painted on.
+        """
+        video = Video.open(self.video_path)
+        if (len(video), video.size) != (self.about.frames, self.about.size):
+            H, W = self.about.size
+            raise VideoError(
+                f"{self.video_path} has {len(video)} frames of {video.size[1]}×{video.size[0]} pixels now; "
+                f"this project was painted on {self.about.frames} frames of {W}×{H}. Put the old video "
+                "back, or open the new one under another name."
+            )
+        return video
+
+    def check_frame(self, index: int) -> None:
+        """OptionError for a frame that the video does not have."""
+        if not 0 <= index < self.about.frames:
+            raise OptionError(
+                f"Frame {index} was asked for; the video has frames 0 to {self.about.frames - 1}."
+            )
+
+    # What people do
+
+    def paint(self, paintings: Mapping[int, LabelMap], names: Mapping[int, str] | None = None) -> None:
+        """Painted frames, as one step. New ids become objects.
+
+        A frame may be painted with nothing: it shows nothing then, but teaches the method nothing either.
+
+        Raises:
+            OptionError: A frame beyond the video.
+            MaskError: More objects than are taken.
+            OutputError: The disk is full, or the folder cannot be written; then nothing has changed.
+        """
+        with self.lock:
+            prompts: dict[int, str | None] = {}
+            new: dict[int, PaintedObject | None] = {}
+            for index, labels in paintings.items():
+                self.check_frame(index)
+                prompts[index] = self._keep(labels)
+                for object_id in object_ids_of(labels):
+                    if object_id not in self.journal.objects:
+                        name = (names or {}).get(object_id, f"object {object_id}")
+                        new[object_id] = PaintedObject(_clean(name), colour_of(object_id))
+            check_number_of_objects(len(self.journal.objects) + len(new))
+            self.journal.do(new, prompts)
+
+    def withdraw(self, index: int) -> None:
+        """Take a painted frame back.
+
+        Raises:
+            NotFoundError: It was not painted.
+        """
+        with self.lock:
+            if index not in self.journal.prompts:
+                raise NotFoundError(f"Nothing is painted on frame {index}, so nothing can be taken back.")
+            self.journal.do(prompts={index: None})
+
+    def add_object(self, name: str | None, colour: str | None, wanted: int | None = None) -> int:
+        """A new object; returns its id: that which is wanted, or a free one if an object ever had it."""
+        with self.lock:
+            check_number_of_objects(len(self.journal.objects) + 1)
+            # An id that an object had before could have masks of it.
+            used = self.journal.object_ids_ever
+            free = [i for i in range(1, 255) if i > max(used, default=0)] or [
+                i for i in range(1, 255) if i not in self.journal.objects
+            ]
+            can_have = wanted is not None and 1 <= wanted <= 254 and wanted not in used
+            object_id = wanted if wanted is not None and can_have else free[0]
+            made = PaintedObject(_clean(name or f"object {object_id}"), colour or colour_of(object_id))
+            self.journal.do({object_id: made})
+            return object_id
+
+    def change_object(self, object_id: int, name: str | None, colour: str | None) -> None:
+        """Another name or colour."""
+        with self.lock:
+            old = self._object(object_id)
+            self.journal.do({object_id: PaintedObject(_clean(name or old.name), colour or old.colour)})
+
+    def delete_object(self, object_id: int) -> None:
+        """Take an object away from all painted frames, and from every mask."""
+        with self.lock:
+            self._object(object_id)
+            prompts: dict[int, str | None] = {}
+            for index, name in self.journal.prompts.items():
+                if object_id in self._ids(name):
+                    labels = self.painted(index).copy()
+                    labels[labels == object_id] = 0
+                    prompts[index] = self._keep(labels) if object_ids_of(labels) else None
+            self.journal.do({object_id: None}, prompts, deletes=True)
+
+    def undo(self) -> int | None:
+        """Take the last step back; the first painted frame that changed with it."""
+        with self.lock:
+            return min(self.journal.undo().prompts, default=None)
+
+    def redo(self) -> int | None:
+        """Do the last step again that was taken back; the first painted frame that changed with it."""
+        with self.lock:
+            return min(self.journal.redo().prompts, default=None)
+
+    def _object(self, object_id: int) -> PaintedObject:
+        if object_id not in self.journal.objects:
+            known = ", ".join(map(str, self.journal.objects)) or "none"
+            raise NotFoundError(f"There is no object {object_id} in this project. There are: {known}.")
+        return self.journal.objects[object_id]
+
+    def _keep(self, labels: LabelMap) -> str:
+        """Write a painted label map unless it is there; its name."""
+        name = name_of(labels)
+        path = self.folder / "prompts" / name
+        if not path.exists():
+            write_mask(path, labels, lasting=True)
+        return name
+
+    def _ids(self, name: str) -> tuple[int, ...]:
+        if name not in self._ids_of_painting:
+            self._ids_of_painting[name] = object_ids_of(read_label_png(self.folder / "prompts" / name))
+        return self._ids_of_painting[name]
+
+    # What is there
+
+    def taught(self) -> dict[int, Path]:
+        """The files of the painted frames that hold an object, in order."""
+        with self.lock:
+            return {i: self.painted_path(i) for i, name in self.journal.prompts.items() if self._ids(name)}
+
+    def painted_path(self, index: int) -> Path:
+        """The file of a painted frame."""
+        return self.folder / "prompts" / self.journal.prompts[index]
+
+    def painted(self, index: int) -> LabelMap:
+        """A painted frame."""
+        return read_label_png(self.painted_path(index))
+
+    def settings(self) -> Settings | None:
+        """Those of the latest run."""
+        return None if self.runs.latest is None else self.runs.latest.settings
+
+    def finished_frames(self, root: int) -> set[int]:
+        """The frames that a run, or one that continues it, has computed."""
+        family = set(self.runs.family(root))
+        return {i for i in self.masks.frames() if any(mask.run in family for mask in self.masks.at(i))}
+
+    def shown(self, index: int) -> tuple[ComputedMask, bool] | None:
+        """(the computed mask that counts on a frame, whether a later correction has overtaken it)."""
+        return self._shown(index, {})
+
+    def _shown(self, index: int, changes: dict[int, list[int]]) -> tuple[ComputedMask, bool] | None:
+        masks = self.masks.at(index)
+        for mask in reversed(masks):
+            plan = self.runs.plans.get(mask.run)
+            if plan is None:
+                continue
+            if plan.state not in changes:
+                changes[plan.state] = self.journal.prompts_changed_since(plan.state)
+            if not overtaken(index, plan.knows(index), changes[plan.state]):
+                return mask, False
+        return (masks[-1], True) if masks else None
+
+    def every_shown(self) -> Iterator[tuple[ComputedMask, bool]]:
+        """`shown` of every frame that has a computed mask, in order."""
+        changes: dict[int, list[int]] = {}
+        for index in self.masks.frames():
+            found = self._shown(index, changes)
+            if found is not None:
+                yield found
+
+    def labels(self, index: int, of: str = "shown") -> LabelMap | None:
+        """The label map of a frame, without deleted objects; None if there is none.
+
+        Args:
+            index: The frame.
+            of: `shown`: the computed mask if it knows all that was painted (it holds the painted objects
+                exactly, and the others too), else the painted one, else the computed one as it is; or
+                `painted` or `computed`.
+        """
+        with self.lock:
+            computed, painted = self.shown(index), index in self.journal.prompts
+            empty = painted and not self._ids(self.journal.prompts[index])
+            take_painted = of == "painted" or (of == "shown" and (computed is None or computed[1] or empty))
+            if painted and take_painted:
+                return self.painted(index)
+            if of == "painted" or computed is None:
+                return None
+            labels = read_label_png(self.masks.path(computed[0]))
+            gone = self.journal.object_ids_ever - self.journal.objects.keys()
+            for object_id in gone:
+                labels[labels == object_id] = 0
+            return labels
+
+    def mask_key(self, index: int) -> tuple[object, ...]:
+        """What `labels` depends on, without reading a file."""
+        with self.lock:
+            return self.shown(index), self.journal.prompts.get(index), tuple(self.journal.objects)
+
+    def document(self) -> dict[str, Any]:
+        """As the page receives it, but for the tab that writes."""
+        with self.lock:
+            shown = list(self.every_shown())
+            painted = self.journal.prompts
+            settings = self.settings()
+            return {
+                **summary(self.about, self.run),
+                "objects": [{"id": i, **asdict(made)} for i, made in self.journal.objects.items()],
+                "prompts": list(painted),
+                "done": ranges(mask.index for mask, _ in shown),
+                "stale": ranges(mask.index for mask, stale in shown if stale and mask.index not in painted),
+                "confidence": [[mask.index, mask.confidence] for mask, _ in shown],
+                "suggested": _suggested({m.index: m.confidence for m, stale in shown if not stale}, painted),
+                "run": None if self.run is None else self.run.document(),
+                "settings": None if settings is None else asdict(settings),
+                "can_undo": self.journal.can_undo,
+                "can_redo": self.journal.can_redo,
+                "revision": self.journal.revision,
+            }
+
+
+def summary(about: About, run: RunState | None) -> dict[str, Any]:
+    """A project in the list of projects."""
+    return {
+        "id": about.id,
+        "name": about.name,
+        "frames": about.frames,
+        "fps": about.fps,
+        "width": about.size[1],
+        "height": about.size[0],
+        "uploaded": about.uploaded,
+        "status": "ready" if run is None else run.status,
+    }
+
+
+def colour_of(object_id: int) -> str:
+    """The VOC palette's colour of an id, `#rrggbb`."""
+    return "#" + bytes(voc_palette()[object_id]).hex()
+
+
+def _clean(name: str) -> str:
+    """A name in one line of printable letters."""
+    return " ".join("".join(c if c.isprintable() else " " for c in name).split())[:MAX_NAME] or "object"
+
+
+def _suggested(confidences: Mapping[int, float], prompts: Mapping[int, str]) -> int | None:
+    """The frame whose correction would help most."""
+    from tinct.confidence import most_helpful_frame
+
+    return most_helpful_frame(confidences, prompts)

@@ -1,0 +1,89 @@
+"""The addresses under which things are computed and watched: methods, runs, events."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from tinct.web.project import Project
+from tinct.web.run_log import Settings, checked_direction
+from tinct.web.services import changed, document_of, json_of, project_of, services_of, text, whole_number
+
+
+def list_methods(request: Request) -> Response:
+    """The methods whose weights are in the package, that which is loaded first."""
+    return JSONResponse(methods())
+
+
+def methods() -> list[dict[str, Any]]:
+    """One row per method with weights in the package."""
+    from tinct import zoo
+
+    return [
+        {
+            "method": name,
+            "variant": record.default_variant,
+            "title": record.title,
+            "streams": record.streams,
+            "presets": list(zoo.PRESETS),
+            "fine_tunes": record.fine_tunes,
+        }
+        for name, record in zoo.METHODS.items()
+        if zoo.weights_record(name, record.default_variant) is not None
+    ]
+
+
+async def begin(request: Request) -> Response:
+    """Begin a run."""
+    values, runner = await json_of(request), services_of(request).runner
+    default = request.app.state.settings
+    settings = Settings(
+        text(values, "method") or default.method,
+        text(values, "preset") or default.preset,
+        text(values, "fine_tune"),
+    )
+    direction = checked_direction(text(values, "direction") or "forward")
+    start = whole_number(values, "start", 0)
+    project, _ = await changed(request, lambda project: runner.begin(project, start, direction, settings))
+    return document_of(request, project)
+
+
+async def pause(request: Request) -> Response:
+    """Let the run rest."""
+    return await _steered(request, services_of(request).runner.pause)
+
+
+async def resume(request: Request) -> Response:
+    """Go on with the run that rests."""
+    return await _steered(request, services_of(request).runner.resume)
+
+
+async def cancel(request: Request) -> Response:
+    """End the run at once."""
+    return await _steered(request, services_of(request).runner.cancel)
+
+
+async def _steered(request: Request, steer: Any) -> Response:
+    project, _ = await changed(request, steer)
+    return document_of(request, project)
+
+
+async def events(request: Request) -> Response:
+    """What happens in the project, as server-sent events."""
+    project: Project = project_of(request)
+    stream = services_of(request).events.stream(project.id, request.query_params.get("tab", ""))
+    headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
+    return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
+
+
+ROUTES = [
+    Route("/api/methods", list_methods, methods=["GET"]),
+    Route("/api/projects/{project}/run", begin, methods=["POST"]),
+    Route("/api/projects/{project}/pause", pause, methods=["POST"]),
+    Route("/api/projects/{project}/resume", resume, methods=["POST"]),
+    Route("/api/projects/{project}/cancel", cancel, methods=["POST"]),
+    Route("/api/projects/{project}/events", events, methods=["GET"]),
+]

@@ -1,0 +1,180 @@
+"""The server: started, its address printed and opened in a browser, ended by Ctrl-C."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import socket
+import threading
+import webbrowser
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tinct.errors import OptionError
+from tinct.web.limits import Limits
+from tinct.web.run_log import Settings
+
+if TYPE_CHECKING:
+    from tinct.web.services import Services
+
+DEFAULT_PORT = 8765
+"""Tried first; the next free one is taken where nothing was asked for."""
+
+
+@dataclass(frozen=True)
+class ServerOptions:
+    """How a server is started.
+
+    Attributes:
+        videos: Files and folders of frames that are opened at once; None of them is ever changed.
+        projects: Where the work is kept.
+        host: The address to bind to; beyond loopback a token is asked for.
+        port: To listen on; None takes a free one.
+        browser: Whether to open the page.
+        settings: What is loaded at once, and taken by runs that name nothing else.
+        limits: What is refused.
+        threads: Processor threads for computing; by default all but one.
+        command: Starts the worker; None for tinct's own.
+    """
+
+    videos: Sequence[Path] = ()
+    projects: Path = field(default_factory=lambda: Path.home() / "tinct-projects")
+    host: str = "127.0.0.1"
+    port: int | None = None
+    browser: bool = True
+    settings: Settings = field(default_factory=Settings)
+    limits: Limits = field(default_factory=Limits)
+    threads: int = field(default_factory=lambda: max(1, (os.cpu_count() or 2) - 1))
+    command: Sequence[str] | None = None
+
+
+def serve(options: ServerOptions, say: Callable[[str], None] = print) -> None:
+    """Serve until Ctrl-C.
+
+    Args:
+        options: How.
+        say: Told the address as soon as the page can be opened.
+
+    Raises:
+        OptionError: Starlette or uvicorn are missing, or the address cannot be bound to.
+        OutputError: The folder of projects cannot be used, or another server uses it.
+    """
+    check_installed()
+    from tinct.web.claims import Claims
+    from tinct.web.events import Events
+    from tinct.web.frames import FrameStore
+    from tinct.web.library import Library
+    from tinct.web.runner import Runner
+    from tinct.web.services import Services
+    from tinct.web.worker_process import worker_command
+
+    library = Library(options.projects, options.limits)
+    first = [library.name(path) for path in options.videos]
+    listening = listen(options.host, options.port)
+    events = Events()
+    command = list(options.command or worker_command(options.settings))
+    runner = Runner(command, options.threads, events)
+    runner.worker.start()  # networks load while the page opens
+    services = Services(
+        options.limits, library, runner, events, Claims(events), FrameStore(options.limits.frame_cache_bytes)
+    )
+    try:
+        threading.Thread(target=library.open_named, name="opening videos", daemon=True).start()
+        _run(options, services, listening, first, say)
+    finally:
+        runner.close()
+        library.close()
+
+
+def check_installed() -> None:
+    """OptionError if the extra `[app]` is not installed."""
+    try:
+        import python_multipart  # noqa: F401
+        import starlette  # noqa: F401
+        import uvicorn  # noqa: F401
+    except ImportError as error:
+        raise OptionError(
+            f"`tinct app` needs Starlette, uvicorn and python-multipart ({error.name} is missing): "
+            "pip install 'tinct[app]'"
+        ) from error
+
+
+def listen(host: str, port: int | None) -> socket.socket:
+    """A socket that listens.
+
+    Raises:
+        OptionError: The address is none of this machine's, or the port is taken.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    wanted = [DEFAULT_PORT, 0] if port is None else [port]
+    for number in wanted:
+        listening = socket.socket(family, socket.SOCK_STREAM)
+        if os.name != "nt":
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listening.bind((host.strip("[]"), number))
+        except (OSError, OverflowError) as error:
+            listening.close()
+            reason = getattr(error, "strerror", None) or error
+            if number == wanted[-1]:
+                raise OptionError(
+                    f"The page cannot be served at {host}:{number}: {reason}. Choose another --port, or a "
+                    "--host that is an address of this machine."
+                ) from error
+        else:
+            return listening
+    raise AssertionError
+
+
+def _run(
+    options: ServerOptions,
+    services: Services,
+    listening: socket.socket,
+    first: Sequence[str],
+    say: Callable[[str], None],
+) -> None:
+    import uvicorn
+
+    from tinct.web.app import make_app
+    from tinct.web.safety import Guard, is_loopback, known_hosts
+
+    token = None if is_loopback(options.host) else secrets.token_urlsafe(24)
+    app = Guard(make_app(services, options.settings), known_hosts(options.host), token)
+    address = _address(options.host, listening.getsockname()[1], first, token)
+
+    class Server(uvicorn.Server):
+        """Tells when it listens, and lets no open stream hold it back at its end."""
+
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            say(f"tinct: the page is at {address}")
+            if options.browser:
+                threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            services.events.close()
+            await super().shutdown(sockets)
+
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_graceful_shutdown=2,
+        lifespan="off",
+        ws="none",
+    )
+    Server(config).run(sockets=[listening])
+
+
+def _address(host: str, port: int, first: Sequence[str], token: str | None) -> str:
+    """What to open: on every interface, by this machine's name."""
+    name = socket.gethostname() if host in ("0.0.0.0", "::", "") else host
+    name = f"[{name}]" if ":" in name else name
+    query = "" if token is None else f"?token={token}"
+    return f"http://{name}:{port}/{query}" + (f"#{first[0]}" if first else "")

@@ -1,0 +1,138 @@
+"""What every address works with, and how bodies are read and answers made."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from tinct.errors import OptionError
+from tinct.web.claims import Claims
+from tinct.web.events import Events
+from tinct.web.frames import FrameStore
+from tinct.web.library import Library
+from tinct.web.limits import Limits, in_units
+from tinct.web.project import Project
+from tinct.web.refusals import CallError, TooMuchError
+from tinct.web.runner import Runner
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Services:
+    """The parts of one server."""
+
+    limits: Limits
+    library: Library
+    runner: Runner
+    events: Events
+    claims: Claims
+    frames: FrameStore
+
+
+def services_of(request: Request) -> Services:
+    """The server's parts."""
+    services: Services = request.app.state.services
+    return services
+
+
+def project_of(request: Request) -> Project:
+    """The project that the address names."""
+    return services_of(request).library.get(request.path_params["project"])
+
+
+def document_of(request: Request, project: Project, **more: Any) -> Response:
+    """The project's document as an answer, with more beside it."""
+    writer = services_of(request).claims.writer(project.id)
+    return JSONResponse({**project.document(), "writer": writer, **more})
+
+
+async def changed(request: Request, change: Callable[[Project], T]) -> tuple[Project, T]:
+    """Make a change in the project that the address names: by its writer alone, and told to every tab.
+
+    Raises:
+        ConflictError: Another tab writes.
+    """
+    services, project = services_of(request), project_of(request)
+    services.claims.claim(project.id, tab_of(request), force=False)
+    result = await run_in_threadpool(change, project)
+    services.events.tell(project.id, "project")
+    return project, result
+
+
+def tab_of(request: Request) -> str:
+    """The id of the tab that calls."""
+    return request.headers.get("x-tinct-tab", "")
+
+
+async def chunks_of(request: Request, most: int) -> AsyncIterator[bytes]:
+    """The body as it comes.
+
+    Raises:
+        TooMuchError: It is longer than `most`; told before it is read where the call says its length.
+    """
+    announced = request.headers.get("content-length", "0")
+    came = int(announced) if announced.isdigit() else 0
+    too_much = TooMuchError(
+        f"A body of more than {in_units(most)} came, which is the most that this server takes here. Make it "
+        "smaller; limits are options of `tinct app`."
+    )
+    if came > most:
+        raise too_much
+    came = 0
+    async for chunk in request.stream():
+        came += len(chunk)
+        if came > most:
+            raise too_much
+        yield chunk
+
+
+async def body_of(request: Request) -> bytes:
+    """The whole body, within the limit."""
+    return b"".join([chunk async for chunk in chunks_of(request, services_of(request).limits.body_bytes)])
+
+
+async def json_of(request: Request) -> dict[str, Any]:
+    """The body as a JSON object; an empty one is {}.
+
+    Raises:
+        CallError: It is something else.
+    """
+    body = await body_of(request)
+    try:
+        values = json.loads(body or b"{}")
+    except (ValueError, RecursionError) as error:
+        raise CallError(f"A body came that is no JSON ({error}); send an object.") from error
+    if not isinstance(values, dict):
+        raise CallError(f"A body of the JSON type {type(values).__name__} came; send an object.")
+    return values
+
+
+def whole_number(values: dict[str, Any], name: str, otherwise: int | None = None) -> int:
+    """A whole number of a JSON body.
+
+    Raises:
+        OptionError: It is missing, or something else.
+    """
+    value = values.get(name, otherwise)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise OptionError(f"The field {name!r} is {value!r}; expected a whole number.")
+    return value
+
+
+def text(values: dict[str, Any], name: str) -> str | None:
+    """A text of a JSON body; None if it is missing or null.
+
+    Raises:
+        OptionError: It is something else.
+    """
+    value = values.get(name)
+    if value is not None and not isinstance(value, str):
+        raise OptionError(f"The field {name!r} is {value!r}; expected a text.")
+    return value

@@ -1,0 +1,135 @@
+"""The computing process as the server sees it: started, given orders, listened to, replaced when it dies."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from typing import Any
+
+from tinct.errors import WorkerError
+from tinct.web.run_log import Settings
+
+News = dict[str, Any]
+
+ENDED = "worker-ended"
+"""The last news of every process: what the server says itself when the pipe closes."""
+
+MOST_FAILURES = 3
+"""So many processes in a row may end before they are ready, until we believe that none can start."""
+
+
+def worker_command(settings: Settings) -> list[str]:
+    """How the worker is started, with what it loads at once."""
+    return [sys.executable, "-m", "tinct.web.worker", json.dumps(asdict(settings))]
+
+
+class WorkerProcess:
+    """One worker at a time; a new one is started whenever the old one ends.
+
+    Args:
+        command: What to start.
+        threads: Processor threads that it may use.
+        on_news: Told of everything that the worker says, from a thread of this class.
+    """
+
+    def __init__(self, command: Sequence[str], threads: int, on_news: Callable[[News], None]) -> None:
+        self._command, self._threads, self._on_news = command, threads, on_news
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[str] | None = None
+        self._failures = 0
+        self._closed = False
+        self.ready = threading.Event()
+
+    def start(self) -> None:
+        """Start the worker, unless it runs.
+
+        Raises:
+            WorkerError: It cannot be started.
+        """
+        with self._lock:
+            if self._process is None and not self._closed:
+                self._process = self._started()
+
+    def order(self, order: dict[str, Any]) -> None:
+        """Give it an order; it is started if need be.
+
+        Raises:
+            WorkerError: It cannot be started, or died.
+        """
+        self.start()
+        with self._lock:
+            pipe = None if self._process is None else self._process.stdin
+            try:
+                if pipe is None:
+                    raise OSError("the server is ending")
+                pipe.write(json.dumps(order) + "\n")
+                pipe.flush()
+            except OSError as error:
+                raise WorkerError(f"The computing process cannot be reached ({error}); try again.") from error
+
+    def kill(self) -> None:
+        """End the worker at once, whatever it does; its last news is `ENDED`."""
+        with self._lock:
+            if self._process is not None:
+                self._process.kill()
+
+    def close(self) -> None:
+        """End the worker, for good."""
+        self._closed = True
+        self.kill()
+
+    def _started(self) -> subprocess.Popen[str]:
+        threads = str(self._threads)
+        environment = {
+            **os.environ,
+            "OMP_NUM_THREADS": threads,
+            "MKL_NUM_THREADS": threads,
+            "OPENBLAS_NUM_THREADS": threads,
+        }
+        below_normal = 0x00004000 if sys.platform == "win32" else 0
+        try:
+            process: subprocess.Popen[str] = subprocess.Popen(
+                list(self._command),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                encoding="utf-8",
+                env=environment,
+                # Ctrl-C is for the server, which then ends the worker.
+                start_new_session=sys.platform != "win32",
+                creationflags=below_normal,
+            )
+        except OSError as error:
+            raise WorkerError(f"The computing process cannot be started: {error.strerror}.") from error
+        threading.Thread(target=self._listen, args=(process,), name="worker news", daemon=True).start()
+        return process
+
+    def _listen(self, process: subprocess.Popen[str]) -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            news = json.loads(line)
+            if news["news"] == "ready":
+                self._failures = 0
+                self.ready.set()
+            self._on_news(news)
+        code = process.wait()
+        with self._lock:
+            was_ready = self.ready.is_set()
+            self.ready.clear()
+            self._process = None
+            self._failures = 0 if was_ready else self._failures + 1
+            give_up = self._closed or self._failures >= MOST_FAILURES
+        for pipe in (process.stdin, process.stdout):
+            with suppress(OSError):
+                if pipe is not None:
+                    pipe.close()
+        self._on_news({"news": ENDED, "code": code})
+        if not give_up:
+            with suppress(WorkerError):
+                self.start()
