@@ -59,7 +59,8 @@ function showFacts({ project }) {
   if (!project) return;
   const { name, width, height, frames, fps } = project;
   $("project-name").textContent = name;
-  $("project-facts").textContent = `${width}×${height} · ${frames} frames · ${Number((fps ?? 0).toFixed(2))} fps`;
+  const rate = fps ? ` · ${Number(fps.toFixed(2))} fps` : "";
+  $("project-facts").textContent = `${width}×${height} · ${frames} frames${rate}`;
   $("undo").disabled = !project.can_undo || !store.now.mayWrite;
   $("redo").disabled = !project.can_redo || !store.now.mayWrite;
 }

@@ -98,13 +98,13 @@ function showFrame({ project, frame }) {
   if (document.activeElement !== $("frame")) $("frame").value = frame;
   $("frame").max = project.frames - 1;
   $("frame-last").textContent = `/ ${project.frames - 1}`;
-  $("timecode").textContent = timecode(frame, project.fps);
+  $("timecode").textContent = project.fps ? timecode(frame, project.fps) : "";
   $("picture").setAttribute("aria-label", `Frame ${frame} of ${project.name} with its masks`);
 }
 
 /** hours:minutes:seconds:frames, as editing programs count. */
 function timecode(frame, fps) {
-  const whole = clamp(Math.round(fps || 25), 1, 1000);
+  const whole = clamp(Math.round(fps), 1, 1000);
   const seconds = Math.floor(frame / whole);
   const parts = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, seconds % 60, frame % whole];
   return parts.map((part) => String(part).padStart(2, "0")).join(":");

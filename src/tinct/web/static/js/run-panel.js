@@ -19,7 +19,7 @@ const LEARNING = [
 let methods = [];
 let settled = null; // the project whose settings the fields show
 
-const titleOf = (method) => method.title ?? method.method;
+const titleOf = (method) => (method.title ?? method.method).split(":")[0]; // the name, without the paper
 const option = (value, text = value) => make("option", { value }, text);
 const active = () => ACTIVE.includes(store.now.run?.status);
 const chosen = () => methods.find((each) => each.method === $("method").value);
