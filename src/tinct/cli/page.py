@@ -43,7 +43,7 @@ def serve_page(
     from tinct import zoo
     from tinct.web.limits import Limits
     from tinct.web.run_log import Settings
-    from tinct.web.server import ServerOptions, serve
+    from tinct.web.server import ServerOptions, default_folder, default_threads, serve
 
     zoo.method_record(method)
     limits = Limits(upload_bytes=int(max_upload * 10**9), frames=max_frames, pixels=max_pixels)
@@ -54,7 +54,7 @@ def serve_page(
         browser=browser,
         settings=Settings(method, preset),
         limits=limits,
-        **({} if projects is None else {"projects": projects}),
-        **({} if threads is None else {"threads": threads}),
+        projects=projects or default_folder(),
+        threads=threads or default_threads(),
     )
     serve(options, lambda line: print(line, flush=True))

@@ -24,6 +24,16 @@ DEFAULT_PORT = 8765
 """Tried first; the next free one is taken where nothing was asked for."""
 
 
+def default_folder() -> Path:
+    """Where the work is kept if nobody says: in plain sight, since it is people's work."""
+    return Path.home() / "tinct-projects"
+
+
+def default_threads() -> int:
+    """Of the processor, all but one are for computing: the page stays quick."""
+    return max(1, (os.cpu_count() or 2) - 1)
+
+
 @dataclass(frozen=True)
 class ServerOptions:
     """How a server is started.
@@ -41,13 +51,13 @@ class ServerOptions:
     """
 
     videos: Sequence[Path] = ()
-    projects: Path = field(default_factory=lambda: Path.home() / "tinct-projects")
+    projects: Path = field(default_factory=default_folder)
     host: str = "127.0.0.1"
     port: int | None = None
     browser: bool = True
     settings: Settings = field(default_factory=Settings)
     limits: Limits = field(default_factory=Limits)
-    threads: int = field(default_factory=lambda: max(1, (os.cpu_count() or 2) - 1))
+    threads: int = field(default_factory=default_threads)
     command: Sequence[str] | None = None
 
 
