@@ -36,7 +36,7 @@ class Things:
 class Studio:
     """One tab with an open video."""
 
-    def __init__(self, page: Any, address: str, video: str = "things") -> None:
+    def __init__(self, page: Any, address: str, video: str) -> None:
         self.page, self.address, self.video = page, address, video
 
     def open(self) -> Studio:
@@ -116,7 +116,9 @@ class Studio:
         self.page.wait_for_selector(f"#picture[data-shown='{index}']")
 
     def run(self, key: str = "r") -> None:
-        """Run from here, and wait for the end."""
+        """Run from here with the fast preset, and wait for the end."""
+        self.page.select_option("#preset", "fast")
+        self.page.locator("#preset").evaluate("field => field.blur()")
         self.page.keyboard.press(key)
         self.page.wait_for_selector("#run-progress[data-status=running], #run-progress[data-status=done]")
         self.page.wait_for_selector("#run-progress[data-status=done]", timeout=60_000)
@@ -157,27 +159,20 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Things]:
 
 @pytest.fixture(scope="session")
 def server(clip: tuple[Path, Things], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of `tinct app` with the clip; it loads compact FEELVOS."""
+    """The address of `tinct app` with the clip; its worker loads compact FEELVOS."""
     pytest.importorskip("starlette", reason="needs the extra [app]")
     pytest.importorskip("uvicorn", reason="needs the extra [app]")
     projects = tmp_path_factory.mktemp("projects")
     command = [sys.executable, "-m", "tinct", "app", str(clip[0]), "--projects", str(projects)]
-    process = subprocess.Popen(
-        [*command, "--port", "0", "--no-browser"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    try:
-        assert process.stdout is not None
-        said = ""
-        for line in process.stdout:
-            said += line
-            if found := re.search(r"http://[\w.:\[\]]+/", line):
-                yield found[0]
-                break
-        else:
-            pytest.fail(f"The server ended at once: {said}")
-    finally:
-        process.terminate()
-        process.wait(10)
+    command += ["--port", "0", "--no-browser", "--preset", "fast"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            found = re.search(r"http://[\w.:\[\]]+/", process.stdout.readline())
+            assert found, "the server says its address when it is ready"
+            yield found[0]
+        finally:
+            process.terminate()
 
 
 @pytest.fixture(scope="session")
@@ -209,5 +204,11 @@ def page(browser: Any) -> Iterator[Any]:
 
 @pytest.fixture
 def open_studio(page: Any, server: str) -> Callable[..., Studio]:
-    """`open_studio()`: the clip, open in a tab."""
-    return lambda video="things": Studio(page, server, video).open()
+    """`open_studio()`: the clip, open in a tab; or another project by its id."""
+
+    def opened(project: str | None = None) -> Studio:
+        listed = page.request.get(f"{server}api/projects").json()
+        named = next(each["id"] for each in listed if each["name"] == "things")
+        return Studio(page, server, project or named).open()
+
+    return opened

@@ -66,7 +66,7 @@ export function startGestures(named) {
   $("pending-apply").addEventListener("click", () => acceptPending());
   $("pending-drop").addEventListener("click", () => dropPending());
   store.watch(["object", "brush", "project"], redrawGestures);
-  store.watch(["frame", "object"], dropPending);
+  store.watch(["frame"], dropPending);
 }
 
 function wheel(event) {

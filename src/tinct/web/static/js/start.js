@@ -4,6 +4,8 @@ import { confirmed } from "./dialogs.js";
 import { $, announce, icon, make } from "./dom.js";
 import { complain, notify } from "./notices.js";
 
+const OPENING_MS = 1000; // how often videos that are being opened are asked for
+
 let opened = () => {};
 
 /** `open` is called with the id of the video to open. */
@@ -27,25 +29,38 @@ export function startScreen(open) {
 }
 
 export async function showStart() {
+  const projects = await api.projects();
+  if (location.hash.length > 2) return; // another address since
   document.body.dataset.screen = "start";
   document.title = "tinct";
-  const projects = await api.projects();
   $("projects-title").hidden = projects.length === 0;
   $("projects").replaceChildren(...projects.map(cardOf));
+  const opening = projects.some(({ frames, error }) => !frames && !error);
+  if (opening && document.body.dataset.screen === "start") setTimeout(() => showStart().catch(complain), OPENING_MS);
 }
 
 function cardOf(project) {
-  const { id, name, frames, fps, width, height, status, uploaded } = project;
-  const facts = `${width}×${height} · ${frames} frames${fps ? ` · ${Number(fps.toFixed(2))} fps` : ""}`;
-  const picture = make("img", { src: frameUrl(id, 0, 480), alt: "", loading: "lazy" });
-  const about = make("div", { className: "about" }, make("strong", { className: "ellipsis", title: name }, name), make("span", { className: "quiet" }, status === "failed" ? "cannot be read" : facts));
-  const card = make("li", { className: "project" }, make("a", { href: `#/${encodeURIComponent(id)}` }, picture, about));
-  if (uploaded !== false) {
+  const { id, name, frames, uploaded } = project;
+  const about = make(
+    "div",
+    { className: "about" },
+    make("strong", { className: "ellipsis", title: name }, name),
+    make("span", { className: project.error ? "wrong" : "quiet" }, factsOf(project)),
+  );
+  const picture = frames ? make("img", { src: frameUrl(id, 0, 480), alt: "", loading: "lazy" }) : make("div", { className: "blank" });
+  const card = make("li", { className: "project" }, frames ? make("a", { href: `#/${encodeURIComponent(id)}` }, picture, about) : make("div", {}, picture, about));
+  if (uploaded) {
     const bin = make("button", { type: "button", className: "icon", "aria-label": `Remove ${name}`, title: "Remove" }, icon("trash"));
     bin.addEventListener("click", () => remove(project));
     card.append(bin);
   }
   return card;
+}
+
+function factsOf({ frames, fps, width, height, error }) {
+  if (error) return error;
+  if (!frames) return "Opening…";
+  return `${width}×${height} · ${frames} frames${fps ? ` · ${Number(fps.toFixed(2))} fps` : ""}`;
 }
 
 async function remove({ id, name }) {
