@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,7 +76,8 @@ class Studio:
         return left + x * scale, top + y * scale
 
     def picture(self) -> np.ndarray:
-        """A screenshot of the window, RGB."""
+        """A screenshot of the window, RGB, once all that is known is drawn."""
+        self.page.evaluate("new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))")
         return np.array(Image.open(io.BytesIO(self.page.screenshot())).convert("RGB")).astype(int)
 
     def colour_at(self, x: float, y: float) -> np.ndarray:
@@ -84,7 +86,14 @@ class Studio:
         return self.picture()[down - 2 : down + 3, across - 2 : across + 3].mean(axis=(0, 1))
 
     def keep_picture(self, path: Path) -> None:
-        self.page.screenshot(path=path)
+        Image.fromarray(self.picture().astype(np.uint8)).save(path)
+
+    def until(self, expression: str, seconds: float = 60) -> None:
+        """Wait for the page. (Playwright's own way to wait for an expression breaks the page's CSP.)"""
+        end = time.monotonic() + seconds
+        while not self.page.evaluate(expression):
+            assert time.monotonic() < end, expression
+            self.page.wait_for_timeout(40)
 
     # The hands
 
@@ -122,7 +131,7 @@ class Studio:
         self.page.keyboard.press(key)
         self.page.wait_for_selector("#run-progress[data-status=running], #run-progress[data-status=done]")
         self.page.wait_for_selector("#run-progress[data-status=done]", timeout=60_000)
-        self.page.wait_for_function("document.getElementById('run-stage').textContent === 'Done'")
+        self.until("document.getElementById('run-stage').textContent === 'Done'")
 
     def notice(self) -> str:
         """The text of the error that is shown."""
@@ -130,7 +139,7 @@ class Studio:
 
 
 def draw_clip(folder: Path) -> Things:
-    """A soft ground with an orange disc and a blue square that move, and a green disc that comes late."""
+    """A soft ground with a violet disc and a blue square that move, and a green disc that comes late."""
     draws = np.random.default_rng(7)
     coarse = draws.integers(90, 150, (9, 16, 3), np.uint8)
     ground = cv2.resize(coarse, (W, H), interpolation=cv2.INTER_CUBIC)
@@ -143,7 +152,7 @@ def draw_clip(folder: Path) -> Things:
         if t >= 5:
             cv2.circle(things, (265 - 2 * t, 45), 20, 3, -1)
         picture = ground.copy()
-        for thing, colour in ((1, (20, 120, 235)), (2, (205, 80, 20)), (3, (40, 170, 60))):
+        for thing, colour in ((1, (160, 40, 120)), (2, (205, 80, 20)), (3, (40, 170, 60))):
             texture = draws.integers(-12, 12, (H, W, 3))
             picture[things == thing] = np.clip(np.array(colour) + texture, 0, 255)[things == thing]
         assert cv2.imwrite(str(folder / f"{t:03d}.png"), picture)

@@ -94,12 +94,12 @@ def test_a_box_becomes_a_mask_that_is_painted_when_accepted(studio: Any, clip: A
     studio.page.wait_for_selector("#pending-apply:enabled")
     assert studio.mask(0) is None  # nothing is painted yet
     studio.page.keyboard.press("Enter")
-    studio.page.wait_for_function("document.querySelector('#withdraw').style.visibility === 'visible'")
+    studio.until("document.querySelector('#withdraw').style.visibility === 'visible'")
     studio.saved()
     found = studio.mask(0) == 1
     assert (found & truth).sum() / (found | truth).sum() > 0.85
     studio.page.click("#withdraw")
-    studio.page.wait_for_function("document.querySelector('#withdraw').style.visibility === 'hidden'")
+    studio.until("document.querySelector('#withdraw').style.visibility === 'hidden'")
     assert studio.mask(0) is None
 
 
@@ -116,7 +116,7 @@ def test_a_second_tab_watches_until_it_takes_over(studio: Any) -> None:
     studio.page.wait_for_selector("#watching:not([hidden])")
     other.stroke([(100, 90), (140, 90)])
     assert other.mask(0)[90, 120] == 1
-    studio.page.wait_for_function("document.querySelectorAll('#objects .object').length === 1")  # it sees it come
+    studio.until("document.querySelectorAll('#objects .object').length === 1")  # it sees it come
     other.page.close()
 
 
