@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 import zipfile
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
@@ -56,26 +55,20 @@ def exported(project: Project, to: str, first: int, last: int) -> str:
         OptionError: No such format or range, or nothing to export.
         OutputError: The disk is full.
     """
-    from tinct.exports import FORMATS, export
-    from tinct.exports.formats import ExportFormat  # noqa: F401
+    from tinct.exports import export
     from tinct.web.labelled import labelled_project
 
-    if to not in FORMATS:
-        from tinct.errors import near_match
-
-        raise OptionError(f"There is no export format {to!r}. {near_match(to, FORMATS)}")
-    base = f"{Path(project.about.name).stem}-{to}-{first}-{last}"
+    name = clean_name(f"{Path(project.about.name).stem} {to} {first}-{last}", "export")
     folder = project.folder / "exports"
-    work = Path(tempfile.mkdtemp(prefix=".part-", dir=folder))
     try:
-        made = export(labelled_project(project), to, work / clean_name(base, "export"), first, last)
-        if made.is_dir():
-            made = _zipped(made)
-        made.replace(folder / made.name)
+        with tempfile.TemporaryDirectory(prefix=".part-", dir=folder) as work:
+            made = export(labelled_project(project), to, Path(work) / name, first, last)
+            made = _zipped(made) if made.is_dir() else made
+            made.replace(folder / made.name)
     except OSError as error:
-        raise OutputError(f"The export cannot be written to {folder}: {error.strerror}.") from error
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+        raise OutputError(
+            f"The export cannot be written to {folder}: {error.strerror}. Free some space and export again."
+        ) from error
     return made.name
 
 
@@ -105,18 +98,30 @@ async def import_masks(request: Request) -> Response:
         most = services.limits.body_bytes
         chunks = chunks_of(request, most)
         upload = await receive(request.headers.get("content-type", ""), chunks, Path(work), most, 1)
-        file, fields = upload.only_file(), upload.fields
-        index = whole_number({"frame": _number(fields.get("frame", "0"))}, "frame")
-        project, painted = await changed(request, lambda project: _import(project, file, index))
+        file = upload.only_file()
+        index = _number(upload.fields.get("frame", "0"))
+        project, painted = await changed(request, lambda project: imported(project, file, index))
     return document_of(request, project, frame=min(painted, default=None), imported=painted)
 
 
-def _import(project: Project, file: Path, index: int) -> list[int]:
+def imported(project: Project, file: Path, index: int) -> list[int]:
+    """Paint what a file of another program holds over what the frames show; the frames that were painted.
+
+    Raises:
+        TinctError: The file is none that is understood, or does not fit the video.
+    """
     from tinct.imports import read_painted
 
     project.check_frame(index)
-    found: Any = read_painted(file, project.video)
-    raise NotImplementedError(found)
+    known = {object_id: made.name for object_id, made in project.journal.objects.items()}
+    read = read_painted(file, project.video, frame=index, known=known)
+    paintings = {}
+    for frame, labels in read.prompts.items():
+        shown = project.labels(frame)
+        # What the file does not speak of stays as it was.
+        paintings[frame] = labels if shown is None else np.where(labels == 0, shown, labels)
+    project.paint(paintings, read.names)
+    return sorted(paintings)
 
 
 def _number(given: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from contextlib import suppress
 
 import numpy as np
 
-from tinct.errors import VideoError
+from tinct.errors import TinctError, VideoError
 from tinct.shapes import Image
 from tinct.video import FolderVideo, Video
 
@@ -18,6 +19,9 @@ QUALITY = 88
 
 AHEAD = 24
 """Frames up to so far ahead of the last one are read on to; others are sought."""
+
+BLOCK = 16
+"""Frames that are had ready together: a run backwards asks in the other order than films are read."""
 
 KeyOfFrame = tuple[str, int, int]
 """Project, frame index, width in pixels (0: the video's own)."""
@@ -71,7 +75,11 @@ class FrameStore:
         self._bytes = 0
         self._kept: OrderedDict[KeyOfFrame, bytes] = OrderedDict()
         self._readers: dict[str, FrameReader] = {}
+        self._widths: dict[str, int] = {}  # that were asked for last
         self._lock = threading.Lock()
+        self._last_expected: tuple[str, int] | None = None
+        self._expected: queue.Queue[tuple[str, Video, int]] = queue.Queue(maxsize=8)
+        threading.Thread(target=self._have_ready, name="frames ahead", daemon=True).start()
 
     def jpeg(self, project: str, video: Video, index: int, width: int = 0) -> bytes:
         """A frame as JPEG.
@@ -89,6 +97,7 @@ class FrameStore:
         width = 0 if width >= video.size[1] else width
         key = (project, index, width)
         with self._lock:
+            self._widths[project] = width
             if key in self._kept:
                 self._kept.move_to_end(key)
                 return self._kept[key]
@@ -102,10 +111,40 @@ class FrameStore:
             reader = self._readers.setdefault(project, FrameReader(video))
         return reader.frame(index)
 
+    def expect(self, project: str, video: Video, index: int) -> None:
+        """A frame will be asked for soon, with others near it: have them ready, as wide as the last one.
+
+        This is what keeps finished frames quick to scrub to while others are computed.
+        """
+        with self._lock:
+            first = index // BLOCK * BLOCK
+            if (project, first) == self._last_expected:
+                return
+            self._last_expected = (project, first)
+        with suppress(queue.Full):
+            self._expected.put_nowait((project, video, first))
+
+    def _have_ready(self) -> None:
+        reader: FrameReader | None = None
+        while True:
+            project, video, first = self._expected.get()
+            if reader is None or reader.video is not video:
+                reader = FrameReader(video)  # of its own: that of the pages keeps its place
+            width = self._widths.get(project, 0)
+            for index in range(first, min(first + BLOCK, len(video))):
+                with self._lock:
+                    known = (project, index, width) in self._kept
+                if not known:
+                    try:
+                        self._keep((project, index, width), _encoded(reader.frame(index), width))
+                    except TinctError:
+                        break  # whoever asks for the frame is told
+
     def forget(self, project: str) -> None:
         """Drop a project's frames and reader."""
         with self._lock:
             self._readers.pop(project, None)
+            self._widths.pop(project, None)
             for key in [key for key in self._kept if key[0] == project]:
                 self._bytes -= len(self._kept.pop(key))
 

@@ -31,7 +31,7 @@ class Limits:
                 raise OptionError(f"The limit {name} is {getattr(self, name)}; expected 1 or more.")
 
 
-def in_units(count: float) -> str:
+def in_units(count: int | float) -> str:
     """A number of bytes for people, such as 4.0 GB."""
     for unit in ("bytes", "kB", "MB"):
         if count < 1000:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from typing import get_args
 
 import numpy as np
 from starlette.concurrency import run_in_threadpool
@@ -13,11 +14,9 @@ from starlette.routing import Route
 from tinct.errors import OptionError, near_match
 from tinct.web.outline import Hint, outlined
 from tinct.web.painting import png_of
-from tinct.web.project import Project
+from tinct.web.project import Project, Which
 from tinct.web.refusals import NotFoundError
 from tinct.web.services import json_of, project_of, services_of, whole_number
-
-WHICH = ("shown", "painted", "computed")
 
 
 def frame(request: Request) -> Response:
@@ -40,18 +39,33 @@ def mask(request: Request) -> Response:
     """A frame's label map as PNG: `as=grey` or palette; `of` as in `Project.labels`."""
     project, index = project_of(request), request.path_params["frame"]
     project.check_frame(index)
-    of, grey = request.query_params.get("of", "shown"), request.query_params.get("as") == "grey"
-    if of not in WHICH:
-        raise OptionError(f"There is no mask {of[:20]!r} of a frame. {near_match(of, WHICH)}")
+    grey, of = request.query_params.get("as") == "grey", _which(request.query_params.get("of", "shown"))
     etag = _etag(project.id, project.folder.stat().st_ino, index, of, grey, project.mask_key(index))
     if request.headers.get("if-none-match") == etag:
         return Response(status_code=304, headers=_cached(etag, 0))
-    labels = project.labels(index, of)
-    if labels is None:
+    png = _mask_png(project, index, of, grey)
+    if png is None:
         raise NotFoundError(
             f"Frame {index} has no mask yet: nothing is painted on it, and no run came so far."
         )
-    return Response(png_of(labels, grey=grey), media_type="image/png", headers=_cached(etag, 0))
+    return Response(png, media_type="image/png", headers=_cached(etag, 0))
+
+
+def _mask_png(project: Project, index: int, of: Which, grey: bool) -> bytes | None:
+    with project.lock:
+        path = project.label_file(index, of)
+        if path is None or not (grey or project.deleted_objects):
+            return None if path is None else path.read_bytes()  # as it lies on the disk
+        labels = project.labels(index, of)
+    return None if labels is None else png_of(labels, grey=grey)
+
+
+def _which(given: str) -> Which:
+    for known in get_args(Which):
+        if given == known:
+            found: Which = known
+            return found
+    raise OptionError(f"There is no mask {given[:20]!r} of a frame. {near_match(given, get_args(Which))}")
 
 
 async def outline(request: Request) -> Response:

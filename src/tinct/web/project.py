@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tinct.errors import OptionError, TinctError, VideoError
 from tinct.files import written_whole
@@ -33,6 +33,8 @@ from tinct.web.painting import check_number_of_objects, name_of
 from tinct.web.refusals import NotFoundError
 from tinct.web.run_log import RunLog, Settings
 from tinct.web.run_state import RunState, state_after_restart
+
+Which = Literal["shown", "painted", "computed"]
 
 MAX_NAME = 80
 """Letters of an object's name."""
@@ -294,8 +296,8 @@ class Project:
             if found is not None:
                 yield found
 
-    def labels(self, index: int, of: str = "shown") -> LabelMap | None:
-        """The label map of a frame, without deleted objects; None if there is none.
+    def label_file(self, index: int, of: Which = "shown") -> Path | None:
+        """The file of a frame's label map, which may still hold deleted objects; None if there is none.
 
         Args:
             index: The frame.
@@ -304,18 +306,30 @@ class Project:
                 `painted` or `computed`.
         """
         with self.lock:
-            computed, painted = self.shown(index), index in self.journal.prompts
-            empty = painted and not self._ids(self.journal.prompts[index])
-            take_painted = of == "painted" or (of == "shown" and (computed is None or computed[1] or empty))
-            if painted and take_painted:
-                return self.painted(index)
-            if of == "painted" or computed is None:
-                return None
-            labels = read_label_png(self.masks.path(computed[0]))
-            gone = self.journal.object_ids_ever - self.journal.objects.keys()
+            computed, painted = self.shown(index), self.journal.prompts.get(index)
+            fresh = computed is not None and not computed[1]
+            # A frame that was painted with nothing shows nothing, whatever a run found there.
+            if painted is not None and (
+                of == "painted" or (of == "shown" and not (fresh and self._ids(painted)))
+            ):
+                return self.painted_path(index)
+            return None if of == "painted" or computed is None else self.masks.path(computed[0])
+
+    @property
+    def deleted_objects(self) -> set[int]:
+        """Ids that computed masks may hold, but the project does not have."""
+        return self.journal.object_ids_ever - self.journal.objects.keys()
+
+    def labels(self, index: int, of: Which = "shown") -> LabelMap | None:
+        """The label map of a frame, without deleted objects; None if there is none. `of`: see `label_file`."""
+        with self.lock:
+            path = self.label_file(index, of)
+            labels = None if path is None else read_label_png(path)
+            gone = self.deleted_objects
+        if labels is not None:
             for object_id in gone:
                 labels[labels == object_id] = 0
-            return labels
+        return labels
 
     def mask_key(self, index: int) -> tuple[object, ...]:
         """What `labels` depends on, without reading a file."""

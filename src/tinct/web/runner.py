@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -56,10 +56,17 @@ class Runner:
         command: Starts the worker.
         threads: That it may use.
         events: Told of what happens.
+        on_frame: Called with each finished frame.
     """
 
-    def __init__(self, command: Sequence[str], threads: int, events: Events) -> None:
-        self._events = events
+    def __init__(
+        self,
+        command: Sequence[str],
+        threads: int,
+        events: Events,
+        on_frame: Callable[[Project, int], None] = lambda project, index: None,
+    ) -> None:
+        self._events, self._on_frame = events, on_frame
         self._lock = threading.RLock()
         self._hand: _Hand | None = None
         self._tickets = itertools.count(1)
@@ -271,6 +278,7 @@ class Runner:
             run.frame_came()
             if status == "paused":  # this frame was under way when the pause came
                 run.status = status
+        self._on_frame(project, mask.index)
         self._events.tell(project.id, "frame", {"index": mask.index, "confidence": mask.confidence})
         self._tell(project)
 

@@ -9,15 +9,19 @@ import socket
 import threading
 import webbrowser
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tinct.errors import OptionError
+from tinct.errors import OptionError, TinctError
 from tinct.web.limits import Limits
 from tinct.web.run_log import Settings
 
 if TYPE_CHECKING:
+    from tinct.web.frames import FrameStore
+    from tinct.web.project import Project
     from tinct.web.services import Services
 
 DEFAULT_PORT = 8765
@@ -86,17 +90,21 @@ def serve(options: ServerOptions, say: Callable[[str], None] = print) -> None:
     listening = listen(options.host, options.port)
     events = Events()
     command = list(options.command or worker_command(options.settings))
-    runner = Runner(command, options.threads, events)
+    frames = FrameStore(options.limits.frame_cache_bytes)
+    runner = Runner(command, options.threads, events, partial(_have_ready, frames))
     runner.worker.start()  # networks load while the page opens
-    services = Services(
-        options.limits, library, runner, events, Claims(events), FrameStore(options.limits.frame_cache_bytes)
-    )
+    services = Services(options.limits, library, runner, events, Claims(events), frames)
     try:
         threading.Thread(target=library.open_named, name="opening videos", daemon=True).start()
         _run(options, services, listening, first, say)
     finally:
         runner.close()
         library.close()
+
+
+def _have_ready(frames: FrameStore, project: Project, index: int) -> None:
+    with suppress(TinctError):  # a video that is gone is told to whoever asks for a frame
+        frames.expect(project.id, project.video, index)
 
 
 def check_installed() -> None:

@@ -79,18 +79,20 @@ async def chunks_of(request: Request, most: int) -> AsyncIterator[bytes]:
     """
     announced = request.headers.get("content-length", "0")
     came = int(announced) if announced.isdigit() else 0
-    too_much = TooMuchError(
-        f"A body of more than {in_units(most)} came, which is the most that this server takes here. Make it "
-        "smaller; limits are options of `tinct app`."
-    )
-    if came > most:
-        raise too_much
+    _check_length(came, most)
     came = 0
     async for chunk in request.stream():
         came += len(chunk)
-        if came > most:
-            raise too_much
+        _check_length(came, most)
         yield chunk
+
+
+def _check_length(came: int, most: int) -> None:
+    if came > most:
+        raise TooMuchError(
+            f"A body of more than {in_units(most)} came, which is the most that this server takes here. Make it "
+            "smaller; limits are options of `tinct app`."
+        )
 
 
 async def body_of(request: Request) -> bytes:

@@ -1,0 +1,231 @@
+"""The whole story through the HTTP interface, without a browser: paint, run, correct, undo, come back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fake_worker import DIES, HANGS, RAISES
+from web_kit import FRAMES, Desk, H, Tab, W, painting, pixels, png, until, write_frames
+
+
+def test_a_new_project_tells_its_video_and_nothing_else(desk: Desk) -> None:
+    document = desk.tab.document()
+    assert (document["frames"], document["width"], document["height"]) == (FRAMES, W, H)
+    assert document["name"] == "clip"
+    assert document["fps"] is None
+    empty = ("objects", "prompts", "done", "stale", "confidence")
+    assert all(document[name] == [] for name in empty)
+    assert document["run"] is None
+    assert not document["can_undo"]
+
+
+def test_what_is_painted_comes_back_pixel_by_pixel(desk: Desk) -> None:
+    labels = painting(1, 5)
+    document = desk.tab.paint(2, labels)
+    assert document["prompts"] == [2]
+    assert [each["id"] for each in document["objects"]] == [1, 5]
+    for query in ({}, {"as": "grey"}, {"of": "painted"}):
+        np.testing.assert_array_equal(desk.tab.mask(2, **query), labels)
+    assert "no mask yet" in desk.tab.error("GET", "/masks/3.png", 404)
+
+
+def test_masks_arrive_one_by_one_and_every_tab_is_told(desk: Desk) -> None:
+    told = desk.told(desk.tab.project)
+    desk.tab.paint(0, painting(1, 2))
+    document = desk.tab.run(0)
+    assert document["run"]["status"] == "done"
+    assert (document["run"]["done"], document["run"]["total"]) == (FRAMES, FRAMES)
+    assert document["done"] == [[0, FRAMES - 1]]
+    assert [data["index"] for kind, data in told if kind == "frame"] == list(range(FRAMES))
+    assert document["confidence"][3] == [3, 0.997]
+    np.testing.assert_array_equal(desk.tab.mask(4), np.roll(painting(1, 2), 4, axis=0))
+    runs = [data["status"] for kind, data in told if kind == "run"]
+    assert runs[0] == "starting"
+    assert runs[-1] == "done"
+
+
+def test_a_correction_leaves_later_masks_in_place_but_stale(desk: Desk) -> None:
+    desk.tab.paint(0, painting(1))
+    desk.tab.run(0)
+    corrected = painting(1, 2)
+    document = desk.tab.paint(6, corrected)
+    assert document["done"] == [[0, FRAMES - 1]]
+    assert document["stale"] == [[7, FRAMES - 1]]
+    np.testing.assert_array_equal(desk.tab.mask(6), corrected)
+    np.testing.assert_array_equal(desk.tab.mask(8), np.roll(painting(1), 8, axis=0))
+    document = desk.tab.run(6)
+    assert document["stale"] == []
+    np.testing.assert_array_equal(desk.tab.mask(8), np.roll(corrected, 2, axis=0))
+    np.testing.assert_array_equal(desk.tab.mask(5), np.roll(painting(1), 5, axis=0))
+
+
+def test_a_backward_run_makes_earlier_frames_stale_alone(desk: Desk) -> None:
+    desk.tab.paint(8, painting(1))
+    document = desk.tab.run(8, "backward")
+    assert document["done"] == [[0, 8]]
+    assert desk.tab.paint(5, painting(3))["stale"] == [[0, 4]]
+
+
+def test_both_ways_from_one_painted_frame_covers_the_video(desk: Desk) -> None:
+    desk.tab.paint(4, painting(1))
+    document = desk.tab.run(4, "both")
+    assert document["done"] == [[0, FRAMES - 1]]
+    np.testing.assert_array_equal(desk.tab.mask(1), np.roll(painting(1), 3, axis=0))
+    np.testing.assert_array_equal(desk.tab.mask(7), np.roll(painting(1), 3, axis=0))
+
+
+def test_undo_brings_back_the_prompts_and_the_masks_from_before(desk: Desk) -> None:
+    desk.tab.paint(0, painting(1))
+    desk.tab.run(0)
+    desk.tab.paint(3, painting(2))
+    desk.tab.run(3)
+    document = desk.tab.call("POST", "/undo")
+    assert document["frame"] == 3
+    assert document["prompts"] == [0]
+    assert document["stale"] == []
+    np.testing.assert_array_equal(desk.tab.mask(5), np.roll(painting(1), 5, axis=0))
+    document = desk.tab.call("POST", "/redo")
+    assert document["prompts"] == [0, 3]
+    assert document["stale"] == []
+    np.testing.assert_array_equal(desk.tab.mask(5), np.roll(painting(2), 2, axis=0))
+    assert "nothing to redo" in desk.tab.error("POST", "/redo", 409)
+
+
+def test_a_deleted_object_leaves_every_mask_at_once_and_undo_brings_it_back(desk: Desk) -> None:
+    desk.tab.paint(0, painting(1, 2))
+    desk.tab.run(0)
+    document = desk.tab.call("DELETE", "/objects/2")
+    assert [each["id"] for each in document["objects"]] == [1]
+    assert document["stale"] == []
+    np.testing.assert_array_equal(desk.tab.mask(4), np.roll(painting(1), 4, axis=0))
+    np.testing.assert_array_equal(desk.tab.mask(0), painting(1))
+    desk.tab.call("POST", "/undo")
+    np.testing.assert_array_equal(desk.tab.mask(4), np.roll(painting(1, 2), 4, axis=0))
+
+
+def test_objects_are_named_coloured_and_never_share_an_id(desk: Desk) -> None:
+    made = desk.tab.call("POST", "/objects", json={"name": "dog", "colour": "#FF0080"})
+    assert made["object"] == 1
+    assert made["objects"] == [{"id": 1, "name": "dog", "colour": "#ff0080"}]
+    desk.tab.call("PATCH", "/objects/1", json={"name": " big\ndog "})
+    assert desk.tab.document()["objects"][0]["name"] == "big dog"
+    desk.tab.call("DELETE", "/objects/1")
+    assert desk.tab.call("POST", "/objects", json={"id": 1})["object"] == 2
+    assert "no object 9" in desk.tab.error("DELETE", "/objects/9", 404)
+    assert "#e0a030" in desk.tab.error("PATCH", "/objects/2", 400, json={"colour": "red"})
+
+
+def test_a_frame_that_is_erased_shows_nothing_and_teaches_nothing(desk: Desk) -> None:
+    desk.tab.paint(0, painting(1))
+    desk.tab.paint(2, painting())
+    desk.tab.run(0)
+    assert not desk.tab.mask(2).any()
+    np.testing.assert_array_equal(desk.tab.mask(3), np.roll(painting(1), 3, axis=0))
+
+
+def test_pause_resume_and_cancel_act_between_frames(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TINCT_TEST_FRAME_S", "0.05")
+    desk.tab.paint(0, painting(1))
+    desk.tab.call("POST", "/run", json={"start": 0})
+    until(lambda: desk.tab.document()["run"]["done"] > 1)
+    assert desk.tab.call("POST", "/pause")["run"]["status"] == "paused"
+    desk.tab.call("POST", "/resume")
+    until(lambda: desk.tab.document()["run"]["done"] > 4)
+    document = desk.tab.call("POST", "/cancel")
+    assert document["run"]["status"] == "cancelled"
+    assert document["run"]["done"] < FRAMES
+    assert "No run is under way" in desk.tab.error("POST", "/cancel", 409)
+    document = desk.tab.call("POST", "/resume")
+    until(lambda: desk.tab.document()["run"]["status"] == "done")
+    assert desk.tab.document()["done"] == [[0, FRAMES - 1]]
+
+
+def test_a_worker_in_a_long_step_is_replaced_when_it_is_cancelled(desk: Desk) -> None:
+    desk.tab.paint(0, painting(HANGS))
+    desk.tab.call("POST", "/run", json={"start": 0})
+    until(lambda: desk.tab.document()["run"]["done"] == 3)
+    desk.tab.call("POST", "/cancel")
+    desk.tab.paint(0, painting(1))
+    assert desk.tab.run(0)["run"]["status"] == "done"
+
+
+def test_a_new_run_takes_the_place_of_one_that_hangs(desk: Desk) -> None:
+    desk.tab.paint(0, painting(HANGS))
+    desk.tab.call("POST", "/run", json={"start": 0})
+    until(lambda: desk.tab.document()["run"]["done"] == 3)
+    desk.tab.paint(0, painting(1))
+    assert desk.tab.run(0)["run"]["status"] == "done"
+
+
+@pytest.mark.parametrize(("trick", "said"), [(RAISES, "gave NaN"), (DIES, "process ended in the middle")])
+def test_a_run_that_fails_keeps_its_masks_and_says_why(desk: Desk, trick: int, said: str) -> None:
+    told = desk.told(desk.tab.project)
+    desk.tab.paint(0, painting(trick))
+    document = desk.tab.run(0)
+    assert document["run"]["status"] == "failed"
+    assert said in document["run"]["message"]
+    assert document["done"] == [[0, 2]]
+    assert any(said in data["error"] for kind, data in told if kind == "error")
+    desk.tab.paint(0, painting(1))
+    assert desk.tab.run(0)["run"]["status"] == "done"
+
+
+def test_everything_is_there_again_in_a_new_server(open_desk: Callable[..., Desk], clip: Path) -> None:
+    first = open_desk(clip)
+    first.tab.paint(0, painting(1, 2))
+    first.tab.run(0)
+    first.tab.paint(5, painting(2))
+    first.tab.call("POST", "/undo")
+    before = first.tab.document()
+    masks = [first.tab.mask(index) for index in range(FRAMES)]
+    second = open_desk(clip)
+    before["run"]["fps"] = None
+    assert second.tab.document() == {**before, "writer": None}
+    for index in range(FRAMES):
+        np.testing.assert_array_equal(second.tab.mask(index), masks[index])
+    assert second.tab.call("POST", "/redo")["prompts"] == [0, 5]
+
+
+def test_frames_are_jpegs_of_the_width_that_was_asked_for(desk: Desk) -> None:
+    whole = pixels(desk.tab.call("GET", "/frames/3.jpg"))
+    assert whole.shape == (H, W, 3)
+    assert abs(int(whole[H // 4, W // 2, 1]) - 200) < 8
+    assert pixels(desk.tab.call("GET", "/frames/3.jpg?width=16")).shape == (12, 16, 3)
+    answer = desk.client.get(f"/api/projects/{desk.tab.project}/frames/3.jpg")
+    again = desk.client.get(answer.url.path, headers={"If-None-Match": answer.headers["etag"]})
+    assert again.status_code == 304
+
+
+def test_one_video_is_computed_at_a_time_and_the_others_stay_usable(
+    open_desk: Callable[..., Desk], tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TINCT_TEST_FRAME_S", "0.05")
+    desk = open_desk(clip, write_frames(tmp_path / "other", 8))
+    one, other = desk.tabs
+    for tab in desk.tabs:
+        tab.paint(0, painting(1))
+    one.call("POST", "/run", json={})
+    assert "clip is being computed" in other.error("POST", "/run", 409, json={})
+    one.call("POST", "/pause")
+    other.call("POST", "/run", json={})
+    until(lambda: other.document()["run"]["status"] == "done")
+    assert one.document()["run"]["status"] == "paused"
+    one.call("POST", "/resume")
+    until(lambda: one.document()["run"]["status"] == "done")
+    assert one.document()["done"] == [[0, FRAMES - 1]]
+
+
+def test_only_one_live_tab_writes_until_another_takes_over(desk: Desk) -> None:
+    second = Tab(desk.client, desk.tab.project, "second")
+    desk.tab.paint(0, painting(1))
+    assert desk.tab.document()["writer"] == "tab"
+    said = second.error("PUT", "/prompts/0", 409, content=png(painting(2)))
+    assert "another tab" in said
+    assert "another tab" in second.error("POST", "/claim", 409, json={})
+    assert second.call("POST", "/claim", json={"force": True})["writer"] == "second"
+    second.paint(0, painting(2))
+    desk.tab.error("POST", "/undo", 409)
+    np.testing.assert_array_equal(desk.tab.mask(0), painting(2))
