@@ -19,13 +19,13 @@ import pytest
 from PIL import Image
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FRAMES, H, W = 12, 180, 320
+FRAMES, H, W = 8, 180, 320
 MARGIN_PX = 12  # of the fitted frame, as in viewer.js
 
 
 @dataclass(frozen=True)
 class Things:
-    """Where the three things of the clip are on a frame, as label maps; 3 comes on frame 5."""
+    """Where the three things of the clip are on a frame, as label maps; 3 comes on frame 3."""
 
     labels: list[np.ndarray]
 
@@ -149,8 +149,8 @@ def draw_clip(folder: Path) -> Things:
         things = np.zeros((H, W), np.uint8)
         cv2.circle(things, (70 + 4 * t, 60 + 2 * t), 28, 1, -1)
         cv2.rectangle(things, (220 - 3 * t, 100), (270 - 3 * t, 150), 2, -1)
-        if t >= 5:
-            cv2.circle(things, (265 - 2 * t, 45), 20, 3, -1)
+        if t >= 3:
+            cv2.circle(things, (262 - 2 * t, 45), 20, 3, -1)
         picture = ground.copy()
         for thing, colour in ((1, (160, 40, 120)), (2, (205, 80, 20)), (3, (40, 170, 60))):
             texture = draws.integers(-12, 12, (H, W, 3))

@@ -31,7 +31,7 @@ def test_dark_light_and_the_switch(studio: Any, tmp_path: Path) -> None:
     studio.page.wait_for_timeout(300)
     assert brightness() > 200
     studio.keep_picture(tmp_path / "light.png")
-    studio.page.click("#theme")  # from the system's to dark
+    studio.page.click("#theme")  # from the system's to the other
     studio.page.wait_for_timeout(300)
     assert brightness() < 60
     studio.page.reload()

@@ -9,6 +9,7 @@ export class ServerError extends Error {
   }
 }
 
+const RETRY_MS = 1500;
 const SILENT = "The server does not answer. Look at the terminal in which tinct app runs; start it again there, and this page goes on.";
 
 async function explained(answer) {
@@ -126,22 +127,31 @@ export function upload(files, progress) {
  * @returns a function that stops listening
  */
 export function listen(p, handlers) {
-  const source = new EventSource(`${at(p)}/events?tab=${encodeURIComponent(tab.id)}`);
+  let source = null;
   let lost = false;
-  for (const name of ["frame", "run", "project"]) {
-    source.addEventListener(name, (event) => handlers[name](event.data ? JSON.parse(event.data) : null));
-  }
-  source.addEventListener("error", (event) => {
-    if (event.data) {
-      handlers.error(JSON.parse(event.data).error);
-    } else if (!lost) {
-      lost = true;
-      handlers.lost();
+  let again = 0;
+  const open = () => {
+    source = new EventSource(`${at(p)}/events?tab=${encodeURIComponent(tab.id)}`);
+    for (const name of ["frame", "run", "project"]) {
+      source.addEventListener(name, (event) => handlers[name](event.data ? JSON.parse(event.data) : null));
     }
-  });
-  source.addEventListener("open", () => {
-    if (lost) handlers.found();
-    lost = false;
-  });
-  return () => source.close();
+    source.addEventListener("error", failed);
+    source.addEventListener("open", () => {
+      if (lost) handlers.found();
+      lost = false;
+    });
+  };
+  const failed = (event) => {
+    if (event.data) return handlers.error(JSON.parse(event.data).error);
+    if (!lost) handlers.lost();
+    lost = true;
+    // After some failures a browser gives up by itself; the page does not.
+    if (source.readyState === EventSource.CLOSED) again = setTimeout(open, RETRY_MS);
+    return undefined;
+  };
+  open();
+  return () => {
+    clearTimeout(again);
+    source.close();
+  };
 }

@@ -109,6 +109,7 @@ const WORDS = { done: "Done", cancelled: "Cancelled: what was computed stays", p
 function wordsOf(run) {
   if (!run) return "";
   if (run.status === "failed") return run.message || "Failed";
+  if (run.status === "paused" && run.message) return run.message;
   if (run.status === "running" || !(run.status in WORDS)) return STAGES[run.stage] ?? (run.stage || "Computing");
   return run.status === "starting" && run.stage ? (STAGES[run.stage] ?? run.stage) : WORDS[run.status];
 }

@@ -28,7 +28,7 @@ const GROUPS = [
     ["Enter", "Apply a polygon or an outline", {}],
     ["Esc", "Drop it", {}],
     ["Ctrl+Z", "Undo", { "Ctrl+z": undo }],
-    ["Ctrl+Y", "Redo", { "Ctrl+y": redo, "Shift+Ctrl+Z": redo }],
+    ["Ctrl+Y", "Redo", { "Ctrl+y": redo, "Shift+Ctrl+Z": redo, "Shift+Ctrl+z": redo }],
   ]],
   ["Time", [
     ["Space", "Play, pause", { " ": togglePlay }],
@@ -60,29 +60,47 @@ function startRun(direction) {
 
 export function startShortcuts() {
   document.addEventListener("keydown", pressed);
+  watchHands();
   $("help").addEventListener("click", showHelp);
   $("undo").addEventListener("click", undo);
   $("redo").addEventListener("click", redo);
 }
 
-function typing(target) {
-  if (target.matches("input[type=text], input[type=number], textarea")) return true;
-  return target.matches("select, input[type=radio], input[type=range]");
+let byPointer = false; // whether the hand was last on the mouse
+
+// A control that was clicked gives the keys back to the picture; one that was reached by keys keeps them.
+function letGo(event) {
+  const control = event.target.closest?.("button, select, input[type=checkbox], input[type=radio], input[type=range]");
+  if (byPointer && control && !control.closest("dialog")) control.blur();
+}
+
+function watchHands() {
+  document.addEventListener("pointerdown", () => (byPointer = true), true);
+  document.addEventListener("keydown", () => (byPointer = false), true);
+  document.addEventListener("click", (event) => event.target.matches("select") || letGo(event));
+  document.addEventListener("change", letGo);
+}
+
+/** Whether a control needs this key itself. */
+function needs(control, event) {
+  if (control.matches("input[type=text], textarea")) return true;
+  if (event.ctrlKey || event.metaKey) return false;
+  if (control.matches("select, input[type=number]")) return true;
+  const moves = event.key.startsWith("Arrow") || ["Home", "End", " "].includes(event.key);
+  if (control.matches("input[type=range], input[type=radio], input[type=checkbox], input[type=color]")) return moves;
+  return control.matches("button, a") && [" ", "Enter"].includes(event.key); // pressed by them, as everywhere
 }
 
 function pressed(event) {
   if (document.querySelector("dialog[open]") || event.altKey) return;
-  if (typing(event.target) && !event.ctrlKey && !event.metaKey) return;
-  if (typing(event.target) && event.target.type === "text") return;
+  if (needs(event.target, event)) return;
   if (event.key === "?" && !store.now.project) return showHelp();
   if (!store.now.project) return;
   const held = forPending(event);
-  // A button that has the focus is pressed by Space and Enter, as everywhere.
-  if (!held && event.key === " " && event.target.matches("button, a")) return;
   const command = event.ctrlKey || event.metaKey;
   const shifted = event.shiftKey && (command || event.key.length > 1 || /[A-Z]/.test(event.key));
   const key = `${shifted ? "Shift+" : ""}${command ? "Ctrl+" : ""}${event.key}`;
-  const act = held ?? ACTIONS.get(key) ?? (event.key.length === 1 && !shifted ? ACTIONS.get(key.toLowerCase()) : undefined);
+  const act = held ?? ACTIONS.get(key) ?? (event.key.length === 1 && !shifted && !command ? ACTIONS.get(key.toLowerCase()) : undefined);
   if (!act) return;
   event.preventDefault();
   act(event);

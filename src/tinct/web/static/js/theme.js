@@ -1,7 +1,6 @@
 // Dark, light, or as the system says.
 import { $, icon } from "./dom.js";
 
-const ORDER = ["auto", "dark", "light"];
 const WORDS = { auto: "as the system", dark: "dark", light: "light" };
 const light = matchMedia("(prefers-color-scheme: light)");
 const watchers = new Set();
@@ -27,11 +26,17 @@ function show(wanted) {
   for (const changed of watchers) changed();
 }
 
+/** From the system's colours to the other ones, so that the first press shows; then to these; then back. */
+function following(wanted) {
+  const [system, other] = light.matches ? ["light", "dark"] : ["dark", "light"];
+  return { auto: other, [other]: system, [system]: "auto" }[wanted];
+}
+
 export function startTheme() {
   show(document.documentElement.dataset.theme);
   light.addEventListener("change", () => show(document.documentElement.dataset.theme));
   $("theme").addEventListener("click", () => {
-    const next = ORDER[(ORDER.indexOf(document.documentElement.dataset.theme) + 1) % ORDER.length];
+    const next = following(document.documentElement.dataset.theme);
     try {
       localStorage.setItem("tinct-theme", next);
     } catch {

@@ -25,15 +25,14 @@ export function startTimeline() {
     draw();
   }).observe($("timeline"));
   onThemeChange(redraw);
-  store.watch(["project", "frame"], () => (redraw(), describe()));
-  store.watch(["project"], showSuggested);
+  store.watch(["project", "frame", "run"], () => (redraw(), describe()));
+  store.watch(["project", "run"], showSuggested);
   startScrubbing();
   $("suggested").addEventListener("click", goToSuggested);
 }
 
 export function goToSuggested() {
-  const { project } = store.now;
-  if (Number.isInteger(project?.suggested)) stepTo(project.suggested);
+  if (suggested() !== null) stepTo(suggested());
 }
 
 /** The next painted frame in a direction (1 or -1), if there is one. */
@@ -121,7 +120,7 @@ function drawConfidence(context, project, height) {
     context.fillRect(wide >= 1 ? left(index) : column, height - 1 - bar, wide >= 3 ? wide - 1 : Math.max(1, wide), bar);
   }
   context.globalAlpha = 1;
-  if (Number.isInteger(project.suggested)) drawSuggested(context, project.suggested, top, height);
+  if (suggested() !== null) drawSuggested(context, suggested(), top, height);
 }
 
 function drawSuggested(context, index, top, height) {
@@ -174,7 +173,7 @@ export function wordsOf(project, index) {
   else words.push("no mask yet");
   const sure = project.sureness.get(index);
   if (sure !== undefined) words.push(`confidence ${Math.round(sure * 100)} %`);
-  if (project.suggested === index) words.push("a correction here would help most");
+  if (suggested() === index) words.push("a correction here would help most");
   return words;
 }
 
@@ -187,10 +186,17 @@ function describe() {
   slider.setAttribute("aria-valuetext", `frame ${frame}, ${wordsOf(project, frame).join(", ")}`);
 }
 
-function showSuggested({ project }) {
+/** The frame to look at next; while a run goes on nobody knows it yet. */
+function suggested() {
+  const { project, run } = store.now;
+  const known = Number.isInteger(project?.suggested) && !["starting", "running"].includes(run?.status);
+  return known ? project.suggested : null;
+}
+
+function showSuggested() {
   const button = $("suggested");
-  const index = project?.suggested;
-  button.hidden = !Number.isInteger(index);
+  const index = suggested();
+  button.hidden = index === null;
   if (button.hidden) return;
   button.replaceChildren(icon("diamond"), `Check frame ${index}`);
   button.title = "The frame where a correction would help most (G)";
