@@ -44,8 +44,9 @@ function prepare(document) {
 
 /** Fetches the document; `masksToo` when masks may have changed that this page did not paint. */
 export async function renew(masksToo = false) {
-  const { project } = store.now;
-  const document = await api.project(project.id);
+  const { id } = store.now.project;
+  const document = await api.project(id);
+  if (store.now.project?.id !== id) return; // another video was opened meanwhile
   if (masksToo || document.revision > store.now.project.revision) masks.allChanged();
   adopt(document);
 }
@@ -152,9 +153,7 @@ function handlers() {
 // A change of this tab comes back as an event: its document is here already, and its masks too.
 async function renewUnlessKnown() {
   await saved();
-  const document = await api.project(store.now.project.id);
-  if (document.revision > store.now.project.revision) masks.allChanged();
-  adopt(document);
+  if (store.now.project) await renew();
 }
 
 const step = (name) => async () => {

@@ -8,6 +8,7 @@ import { onThemeChange, token } from "./theme.js";
 const RULER = 18;
 const TRACK = 14;
 const GAP = 4;
+const WIDEST_BAR = 14;
 const EDGE = 8; // so that the marks of the first and last frame are whole
 
 const canvas = () => $("timeline-canvas");
@@ -99,7 +100,7 @@ function hatching(context) {
   return context.createPattern(tile, "repeat");
 }
 
-// One column of screen pixels per bar, or per frame if those are wider; of many frames the least sure counts.
+// One bar per frame; where frames are narrower than a screen pixel, per pixel, and the least sure frame counts.
 function drawConfidence(context, project, height) {
   const top = RULER + TRACK + GAP;
   const tall = height - top - 1;
@@ -112,12 +113,13 @@ function drawConfidence(context, project, height) {
     if (!bars.has(column) || bars.get(column).value > value) bars.set(column, { index, value });
   }
   const wide = widthPx() / count();
+  const thick = wide >= 3 ? Math.min(wide - 1, WIDEST_BAR) : Math.max(1, wide);
   for (const [column, { index, value }] of bars) {
     const share = clamp(value, 0, 1);
     const bar = Math.max(2, share * tall);
     context.fillStyle = `color-mix(in oklab, ${unsure}, ${sure} ${Math.round(100 * clamp((share - 0.3) / 0.6, 0, 1))}%)`;
     context.globalAlpha = within(project.stale, index) ? 0.35 : 1;
-    context.fillRect(wide >= 1 ? left(index) : column, height - 1 - bar, wide >= 3 ? wide - 1 : Math.max(1, wide), bar);
+    context.fillRect(wide >= 1 ? middle(index) - thick / 2 : column, height - 1 - bar, thick, bar);
   }
   context.globalAlpha = 1;
   if (suggested() !== null) drawSuggested(context, suggested(), top, height);
@@ -125,7 +127,7 @@ function drawConfidence(context, project, height) {
 
 function drawSuggested(context, index, top, height) {
   const x = middle(index);
-  const half = Math.max(4, widthPx() / count() / 2 + 1.5);
+  const half = clamp(widthPx() / count() / 2 + 1.5, 4, WIDEST_BAR / 2 + 3);
   context.strokeStyle = token("--accent");
   context.lineWidth = 1.5;
   context.strokeRect(x - half, top - 1, 2 * half, height - top);
