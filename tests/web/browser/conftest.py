@@ -130,7 +130,7 @@ class Studio:
         self.page.locator("#preset").evaluate("field => field.blur()")
         self.page.keyboard.press(key)
         self.page.wait_for_selector("#run-progress[data-status=running], #run-progress[data-status=done]")
-        self.page.wait_for_selector("#run-progress[data-status=done]", timeout=60_000)
+        self.page.wait_for_selector("#run-progress[data-status=done]", timeout=300_000)
         self.until("document.getElementById('run-stage').textContent === 'Done'")
 
     def notice(self) -> str:
@@ -205,7 +205,7 @@ def page(browser: Any) -> Iterator[Any]:
     page.on(
         "console", lambda message: errors.append(message.text) if "Security Policy" in message.text else None
     )
-    page.set_default_timeout(20_000)
+    page.set_default_timeout(60_000)
     yield page
     context.close()
     assert not errors

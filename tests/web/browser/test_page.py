@@ -77,6 +77,25 @@ def test_a_stroke_that_cannot_be_saved_says_so_and_is_saved_later(studio: Any) -
     assert np.abs(studio.colour_at(100, 90) - painted).max() < 12
 
 
+def test_a_stroke_on_a_frame_whose_mask_does_not_come_is_dropped(studio: Any) -> None:
+    """It must not begin with an empty frame, and take away what is painted there."""
+    studio.stroke([(60, 90), (120, 90)])
+    before = studio.mask(0)
+    studio.page.route("**/masks/**", lambda route: route.abort())
+    studio.page.reload()
+    studio.page.wait_for_selector("#picture[data-shown]")
+    x, y = studio.on_screen(200, 90)
+    studio.page.mouse.move(x, y)
+    studio.page.mouse.down()
+    studio.page.mouse.up()
+    studio.page.get_by_text("so the stroke was dropped").wait_for()
+    studio.page.unroute("**/masks/**")
+    assert (studio.mask(0) == before).all()
+    studio.stroke([(200, 90), (220, 90)])
+    assert studio.mask(0)[90, 210] == 1
+    assert studio.mask(0)[90, 80] == 1
+
+
 def test_a_run_without_a_painted_object_is_explained(studio: Any) -> None:
     studio.page.keyboard.press("r")
     studio.page.wait_for_selector(".notice.error")
@@ -150,7 +169,7 @@ def test_every_control_has_a_name(studio: Any) -> None:
     studio.page.wait_for_selector("[data-object='1']")
     nameless = studio.page.evaluate(
         """() => [...document.querySelectorAll("button, input, select, [role=slider]")]
-          .filter((each) => each.checkVisibility() && !each.getAttribute("aria-label") && !each.innerText?.trim()
+          .filter((each) => each.checkVisibility() && !each.getAttribute("aria-label") && !each.textContent.trim()
             && !each.labels?.length && !each.title)
           .map((each) => each.outerHTML)"""
     )

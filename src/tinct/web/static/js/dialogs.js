@@ -1,5 +1,5 @@
 // Modal dialogs, on the browser's own <dialog>: Escape closes, focus goes back where it was.
-import { icon, make } from "./dom.js";
+import { $, icon, make } from "./dom.js";
 
 /**
  * @param title its heading
@@ -12,7 +12,10 @@ export function openDialog(title, body, buttons = [], broad = false) {
   const shut = make("button", { type: "button", className: "icon", "aria-label": "Close", onclick: () => dialog.close() }, icon("close"));
   dialog.append(make("header", {}, make("h2", {}, title), shut), make("div", { className: "body" }, ...body));
   if (buttons.length) dialog.append(make("footer", {}, ...buttons));
-  dialog.addEventListener("close", () => dialog.remove());
+  dialog.addEventListener("close", () => {
+    document.body.append($("notices")); // they may have been shown above the dialog
+    dialog.remove();
+  });
   dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
   document.body.append(dialog);
   dialog.showModal();

@@ -87,10 +87,7 @@ async function start() {
   startTransfers();
   startGestures(toolNamed);
   startShortcuts();
-  viewer.start(() => {
-    redrawGestures();
-    if (!store.now.playing) showPresence();
-  });
+  viewer.start(redrawGestures, showPresence);
   startScreen((id) => (location.hash = `#/${encodeURIComponent(id)}`));
   store.watch(["project", "mayWrite"], showFacts);
   store.watch(["project", "frame"], keepAddress);

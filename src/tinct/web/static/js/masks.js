@@ -10,6 +10,7 @@ const LIMIT_BYTES = 160e6;
 let epoch = 0; // grows when any mask may have changed
 const bumps = new Map(); // frame -> how often this frame's mask has changed since
 const held = new Map(); // frame -> how many strokes are not saved yet: what is here is newer than the server's
+const missed = new Set(); // frames whose mask changed on the server while they were held
 const last = new Map(); // frame -> the map to show while a newer one is on its way
 let arrived = () => {};
 let failed = () => {};
@@ -48,6 +49,7 @@ export const masks = {
     last.clear();
     bumps.clear();
     held.clear();
+    missed.clear();
     epoch += 1;
   },
 
@@ -67,10 +69,12 @@ export const masks = {
   ready: (index) => !masks.exists(index) || loader.has(keyOf(index)),
   want: (indices) => loader.want(indices.filter((index) => masks.exists(index)).map(keyOf)),
 
-  /** The newest map of a frame, loaded if need be; null where there is none. */
+  /** The newest map of a frame, loaded if need be; null where there is none. It fails where one does not come. */
   async fetch(index) {
     if (!masks.exists(index)) return null;
-    return (await loader.fetch(keyOf(index)))?.map ?? null;
+    const entry = await loader.fetch(keyOf(index));
+    if (!entry) throw new Error(`The mask of frame ${index} did not come, so the stroke was dropped. Paint it again.`);
+    return entry.map;
   },
 
   /** What was painted here is the newest until it is saved; then the server has the same. */
@@ -80,13 +84,15 @@ export const masks = {
   },
   release(index) {
     const strokes = (held.get(index) ?? 1) - 1;
-    if (strokes) held.set(index, strokes);
-    else held.delete(index);
+    if (strokes) return held.set(index, strokes);
+    held.delete(index);
+    if (missed.delete(index)) masks.changed(index);
+    return undefined;
   },
 
   /** The server has a newer mask of this frame. */
   changed(index) {
-    if (held.has(index)) return;
+    if (held.has(index)) return void missed.add(index);
     keepForNow(index);
     loader.drop(keyOf(index));
     bumps.set(index, (bumps.get(index) ?? 0) + 1);

@@ -1,7 +1,7 @@
-// What the page has to say: errors stay until they are closed, news go by themselves.
+// What the page has to say: news go soon, errors after a while, and what asks for an answer stays.
 import { $, icon, make } from "./dom.js";
 
-const NEWS_MS = 6000;
+const SHOWN_MS = { news: 6000, error: 30000 };
 
 /**
  * @param text what happened, and what to do
@@ -24,8 +24,10 @@ export function notify(text, kind = "news", actions = {}) {
     shut,
   );
   if (buttons.length) notice.append(make("div", { className: "actions" }, ...buttons));
+  // Above an open dialog only what lies in it can be seen and pressed.
+  (document.querySelector("dialog[open]") ?? document.body).append($("notices"));
   $("notices").append(notice);
-  if (kind !== "error" && !buttons.length) setTimeout(close, NEWS_MS);
+  if (!buttons.length) setTimeout(close, SHOWN_MS[kind]);
   return close;
 }
 

@@ -11,7 +11,8 @@ import { wordsOf } from "./timeline.js";
 export function startObjects() {
   $("add-object").addEventListener("click", addObject);
   $("withdraw").addEventListener("click", withdraw);
-  store.watch(["project", "object", "hidden"], showList);
+  store.watch(["project", "hidden"], showList);
+  store.watch(["project", "object", "hidden"], showChosen);
   store.watch(["project", "frame"], showFrameState);
   store.watch(["mayWrite"], ({ mayWrite }) => ($("add-object").disabled = !mayWrite));
 }
@@ -26,26 +27,31 @@ export function chooseNth(number) {
 
 let drawn = "";
 
-function showList({ project, object, hidden }) {
+function showList({ project, hidden }) {
   if (!project) return;
-  const now = JSON.stringify([project.id, project.objects, object, [...hidden]]);
+  const now = JSON.stringify([project.id, project.objects, [...hidden]]);
   if (now === drawn) return;
   drawn = now;
   const held = document.activeElement?.closest?.("#objects") ? document.activeElement.id : null;
-  const rows = project.objects.map((each, place) => rowOf(each, place, each.id === object, hidden.has(each.id)));
+  const rows = project.objects.map((each, place) => rowOf(each, place, hidden.has(each.id)));
   $("objects").replaceChildren(...(rows.length ? rows : [emptyRow()]));
   if (held) $(held)?.focus();
+  showPresence();
+}
+
+function showChosen({ object }) {
+  for (const row of $("objects").children) row.setAttribute("aria-current", String(Number(row.dataset.object) === object));
 }
 
 const emptyRow = () =>
   make("li", { className: "object-empty" }, "No object yet. Paint on a frame, and the first one is made; N makes another.");
 
-function rowOf(object, place, chosen, hidden) {
+function rowOf(object, place, hidden) {
   const { id, name, colour } = object;
   const swatch = make("input", { type: "color", id: `colour-${id}`, value: colour, "aria-label": `Colour of ${name}`, title: "Colour" });
   swatch.addEventListener("change", () => change((p) => api.changeObject(p, id, { colour: swatch.value })));
   const title = make("input", { type: "text", id: `name-${id}`, className: "object-name", value: name, maxLength: 80, "aria-label": `Name of object ${id}` });
-  title.addEventListener("focus", () => store.now.object !== id && store.set({ object: id }));
+  title.addEventListener("focus", () => store.set({ object: id }));
   title.addEventListener("change", () => rename(object, title));
   title.addEventListener("keydown", (event) => {
     if (event.key === "Escape") title.value = name;
@@ -60,8 +66,8 @@ function rowOf(object, place, chosen, hidden) {
   const bin = make("button", { type: "button", id: `bin-${id}`, className: "icon", "aria-label": `Delete ${name}`, title: "Delete" }, icon("trash"));
   bin.addEventListener("click", () => remove(object));
   const key = make("span", { className: "object-key", title: `Object id ${id}` }, place < 9 ? String(place + 1) : "");
-  const row = make("li", { className: "object", "data-object": id, "aria-current": String(chosen) }, key, swatch, title, eye, bin);
-  row.addEventListener("pointerdown", () => store.now.object !== id && setTimeout(() => store.set({ object: id })));
+  const row = make("li", { className: "object", "data-object": id }, key, swatch, title, eye, bin);
+  row.addEventListener("pointerdown", () => store.set({ object: id }));
   return row;
 }
 
@@ -95,8 +101,17 @@ function showFrameState({ project, frame }) {
   $("withdraw").style.visibility = project.prompts.includes(frame) ? "visible" : "hidden"; // its place stays
 }
 
-/** Greys the names of objects that are not on the current frame. */
+const COUNTING_MS = 120; // a hand that scrubs does not wait for it
+let counting = 0;
+
+/** Greys the names of objects that are not on the current frame, a moment later. */
 export function showPresence() {
+  clearTimeout(counting);
+  counting = setTimeout(greyAbsent, COUNTING_MS);
+}
+
+function greyAbsent() {
+  if (!store.now.project) return;
   const map = masks.peek(store.now.frame);
   const counts = map ? countsOf(map) : null;
   for (const row of $("objects").children) {

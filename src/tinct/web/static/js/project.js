@@ -16,28 +16,28 @@ const recent = new Map(); // frame -> {confidence, at}: finished lately
 let following = false; // the playhead goes with the run until the user moves it
 
 /** Takes a document of the server as the newest; older ones that were overtaken are dropped. */
-export function adopt(document) {
+export function adopt(newest) {
   const { project, object } = store.now;
-  if (!document?.id || document.id !== project?.id || document.revision < project.revision) return;
-  prepare(document);
-  const known = document.objects.some(({ id }) => id === object);
+  if (!newest?.id || newest.id !== project?.id || newest.revision < project.revision) return;
+  prepare(newest);
+  const known = newest.objects.some(({ id }) => id === object);
   store.set({
-    project: document,
-    run: document.run,
-    object: known ? object : (document.objects.at(-1)?.id ?? null),
-    mayWrite: !document.writer || document.writer === tab.id,
+    project: newest,
+    run: newest.run,
+    object: known ? object : (newest.objects.at(-1)?.id ?? null),
+    mayWrite: !newest.writer || newest.writer === tab.id,
   });
 }
 
 // A document may have been written before the latest frames were finished, and come after their events.
-function prepare(document) {
-  document.sureness = new Map(document.confidence);
+function prepare(newest) {
+  newest.sureness = new Map(newest.confidence);
   for (const [index, { confidence, at }] of recent) {
     if (performance.now() - at > RECENT_MS) {
       recent.delete(index);
-    } else if (!within(document.done, index)) {
-      document.done = joined(document.done, index);
-      document.sureness.set(index, confidence);
+    } else if (!within(newest.done, index)) {
+      newest.done = joined(newest.done, index);
+      newest.sureness.set(index, confidence);
     }
   }
 }
@@ -45,13 +45,13 @@ function prepare(document) {
 /** Fetches the document; `masksToo` when masks may have changed that this page did not paint. */
 export async function renew(masksToo = false) {
   const { id } = store.now.project;
-  const document = await api.project(id);
+  const newest = await api.project(id);
   if (store.now.project?.id !== id) return; // another video was opened meanwhile
-  if (masksToo || document.revision > store.now.project.revision) masks.allChanged();
-  adopt(document);
+  if (masksToo || newest.revision > store.now.project.revision) masks.allChanged();
+  adopt(newest);
 }
 
-/** Runs a change of the project; true if it succeeded. Its answer is the new document, or else it is fetched. */
+/** Runs a change of the project; true if it succeeded. Its answer is the new document, or else that is fetched. */
 export async function change(ask, masksToo = false) {
   if (!mayChange()) return false;
   try {
@@ -77,10 +77,10 @@ export function mayChange() {
 
 export async function openProject(id, frame) {
   closeProject();
-  const document = await api.project(id);
-  prepare(document);
-  store.set({ hidden: new Set(), project: document, run: document.run, frame: Math.min(frame, document.frames - 1) });
-  store.set({ object: document.objects[0]?.id ?? null });
+  const newest = await api.project(id);
+  prepare(newest);
+  store.set({ hidden: new Set(), project: newest, run: newest.run, frame: Math.min(frame, newest.frames - 1) });
+  store.set({ object: newest.objects[0]?.id ?? null });
   stopListening = listen(id, handlers());
   await claim(false);
 }
@@ -140,7 +140,8 @@ function handlers() {
     project: () => renewUnlessKnown().catch(complain),
     error: (text) => notify(text, "error"),
     lost: () => {
-      told = notify("The connection to the server is lost. What was saved is safe; this page goes on when it is back.", "error");
+      const text = "The connection to the server is lost. What was saved is safe; this page goes on when it is back.";
+      told = notify(text, "error", { "Try now": () => renew(true).catch(complain) });
     },
     found: () => {
       told?.();

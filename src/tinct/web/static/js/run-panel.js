@@ -34,6 +34,7 @@ export async function startRunPanel() {
   store.watch(["project", "run", "frame", "mayWrite"], showButton);
   store.watch(["run"], showRun);
   store.watch(["project"], showSettings);
+  showRun(store.now);
   methods = await api.methods();
   $("method").replaceChildren(...methods.map((each) => option(each.method, titleOf(each))));
   showMethod();

@@ -41,7 +41,8 @@ async function work() {
       adopted(answer, job);
     } catch (error) {
       const newer = queue.some(({ index }) => index === job.index);
-      if (!newer) unsaved.set(job.index, job);
+      if (newer) masks.release(job.index);
+      else unsaved.set(job.index, job);
       complain(error, { "Save again": retry, "Give the strokes up": giveUp });
     }
   }

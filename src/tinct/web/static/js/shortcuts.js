@@ -93,10 +93,10 @@ function needs(control, event) {
 
 function pressed(event) {
   if (document.querySelector("dialog[open]") || event.altKey) return;
-  if (needs(event.target, event)) return;
+  const held = store.now.project && forPending(event);
+  if (!held && needs(event.target, event)) return;
   if (event.key === "?" && !store.now.project) return showHelp();
   if (!store.now.project) return;
-  const held = forPending(event);
   const command = event.ctrlKey || event.metaKey;
   const shifted = event.shiftKey && (command || event.key.length > 1 || /[A-Z]/.test(event.key));
   const key = `${shifted ? "Shift+" : ""}${command ? "Ctrl+" : ""}${event.key}`;
@@ -107,7 +107,7 @@ function pressed(event) {
 }
 
 function forPending(event) {
-  if (!pending()) return undefined;
+  if (!pending() || event.target.matches("input[type=text], #pending button")) return undefined;
   return { Enter: acceptPending, Escape: dropPending, Backspace: stepBackPending }[event.key];
 }
 

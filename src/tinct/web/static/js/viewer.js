@@ -15,6 +15,7 @@ const overlay = new Overlay();
 const view = { scale: 1, x: 0, y: 0, fitted: true }; // in CSS pixels: screen = frame * scale + (x, y)
 let shown = null; // {index, bitmap}
 let afterDraw = () => {};
+let mapChanged = () => {};
 
 const ratio = () => window.devicePixelRatio || 1;
 const size = () => ({ width: canvas().clientWidth, height: canvas().clientHeight });
@@ -52,6 +53,7 @@ function refresh() {
   const map = shown?.index === frame ? masks.peek(frame) : (overlay.map ?? null);
   if (map !== overlay.map) overlay.show(map);
   redraw();
+  mapChanged();
 }
 
 function fit() {
@@ -101,8 +103,10 @@ export const viewer = {
   /** Called when another size of picture is wanted; set by whoever decides what is loaded. */
   sharpened: () => {},
 
-  start(drawn) {
+  /** `drawn` is called after every drawing, `changed` when another mask may be shown. */
+  start(drawn, changed) {
     afterDraw = drawn;
+    mapChanged = changed;
     new ResizeObserver(resized).observe($("stage"));
     onThemeChange(redraw);
     store.watch(["opacity", "masksShown"], redraw);
@@ -117,6 +121,7 @@ export const viewer = {
     overlay.show(null);
     resized();
     fit();
+    refresh();
   },
 
   /** Zooms about a point of the screen (CSS pixels from the stage's corner), or about the middle. */
