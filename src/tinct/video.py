@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import av
 import numpy as np
 from av.container import InputContainer
-from av.error import FFmpegError
+from av.error import DecoderNotFoundError, FFmpegError
 from av.sidedata.sidedata import Type as SideDataType
 from av.stream import Disposition
 from av.video.frame import VideoFrame
@@ -260,6 +260,11 @@ class FileVideo(Video):
             with _container(path) as (container, stream):
                 self.rate = stream.average_rate or stream.guessed_rate
                 first = next(container.decode(stream), None)
+        except DecoderNotFoundError as error:
+            raise VideoError(
+                f"{path} is a video, but of a codec that cannot be decoded here; convert it to H.264 in an MP4 "
+                "file, or to a folder of images."
+            ) from error
         except FFmpegError as error:
             raise VideoError(
                 f"{path} cannot be read as a video ({error.strerror}); expected a file such as MP4, MOV, "

@@ -20,6 +20,14 @@ pytest.importorskip("starlette", reason="needs the extra [app]")
 pytest.importorskip("python_multipart", reason="needs the extra [app]")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _shared_worker() -> Iterator[None]:
+    yield
+    from web_kit import SHARED
+
+    SHARED.close()
+
+
 @pytest.fixture
 def clip(tmp_path: Path) -> Path:
     from web_kit import write_frames

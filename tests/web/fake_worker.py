@@ -1,8 +1,8 @@
 """A worker that computes nothing much: run as a program in the place of `python -m tinct.web.worker`.
 
 Each frame takes `TINCT_TEST_FRAME_S` seconds and shows the nearest painted frame behind it in the run's
-direction, its rows moved by one per frame. Painted ids of `TRICKS` make it misbehave at the frame that is
-named beside them. It does without torch, so that it starts at once.
+direction, its rows moved by one per frame. Some painted ids make it slow, or misbehave at the frame
+`TRICKS_AT`. It does without torch, so that it starts at once.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-RAISES, DIES, HANGS = 66, 77, 88
+SLOW, RAISES, DIES, HANGS = 55, 66, 77, 88
+SLOW_S = 0.05
 TRICKS_AT = 3
 
 
@@ -40,6 +41,8 @@ class StandIn:
             labels = np.zeros(self.video.size, np.uint8)
             if nearest is not None:
                 labels = np.roll(self.prompts[nearest], abs(index - nearest), axis=0)
+            if (labels == SLOW).any():
+                time.sleep(SLOW_S)
             if index == TRICKS_AT:
                 misbehave(labels)
             masks = ObjectMasks.from_label_map(labels)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fake_worker import DIES, HANGS, RAISES
+from fake_worker import DIES, HANGS, RAISES, SLOW
 from web_kit import FRAMES, Desk, H, Tab, W, painting, pixels, png, until, write_frames
 
 
@@ -126,9 +126,8 @@ def test_a_frame_that_is_erased_shows_nothing_and_teaches_nothing(desk: Desk) ->
     np.testing.assert_array_equal(desk.tab.mask(3), np.roll(painting(1), 3, axis=0))
 
 
-def test_pause_resume_and_cancel_act_between_frames(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TINCT_TEST_FRAME_S", "0.05")
-    desk.tab.paint(0, painting(1))
+def test_pause_resume_and_cancel_act_between_frames(desk: Desk) -> None:
+    desk.tab.paint(0, painting(SLOW))
     desk.tab.call("POST", "/run", json={"start": 0})
     until(lambda: desk.tab.document()["run"]["done"] > 1)
     assert desk.tab.call("POST", "/pause")["run"]["status"] == "paused"
@@ -200,13 +199,12 @@ def test_frames_are_jpegs_of_the_width_that_was_asked_for(desk: Desk) -> None:
 
 
 def test_one_video_is_computed_at_a_time_and_the_others_stay_usable(
-    open_desk: Callable[..., Desk], tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch
+    open_desk: Callable[..., Desk], tmp_path: Path, clip: Path
 ) -> None:
-    monkeypatch.setenv("TINCT_TEST_FRAME_S", "0.05")
     desk = open_desk(clip, write_frames(tmp_path / "other", 8))
     one, other = desk.tabs
     for tab in desk.tabs:
-        tab.paint(0, painting(1))
+        tab.paint(0, painting(SLOW))
     one.call("POST", "/run", json={})
     assert "clip is being computed" in other.error("POST", "/run", 409, json={})
     one.call("POST", "/pause")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import sys
 import threading
@@ -15,16 +16,19 @@ import numpy as np
 from PIL import Image
 from starlette.testclient import TestClient
 
+from tinct.errors import TinctError
 from tinct.web.app import make_app
 from tinct.web.claims import Claims
 from tinct.web.events import Events
 from tinct.web.frames import FrameStore
 from tinct.web.library import Library
 from tinct.web.limits import Limits
+from tinct.web.project import Project
 from tinct.web.run_log import Settings
 from tinct.web.runner import Runner
 from tinct.web.safety import Guard, known_hosts
 from tinct.web.services import Services
+from tinct.web.worker_process import WorkerProcess
 
 H, W, FRAMES = 24, 32, 12
 FAKE_WORKER = [sys.executable, str(Path(__file__).with_name("fake_worker.py"))]
@@ -116,6 +120,7 @@ class Desk:
         self.library.open_named()
         self.events = Events()
         self.runner = Runner(FAKE_WORKER, 1, self.events)
+        SHARED.serve(self.runner)
         frames = FrameStore(limits.frame_cache_bytes)
         self.services = Services(limits, self.library, self.runner, self.events, Claims(self.events), frames)
         app = Guard(make_app(self.services, Settings()), known_hosts("127.0.0.1"))
@@ -140,11 +145,41 @@ class Desk:
         return found
 
     def close(self) -> None:
-        process = self.runner.worker._process
-        self.runner.close()
-        if process is not None:
-            process.wait(30)
-        for thread in threading.enumerate():
-            if thread.name == "worker news":
-                thread.join(30)
+        for project in [project for tab in self.tabs if (project := self._open(tab.project))]:
+            if self.runner.computes(project):
+                self.runner.cancel(project)
+        until(lambda: not self.runner._stopping)
         self.library.close()
+
+    def _open(self, project_id: str) -> Project | None:
+        try:
+            return self.library.get(project_id)
+        except TinctError:
+            return None
+
+
+class SharedWorker:
+    """One worker for all tests: starting one takes longer than most of them."""
+
+    def __init__(self) -> None:
+        self._worker: WorkerProcess | None = None
+        self._tickets = itertools.count(1)
+
+    def serve(self, runner: Runner) -> None:
+        if self._worker is None:
+            self._worker = WorkerProcess(FAKE_WORKER, 1, runner._take_news)
+        self._worker._on_news = runner._take_news
+        runner.worker, runner._tickets = self._worker, self._tickets
+
+    def close(self) -> None:
+        if self._worker is not None:
+            process = self._worker._process
+            self._worker.close()
+            if process is not None:
+                process.wait(30)
+            for thread in threading.enumerate():
+                if thread.name == "worker news":
+                    thread.join(30)
+
+
+SHARED = SharedWorker()

@@ -10,7 +10,7 @@ from contextlib import suppress
 
 import numpy as np
 
-from tinct.errors import TinctError, VideoError
+from tinct.errors import OptionError, TinctError, VideoError
 from tinct.shapes import Image
 from tinct.video import FolderVideo, Video
 
@@ -43,24 +43,28 @@ class FrameReader:
             OptionError: The video has no such frame.
             VideoError: It cannot be read.
         """
+        if not 0 <= index < len(self.video):
+            raise OptionError(
+                f"Frame {index} was asked for; the video has frames 0 to {len(self.video) - 1}."
+            )
         if isinstance(self.video, FolderVideo):
             return self.video[index]
         with self._lock:
-            if self._frames is None or not self._next <= index <= self._next + AHEAD:
-                self._frames, self._next = self.video.frames(index), index
-            try:
-                while self._next <= index:
-                    image = next(self._frames, None)
-                    self._next += 1
-            except VideoError:
-                self._frames = None
-                raise
-            if image is None:
-                self._frames = None
-                raise VideoError(
-                    f"{self.video.path} has no frame {index} that can be read; it was cut short."
-                )
-            return image
+            if self._frames is not None and self._next <= index <= self._next + AHEAD:
+                with suppress(VideoError):  # a broken frame on the way there
+                    return self._read_on(index)
+            self._frames, self._next = self.video.frames(index), index
+            return self._read_on(index)
+
+    def _read_on(self, index: int) -> Image:
+        frames, self._frames = self._frames, None  # nothing goes on after an error
+        assert frames is not None
+        for image in frames:
+            self._next += 1
+            if self._next > index:
+                self._frames = frames
+                return image
+        raise VideoError(f"{self.video.path} has no frame {index} that can be read; it was cut short.")
 
 
 class FrameStore:

@@ -74,13 +74,14 @@ class MaskStore:
 
     def note(self, mask: ComputedMask) -> None:
         """A mask has been written; of the older ones of its frame only the newest are kept."""
-        masks = [old for old in self._of.get(mask.index, []) if old.name != mask.name]
-        for old in [old for old in masks if old.run == mask.run] + masks[: max(0, len(masks) + 1 - KEPT)]:
-            if old in masks:
-                masks.remove(old)
-                with suppress(OSError):
-                    (self.folder / old.name).unlink(missing_ok=True)
-        self._of[mask.index] = sorted([*masks, mask], key=lambda kept: kept.run)
+        others = [old for old in self._of.get(mask.index, []) if old.name != mask.name]
+        of_other_runs = [old for old in others if old.run != mask.run]
+        kept = sorted([*of_other_runs, mask], key=lambda each: each.run)[-KEPT:]
+        for old in others:
+            if old not in kept:
+                with suppress(OSError):  # swept away another time
+                    self.path(old).unlink(missing_ok=True)
+        self._of[mask.index] = kept
 
     def at(self, index: int) -> Sequence[ComputedMask]:
         """The masks of a frame, the newest last."""

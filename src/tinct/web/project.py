@@ -309,9 +309,9 @@ class Project:
             computed, painted = self.shown(index), self.journal.prompts.get(index)
             fresh = computed is not None and not computed[1]
             # A frame that was painted with nothing shows nothing, whatever a run found there.
-            if painted is not None and (
-                of == "painted" or (of == "shown" and not (fresh and self._ids(painted)))
-            ):
+            if of == "shown" and painted is not None:
+                of = "computed" if fresh and self._ids(painted) else "painted"
+            if painted is not None and of == "painted":
                 return self.painted_path(index)
             return None if of == "painted" or computed is None else self.masks.path(computed[0])
 
@@ -321,7 +321,10 @@ class Project:
         return self.journal.object_ids_ever - self.journal.objects.keys()
 
     def labels(self, index: int, of: Which = "shown") -> LabelMap | None:
-        """The label map of a frame, without deleted objects; None if there is none. `of`: see `label_file`."""
+        """The label map of a frame, without deleted objects; None if there is none.
+
+        `of` is that of `label_file`.
+        """
         with self.lock:
             path = self.label_file(index, of)
             labels = None if path is None else read_label_png(path)

@@ -90,7 +90,7 @@ async def chunks_of(request: Request, most: int) -> AsyncIterator[bytes]:
 def _check_length(came: int, most: int) -> None:
     if came > most:
         raise TooMuchError(
-            f"A body of more than {in_units(most)} came, which is the most that this server takes here. Make it "
+            f"A body of more than {in_units(most)} came, the most that this server takes here. Make it "
             "smaller; limits are options of `tinct app`."
         )
 

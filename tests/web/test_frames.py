@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from web_kit import until
+
+from tinct.errors import OptionError, VideoError
+from tinct.film import FilmWriter
+from tinct.shapes import Image as Frame
+from tinct.video import Video
+from tinct.web.frames import BLOCK, FrameReader, FrameStore
+
+COUNT = 60
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Video:
+    """Frames whose grey tells their index."""
+    path = tmp_path_factory.mktemp("film") / "film.mp4"
+    with FilmWriter(path, 24) as writer:
+        for index in range(COUNT):
+            writer.write(np.full((32, 48, 3), 4 * index, np.uint8))
+    return Video.open(path)
+
+
+def index_of(frame: np.ndarray) -> int:
+    return round(float(frame.mean()) / 4)
+
+
+def test_any_order_gives_the_frames_of_a_plain_walk(film: Video) -> None:
+    reader = FrameReader(film)
+    order = [0, 1, 2, 40, 41, 39, 5, 30, 59, 0, 59, 58, *np.random.default_rng(0).integers(0, COUNT, 20)]
+    whole = list(film)
+    for index in order:
+        np.testing.assert_array_equal(reader.frame(int(index)), whole[index])
+
+
+class Counting(Video):
+    """Frames that count how often reading began anew."""
+
+    def __init__(self, broken: int = -1) -> None:
+        self.size, self.begun, self.broken = (4, 4), 0, broken
+
+    def __len__(self) -> int:
+        return COUNT
+
+    @property
+    def names(self) -> list[str]:
+        return [str(i) for i in range(COUNT)]
+
+    def _read(self, start: int, stop: int) -> Iterator[Frame]:
+        self.begun += 1
+        for index in range(start, stop):
+            if index == self.broken:
+                raise VideoError(f"frame {index} is damaged")
+            yield np.full((4, 4, 3), index, np.uint8)
+
+
+def test_frames_in_order_are_read_on_to(tmp_path: Path) -> None:
+    video = Counting()
+    reader = FrameReader(video)
+    assert [reader.frame(i)[0, 0, 0] for i in (0, 1, 2, 5, 20)] == [0, 1, 2, 5, 20]
+    assert video.begun == 1
+    assert reader.frame(3)[0, 0, 0] == 3
+    assert reader.frame(59)[0, 0, 0] == 59
+    assert video.begun == 3
+
+
+def test_a_broken_frame_leaves_the_others() -> None:
+    reader = FrameReader(Counting(broken=4))
+    with pytest.raises(VideoError, match="frame 4 is damaged"):
+        reader.frame(4)
+    assert reader.frame(3)[0, 0, 0] == 3
+    assert reader.frame(5)[0, 0, 0] == 5
+
+
+def test_jpegs_are_kept_within_their_bytes_and_made_once(film: Video) -> None:
+    store = FrameStore(4000)
+    for index in range(COUNT):
+        store.jpeg("p", film, index)
+        assert store._bytes == sum(map(len, store._kept.values())) <= 4000
+    assert store.jpeg("p", film, COUNT - 1) is store.jpeg("p", film, COUNT - 1)
+    store.forget("p")
+    assert store._bytes == 0
+
+
+def test_widths_larger_than_the_video_are_its_own(film: Video) -> None:
+    store = FrameStore(10**6)
+    assert store.jpeg("p", film, 3, 4800) is store.jpeg("p", film, 3)
+    small = np.array(Image.open(io.BytesIO(store.jpeg("p", film, 3, 24))))
+    assert small.shape == (16, 24, 3)
+    with pytest.raises(OptionError, match="frames 0 to 59"):
+        store.jpeg("p", film, COUNT)
+
+
+def test_frames_that_are_expected_are_ready_as_wide_as_the_last_one() -> None:
+    store, video = FrameStore(10**6), Counting()
+    store.jpeg("p", video, 0, 2)
+    store.expect("p", video, BLOCK + 3)
+    until(lambda: all(("p", i, 2) in store._kept for i in range(BLOCK, 2 * BLOCK)))
+    begun = video.begun
+    store.jpeg("p", video, BLOCK + 5, 2)
+    assert video.begun == begun
