@@ -81,6 +81,7 @@ export async function openProject(id, frame) {
   prepare(newest);
   store.set({ hidden: new Set(), project: newest, run: newest.run, frame: Math.min(frame, newest.frames - 1) });
   store.set({ object: newest.objects[0]?.id ?? null });
+  explainRun(newest.run);
   stopListening = listen(id, handlers());
   await claim(false);
 }
@@ -118,6 +119,11 @@ export function seek(index, byUser = true) {
   if (wanted !== frame) store.set({ frame: wanted });
 }
 
+/** Why a run failed, or rests without having been asked to. */
+function explainRun(run) {
+  if (run?.message && ["failed", "paused"].includes(run.status)) notify(run.message, run.status === "failed" ? "error" : "news");
+}
+
 function handlers() {
   let told = null; // the connection's notice
   return {
@@ -132,6 +138,7 @@ function handlers() {
     },
     run: (run) => {
       store.set({ run });
+      explainRun(run);
       if (run && ["done", "cancelled", "failed", "paused"].includes(run.status)) {
         if (run.status !== "paused") following = false;
         renew().catch(complain);

@@ -8,6 +8,7 @@ import { store } from "./store.js";
 import { within } from "./ranges.js";
 
 const ACTIVE = ["starting", "running", "paused"];
+const RESTING = ["paused", "cancelled", "failed"]; // it can go on where it stopped
 const DIRECTIONS = { forward: "forward", backward: "back", both: "both ways" };
 const LEARNING = [
   { name: "", title: "as the preset says" },
@@ -27,7 +28,7 @@ const direction = () => document.querySelector("input[name=direction]:checked").
 
 export async function startRunPanel() {
   $("run").addEventListener("click", () => run());
-  $("pause").addEventListener("click", () => steer(store.now.run?.status === "paused" ? "resume" : "pause"));
+  $("pause").addEventListener("click", () => steer(RESTING.includes(store.now.run?.status) ? "resume" : "pause"));
   $("cancel").addEventListener("click", () => steer("cancel"));
   $("method").addEventListener("change", showMethod);
   $("direction").addEventListener("change", showButton);
@@ -101,16 +102,15 @@ function showButton({ project, run: now, mayWrite }) {
   button.disabled = busy || !mayWrite;
   for (const field of document.querySelectorAll(".run select, .run .segments input")) field.disabled = busy || !mayWrite;
   if (!chosen()?.fine_tunes) $("fine-tune").disabled = true;
-  for (const id of ["pause", "cancel"]) $(id).disabled = !busy || !mayWrite;
+  $("pause").disabled = !mayWrite || !(busy || RESTING.includes(now?.status));
+  $("cancel").disabled = !mayWrite || !busy;
 }
 
 const STAGES = { prepare: "Preparing", "fine-tune": "Learning the objects", segment: "Computing masks" };
-const WORDS = { done: "Done", cancelled: "Cancelled: what was computed stays", paused: "Paused", starting: "Starting" };
+const WORDS = { done: "Done", cancelled: "Cancelled: what was computed stays", paused: "Paused", failed: "Failed", starting: "Starting" };
 
 function wordsOf(run) {
   if (!run) return "";
-  if (run.status === "failed") return run.message || "Failed";
-  if (run.status === "paused" && run.message) return run.message;
   if (run.status === "running" || !(run.status in WORDS)) return STAGES[run.stage] ?? (run.stage || "Computing");
   return run.status === "starting" && run.stage ? (STAGES[run.stage] ?? run.stage) : WORDS[run.status];
 }
@@ -124,7 +124,7 @@ let told = ""; // what screen readers heard last
 
 function showRun({ run: now }) {
   const box = $("run-progress");
-  box.dataset.idle = String(!now || !ACTIVE.includes(now.status));
+  box.dataset.idle = String(!now || now.status === "done");
   box.dataset.status = now?.status ?? "";
   const words = wordsOf(now);
   $("run-stage").textContent = words;
@@ -137,7 +137,7 @@ function showRun({ run: now }) {
   const bar = $("run-bar");
   if (total) bar.value = done / total;
   else bar.removeAttribute("value");
-  $("pause").textContent = now?.status === "paused" ? "Go on" : "Pause";
+  $("pause").textContent = RESTING.includes(now?.status) ? "Go on" : "Pause";
   if (now) tell(now, words);
 }
 
