@@ -1,4 +1,4 @@
-"""The page in a real browser, served by the real server: both are started once for all tests of this folder."""
+"""The page in a real browser, served by the real server; both are started once for this folder."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from PIL import Image
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FRAMES, H, W = 8, 180, 320
+DRAWN = "new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))"
 MARGIN_PX = 12  # of the fitted frame, as in viewer.js
 
 
@@ -77,7 +78,9 @@ class Studio:
 
     def picture(self) -> np.ndarray:
         """A screenshot of the window, RGB, once all that is known is drawn."""
-        self.page.evaluate("new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))")
+        self.page.evaluate(
+            "new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))"
+        )
         return np.array(Image.open(io.BytesIO(self.page.screenshot())).convert("RGB")).astype(int)
 
     def colour_at(self, x: float, y: float) -> np.ndarray:
@@ -221,3 +224,11 @@ def open_studio(page: Any, server: str) -> Callable[..., Studio]:
         return Studio(page, server, project or named).open()
 
     return opened
+
+
+@pytest.fixture
+def blank(page: Any, server: str) -> Any:
+    """A tab of the server without a video: from there the modules can be imported."""
+    page.goto(f"{server}#/")
+    page.wait_for_selector("body[data-screen=start]")
+    return page

@@ -10,6 +10,21 @@ import numpy as np
 import pytest
 
 
+NOTE_SHOWN_FRAMES = """() => {
+  window.seen = [];
+  const picture = document.getElementById("picture");
+  const note = () => seen.push(Number(picture.dataset.shown));
+  new MutationObserver(note).observe(picture, { attributeFilter: ["data-shown"] });
+}"""
+PLACES = """() => ["picture", "run", "timeline", "cancel"].map(
+  (id) => document.getElementById(id).getBoundingClientRect().toJSON(),
+)"""
+NAMELESS = """() => [...document.querySelectorAll("button, input, select, [role=slider]")]
+  .filter((each) => each.checkVisibility() && !each.getAttribute("aria-label") && !each.title)
+  .filter((each) => !each.textContent.trim() && !each.labels?.length)
+  .map((each) => each.outerHTML)"""
+
+
 @pytest.fixture
 def studio(open_studio: Callable[..., Any], page: Any, server: str, clip: Any) -> Any:
     """An uploaded copy of the clip, so that the story's video is left alone."""
@@ -18,7 +33,9 @@ def studio(open_studio: Callable[..., Any], page: Any, server: str, clip: Any) -
     page.set_input_files("#file", sorted(clip[0].glob("*.png")))
     page.wait_for_selector("body[data-screen=studio]")
     page.wait_for_selector("#picture[data-shown]")
-    return open_studio(page.evaluate("location.hash.match(/^#\\/([^/]+)/)[1]"))
+    opened = open_studio(page.evaluate("location.hash.match(/^#\\/([^/]+)/)[1]"))
+    opened.clip = clip[1]
+    return opened
 
 
 def test_dark_light_and_the_switch(studio: Any, tmp_path: Path) -> None:
@@ -39,6 +56,51 @@ def test_dark_light_and_the_switch(studio: Any, tmp_path: Path) -> None:
     assert brightness() < 60  # it remembers
 
 
+@pytest.mark.parametrize("scheme", ["dark", "light"])
+def test_words_stand_out_from_their_ground(blank: Any, scheme: str) -> None:
+    """WCAG 2.2, 1.4.3: a contrast of 4.5 for text."""
+    blank.emulate_media(color_scheme=scheme)
+    blank.evaluate("new Promise((drawn) => requestAnimationFrame(drawn))")
+    pairs = [
+        ("--text", "--surface"),
+        ("--quiet", "--surface"),
+        ("--quiet", "--ground"),
+        ("--text", "--raised"),
+    ]
+    pairs += [("--accent", "--surface"), ("--on-accent", "--accent"), ("--danger", "--surface")]
+    for ink, ground in pairs:
+        brighter, darker = sorted((luminance(blank, ink), luminance(blank, ground)), reverse=True)
+        assert (brighter + 0.05) / (darker + 0.05) >= 4.5, (ink, ground)
+
+
+def luminance(page: Any, token: str) -> float:
+    """WCAG's relative luminance of a colour token."""
+    text = page.evaluate("(name) => getComputedStyle(document.documentElement).getPropertyValue(name)", token)
+    channels = np.array([int(text.strip()[i : i + 2], 16) / 255 for i in (1, 3, 5)])
+    linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+    return float(linear @ [0.2126, 0.7152, 0.0722])
+
+
+def test_play_scrub_and_keys_move_through_time(studio: Any) -> None:
+    studio.page.evaluate(NOTE_SHOWN_FRAMES)
+    studio.page.keyboard.press("Space")
+    studio.page.wait_for_selector("#picture[data-shown='7']")
+    assert sorted(set(studio.page.evaluate("seen"))) == list(range(1, 8))  # no frame is left out
+    studio.page.wait_for_selector("#play[aria-label=Play]")  # it ended by itself
+    strip = studio.page.locator("#timeline").bounding_box()
+    studio.page.mouse.move(strip["x"] + 2, strip["y"] + 30)
+    studio.page.mouse.down()
+    studio.page.wait_for_selector("#picture[data-shown='0']")
+    studio.page.mouse.move(strip["x"] + strip["width"] / 2 + 4, strip["y"] + 30)
+    studio.page.mouse.up()
+    studio.page.wait_for_selector("#picture[data-shown='4']")
+    studio.page.keyboard.press("ArrowLeft")
+    studio.page.wait_for_selector("#picture[data-shown='3']")
+    # The frame's own colours are what is shown.
+    x, y = studio.clip.centre(3, 2)
+    assert np.abs(studio.colour_at(x, y) - [20, 80, 205]).max() < 30
+
+
 def test_zoomed_in_a_pixel_is_a_square_of_one_colour(studio: Any) -> None:
     for _ in range(12):
         studio.page.keyboard.press("+")
@@ -47,7 +109,9 @@ def test_zoomed_in_a_pixel_is_a_square_of_one_colour(studio: Any) -> None:
     scale = int(studio.page.locator("#zoom-fit").inner_text().split()[0]) / 100
     assert scale > 16
     box = studio.page.locator("#picture").bounding_box()
-    stage = studio.picture()[int(box["y"]) + 20 : int(box["y"]) + 400, int(box["x"]) + 20 : int(box["x"]) + 800]
+    stage = studio.picture()[
+        int(box["y"]) + 20 : int(box["y"]) + 400, int(box["x"]) + 20 : int(box["x"]) + 800
+    ]
     steps = np.abs(np.diff(stage, axis=1)).sum(axis=2) > 0
     columns = np.flatnonzero(steps.any(axis=0))  # where any row changes: only at the edges of pixels
     assert len(columns) > 10
@@ -104,8 +168,8 @@ def test_a_run_without_a_painted_object_is_explained(studio: Any) -> None:
     assert studio.document()["done"] == []
 
 
-def test_a_box_becomes_a_mask_that_is_painted_when_accepted(studio: Any, clip: Any) -> None:
-    truth = clip[1].labels[0] == 1
+def test_a_box_becomes_a_mask_that_is_painted_when_accepted(studio: Any) -> None:
+    truth = studio.clip.labels[0] == 1
     studio.page.keyboard.press("x")
     for down, point in ((True, (36, 26)), (False, (104, 94))):
         studio.page.mouse.move(*studio.on_screen(*point), steps=3)
@@ -152,28 +216,21 @@ def test_a_broken_upload_is_explained(page: Any, server: str, tmp_path: Path) ->
 
 def test_nothing_jumps_and_all_fits_at_1280_by_720(studio: Any) -> None:
     """The stage and the panel's buttons stay in their places while a run goes on, and none is cut off."""
-    places = "() => ['picture', 'run', 'timeline', 'cancel'].map((id) => document.getElementById(id).getBoundingClientRect().toJSON())"
-    before = studio.page.evaluate(places)
-    assert all(0 <= box["top"] and box["bottom"] <= 720 and box["right"] <= 1280 for box in before)
+    before = studio.page.evaluate(PLACES)
+    assert all(box["top"] >= 0 and box["bottom"] <= 720 and box["right"] <= 1280 for box in before)
     studio.stroke([(60, 60), (90, 60)])
     studio.page.keyboard.press("r")
     studio.page.wait_for_selector("#run-progress[data-status=running]")
-    assert studio.page.evaluate(places) == before
+    assert studio.page.evaluate(PLACES) == before
     studio.page.click("#cancel")
     studio.page.wait_for_selector("#run-progress[data-status=cancelled], #run-progress[data-status=done]")
-    assert studio.page.evaluate(places) == before
+    assert studio.page.evaluate(PLACES) == before
 
 
 def test_every_control_has_a_name(studio: Any) -> None:
     studio.page.keyboard.press("n")
     studio.page.wait_for_selector("[data-object='1']")
-    nameless = studio.page.evaluate(
-        """() => [...document.querySelectorAll("button, input, select, [role=slider]")]
-          .filter((each) => each.checkVisibility() && !each.getAttribute("aria-label") && !each.textContent.trim()
-            && !each.labels?.length && !each.title)
-          .map((each) => each.outerHTML)"""
-    )
-    assert nameless == []
+    assert studio.page.evaluate(NAMELESS) == []
     slider = studio.page.locator("#timeline")
     studio.go_to(3)
     assert slider.get_attribute("aria-valuenow") == "3"

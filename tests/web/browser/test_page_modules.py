@@ -17,7 +17,8 @@ ENCODE = """async ([width, height, values]) => {
 }"""
 DECODE = """async (text) => {
   const { decodeLabels } = await import("/static/js/png.js");
-  const { width, height, data } = await decodeLabels(Uint8Array.from(atob(text), (c) => c.charCodeAt(0)).buffer);
+  const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+  const { width, height, data } = await decodeLabels(bytes.buffer);
   return [width, height, [...data]];
 }"""
 PAINT = """async ([kind, width, height, values, points, size, object, erase, keepOthers]) => {
@@ -29,14 +30,6 @@ PAINT = """async ([kind, width, height, values, points, size, object, erase, kee
     ? labels.stroke(map, corners[0], corners[1], size, ink) : labels.fillPolygon(map, corners, ink);
   return [[...map.data], area];
 }"""
-
-
-@pytest.fixture
-def blank(page: Any, server: str) -> Any:
-    """A tab of the server without a video: from there the modules can be imported."""
-    page.goto(f"{server}#/")
-    page.wait_for_selector("body[data-screen=start]")
-    return page
 
 
 def test_a_label_map_is_the_same_after_png_and_back(blank: Any) -> None:
@@ -80,16 +73,16 @@ def filtered_png(labels: np.ndarray, kind: int) -> bytes:
     import zlib
 
     def chunk(name: bytes, content: bytes) -> bytes:
-        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+        return (
+            struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+        )
 
     height, width = labels.shape
     padded = np.pad(labels.astype(int), ((1, 0), (1, 0)))
     left, up, corner = padded[1:, :-1], padded[:-1, 1:], padded[:-1, :-1]
     guess = left + up - corner
     far = np.abs(guess - np.stack([left, up, corner]))
-    paeth = np.where(
-        (far[0] <= far[1]) & (far[0] <= far[2]), left, np.where(far[1] <= far[2], up, corner)
-    )
+    paeth = np.where((far[0] <= far[1]) & (far[0] <= far[2]), left, np.where(far[1] <= far[2], up, corner))
     predicted = [np.zeros_like(left), left, up, (left + up) // 2, paeth][kind]
     rows = ((labels - predicted) % 256).astype(np.uint8)
     packed = zlib.compress(b"".join(bytes([kind]) + row.tobytes() for row in rows))
