@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-
 NOTE_SHOWN_FRAMES = """() => {
   window.seen = [];
   const picture = document.getElementById("picture");
