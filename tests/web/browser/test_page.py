@@ -84,7 +84,7 @@ def test_play_scrub_and_keys_move_through_time(studio: Any) -> None:
     studio.page.evaluate(NOTE_SHOWN_FRAMES)
     studio.page.keyboard.press("Space")
     studio.page.wait_for_selector("#picture[data-shown='7']")
-    assert sorted(set(studio.page.evaluate("seen"))) == list(range(1, 8))  # no frame is left out
+    assert set(studio.page.evaluate("seen")) >= set(range(1, 8))  # no frame is left out
     studio.page.wait_for_selector("#play[aria-label=Play]")  # it ended by itself
     strip = studio.page.locator("#timeline").bounding_box()
     studio.page.mouse.move(strip["x"] + 2, strip["y"] + 30)
@@ -219,9 +219,9 @@ def test_nothing_jumps_and_all_fits_at_1280_by_720(studio: Any) -> None:
     assert all(box["top"] >= 0 and box["bottom"] <= 720 and box["right"] <= 1280 for box in before)
     studio.stroke([(60, 60), (90, 60)])
     studio.page.keyboard.press("r")
-    studio.page.wait_for_selector("#run-progress[data-status=running]")
+    studio.page.wait_for_selector("#run-progress[data-idle=false]")
     assert studio.page.evaluate(PLACES) == before
-    studio.page.click("#cancel")
+    studio.page.click("#cancel")  # at once: even while it only begins
     studio.page.wait_for_selector("#run-progress[data-status=cancelled], #run-progress[data-status=done]")
     assert studio.page.evaluate(PLACES) == before
 

@@ -131,7 +131,7 @@ function showRun({ run: now }) {
   $("run-stage").title = now?.message || words;
   const [done, total] = progressOf(now);
   $("run-count").textContent = total ? `${done} / ${total}` : "";
-  $("run-rate").textContent = now?.fps ? `${now.fps.toFixed(now.fps < 10 ? 1 : 0)} frames/s` : "";
+  $("run-rate").textContent = ACTIVE.includes(now?.status) && now.fps ? rate(now.fps) : "";
   const counts = now?.status === "running" && Number.isFinite(now.seconds_left);
   $("run-left").textContent = counts ? `${lasting(now.seconds_left)} left` : "";
   const bar = $("run-bar");
@@ -146,6 +146,11 @@ function tell(now, words) {
   const text = now.status === "running" ? `${words}, ${tenth} percent` : words;
   if (text !== told) announce(text);
   told = text;
+}
+
+function rate(fps) {
+  if (fps < 0.95) return `${(1 / fps).toFixed(1)} s per frame`;
+  return `${fps.toFixed(fps < 10 ? 1 : 0)} frames/s`;
 }
 
 function lasting(seconds) {
