@@ -43,7 +43,6 @@ class Studio:
 
     def open(self) -> Studio:
         self.page.goto(f"{self.address}#/{self.video}")
-        self.page.reload()  # a new hash alone is no new page
         self.page.wait_for_selector("body[data-screen=studio]")
         self.page.wait_for_selector("#picture[data-shown]")
         return self
@@ -215,15 +214,16 @@ def page(browser: Any) -> Iterator[Any]:
 
 
 @pytest.fixture
-def open_studio(page: Any, server: str) -> Callable[..., Studio]:
-    """`open_studio()`: the clip, open in a tab; or another project by its id."""
+def studio_of(server: str) -> Callable[[Any, str], Studio]:
+    """`studio_of(page, project)`: a tab that has a project open."""
+    return lambda page, project: Studio(page, server, project)
 
-    def opened(project: str | None = None) -> Studio:
-        listed = page.request.get(f"{server}api/projects").json()
-        named = next(each["id"] for each in listed if each["name"] == "things")
-        return Studio(page, server, project or named).open()
 
-    return opened
+@pytest.fixture
+def studio(page: Any, server: str) -> Studio:
+    """The clip, open in a tab."""
+    listed = page.request.get(f"{server}api/projects").json()
+    return Studio(page, server, next(each["id"] for each in listed if each["name"] == "things")).open()
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +24,13 @@ NAMELESS = """() => [...document.querySelectorAll("button, input, select, [role=
 
 
 @pytest.fixture
-def studio(open_studio: Callable[..., Any], page: Any, server: str, clip: Any) -> Any:
+def studio(page: Any, server: str, clip: Any, studio_of: Any) -> Any:
     """An uploaded copy of the clip, so that the story's video is left alone."""
     page.goto(f"{server}#/")
     page.wait_for_selector("body[data-screen=start]")
     page.set_input_files("#file", sorted(clip[0].glob("*.png")))
-    page.wait_for_selector("body[data-screen=studio]")
     page.wait_for_selector("#picture[data-shown]")
-    opened = open_studio(page.evaluate("location.hash.match(/^#\\/([^/]+)/)[1]"))
+    opened = studio_of(page, page.evaluate("location.hash.match(/^#\\/([^/]+)/)[1]"))
     opened.clip = clip[1]
     return opened
 

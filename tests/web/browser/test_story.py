@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +24,8 @@ def fill(studio: Any, centre: tuple[float, float], radius: float) -> None:
     studio.stroke([(x, y - radius), (x, y + radius)])
 
 
-def test_the_whole_story(open_studio: Callable[[], Any], clip: Any, tmp_path: Path) -> None:
+def test_the_whole_story(studio: Any, clip: Any, tmp_path: Path) -> None:
     truth = clip[1]
-    studio = open_studio()
     assert studio.mask(0) is None
 
     paint_two_objects(studio, truth)
@@ -157,7 +155,7 @@ def export_all(studio: Any, tmp_path: Path) -> None:
 def come_back(studio: Any, masks: list[np.ndarray]) -> None:
     studio.go_to(5)
     studio.until("location.hash.endsWith('/5')")
-    studio.until("!document.querySelector('.notice')")  # the news of the export has gone
+    studio.page.locator(".notice button.icon").click()  # the news of the export
     shown = studio.picture()
     studio.page.reload()
     studio.page.wait_for_selector("#picture[data-shown='5']")
