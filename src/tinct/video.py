@@ -262,8 +262,8 @@ class FileVideo(Video):
                 first = next(container.decode(stream), None)
         except DecoderNotFoundError as error:
             raise VideoError(
-                f"{path} is a video, but of a codec that cannot be decoded here; convert it to H.264 in an MP4 "
-                "file, or to a folder of images."
+                f"{path} is a video, but of a codec that cannot be decoded here; convert it to H.264 in an "
+                "MP4 file, or to a folder of images."
             ) from error
         except FFmpegError as error:
             raise VideoError(

@@ -15,25 +15,31 @@ from tinct.web.services import changed, document_of, json_of, project_of, servic
 
 def list_methods(request: Request) -> Response:
     """The methods whose weights are in the package, that which is loaded first."""
-    return JSONResponse(methods())
+    return JSONResponse(methods(request.app.state.settings))
 
 
-def methods() -> list[dict[str, Any]]:
-    """One row per method with weights in the package."""
+def methods(first: Settings) -> list[dict[str, Any]]:
+    """One row per method with weights in the package; `first` leads the methods, and the presets."""
     from tinct import zoo
 
-    return [
+    rows = [
         {
             "method": name,
             "variant": record.default_variant,
             "title": record.title,
             "streams": record.streams,
-            "presets": list(zoo.PRESETS),
+            "presets": sorted(zoo.PRESETS, key=lambda preset: preset != first.preset),
             "fine_tunes": record.fine_tunes,
         }
         for name, record in zoo.METHODS.items()
         if zoo.weights_record(name, record.default_variant) is not None
     ]
+    return sorted(rows, key=lambda row: row["method"] != first.method)
+
+
+def status(request: Request) -> Response:
+    """Whether the computing process has loaded what it starts with."""
+    return JSONResponse({"ready": services_of(request).runner.worker.ready.is_set()})
 
 
 async def begin(request: Request) -> Response:
@@ -81,6 +87,7 @@ async def events(request: Request) -> Response:
 
 ROUTES = [
     Route("/api/methods", list_methods, methods=["GET"]),
+    Route("/api/status", status, methods=["GET"]),
     Route("/api/projects/{project}/run", begin, methods=["POST"]),
     Route("/api/projects/{project}/pause", pause, methods=["POST"]),
     Route("/api/projects/{project}/resume", resume, methods=["POST"]),

@@ -166,7 +166,9 @@ class Runner:
             self._settle(project, "cancelled")
 
     def close(self) -> None:
-        """End the worker; a run that is under way rests on disk."""
+        """End the worker; a run that is under way is found cut short by the next server, and rests."""
+        with self._lock:
+            self._hand = None
         self.worker.close()
 
     # The worker
@@ -218,6 +220,7 @@ class Runner:
             "legs": [asdict(leg) for leg in plan.legs],
             "settings": asdict(plan.settings),
         }
+        run.stage = "prepare" if self.worker.ready.is_set() else "load"
         self._hand = _Hand(ticket, project, order)
         self._send(self._hand)
         self._tell(project)

@@ -20,7 +20,7 @@ import sys
 import threading
 import traceback
 from collections import deque
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -46,7 +46,7 @@ class Cancelled(BaseException):
 class Orders:
     """What comes on standard input, read by a thread of its own so that pause and cancel act at once."""
 
-    def __init__(self, lines: IO[str]) -> None:
+    def __init__(self, lines: Iterable[str]) -> None:
         self._lines = lines
         self._waiting: deque[Order] = deque()
         self._changed = threading.Condition()
@@ -55,11 +55,14 @@ class Orders:
         threading.Thread(target=self._read, name="orders", daemon=True).start()
 
     def _read(self) -> None:
-        for line in self._lines:
-            with self._changed:
-                self._take(json.loads(line))
-                self._changed.notify_all()
-        os._exit(0)  # The server is gone: nothing that is under way is of use to anyone.
+        try:
+            for line in self._lines:
+                with self._changed:
+                    self._take(json.loads(line))
+                    self._changed.notify_all()
+        finally:
+            # The server is gone, perhaps in the middle of a line: what is under way is of use to nobody.
+            os._exit(0)
 
     def _take(self, order: Order) -> None:
         if order["do"] == "run":
@@ -193,7 +196,19 @@ def build_from_zoo(settings: Settings) -> Any:
     """A segmenter of the zoo, with the package's weights, warmed up."""
     from tinct import zoo
 
-    return zoo.build_segmenter(settings.method, preset=settings.preset, fine_tune=settings.fine_tune)
+    segmenter = zoo.build_segmenter(settings.method, preset=settings.preset, fine_tune=settings.fine_tune)
+    if not zoo.method_record(settings.method).fine_tunes:
+        _warm_up(segmenter)
+    return segmenter
+
+
+def _warm_up(segmenter: Any) -> None:
+    """Run a small frame through, so that the first mask does not wait for what libraries do once."""
+    import numpy as np
+
+    frame, labels = np.zeros((96, 160, 3), np.uint8), np.zeros((96, 160), np.uint8)
+    labels[30:60, 40:90] = 1
+    segmenter.step(segmenter.start(frame, labels), frame)
 
 
 if __name__ == "__main__":

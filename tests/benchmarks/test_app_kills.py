@@ -1,0 +1,60 @@
+"""A real server of the page, killed a few times in the middle of its work."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+pytest.importorskip("starlette", reason="needs the extra [app]")
+pytest.importorskip("python_multipart", reason="needs the extra [app]")
+pytest.importorskip("uvicorn", reason="needs the extra [app]")
+
+FOLDER = Path(__file__).parents[2] / "benchmarks"
+
+
+@pytest.fixture
+def bench(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(FOLDER))
+    spec = importlib.util.spec_from_file_location("bench_app_kills", FOLDER / "app_kills.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
+def test_a_killed_server_loses_nothing_that_it_confirmed(bench: ModuleType, tmp_path: Path) -> None:
+    report = bench.kill_often(tmp_path, kills=2, seed=1, most_s=0.3)
+    assert report["lost"] == []
+    assert report["painted"] > 0
+    assert report["frames_told"] > 0
+
+
+def test_a_loss_would_be_seen(bench: ModuleType, tmp_path: Path) -> None:
+    import numpy as np
+
+    from tinct.web.mask_store import ComputedMask
+
+    labels = np.zeros((bench.H, bench.W), np.uint8)
+    labels[3, 4] = 2
+
+    class Page:
+        def call(self, method: str) -> dict[str, list[list[int]] | list[int]]:
+            return {"prompts": [0], "done": [[1, 1]]}
+
+        def mask(self, index: int, of: str) -> np.ndarray:
+            return labels
+
+    confirmed = bench.Confirmed({0: labels, 5: labels}, None, {1: {0: labels}}, {1: 1, 2: 1})
+    ComputedMask(1, 1, 0.5).write(tmp_path, labels)  # unmoved: not what that run computed
+    lost = bench.losses(Page(), tmp_path, confirmed)
+    assert [said for said in lost if "[0, 5] were confirmed" in said]
+    assert [said for said in lost if "000001.r1.0500.png is not what run 1 computed" in said]
+    assert [said for said in lost if "frame 2 of run 1" in said]
+    assert len(lost) == 3

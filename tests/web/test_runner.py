@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_worker import SLOW
+from web_kit import FAKE_WORKER, FRAMES, painting, until, write_frames
+
+from tinct.errors import WorkerError
+from tinct.video import Video
+from tinct.web.events import Events
+from tinct.web.project import About, Project
+from tinct.web.run_log import Settings
+from tinct.web.run_state import CUT_SHORT
+from tinct.web.runner import Runner
+from tinct.web.worker_process import ENDED, MOST_FAILURES, WorkerProcess
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    clip = write_frames(tmp_path / "clip")
+    (tmp_path / "p").mkdir()
+    about = About.of(Video.open(clip), "p", "clip", str(clip), uploaded=False)
+    about.write(tmp_path / "p")
+    return Project(tmp_path / "p", about)
+
+
+def test_a_run_that_the_servers_end_cut_short_rests_and_goes_on(project: Project) -> None:
+    project.paint({0: painting(SLOW)})
+    first = Runner(FAKE_WORKER, 1, Events())
+    first.begin(project, 0, "forward", Settings())
+    until(lambda: project.run is not None and project.run.done >= 2)
+    first.close()
+    until(lambda: first.worker._process is None)
+    again = Project(project.folder)
+    assert again.run is not None
+    assert (again.run.status, again.run.message) == ("paused", CUT_SHORT)
+    done = again.run.done
+    assert 2 <= done < FRAMES
+    finished: list[int] = []
+    second = Runner(FAKE_WORKER, 1, Events(), lambda project, index: finished.append(index))
+    second.resume(again)
+    until(lambda: again.run is not None and again.run.status == "done")
+    second.close()
+    until(lambda: second.worker._process is None)
+    assert finished == list(range(done, FRAMES))
+    assert again.run.done == again.run.total == FRAMES
+
+
+def test_a_worker_that_cannot_start_is_given_up_and_named(tmp_path: Path) -> None:
+    news: list[dict[str, Any]] = []
+    worker = WorkerProcess([sys.executable, "-c", "raise SystemExit(3)"], 1, news.append)
+    worker.start()
+    until(lambda: len(news) == MOST_FAILURES)
+    until(lambda: worker._process is None)
+    assert all(each == {"news": ENDED, "code": 3} for each in news)
+    with pytest.raises(WorkerError, match="cannot be started"):
+        WorkerProcess([str(tmp_path / "nothing")], 1, news.append).start()

@@ -1,0 +1,172 @@
+"""The computing process: in this one with a real session, and as a process that must end by itself."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from web_kit import FAKE_WORKER, painting, write_frames
+
+from tinct.mask_files import read_label_png, write_mask
+from tinct.masks import ObjectMasks
+from tinct.segmenter import StreamingSegmenter
+from tinct.tuning_news import TuningNews, tell_of_tuning
+from tinct.web.mask_store import ComputedMask
+from tinct.web.run_log import Settings
+from tinct.web.worker import Orders, Worker
+
+
+class Falls(StreamingSegmenter[np.ndarray]):
+    """Every object moves down a pixel per frame; it tells of fine-tuning, too."""
+
+    def start(self, frame: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        tell_of_tuning(TuningNews(1, 0, 1, 5, 0.1, 0.2, 0.5, 10))
+        return labels
+
+    def step(
+        self, state: np.ndarray, frame: np.ndarray, labels: np.ndarray | None = None
+    ) -> tuple[np.ndarray, ObjectMasks]:
+        moved = np.roll(state, 1, axis=0)
+        masks = ObjectMasks.from_label_map(moved)
+        if labels is not None:
+            masks = masks.corrected(labels)
+        return masks.label_map, masks
+
+
+class Lines:
+    """Standard input that never ends."""
+
+    def __init__(self) -> None:
+        self.came = threading.Condition()
+        self.waiting: list[str] = []
+
+    def __iter__(self) -> Lines:
+        return self
+
+    def __next__(self) -> str:
+        with self.came:
+            while not self.waiting:
+                self.came.wait()
+            return self.waiting.pop(0)
+
+    def send(self, **order: Any) -> None:
+        with self.came:
+            self.waiting.append(json.dumps(order))
+            self.came.notify()
+
+
+@pytest.fixture
+def order(tmp_path: Path) -> dict[str, Any]:
+    write_mask(tmp_path / "a.png", painting(1, 5))
+    (tmp_path / "masks").mkdir()
+    return {
+        "do": "run",
+        "ticket": 7,
+        "run": 2,
+        "video": str(write_frames(tmp_path / "clip", 6)),
+        "prompts": {"1": str(tmp_path / "a.png")},
+        "masks": str(tmp_path / "masks"),
+        "states": str(tmp_path / "states"),
+        "legs": [
+            {"first": 1, "last": 5, "direction": "forward"},
+            {"first": 0, "last": 0, "direction": "backward"},
+        ],
+        "settings": {"method": "feelvos", "preset": "default", "fine_tune": None},
+    }
+
+
+def test_a_run_leaves_masks_on_disk_before_it_tells_of_them(order: dict[str, Any]) -> None:
+    told: list[dict[str, Any]] = []
+
+    def tell(news: dict[str, Any]) -> None:
+        if news["news"] == "frame":
+            assert (Path(order["masks"]) / news["file"]).exists()
+        told.append(news)
+
+    Worker(Orders(Lines()), tell, lambda settings: Falls()).run(order)
+    assert told[-1] == {"news": "ended", "ticket": 7, "status": "done", "message": ""}
+    stages = [(news["stage"], news["done"], news["total"]) for news in told if news["news"] == "stage"]
+    assert ("fine-tune", 5, 10) in stages
+    frames = [ComputedMask.named(news["file"]) for news in told if news["news"] == "frame"]
+    assert [mask.index for mask in frames if mask] == [1, 2, 3, 4, 5, 0]
+    for mask in frames:
+        assert mask is not None
+        assert mask.run == 2
+        labels = read_label_png(Path(order["masks"]) / mask.name)
+        np.testing.assert_array_equal(labels, np.roll(painting(1, 5), abs(mask.index - 1), axis=0))
+
+
+def test_cancel_stops_after_the_frame_in_hand_and_pause_waits(order: dict[str, Any]) -> None:
+    lines, told = Lines(), []
+    orders = Orders(lines)
+    three = threading.Event()
+
+    def tell(news: dict[str, Any]) -> None:
+        told.append(news)
+        if sum(each["news"] == "frame" for each in told) == 3 and not three.is_set():
+            lines.send(do="pause")
+            while not orders._paused:
+                pass
+            three.set()
+
+    thread = threading.Thread(
+        target=Worker(orders, tell, lambda settings: Falls()).run, args=(order,), daemon=True
+    )
+    thread.start()
+    assert three.wait(60)
+    thread.join(0.2)
+    assert thread.is_alive()
+    assert sum(each["news"] == "frame" for each in told) == 3
+    lines.send(do="cancel", ticket=7)
+    thread.join(60)
+    assert told[-1]["status"] == "cancelled"
+    assert sum(each["news"] == "frame" for each in told) == 3
+
+
+def test_a_missing_video_fails_the_run_with_its_sentence(order: dict[str, Any]) -> None:
+    told: list[dict[str, Any]] = []
+    order["video"] += "-gone"
+    Worker(Orders(Lines()), told.append, lambda settings: Falls()).run(order)
+    assert told[-1]["status"] == "failed"
+    assert "There is no" in told[-1]["message"]
+
+
+def test_segmenters_are_kept_for_the_next_run_with_the_same_settings() -> None:
+    made: list[Settings] = []
+    worker = Worker(Orders(Lines()), print, lambda settings: made.append(settings) or object())
+    one, two, three = (Settings(preset=preset) for preset in ("default", "fast", "paper"))
+    for settings in (one, two, one, two):
+        worker.segmenter(settings)
+    assert made == [one, two]
+    worker.segmenter(three)
+    assert len(worker._segmenters) == 2
+
+
+@pytest.mark.parametrize("rest", ["", '{"do": "run", "tic'])
+def test_it_ends_when_its_server_is_gone_even_in_the_middle_of_an_order(rest: str) -> None:
+    with subprocess.Popen(FAKE_WORKER, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert json.loads(process.stdout.readline())["news"] == "ready"
+        process.stdin.write(rest)
+        process.stdin.close()
+        assert process.wait(60) == 0
+
+
+def test_what_libraries_print_does_not_reach_the_server() -> None:
+    program = (
+        "import os, sys\n"
+        "from tinct.web.worker import _own_output\n"
+        "news = _own_output()\n"
+        "print('chatter', flush=True); os.system('echo native chatter')\n"
+        "news.write('news\\n'); news.flush()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "news\n"
+    assert "native chatter" in done.stderr
