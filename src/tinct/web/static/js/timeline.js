@@ -175,7 +175,7 @@ export function wordsOf(project, index) {
   else words.push("no mask yet");
   const sure = project.sureness.get(index);
   if (sure !== undefined) words.push(`confidence ${Math.round(sure * 100)} %`);
-  if (suggested() === index) words.push("a correction here would help most");
+  if (suggested() === index) words.push("worth a correction");
   return words;
 }
 
