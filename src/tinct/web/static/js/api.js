@@ -10,7 +10,9 @@ export class ServerError extends Error {
 }
 
 const RETRY_MS = 1500;
-const SILENT = "The server does not answer. Look at the terminal in which tinct app runs; start it again there, and this page goes on.";
+const SILENT =
+  "The server does not answer. Look at the terminal in which tinct app runs; start it again there, " +
+  "and this page goes on.";
 
 async function explained(answer) {
   let message = `The server answered ${answer.status}.`;
@@ -52,7 +54,8 @@ const formOf = (entries) => {
   return form;
 };
 
-export const frameUrl = (project, index, width) => `${at(project)}/frames/${index}.jpg${width ? `?width=${width}` : ""}`;
+const sized = (width) => (width ? `?width=${width}` : "");
+export const frameUrl = (project, index, width) => `${at(project)}/frames/${index}.jpg${sized(width)}`;
 export const exportUrl = (project, name) => `${at(project)}/exports/${encodeURIComponent(name)}`;
 
 export const api = {
@@ -101,7 +104,7 @@ export const api = {
 export function upload(files, progress) {
   const request = new XMLHttpRequest();
   const answer = new Promise((resolve, reject) => {
-    request.upload.onprogress = ({ loaded, total, lengthComputable }) => lengthComputable && progress(loaded / total);
+    request.upload.onprogress = ({ loaded, total }) => total && progress(loaded / total);
     request.onload = () => {
       let reply = null;
       try {

@@ -1,5 +1,5 @@
 // Modal dialogs, on the browser's own <dialog>: Escape closes, focus goes back where it was.
-import { $, icon, make } from "./dom.js";
+import { $, iconButton, make } from "./dom.js";
 
 /**
  * @param title its heading
@@ -9,7 +9,7 @@ import { $, icon, make } from "./dom.js";
  */
 export function openDialog(title, body, buttons = [], broad = false) {
   const dialog = make("dialog", { className: broad ? "broad" : "", "aria-label": title });
-  const shut = make("button", { type: "button", className: "icon", "aria-label": "Close", onclick: () => dialog.close() }, icon("close"));
+  const shut = iconButton("close", "Close", () => dialog.close());
   dialog.append(make("header", {}, make("h2", {}, title), shut), make("div", { className: "body" }, ...body));
   if (buttons.length) dialog.append(make("footer", {}, ...buttons));
   dialog.addEventListener("close", () => {

@@ -28,6 +28,14 @@ export function icon(name) {
   return svg;
 }
 
+/** A button that shows only a picture: `label` is what it is called, and its tip if it has no other. */
+export function iconButton(picture, label, onclick, traits = {}) {
+  const named = { type: "button", className: "icon", "aria-label": label, title: label, ...traits };
+  const button = make("button", named, icon(picture));
+  button.addEventListener("click", onclick);
+  return button;
+}
+
 /** Says something to screen readers, politely. */
 export function announce(text) {
   $("announcer").textContent = text;

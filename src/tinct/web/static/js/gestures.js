@@ -74,7 +74,8 @@ function wheel(event) {
   if (!store.now.project) return;
   const corner = $("stage").getBoundingClientRect();
   const lines = event.deltaMode === 1 ? 30 : 1;
-  viewer.zoom(Math.exp(-event.deltaY * lines * 0.0018), { x: event.clientX - corner.left, y: event.clientY - corner.top });
+  const at = { x: event.clientX - corner.left, y: event.clientY - corner.top };
+  viewer.zoom(Math.exp(-event.deltaY * lines * 0.0018), at);
 }
 
 /** Whether the tool holds something that waits for Enter or Escape. */

@@ -65,7 +65,8 @@ function thinStroke(map, from, to, ink) {
     const y = Math.floor(from.y + ((to.y - from.y) * step) / steps);
     if (x >= 0 && y >= 0 && x < map.width && y < map.height) put(map, y * map.width + x, ink);
   }
-  return rectangle(map, Math.min(from.x, to.x), Math.min(from.y, to.y), Math.max(from.x, to.x) + 1, Math.max(from.y, to.y) + 1);
+  const [xs, ys] = [[from.x, to.x], [from.y, to.y]];
+  return rectangle(map, Math.min(...xs), Math.min(...ys), Math.max(...xs) + 1, Math.max(...ys) + 1);
 }
 
 /** The inside of a polygon, by the even-odd rule. */
@@ -112,8 +113,3 @@ export function countsOf(map) {
   for (const id of map.data) counts[id]++;
   return counts;
 }
-
-export const union = (a, b) =>
-  a && b
-    ? { x0: Math.min(a.x0, b.x0), y0: Math.min(a.y0, b.y0), x1: Math.max(a.x1, b.x1), y1: Math.max(a.y1, b.y1) }
-    : (a ?? b);

@@ -52,7 +52,8 @@ function keepAddress({ project, frame }) {
   clearTimeout(addressing);
   if (!project) return;
   // Not at every frame of a film that plays: browsers refuse too many.
-  addressing = setTimeout(() => history.replaceState(null, "", `#/${encodeURIComponent(project.id)}/${frame}`), 250);
+  const address = `#/${encodeURIComponent(project.id)}/${frame}`;
+  addressing = setTimeout(() => history.replaceState(null, "", address), 250);
 }
 
 function showFacts({ project }) {
@@ -74,7 +75,9 @@ function showHint({ project, frame }) {
   if (!project) return;
   const hint = $("stage-hint");
   hint.hidden = project.prompts.length > 0 || project.done.length > 0;
-  hint.textContent = frame ? "Paint an object on this frame, or go to another." : "Paint an object here, then press R: the other frames follow.";
+  hint.textContent = frame
+    ? "Paint an object on this frame, or go to another."
+    : "Paint an object here, then press R: the other frames follow.";
 }
 
 async function start() {

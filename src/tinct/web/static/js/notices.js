@@ -1,5 +1,5 @@
 // What the page has to say: news go soon, errors after a while, and what asks for an answer stays.
-import { $, icon, make } from "./dom.js";
+import { $, icon, iconButton, make } from "./dom.js";
 
 const SHOWN_MS = { news: 6000, error: 30000 };
 
@@ -15,7 +15,7 @@ export function notify(text, kind = "news", actions = {}) {
   const buttons = Object.entries(actions).map(([label, act]) =>
     make("button", { type: "button", onclick: () => (close(), act()) }, label),
   );
-  const shut = make("button", { type: "button", className: "icon", "aria-label": "Close notice", onclick: close }, icon("close"));
+  const shut = iconButton("close", "Close notice", close);
   const notice = make(
     "div",
     { className: `notice ${kind}`, role: kind === "error" ? "alert" : "status", "data-text": text },

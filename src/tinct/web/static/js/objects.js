@@ -1,6 +1,6 @@
-// The objects panel: names, colours, which one is painted, which are shown, and how much of each is on this frame.
+// The objects panel: names, colours, which one is painted, which are shown, which are on this frame.
 import { api } from "./api.js";
-import { $, announce, icon, make } from "./dom.js";
+import { $, announce, iconButton, make } from "./dom.js";
 import { countsOf } from "./labels.js";
 import { confirmed } from "./dialogs.js";
 import { masks } from "./masks.js";
@@ -40,31 +40,41 @@ function showList({ project, hidden }) {
 }
 
 function showChosen({ object }) {
-  for (const row of $("objects").children) row.setAttribute("aria-current", String(Number(row.dataset.object) === object));
+  for (const row of $("objects").children) {
+    row.setAttribute("aria-current", String(Number(row.dataset.object) === object));
+  }
 }
 
-const emptyRow = () =>
-  make("li", { className: "object-empty" }, "No object yet. Paint on a frame, and the first one is made; N makes another.");
+const EMPTY = "No object yet. Paint on a frame, and the first one is made; N makes another.";
+const emptyRow = () => make("li", { className: "object-empty" }, EMPTY);
 
 function rowOf(object, place, hidden) {
   const { id, name, colour } = object;
-  const swatch = make("input", { type: "color", id: `colour-${id}`, value: colour, "aria-label": `Colour of ${name}`, title: "Colour" });
+  const swatch = make("input", {
+    type: "color",
+    id: `colour-${id}`,
+    value: colour,
+    title: "Colour",
+    "aria-label": `Colour of ${name}`,
+  });
   swatch.addEventListener("change", () => change((p) => api.changeObject(p, id, { colour: swatch.value })));
-  const title = make("input", { type: "text", id: `name-${id}`, className: "object-name", value: name, maxLength: 80, "aria-label": `Name of object ${id}` });
+  const title = make("input", {
+    type: "text",
+    id: `name-${id}`,
+    className: "object-name",
+    value: name,
+    maxLength: 80,
+    "aria-label": `Name of object ${id}`,
+  });
   title.addEventListener("focus", () => store.set({ object: id }));
   title.addEventListener("change", () => rename(object, title));
   title.addEventListener("keydown", (event) => {
     if (event.key === "Escape") title.value = name;
     if (event.key === "Escape" || event.key === "Enter") title.blur();
   });
-  const eye = make(
-    "button",
-    { type: "button", id: `eye-${id}`, className: "icon", "aria-pressed": String(hidden), "aria-label": `Hide ${name}`, title: hidden ? "Show" : "Hide" },
-    icon(hidden ? "eye-off" : "eye"),
-  );
-  eye.addEventListener("click", () => toggleHidden(id));
-  const bin = make("button", { type: "button", id: `bin-${id}`, className: "icon", "aria-label": `Delete ${name}`, title: "Delete" }, icon("trash"));
-  bin.addEventListener("click", () => remove(object));
+  const seen = { id: `eye-${id}`, "aria-pressed": String(hidden), title: hidden ? "Show" : "Hide" };
+  const eye = iconButton(hidden ? "eye-off" : "eye", `Hide ${name}`, () => toggleHidden(id), seen);
+  const bin = iconButton("trash", `Delete ${name}`, () => remove(object), { id: `bin-${id}` });
   const key = make("span", { className: "object-key", title: `Object id ${id}` }, place < 9 ? String(place + 1) : "");
   const row = make("li", { className: "object", "data-object": id }, key, swatch, title, eye, bin);
   row.addEventListener("pointerdown", () => store.set({ object: id }));

@@ -8,7 +8,8 @@ const LITTLE_ENDIAN = new Uint8Array(new Uint32Array([1]).buffer)[0] === 1;
 function packed(colour, alpha = 255) {
   const value = Number.parseInt(colour.slice(1), 16);
   const [r, g, b] = [value >> 16, (value >> 8) & 255, value & 255];
-  return LITTLE_ENDIAN ? ((alpha << 24) | (b << 16) | (g << 8) | r) >>> 0 : ((r << 24) | (g << 16) | (b << 8) | alpha) >>> 0;
+  const [first, second, third, fourth] = LITTLE_ENDIAN ? [alpha, b, g, r] : [r, g, b, alpha];
+  return ((first << 24) | (second << 16) | (third << 8) | fourth) >>> 0;
 }
 
 export class Overlay {

@@ -45,7 +45,12 @@ export function startPlayback() {
   store.watch(["playing"], ({ playing }) => playing && play());
   store.watch(["playing"], showPlaying);
   $("play").addEventListener("click", togglePlay);
-  const steps = { first: () => 0, previous: (now) => now.frame - 1, next: (now) => now.frame + 1, last: (now) => now.project.frames - 1 };
+  const steps = {
+    first: () => 0,
+    previous: (now) => now.frame - 1,
+    next: (now) => now.frame + 1,
+    last: (now) => now.project.frames - 1,
+  };
   for (const [id, step] of Object.entries(steps)) $(id).addEventListener("click", () => stepTo(step(store.now)));
   $("frame").addEventListener("change", (event) => {
     stepTo(Number(event.target.value) || 0);

@@ -43,8 +43,8 @@ export async function encodeLabels({ width, height, data }) {
   view.setUint32(4, height);
   header.set([8, GREY, 0, 0, 0], 8);
   const packed = await through(new CompressionStream("deflate"), rows);
-  const parts = [new Uint8Array(SIGNATURE), chunk("IHDR", header), chunk("IDAT", packed), chunk("IEND", new Uint8Array(0))];
-  return new Blob(parts, { type: "image/png" });
+  const chunks = [chunk("IHDR", header), chunk("IDAT", packed), chunk("IEND", new Uint8Array(0))];
+  return new Blob([new Uint8Array(SIGNATURE), ...chunks], { type: "image/png" });
 }
 
 /** The ids of a grey or palette PNG of 1, 2, 4 or 8 bits (an ArrayBuffer), whatever its palette says. */

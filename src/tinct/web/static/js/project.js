@@ -71,7 +71,8 @@ export async function change(ask, masksToo = false) {
 /** Whether this tab is the one that writes; says so if not. */
 export function mayChange() {
   if (store.now.mayWrite) return true;
-  notify("This tab only watches, since the video is open in another one. Choose “Work here” to go on in this tab.", "error");
+  const text = "This tab only watches, since the video is open in another one. Choose “Work here” to go on in this tab.";
+  notify(text, "error");
   return false;
 }
 
@@ -121,7 +122,9 @@ export function seek(index, byUser = true) {
 
 /** Why a run failed, or rests without having been asked to. */
 function explainRun(run) {
-  if (run?.message && ["failed", "paused"].includes(run.status)) notify(run.message, run.status === "failed" ? "error" : "news");
+  if (!run?.message) return;
+  if (run.status === "failed") notify(run.message, "error");
+  if (run.status === "paused") notify(run.message);
 }
 
 function handlers() {
@@ -175,8 +178,9 @@ const step = (name) => async () => {
 export const undo = step("undo");
 export const redo = step("redo");
 
-/** A colour that no object has yet: far apart for most eyes, none of them skin, leaf or sky. */
-const COLOURS = ["#ff9f1c", "#35b6e6", "#e0529c", "#7bd389", "#b388ff", "#ffd84d", "#ff6b5e", "#4de0c8", "#8aa4ff", "#d4a373"];
+// Far apart for most eyes; an object gets the first that no other has.
+const COLOURS = ["#ff9f1c", "#35b6e6", "#e0529c", "#7bd389", "#b388ff"];
+COLOURS.push("#ffd84d", "#ff6b5e", "#4de0c8", "#8aa4ff", "#d4a373");
 
 export async function addObject() {
   const { project } = store.now;
@@ -187,8 +191,7 @@ export async function addObject() {
   const colour = COLOURS.find((each) => !used.has(each)) ?? COLOURS[(id - 1) % COLOURS.length];
   const answer = await change((p) => api.addObject(p, { id, name: `object ${id}`, colour }));
   if (!answer) return null;
-  const added = answer.object?.id ?? answer.object ?? store.now.project.objects.find((each) => !taken.has(each.id))?.id;
-  store.set({ object: added });
-  announce(`${objectOf(added)?.name} added.`);
-  return added;
+  store.set({ object: answer.object });
+  announce(`${objectOf(answer.object)?.name} added.`);
+  return answer.object;
 }

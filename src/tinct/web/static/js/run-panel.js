@@ -47,7 +47,7 @@ function showMethod() {
   $("preset").replaceChildren(...method.presets.map((each) => option(each)));
   $("fine-tune").replaceChildren(...LEARNING.map(({ name, title }) => option(name, title)));
   $("fine-tune").disabled = !method.fine_tunes;
-  $("fine-tune").title = method.fine_tunes ? "How long it learns what the painted objects look like" : `${titleOf(method)} needs no learning`;
+  $("fine-tune").title = method.fine_tunes ? "How long it learns what the painted objects look like" : "";
   if (!method.fine_tunes) $("fine-tune").replaceChildren(option("", "not needed"));
 }
 
@@ -100,14 +100,16 @@ function showButton({ project, run: now, mayWrite }) {
   button.textContent = busy ? "Running" : `Run ${DIRECTIONS[way]} from frame ${startOf(way)}`;
   button.title = "Run (R forward, Shift+R backward)";
   button.disabled = busy || !mayWrite;
-  for (const field of document.querySelectorAll(".run select, .run .segments input")) field.disabled = busy || !mayWrite;
+  for (const field of document.querySelectorAll(".run select, .run .segments input")) {
+    field.disabled = busy || !mayWrite;
+  }
   if (!chosen()?.fine_tunes) $("fine-tune").disabled = true;
   $("pause").disabled = !mayWrite || !(busy || RESTING.includes(now?.status));
   $("cancel").disabled = !mayWrite || !busy;
 }
 
 const STAGES = { prepare: "Preparing", "fine-tune": "Learning the objects", segment: "Computing masks" };
-const WORDS = { done: "Done", cancelled: "Cancelled: what was computed stays", paused: "Paused", failed: "Failed", starting: "Starting" };
+const WORDS = { done: "Done", cancelled: "Cancelled", paused: "Paused", failed: "Failed", starting: "Starting" };
 
 function wordsOf(run) {
   if (!run) return "";

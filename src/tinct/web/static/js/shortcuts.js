@@ -14,6 +14,9 @@ import { showExport } from "./transfers.js";
 
 const by = (step) => () => stepTo(store.now.frame + step);
 
+const DIGITS = [1, 2, 3, 4, 5, 6, 7, 8, 9];
+const larger = () => viewer.zoom(1.25);
+
 // [group, [[keys as shown, text, {key: action}]...]]; a key is "Shift+Ctrl+" in that order, then event.key.
 const GROUPS = [
   ["Paint", [
@@ -23,7 +26,7 @@ const GROUPS = [
     ["X", "Box that finds an outline", { x: () => choose("box") }],
     ["S", "Scribbles that find an outline", { s: () => choose("scribbles") }],
     ["[ ]", "Brush smaller, larger", { "[": () => resizeBrush(-1), "]": () => resizeBrush(1) }],
-    ["1 – 9", "Choose an object", Object.fromEntries([..."123456789"].map((digit) => [digit, () => chooseNth(Number(digit))]))],
+    ["1 – 9", "Choose an object", Object.fromEntries(DIGITS.map((digit) => [digit, () => chooseNth(digit)]))],
     ["N", "New object", { n: addObject }],
     ["Enter", "Apply a polygon or an outline", {}],
     ["Esc", "Drop it", {}],
@@ -44,7 +47,7 @@ const GROUPS = [
     ["Ctrl+E", "Export", { "Ctrl+e": showExport }],
   ]],
   ["View", [
-    ["+ −", "Zoom in, out", { "+": () => viewer.zoom(1.25), "=": () => viewer.zoom(1.25), "-": () => viewer.zoom(0.8) }],
+    ["+ −", "Zoom in, out", { "+": larger, "=": larger, "-": () => viewer.zoom(0.8) }],
     ["0", "Fit the frame", { 0: () => viewer.fit() }],
     ["H", "Hand, to drag the picture", { h: () => choose("pan") }],
     ["M", "Masks on, off", { m: () => store.set({ masksShown: !store.now.masksShown }) }],
@@ -66,11 +69,13 @@ export function startShortcuts() {
   $("redo").addEventListener("click", redo);
 }
 
+const SWITCHES = "input[type=checkbox], input[type=radio], input[type=range]";
+
 let byPointer = false; // whether the hand was last on the mouse
 
 // A control that was clicked gives the keys back to the picture; one that was reached by keys keeps them.
 function letGo(event) {
-  const control = event.target.closest?.("button, select, input[type=checkbox], input[type=radio], input[type=range]");
+  const control = event.target.closest?.(`button, select, ${SWITCHES}`);
   if (byPointer && control && !control.closest("dialog")) control.blur();
 }
 
@@ -87,7 +92,7 @@ function needs(control, event) {
   if (event.ctrlKey || event.metaKey) return false;
   if (control.matches("select, input[type=number]")) return true;
   const moves = event.key.startsWith("Arrow") || ["Home", "End", " "].includes(event.key);
-  if (control.matches("input[type=range], input[type=radio], input[type=checkbox], input[type=color]")) return moves;
+  if (control.matches(`${SWITCHES}, input[type=color]`)) return moves;
   return control.matches("button, a") && [" ", "Enter"].includes(event.key); // pressed by them, as everywhere
 }
 
@@ -100,7 +105,8 @@ function pressed(event) {
   const command = event.ctrlKey || event.metaKey;
   const shifted = event.shiftKey && (command || event.key.length > 1 || /[A-Z]/.test(event.key));
   const key = `${shifted ? "Shift+" : ""}${command ? "Ctrl+" : ""}${event.key}`;
-  const act = held ?? ACTIONS.get(key) ?? (event.key.length === 1 && !shifted && !command ? ACTIONS.get(key.toLowerCase()) : undefined);
+  const letter = event.key.length === 1 && !shifted && !command; // with caps lock too
+  const act = held ?? ACTIONS.get(key) ?? (letter ? ACTIONS.get(key.toLowerCase()) : undefined);
   if (!act) return;
   event.preventDefault();
   act(event);
@@ -111,10 +117,14 @@ function forPending(event) {
   return { Enter: acceptPending, Escape: dropPending, Backspace: stepBackPending }[event.key];
 }
 
+const MOUSE =
+  "Wheel: zoom. Middle button: drag the picture. Right button: the brush erases, the eraser paints.";
+
 export function showHelp() {
+  const rowOf = ([keys, text]) => make("div", {}, make("dt", {}, make("kbd", {}, keys)), make("dd", {}, text));
   const groups = GROUPS.map(([title, rows]) =>
-    make("section", {}, make("h3", {}, title), make("dl", {}, ...rows.map(([keys, text]) => make("div", {}, make("dt", {}, make("kbd", {}, keys)), make("dd", {}, text))))),
+    make("section", {}, make("h3", {}, title), make("dl", {}, ...rows.map(rowOf))),
   );
-  const mouse = make("p", { className: "quiet" }, "Wheel: zoom. Middle button: drag the picture. Right button: the brush erases, the eraser paints.");
-  openDialog("Keyboard shortcuts", [make("div", { className: "shortcuts" }, ...groups), mouse], [], true);
+  const body = [make("div", { className: "shortcuts" }, ...groups), make("p", { className: "quiet" }, MOUSE)];
+  openDialog("Keyboard shortcuts", body, [], true);
 }

@@ -1,7 +1,7 @@
 // The first screen: the videos that are here, and a place to drop another.
 import { api, frameUrl, upload } from "./api.js";
 import { confirmed } from "./dialogs.js";
-import { $, announce, icon, make } from "./dom.js";
+import { $, announce, iconButton, make } from "./dom.js";
 import { complain, notify } from "./notices.js";
 
 const OPENING_MS = 1000; // how often videos that are being opened are asked for
@@ -47,12 +47,12 @@ function cardOf(project) {
     make("strong", { className: "ellipsis", title: name }, name),
     make("span", { className: project.error ? "wrong" : "quiet" }, factsOf(project)),
   );
-  const picture = frames ? make("img", { src: frameUrl(id, 0, 480), alt: "", loading: "lazy" }) : make("div", { className: "blank" });
-  const card = make("li", { className: "project" }, frames ? make("a", { href: `#/${encodeURIComponent(id)}` }, picture, about) : make("div", {}, picture, about));
+  const inside = frames
+    ? make("a", { href: `#/${encodeURIComponent(id)}` }, make("img", { src: frameUrl(id, 0, 480), alt: "" }), about)
+    : make("div", {}, make("div", { className: "blank" }), about);
+  const card = make("li", { className: "project" }, inside);
   if (uploaded) {
-    const bin = make("button", { type: "button", className: "icon", "aria-label": `Remove ${name}`, title: "Remove" }, icon("trash"));
-    bin.addEventListener("click", () => remove(project));
-    card.append(bin);
+    card.append(iconButton("trash", `Remove ${name}`, () => remove(project)));
   }
   return card;
 }

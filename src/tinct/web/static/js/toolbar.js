@@ -1,5 +1,5 @@
 // The rail of tools and the row of their options.
-import { $, clamp, icon, make } from "./dom.js";
+import { $, clamp, iconButton, make } from "./dom.js";
 import { choose } from "./gestures.js";
 import { store } from "./store.js";
 import { TOOLS, toolNamed } from "./tools/index.js";
@@ -12,17 +12,15 @@ const placeOf = (diameter) => Math.round((100 * Math.log(diameter)) / Math.log(L
 
 export function startToolbar() {
   for (const { name, title, key } of TOOLS) {
-    const button = make(
-      "button",
-      { type: "button", className: "tool", id: `tool-${name}`, title: `${title} (${key})`, "aria-label": title, "aria-pressed": "false" },
-      icon(name),
-      make("small", { "aria-hidden": "true" }, key),
-    );
-    button.addEventListener("click", () => choose(name));
+    const traits = { className: "tool", id: `tool-${name}`, title: `${title} (${key})`, "aria-pressed": "false" };
+    const button = iconButton(name, title, () => choose(name), traits);
+    button.append(make("small", { "aria-hidden": "true" }, key));
     $("tools").append(button);
   }
   $("size").addEventListener("input", (event) => store.set({ brush: sizeAt(Number(event.target.value)) }));
-  $("opacity").addEventListener("input", (event) => store.set({ opacity: Number(event.target.value) / 100, masksShown: true }));
+  $("opacity").addEventListener("input", (event) => {
+    store.set({ opacity: Number(event.target.value) / 100, masksShown: true });
+  });
   $("keep-others").addEventListener("change", (event) => store.set({ keepOthers: event.target.checked }));
   store.watch(["tool"], showTool);
   store.watch(["brush"], showSize);

@@ -12,13 +12,15 @@ export function startTransfers() {
   $("import").addEventListener("click", showImport);
 }
 
-const number = (id, value, label) =>
-  make("input", { type: "number", id, className: "num", min: "0", max: String(store.now.project.frames - 1), value: String(value), "aria-label": label });
+function frameField(id, value, label) {
+  const max = String(store.now.project.frames - 1);
+  const range = { type: "number", min: "0", max, value: String(value) };
+  return make("input", { ...range, id, className: "num", "aria-label": label });
+}
 
-function choice(format, checked) {
-  const { format: name, title, extra, missing } = format;
-  const radio = make("input", { type: "radio", name: "format", value: name, checked });
-  return make("label", {}, radio, title, ...(extra ? [make("small", {}, missing ? `needs tinct[${extra}]` : extra)] : []));
+function choice({ format, title, extra }, checked) {
+  const radio = make("input", { type: "radio", name: "format", value: format, checked });
+  return make("label", {}, radio, title, ...(extra ? [make("small", {}, `tinct[${extra}]`)] : []));
 }
 
 export async function showExport() {
@@ -29,9 +31,12 @@ export async function showExport() {
     return complain(error);
   }
   const last = store.now.project.frames - 1;
-  const list = make("div", { className: "formats", role: "radiogroup", "aria-label": "Format" }, ...formats.map((each, i) => choice(each, i === 0)));
-  const [from, to] = [number("export-first", 0, "First frame"), number("export-last", last, "Last frame")];
-  const range = make("div", { className: "field" }, make("span", { className: "quiet" }, "Frames"), make("div", { className: "range" }, from, "to", to));
+  const choices = formats.map((each, place) => choice(each, place === 0));
+  const list = make("div", { className: "formats", role: "radiogroup", "aria-label": "Format" }, ...choices);
+  const from = frameField("export-first", 0, "First frame");
+  const to = frameField("export-last", last, "Last frame");
+  const fields = make("div", { className: "range" }, from, "to", to);
+  const range = make("div", { className: "field" }, make("span", { className: "quiet" }, "Frames"), fields);
   const go = make("button", { type: "button", className: "primary", id: "export-go" }, "Export");
   const busy = make("progress", { hidden: true, "aria-label": "Exporting" });
   const dialog = openDialog("Export the masks", [list, range, busy], [go]);
@@ -59,10 +64,14 @@ async function exported(request) {
   }
 }
 
+const WHAT_COMES_IN =
+  "A PNG mask, LabelMe polygons, COCO RLE JSON or CVAT for images XML. COCO and CVAT files say themselves " +
+  "which frames they paint.";
+
 export function showImport() {
-  const file = make("input", { type: "file", id: "import-file", accept: ".png,.json,.xml", "aria-label": "File with masks" });
-  const frame = number("import-frame", store.now.frame, "Frame of a PNG or LabelMe file");
-  const text = make("p", { className: "quiet" }, "A PNG mask, LabelMe polygons, COCO RLE JSON or CVAT for images XML. COCO and CVAT files say themselves which frames they paint.");
+  const file = make("input", { type: "file", id: "import-file", accept: ".png,.json,.xml" });
+  const frame = frameField("import-frame", store.now.frame, "Frame of a PNG or LabelMe file");
+  const text = make("p", { className: "quiet" }, WHAT_COMES_IN);
   const go = make("button", { type: "button", className: "primary", id: "import-go" }, "Import");
   const rows = [
     make("div", { className: "field" }, make("label", { htmlFor: "import-file" }, "File"), file),

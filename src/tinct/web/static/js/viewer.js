@@ -146,7 +146,8 @@ export const viewer = {
   /** Where a pointer event lies in the frame, in pixels of the frame. */
   toFrame(event) {
     const corner = $("stage").getBoundingClientRect();
-    return { x: (event.clientX - corner.left - view.x) / view.scale, y: (event.clientY - corner.top - view.y) / view.scale };
+    const [x, y] = [event.clientX - corner.left, event.clientY - corner.top];
+    return { x: (x - view.x) / view.scale, y: (y - view.y) / view.scale };
   },
 };
 

@@ -57,7 +57,7 @@ class Scribbles {
     for (const { keep, radius, points } of [...this.#strokes, ...(this.#open ? [this.#open] : [])]) {
       context.beginPath();
       for (const [x, y] of points) context.lineTo(x, y);
-      context.lineTo(points[0][0] + (points.length > 1 ? points.at(-1)[0] - points[0][0] : 0.01), points.at(-1)[1]);
+      context.lineTo(points.at(-1)[0] + 0.01, points.at(-1)[1]); // a single point is a dot
       for (const [width, style] of [[2 * radius + 2 * unit, "#000a"], [2 * radius, keep ? colour : "#f2f2f2"]]) {
         context.lineWidth = width;
         context.strokeStyle = style;
