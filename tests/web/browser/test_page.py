@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 NOTE_SHOWN_FRAMES = """() => {
   window.seen = [];
@@ -180,6 +182,40 @@ def test_a_box_becomes_a_mask_that_is_painted_when_accepted(studio: Any) -> None
     assert (found & truth).sum() / (found | truth).sum() > 0.85
     studio.page.click("#withdraw")
     studio.until("document.querySelector('#withdraw').style.visibility === 'hidden'")
+    assert studio.mask(0) is None
+
+
+def test_polygons_of_another_program_become_a_painted_frame(studio: Any, tmp_path: Path) -> None:
+    corners = [[220, 100], [271, 100], [271, 151], [220, 151]]
+    shape = {"label": "crate", "points": corners, "shape_type": "polygon", "group_id": None, "flags": {}}
+    about = {"version": "5.0", "flags": {}, "imagePath": "000.png", "imageData": None}
+    file = tmp_path / "000.json"
+    file.write_text(json.dumps({**about, "imageHeight": 180, "imageWidth": 320, "shapes": [shape]}))
+    studio.page.click("#import")
+    studio.page.set_input_files("#import-file", file)
+    studio.page.click("#import-go")
+    studio.page.wait_for_selector("dialog", state="detached")
+    labels = studio.mask(0)
+    crate = studio.clip.labels[0] == 2
+    assert ((labels > 0) & crate).sum() / ((labels > 0) | crate).sum() > 0.95
+    assert studio.page.locator("#objects input[type=text]").input_value() == "crate"
+    colour = studio.document()["objects"][0]["colour"]
+    shown = studio.colour_at(245, 125)
+    tint = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)])
+    assert np.abs(shown - (0.45 * tint + 0.55 * np.array([20, 80, 205]))).max() < 25
+
+
+def test_a_mask_of_another_size_is_explained_above_the_dialog(studio: Any, tmp_path: Path) -> None:
+    file = tmp_path / "small.png"
+    Image.fromarray(np.ones((9, 16), np.uint8)).save(file)
+    studio.page.click("#import")
+    studio.page.set_input_files("#import-file", file)
+    studio.page.click("#import-go")
+    studio.page.wait_for_selector("dialog .notice.error")  # where it can be seen and closed
+    assert "16" in studio.notice()
+    assert "320" in studio.notice()
+    studio.page.locator(".notice.error button.icon").click()
+    studio.page.keyboard.press("Escape")
     assert studio.mask(0) is None
 
 
