@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -168,22 +169,34 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Things]:
     return folder, draw_clip(folder)
 
 
-@pytest.fixture(scope="session")
-def server(clip: tuple[Path, Things], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of `tinct app` with the clip; its worker loads compact FEELVOS."""
+@contextmanager
+def serving(clip: Path, projects: Path, port: int = 0) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """(address, process) of `tinct app` with a clip; its worker loads compact FEELVOS."""
     pytest.importorskip("starlette", reason="needs the extra [app]")
     pytest.importorskip("uvicorn", reason="needs the extra [app]")
-    projects = tmp_path_factory.mktemp("projects")
-    command = [sys.executable, "-m", "tinct", "app", str(clip[0]), "--projects", str(projects)]
-    command += ["--port", "0", "--no-browser", "--preset", "fast"]
+    command = [sys.executable, "-m", "tinct", "app", str(clip), "--projects", str(projects)]
+    command += ["--port", str(port), "--no-browser", "--preset", "fast"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
             found = re.search(r"http://[\w.:\[\]]+/", process.stdout.readline())
             assert found, "the server says its address when it is ready"
-            yield found[0]
+            yield found[0], process
         finally:
             process.terminate()
+
+
+@pytest.fixture(scope="session")
+def server(clip: tuple[Path, Things], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a server for all tests."""
+    with serving(clip[0], tmp_path_factory.mktemp("projects")) as (address, _):
+        yield address
+
+
+@pytest.fixture
+def serve(clip: tuple[Path, Things], tmp_path: Path) -> Callable[[int], Any]:
+    """`with serve(port) as (address, process):` a server of one's own, each time with the same projects."""
+    return lambda port: serving(clip[0], tmp_path, port)
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -157,6 +158,40 @@ def test_a_stroke_on_a_frame_whose_mask_does_not_come_is_dropped(studio: Any) ->
     studio.stroke([(200, 90), (220, 90)])
     assert studio.mask(0)[90, 210] == 1
     assert studio.mask(0)[90, 80] == 1
+
+
+def test_a_page_outlives_its_server(page: Any, serve: Any) -> None:
+    """What was painted while the server was gone is saved when it is back, without a hand."""
+    drag = [(300, 300), (380, 330)]
+    with serve(0) as (address, process):
+        page.goto(address)  # the only video is opened
+        page.wait_for_selector("#picture[data-shown]")
+        paint(page, drag)
+        page.wait_for_selector("#saving[data-state=saved]")
+        process.kill()
+        page.get_by_text("connection to the server is lost").wait_for()
+        paint(page, [(600, 300), (680, 330)])
+        page.wait_for_selector("#saving[data-state=failed]")
+        icons = page.evaluate(
+            "[...document.querySelectorAll('.notice use')].map((use) => use.getBBox().width)"
+        )
+        assert len(icons) == 4
+        assert min(icons) > 5  # a notice has its pictures though nothing can be loaded
+    with serve(int(address.rstrip("/").rsplit(":", 1)[1])):
+        page.wait_for_selector("#saving[data-state=saved]")
+        project = page.request.get(f"{address}api/projects").json()[0]["id"]
+        body = page.request.get(f"{address}api/projects/{project}/masks/0.png").body()
+        labels = np.array(Image.open(io.BytesIO(body)))
+        columns = np.flatnonzero((labels == 1).any(axis=0))
+        assert np.diff(columns).max() > 20  # both strokes, apart from each other
+        assert page.locator(".notice").count() == 0
+
+
+def paint(page: Any, points: list[tuple[int, int]]) -> None:
+    page.mouse.move(*points[0])
+    page.mouse.down()
+    page.mouse.move(*points[1], steps=4)
+    page.mouse.up()
 
 
 def test_a_run_without_a_painted_object_is_explained(studio: Any) -> None:

@@ -17,13 +17,25 @@ export function make(tag, traits = {}, ...children) {
   return element;
 }
 
-/** A picture of the sprite in icons.svg. */
+let sprite = "/static/icons.svg";
+
+/** Takes the pictures into the page, so that new buttons have theirs even when the server is gone. */
+export async function keepIcons() {
+  const text = await (await fetch(sprite)).text();
+  const pictures = new DOMParser().parseFromString(text, "image/svg+xml").documentElement;
+  pictures.setAttribute("class", "out-of-sight");
+  pictures.setAttribute("aria-hidden", "true");
+  document.body.append(document.importNode(pictures, true));
+  sprite = "";
+}
+
+/** A picture of icons.svg. */
 export function icon(name) {
   const space = "http://www.w3.org/2000/svg";
   const svg = document.createElementNS(space, "svg");
   svg.setAttribute("aria-hidden", "true");
   const use = document.createElementNS(space, "use");
-  use.setAttribute("href", `/static/icons.svg#${name}`);
+  use.setAttribute("href", `${sprite}#${name}`);
   svg.append(use);
   return svg;
 }

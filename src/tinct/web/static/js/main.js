@@ -1,6 +1,6 @@
 // The page as a whole: starts its parts, and follows the address (#/video/frame).
 import { api } from "./api.js";
-import { $ } from "./dom.js";
+import { $, keepIcons } from "./dom.js";
 import { redrawGestures, startGestures } from "./gestures.js";
 import { complain } from "./notices.js";
 import { showPresence, startObjects } from "./objects.js";
@@ -100,6 +100,7 @@ async function start() {
   $("take-over").addEventListener("click", () => claim(true).catch(complain));
   $("home").addEventListener("click", () => (location.hash = "#/"));
   window.addEventListener("hashchange", go);
+  await keepIcons().catch(complain);
   await settleTab();
   await startRunPanel().catch(complain);
   if (!wanted().project && location.hash !== "#/") await openOnlyVideo();

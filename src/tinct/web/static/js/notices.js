@@ -31,9 +31,9 @@ export function notify(text, kind = "news", actions = {}) {
   return close;
 }
 
-/** Shows a failure in its own words. */
+/** Shows a failure in its own words; returns as `notify` does. */
 export function complain(error, actions) {
-  if (error?.name === "AbortError") return;
+  if (error?.name === "AbortError") return () => {};
   if (!error?.status && error?.status !== 0) console.error(error);
-  notify(error?.message ?? String(error), "error", actions);
+  return notify(error?.message ?? String(error), "error", actions);
 }

@@ -5,7 +5,7 @@ import { frames } from "./frames.js";
 import { masks } from "./masks.js";
 import { complain, notify } from "./notices.js";
 import { joined, within, without } from "./ranges.js";
-import { saved } from "./saver.js";
+import { saveAgain, saved } from "./saver.js";
 import { objectOf, store } from "./store.js";
 import { tab } from "./tab.js";
 
@@ -156,7 +156,7 @@ function handlers() {
     found: () => {
       told?.();
       announce("The server is back.");
-      claim(false).then(() => renew(true)).catch(complain);
+      claim(false).then(() => renew(true)).then(saveAgain).catch(complain);
     },
   };
 }

@@ -9,6 +9,7 @@ const queue = []; // {index, map}: the order of the strokes is the order of undo
 const unsaved = new Map(); // frame -> the map whose saving failed
 let working = null;
 let adopted = () => {};
+let closeNotice = () => {};
 
 /** `adopt` is called with the document that the server answers. */
 export function startSaver(adopt) {
@@ -43,13 +44,16 @@ async function work() {
       const newer = queue.some(({ index }) => index === job.index);
       if (newer) masks.release(job.index);
       else unsaved.set(job.index, job);
-      complain(error, { "Save again": retry, "Give the strokes up": giveUp });
+      closeNotice();
+      closeNotice = complain(error, { "Save again": saveAgain, "Give the strokes up": giveUp });
     }
   }
+  if (!unsaved.size) closeNotice();
   store.set({ saving: unsaved.size ? "failed" : "saved" });
 }
 
-function retry() {
+/** Tries again what could not be saved. */
+export function saveAgain() {
   for (const [index, { map }] of [...unsaved]) {
     unsaved.delete(index);
     masks.release(index);
