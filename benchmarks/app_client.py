@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import io
 import json
 import subprocess
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-GONE = (OSError, EOFError, ValueError)
+GONE = (OSError, EOFError, ValueError, http.client.HTTPException)
 """What a call raises whose server was killed in the middle."""
 
 

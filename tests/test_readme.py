@@ -1,4 +1,4 @@
-"""What README and the quickstart show is run as it stands, on a small generated clip."""
+"""What README, the quickstart and the corrections page show is run as it stands, on a small clip."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tinct.video import FilmWriter, Video
 from tinct.zoo import METHODS, preset_options
 
 ROOT = Path(__file__).parents[1]
-RUN_PAGES = ("README.md", "docs/quickstart.md")
+RUN_PAGES = ("README.md", "docs/quickstart.md", "docs/corrections.md")
 ALL_PAGES = sorted(
     str(path.relative_to(ROOT))
     for path in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/**/*.md")]

@@ -167,6 +167,32 @@ def test_a_run_goes_on_from_any_of_its_states(first: int, cut: int) -> None:
         np.testing.assert_array_equal(masks.probs, expected.probs)
 
 
+@pytest.mark.parametrize("cut", [1, 3, 4, 5])
+def test_a_backward_run_asks_for_the_frames_turned_round_and_goes_on_too(cut: int) -> None:
+    prompts = {1: square(9), 3: square()}
+    segmenter = Held()
+    begun = StreamingRun(segmenter, numbered(), prompts, backward=True)
+    results = iter(begun)
+    found = [next(results) for _ in range(cut)]
+    found += StreamingRun(
+        segmenter, numbered(), prompts, start_at=begun.next_index, state=begun.state, backward=True
+    )
+    assert [index for index, _ in found] == [4, 3, 2, 1, 0]
+    assert [masks.object_ids for _, masks in found] == [(), (1,), (1,), (9,), (9,)]
+    assert segmenter.calls == [
+        ("start", 3, True), ("step", 2, False), ("step", 1, True), ("step", 0, False)
+    ]  # fmt: skip
+
+
+def test_a_backward_run_refuses_a_state_that_does_not_fit() -> None:
+    with pytest.raises(
+        OptionError, match=r"goes on at frame 1, with its first prompt at frame 2, takes a state"
+    ):
+        StreamingRun(Held(), numbered(), {2: square()}, start_at=1, backward=True)
+    with pytest.raises(OptionError, match="takes no state"):
+        StreamingRun(Held(), numbered(), {2: square()}, state=HeldState(square(), 0), backward=True)
+
+
 def test_the_state_is_that_after_the_last_result() -> None:
     run = StreamingRun(Held(), numbered(), {0: square()})
     seen = [(index, run.next_index, run.state.steps if run.state else None) for index, _ in run]

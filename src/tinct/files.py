@@ -1,8 +1,9 @@
-"""Files that appear whole or not at all."""
+"""Files and folders that appear whole or not at all."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -61,8 +62,39 @@ def flushed(path: Path) -> None:
         os.close(handle)
 
 
+@contextmanager
+def folder_written_whole(path: Path) -> Iterator[Path]:
+    """An empty folder beside `path`; it becomes `path` when the block ends, and goes away if it fails.
+
+    Raises:
+        OutputError: `path` is there already and is not empty, or cannot be written.
+    """
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise OutputError(
+            f"{path} is there already, and its files would stay among the new ones. Choose another place, "
+            "or remove it first."
+        )
+    part: Path | None = None
+    try:
+        part = Path(tempfile.mkdtemp(prefix=f".{path.name[:100]}.", suffix=".part", dir=path.parent))
+        part.chmod(0o777 & ~_umask())
+        yield part
+        if path.exists():
+            path.rmdir()
+        os.replace(part, path)
+        part = None
+    except OSError as error:
+        reason = error.strerror or str(error) or type(error).__name__
+        raise OutputError(
+            f"{path} cannot be written: {reason}. Choose a place that exists, is writable and has space."
+        ) from error
+    finally:
+        if part is not None:
+            shutil.rmtree(part, ignore_errors=True)
+
+
 def _umask() -> int:
-    """The process's umask, which `mkstemp` overrides with owner-only rights."""
+    """The process's umask, which `mkstemp` and `mkdtemp` override with owner-only rights."""
     mask = os.umask(0o022)
     os.umask(mask)
     return mask

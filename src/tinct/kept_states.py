@@ -21,7 +21,10 @@ from tinct.errors import OutputError, TinctError
 from tinct.states import load_state, save_state
 
 IN_MEMORY_BYTES = 256 * 2**20
+"""What a session's states of one direction may take in memory."""
+
 ON_DISK_BYTES = 2**30
+"""What they may take in its folder, those of all segmenters together."""
 
 AT_LEAST = 2
 """So many states are kept however large they are."""
@@ -110,7 +113,7 @@ class KeptStates(ABC):
 class StatesInMemory(KeptStates):
     """States as they are: they are never edited, and share what they have in common."""
 
-    def __init__(self, room_bytes: int = IN_MEMORY_BYTES) -> None:
+    def __init__(self, room_bytes: int) -> None:
         super().__init__(room_bytes)
         self._states: dict[Place, Any] = {}
 
@@ -143,9 +146,7 @@ class StatesOnDisk(KeptStates):
         room_bytes: What the files may take.
     """
 
-    def __init__(
-        self, folder: Path, state_class: type, device: str = "cpu", room_bytes: int = ON_DISK_BYTES
-    ) -> None:
+    def __init__(self, folder: Path, state_class: type, device: str, room_bytes: int) -> None:
         super().__init__(room_bytes)
         self.folder, self.state_class, self.device = folder, state_class, device
         self._sizes: dict[Place, int] = {}

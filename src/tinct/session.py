@@ -17,10 +17,10 @@ import numpy as np
 
 from tinct.both_ways import BothWays
 from tinct.confidence import frame_confidence
-from tinct.directions import Direction, check_direction, travel
+from tinct.directions import check_direction, travel
 from tinct.errors import OptionError
 from tinct.fingerprints import fingerprint_of, labels_sha256, segmenter_sha256, video_sha256
-from tinct.kept_states import KeptStates, StatesInMemory, StatesOnDisk
+from tinct.kept_states import IN_MEMORY_BYTES, ON_DISK_BYTES, KeptStates, StatesInMemory, StatesOnDisk
 from tinct.masks import ObjectMasks, object_ids_of
 from tinct.segmenter import (
     StreamingRun,
@@ -146,7 +146,7 @@ class Session:
         self._prompts = without
 
     def run(
-        self, start: int | None = None, stop: int | None = None, direction: Direction = "forward"
+        self, start: int | None = None, stop: int | None = None, direction: str = "forward"
     ) -> Iterator[SessionFrame]:
         """Segment frames, as they are asked for; leave off after any of them, and ask again.
 
@@ -218,12 +218,15 @@ class Session:
     def _kept(self, *, backward: bool) -> list[tuple[int, KeptStates]]:
         """(frames from one state to the next, states), in memory and on disk."""
         if backward not in self._states:
-            shelves: list[tuple[int, KeptStates]] = [(BETWEEN_STATES_IN_MEMORY, StatesInMemory())]
+            shelves: list[tuple[int, KeptStates]] = [
+                (BETWEEN_STATES_IN_MEMORY, StatesInMemory(IN_MEMORY_BYTES))
+            ]
             state_class = state_class_of(self.segmenter)
             if self.folder is not None and state_class is not None:
                 folder = self.folder / ("backward" if backward else "forward")
                 device = str(getattr(self.segmenter, "device", "cpu"))
-                shelves.append((BETWEEN_STATES_ON_DISK, StatesOnDisk(folder, state_class, device)))
+                on_disk = StatesOnDisk(folder, state_class, device, ON_DISK_BYTES)
+                shelves.append((BETWEEN_STATES_ON_DISK, on_disk))
             self._states[backward] = shelves
         return self._states[backward]
 

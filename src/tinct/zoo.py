@@ -141,6 +141,12 @@ def resolve_weights(method: str, variant: str, weights: Path | None) -> tuple[Pa
     if weights is not None:
         return weights, file_sha256(weights)
     record = weights_record(method, variant)
+    joined = method_record(method).joined.get(variant)
+    if record is None and joined:
+        raise WeightsError(
+            f"The package holds no weights for {method} {variant}; join those of {' and '.join(joined)} with "
+            f"{method_record(method).module}.join_weights and give the file with --weights FILE."
+        )
     if record is None:
         raise WeightsError(
             f"The package holds no weights for {method} {variant}; give some with --weights FILE "

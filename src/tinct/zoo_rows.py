@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tinct.errors import WeightsError
 
@@ -36,6 +36,7 @@ class MethodRecord:
         uses_flow: Its `build` takes a `FlowEstimator`.
         uses_proposals: Its `build` takes a `ProposalSource`.
         explains: It gives an account of its decisions (`tinct.loop_news`).
+        joined: Variant → the variants whose weights its file joins; no recipe trains it as a whole.
         streams: It goes through a video from the first painted frame on, and gives each mask at once.
     """
 
@@ -49,6 +50,7 @@ class MethodRecord:
     uses_flow: bool = False
     uses_proposals: bool = False
     explains: bool = False
+    joined: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     streams: bool = True
 
 
@@ -125,6 +127,7 @@ METHODS: Mapping[str, MethodRecord] = {
             "mobilenetv2": "compact: MobileNetV2 with a feature pyramid; sees the whole video",
             "resnet101": "the paper's: ResNet-101, a copy of its last stage in each head",
             "xception65": "the paper's deeper one, of the DAVIS-2018 challenge",
+            "ensemble": "the challenge's: ResNet-101 and Xception-65, their probabilities averaged",
         },
         default_variant="mobilenetv2",
         paper_variant="resnet101",
@@ -137,6 +140,7 @@ METHODS: Mapping[str, MethodRecord] = {
         uses_flow=True,
         uses_proposals=True,
         explains=True,
+        joined={"ensemble": ("resnet101", "xception65")},
         streams=False,
     ),
 }

@@ -14,7 +14,7 @@ from PIL import Image
 import tinct
 from tinct import cli, zoo
 from tinct.errors import OptionError
-from tinct.mask_files import write_mask
+from tinct.mask_files import read_label_png, write_mask
 from tinct.masks import ObjectMasks
 from tinct.segmenter import StreamingSegmenter
 
@@ -117,6 +117,31 @@ def test_resume_and_no_overlay(
 
 
 @pytest.mark.parametrize(
+    ("words", "empty", "said"),
+    [
+        ((), [], None),
+        (("--direction", "forward"), [], None),
+        (("--direction", "backward"), [4], "backward"),
+        (("--direction", "both"), [], "both"),
+        (("--both-ways",), [], "both"),
+    ],
+)
+def test_directions(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], empty: list[int], said: str | None
+) -> None:
+    masks = ("--mask", "first.png", "--mask", "3:later.png")
+    command = ("segment", "clip", *masks, "--out", "out", "--no-overlay", *words)
+    assert tinct_command(monkeypatch, *command) == 0
+    account = json.loads((folder / "out" / "run.json").read_text())
+    assert account["run"].get("direction") == said
+    labels = [read_label_png(folder / "out" / "masks" / f"{t}.png") for t in range(5)]
+    assert [t for t in range(5) if not labels[t].any()] == empty
+    # Both masks show the same square. Run both ways, its two objects are everywhere, and share it.
+    found = [int(each.max()) for each in labels]
+    assert found == {"backward": [3, 4, 4, 4, 0], "both": [3, 3, 3, 4, 3]}.get(said or "", [3, 3, 3, 4, 4])
+
+
+@pytest.mark.parametrize(
     ("words", "code", "message"),
     [
         (["segment", "none.mp4", "--mask", "first.png", "--out", "out"], 1, "none.mp4"),
@@ -125,6 +150,22 @@ def test_resume_and_no_overlay(
         (["segment", "clip", "--mask", "a.png", "--mask", "0:b.png", "--out", "o"], 1, "the same frame"),
         (["segment", "clip", "--mask", "first.png", "--out", "out", "--method", "feelvoz"], 1, "'feelvos'"),
         (["segment", "clip", "--mask", "first.png", "--out", "out", "--device", "gpu"], 1, "no device 'gpu'"),
+        (["segment", "clip", "--mask", "first.png", "--out", "out", "--direction", "back"], 1, "'backward'"),
+        (
+            [
+                "segment",
+                "clip",
+                "--mask",
+                "first.png",
+                "--out",
+                "out",
+                "--direction",
+                "forward",
+                "--both-ways",
+            ],
+            1,
+            "--both-ways came with --direction forward",
+        ),
         (["segment", "clip", "--out", "out"], 2, "--mask"),
         (["segmnet"], 2, "segment"),
     ],

@@ -137,6 +137,9 @@ def test_only_flow_that_will_be_asked_for_must_be_in_a_folder(
     assert ask("masktrack", {9: one}) == set()
     assert ask("masktrack", {0: one}, preset="paper") == set()
     assert ask("masktrack", {0: one}, preset="paper", options={"flow_stream": True, "no": 1}) == backward
+    # Backward, the frame before is the one that follows.
+    assert ask("masktrack", {4: one, 2: one}, direction="backward") == {(t, t + 1) for t in range(4)}
+    assert ask("masktrack", {9: one}, direction="backward") == set()
     forward = {(t, t + 1) for t in range(1, 5)}
     assert ask("maskrnn", {0: one}) == backward
     assert ask("maskrnn", {0: one}, preset="paper") == backward | forward

@@ -58,11 +58,12 @@ def answers(network: DyeNetNetwork, features: FrameFeatures, boxes: Tensor, inde
     generator = torch.Generator().manual_seed(0)
     hidden = torch.rand(3, d, m, m, generator=generator)[:N]
     masks = torch.rand(3, M, M, generator=generator)[:N]
+    templates = network.remember(features, boxes, index, masks)
     return [
         network.embeddings(features, boxes, index),
         network.mask_logits(features, boxes, index),
-        network.begin(features, boxes, index, masks),
-        *network.propagate(features, boxes, index, hidden, masks),
+        network.begin(features, boxes, index, masks, templates),
+        *network.propagate(features, boxes, index, hidden, masks, templates),
     ]
 
 
@@ -114,8 +115,9 @@ def test_every_layer_learns(network: DyeNetNetwork) -> None:
     network = deepcopy(network)
     features = features_of(network)
     embeddings, logits, hidden = answers(network, features, BOXES, INDEX)[:3]
-    seen = network.propagate(features, BOXES, INDEX, hidden, torch.rand(3, 4, 4))
-    again = network.propagate(features, BOXES, INDEX, seen.hidden, torch.rand(3, 4, 4))
+    templates = network.remember(features, BOXES, INDEX, torch.rand(3, 4, 4))
+    seen = network.propagate(features, BOXES, INDEX, hidden, torch.rand(3, 4, 4), templates)
+    again = network.propagate(features, BOXES, INDEX, seen.hidden, torch.rand(3, 4, 4), templates)
     losses = network.proposal_losses(features, [BOXES[:1], BOXES[:0]])
     parts = [embeddings @ torch.rand(256), logits, again.mask_logits, *losses.values()]
     torch.stack([p.square().sum() for p in parts]).sum().backward()
@@ -170,9 +172,14 @@ def test_the_given_mask_is_where_the_hidden_state_starts(compact: DyeNetNetwork)
     features, m = features_of(compact), compact.make.roi_grid
     masks = torch.zeros(3, compact.mask_grid, compact.mask_grid)
     masks[:, : compact.mask_grid // 2] = 1
-    hidden = compact.begin(features, BOXES, INDEX, masks)
+    hidden = compact.begin(features, BOXES, INDEX, masks, compact.remember(features, BOXES, INDEX, masks))
     assert hidden[:, :, : m // 2].any()
     assert not hidden[:, :, m // 2 :].any()
+
+
+def test_a_network_with_a_template_guide_asks_for_templates(compact: DyeNetNetwork) -> None:
+    with pytest.raises(OptionError, match="templates"):
+        compact.begin(features_of(compact), BOXES, INDEX, torch.rand(3, 8, 8))
 
 
 def test_a_compact_pyramid_is_taken_over(compact: DyeNetNetwork) -> None:

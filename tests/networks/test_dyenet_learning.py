@@ -19,7 +19,7 @@ from tinct.networks.dyenet_learning import (
     moved_boxes,
     regions_of,
 )
-from tinct.networks.dyenet_roll_out import begin_to_follow, follow
+from tinct.networks.dyenet_roll_out import begin_to_follow, follow, templates_of
 from tinct.networks.oim import OnlineInstanceMatching
 from tinct.shapes import VOID
 
@@ -87,7 +87,7 @@ def test_a_step_teaches_every_layer(learning: DyeNetLearning) -> None:
         if parameter.requires_grad and not name.startswith(waiting) and ".bn" not in name:
             assert parameter.grad is not None, name
     grown = {name.split(".")[0] for name, p in learning.network.named_parameters() if p.grad is not None}
-    assert grown == {"extractor", "rpn", "mask_network", "reid", "recurrent"}
+    assert grown == {"extractor", "rpn", "mask_network", "reid", "recurrent", "template_guide"}
 
 
 def test_the_gradient_flows_through_time(learning: DyeNetLearning) -> None:
@@ -151,16 +151,17 @@ def test_boxes_follow_the_flow() -> None:
     features = network.features(batch["frames"][:, 2].permute(0, 3, 1, 2).float() / 255)
     masks = batch["previous"][1, :2].float() / 255
     at = torch.tensor([1, 1])
-    before = begin_to_follow(network, features, at, masks, 1.0)
+    templates = templates_of(network, features, at, masks)
+    before = begin_to_follow(network, features, at, masks, 1.0, templates)
     torch.testing.assert_close(before.boxes, torch.tensor([[8.0, 6, 30, 26], [10, 36, 36, 60]]))
     flow = batch["flow_backward"][:, 2].permute(0, 3, 1, 2).float()
-    step = follow(network, features, at, before, flow, at, 1.0)
+    step = follow(network, features, at, before, flow, at, 1.0, templates)
     torch.testing.assert_close(step.followed.boxes, torch.tensor([[13.0, 6, 35, 26], [15, 36, 41, 60]]))
     assert step.present.all()
     assert step.mask_logits.shape == (2, 12, 12)
     inside = step.followed.masks.flatten(1).amax(1)
     torch.testing.assert_close(inside, torch.sigmoid(step.mask_logits).flatten(1).amax(1), atol=0.02, rtol=0)
-    gone = follow(network, features, at, before._replace(masks=0 * masks), flow, at, 1.0)
+    gone = follow(network, features, at, before._replace(masks=0 * masks), flow, at, 1.0, templates)
     assert not gone.present.any()
 
 

@@ -13,9 +13,10 @@ from web_kit import FRAMES, Desk, H, W, painting, pixels, png
 
 def export(desk: Desk, **values: object) -> bytes:
     name = desk.tab.call("POST", "/export", json=values)["name"]
-    body = desk.tab.call("GET", f"/exports/{name}")
-    assert isinstance(body, bytes)
-    return body
+    answer = desk.client.get(f"/api/projects/{desk.tab.project}/exports/{name}")
+    assert answer.status_code == 200
+    assert answer.headers["content-disposition"].startswith("attachment")
+    return answer.content
 
 
 def test_every_format_of_the_registry_is_offered(desk: Desk) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tinct.web.journal import Journal, PaintedObject
@@ -66,6 +66,7 @@ def act(journal: Journal, twin: Snapshots, what: Any) -> None:
         twin.do(1, what[0], what[1])
 
 
+@settings(max_examples=40)  # each entry waits for the disk
 @given(acts=ACTS)
 def test_the_journal_is_its_slow_twin_at_every_step_and_when_read_again(
     tmp_path_factory: pytest.TempPathFactory, acts: list[Any]

@@ -5,20 +5,20 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from tinct.cli import choosing
 from tinct.cli.application import app
-from tinct.cli.measure import Resolution, Sequences, console, listed
+from tinct.cli.measure import MaxFrames, Resolution, Sequences, console, listed
 from tinct.cli.progress import progress_bar
 from tinct.errors import OptionError
 
 
 @app.command()
 def ablate(
-    method: Annotated[str, typer.Argument(help="osvos, masktrack or maskrnn.")],
+    method: Annotated[str, typer.Argument(help="osvos, masktrack, maskrnn or dyenet.")],
     data: Annotated[Path, typer.Option(help="The dataset, in its official layout.")],
     out: Annotated[Path, typer.Option(help="The folder for one evaluation per row, and the table.")],
     split: Annotated[str, typer.Option(help="A list of the dataset.")] = "val",
@@ -45,6 +45,7 @@ def ablate(
     workers: Annotated[int, typer.Option(min=1, help="Processes that share the sequences.")] = 1,
     resolution: Resolution = "480p",
     sequences: Sequences = None,
+    max_frames: MaxFrames = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the table in Markdown.")] = False,
 ) -> None:
     """Run a paper's ablation row by row, ours beside the paper's; run it again to go on."""
@@ -60,10 +61,9 @@ def ablate(
     flow_chosen = choosing.flow_choice(flow, flow_weights, flow_cache)
     choice = SegmenterChoice(method, variant, preset, for_all, device, fine_tune, flow_chosen)
     choosing.say_ahead(choice)
-    settings = {"threads": threads, "workers": workers, "resolution": resolution}
-    setup = Setup(
-        dataset, data, split, choice, of_rows, settings={**settings, "sequences": listed(sequences)}
-    )
+    settings: dict[str, Any] = {"threads": threads, "workers": workers, "resolution": resolution}
+    settings |= {"sequences": listed(sequences), "max_frames": max_frames}
+    setup = Setup(dataset, data, split, choice, of_rows, settings=settings)
     try:
         with progress_bar() as progress:
             ablation = run_rows(setup, out, rows=listed(rows), on_row=_say_row, progress=progress)

@@ -41,6 +41,16 @@ FlowCache = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Keep computed flow there; runs may share it.")
 ]
 
+Proposals = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE.json|DIR|DETECTOR",
+        help="Boxes in which objects may lie (dyenet): a file, frame name to [[x0, y0, x1, y1, score], "
+        "...], for a dataset a folder of <sequence>.json, or one of torchvision's detectors; by default the "
+        "network's own.",
+    ),
+]
+
 
 def flow_choice(flow: str | None, weights: Path | None, cache: Path | None) -> FlowChoice | None:
     """The flow that was asked for; DIS if only its cache was, None for the method's own."""

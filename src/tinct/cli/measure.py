@@ -26,6 +26,9 @@ Metrics = Annotated[
 Split = Annotated[str | None, typer.Option(help="Only the sequences of this list of the dataset.")]
 Resolution = Annotated[str, typer.Option(help="Of DAVIS: 480p, 1080p or Full-Resolution.")]
 Sequences = Annotated[str | None, typer.Option(metavar="NAME,...", help="Only these sequences.")]
+MaxFrames = Annotated[
+    int | None, typer.Option(min=3, help="For a trial: only so many frames from each sequence's beginning.")
+]
 BoundTh = Annotated[
     float, typer.Option(help="Tolerance of F: a fraction of the diagonal, from 1 on in pixels.")
 ]
@@ -126,10 +129,12 @@ def evaluate(
     flow: choosing.Flow = None,
     flow_weights: choosing.FlowWeights = None,
     flow_cache: choosing.FlowCache = None,
+    proposals: choosing.Proposals = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Processor threads of each worker.")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes that share the sequences.")] = 1,
     resolution: Resolution = "480p",
     sequences: Sequences = None,
+    max_frames: MaxFrames = None,
     metrics: Metrics = None,
     bound_th: BoundTh = 0.008,
     csv: Csv = None,
@@ -158,10 +163,12 @@ def evaluate(
                 device=device,
                 fine_tune=fine_tune,
                 flow=flow_chosen,
+                proposals=proposals,
                 threads=threads,
                 workers=workers,
                 resolution=resolution,
                 sequences=listed(sequences),
+                max_frames=max_frames,
                 metrics=listed(metrics),
                 bound_th=bound_th,
                 progress=progress,

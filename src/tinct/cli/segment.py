@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,9 +29,10 @@ def segment(
     mask: Annotated[
         list[str],
         typer.Option(
-            metavar="[INDEX:]PNG",
-            help="The painted mask of the first frame, or INDEX:PNG for that of another frame (the first "
-            "is 0). May be given several times.",
+            metavar="[INDEX:]FILE",
+            help="The painted mask of the first frame, or INDEX:FILE for that of another frame (the first "
+            "is 0): a PNG, COCO JSON, LabelMe JSON or CVAT XML. The last three know their frames "
+            "themselves. May be given several times.",
         ),
     ],
     out: Annotated[Path, typer.Option(help="The folder for masks/, overlay.mp4 and run.json.")],
@@ -42,14 +45,7 @@ def segment(
     flow: choosing.Flow = None,
     flow_weights: choosing.FlowWeights = None,
     flow_cache: choosing.FlowCache = None,
-    proposals: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE.json|DETECTOR",
-            help="Boxes in which objects may lie (dyenet): a file, frame name to [[x0, y0, x1, y1, score], "
-            "...], or one of torchvision's detectors; by default the network's own.",
-        ),
-    ] = None,
+    proposals: choosing.Proposals = None,
     explain: Annotated[
         list[Path] | None,
         typer.Option(
@@ -79,20 +75,22 @@ def segment(
         typer.Option("--repair-mask", help="Take stray colours of blurred edges for the nearest object."),
     ] = False,
     overlay: Annotated[bool, typer.Option(help="Make the film with the masks drawn in.")] = True,
+    soft: Annotated[
+        bool, typer.Option("--soft", help="Keep soft masks too (soft/, 16-bit PNGs), for `tinct export`.")
+    ] = False,
     threads: Annotated[
         int | None, typer.Option(min=1, help="Processor threads; all of them by default.")
     ] = None,
 ) -> None:
     """Segment a video from the mask of its first frame."""
-    prompt_files = dict(parse_mask(text) for text in mask)
-    if len(prompt_files) < len(mask):
-        raise OptionError("Two masks came for the same frame; give one mask per frame.")
+    prompt_files = [parse_prompt(text) for text in mask]
+    check_one_per_frame([index for index, _ in prompt_files if index is not None])
     if both_ways and direction not in (None, "both"):
         raise OptionError(f"--both-ways came with --direction {direction}; give one of the two.")
 
     from tinct.directions import check_direction
     from tinct.evaluation.choice import SegmenterChoice
-    from tinct.evaluation.explanation import check_explanations, write_explanation
+    from tinct.evaluation.explanation import check_explanations, remarks_of, write_explanation
     from tinct.evaluation.predict import RunInterrupted, segment_to_folder
     from tinct.loop_news import loop_told_to
     from tinct.video import Video
@@ -106,7 +104,7 @@ def segment(
 
         torch.set_num_threads(threads)
     clip = Video.open(video)
-    prompts = _read_prompts(clip, prompt_files, repair_mask)
+    prompts, names = _read_prompts(clip, prompt_files, repair_mask)
     choice = SegmenterChoice(
         method,
         variant,
@@ -123,6 +121,8 @@ def segment(
     choosing.say_whether_it_streams(segmenter, method)
 
     def explained(account: Mapping[str, Any]) -> None:
+        for remark in remarks_of(account):
+            print(f"tinct: {remark}", file=sys.stderr)
         for file in files:
             write_explanation(account, file)
 
@@ -136,7 +136,9 @@ def segment(
                 backward=choice.direction == "backward",
                 resume=resume,
                 overlay=overlay,
+                soft=soft,
                 info={**info, "video": video.resolve().name},
+                notes=_notes(clip, out, names),
                 progress=progress,
             )
     except RunInterrupted as interruption:
@@ -156,12 +158,49 @@ def parse_mask(text: str) -> tuple[int, Path]:
     return (int(index[1]), Path(index[2])) if index else (0, Path(text))
 
 
-def _read_prompts(video: Video, files: Mapping[int, Path], repair: bool) -> dict[int, LabelMap]:
-    from tinct.mask_files import read_mask
+def parse_prompt(text: str) -> tuple[int | None, Path]:
+    """As `parse_mask`, but None for a file that knows its frames itself, unless an index is given."""
+    index, path = parse_mask(text)
+    knows = path.suffix.lower() in (".json", ".xml") and str(path) == str(Path(text))
+    return (None if knows else index), path
 
-    return {
-        index: read_mask(path, frame_size=video.size, repair=repair) for index, path in sorted(files.items())
-    }
+
+def check_one_per_frame(indices: Sequence[int]) -> None:
+    """OptionError if a frame comes twice."""
+    if len(set(indices)) < len(indices):
+        raise OptionError("Two masks came for the same frame; give one mask per frame.")
+
+
+def _read_prompts(
+    video: Video, files: Sequence[tuple[int | None, Path]], repair: bool
+) -> tuple[dict[int, LabelMap], dict[int, str]]:
+    """The painted frames of all files, and the names of their objects: one label is one object in all."""
+    from tinct.imports import read_painted
+    from tinct.masks import object_ids_of
+
+    prompts: dict[int, LabelMap] = {}
+    names: dict[int, str] = {}
+    known: dict[int, str] = {}
+    for index, path in files:
+        painted = read_painted(path, video, frame=index, known=known, repair=repair)
+        check_one_per_frame([*prompts, *painted.prompts])
+        prompts |= painted.prompts
+        names |= painted.names
+        ids = (i for labels in painted.prompts.values() for i in object_ids_of(labels))
+        known |= {i: names.get(i, "") for i in ids}
+    return prompts, names
+
+
+def _notes(video: Video, out: Path, names: Mapping[int, str]) -> dict[str, Any]:
+    """What `tinct export` will want to know: where the video is, seen from the run, its rate, and names."""
+    notes: dict[str, Any] = {"object_names": {str(i): name for i, name in names.items()}} if names else {}
+    if video.rate is not None:
+        notes["frame_rate"] = str(video.rate)
+    if video.path is not None:
+        # On another drive (Windows) nothing leads from here to there.
+        with suppress(ValueError):
+            notes["video_path"] = Path(os.path.relpath(video.path.resolve(), out.resolve())).as_posix()
+    return notes
 
 
 def _summarise(report: RunReport) -> None:

@@ -35,10 +35,12 @@ VERBS = {
 }
 
 
-WITHOUT = (
-    "Leave parts out, as the papers' ablations do. MaskTrack: damage, deformation, dilation, non-rigid; "
-    "MaskRNN: localization, recurrence."
-)
+PARTS = {
+    "masktrack": "damage, deformation, dilation, non-rigid",
+    "maskrnn": "localization, recurrence",
+    "dyenet": "attention",
+}
+"""What recipes can leave out, as the papers' ablations do; only these methods show the option."""
 
 
 def _verb(method: str, text: str) -> Callable[..., None]:
@@ -61,10 +63,7 @@ def _verb(method: str, text: str) -> Callable[..., None]:
             Path | None,
             typer.Option(help="Start from these weights: of this method, or of the one it builds on."),
         ] = None,
-        without: Annotated[
-            str | None,
-            typer.Option(metavar="PART,...", help=WITHOUT),
-        ] = None,
+        without: str | None = None,
         imagenet: Imagenet = "auto",
         mixed_precision: MixedPrecision = "auto",
         cpu: Cpu = False,
@@ -107,6 +106,10 @@ def _verb(method: str, text: str) -> Callable[..., None]:
         )
 
     verb.__doc__ = text
+    # Hidden, not absent: who gives it all the same is told that there is nothing to leave out.
+    help_text = f"Leave parts out, as the paper's ablation does: {PARTS.get(method)}."
+    option = typer.Option(metavar="PART,...", help=help_text, hidden=method not in PARTS)
+    verb.__annotations__["without"] = Annotated[str | None, option]
     return verb
 
 

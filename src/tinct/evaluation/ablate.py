@@ -16,12 +16,19 @@ from pathlib import Path
 from typing import Any
 
 from tinct import zoo
+from tinct.data.occlusion_files import read_stories, visibility_file
 from tinct.errors import OptionError, TinctError, WeightsError, near_match
 from tinct.evaluation.ablation_rows import AblationRow, AblationTable, ablation_of
 from tinct.evaluation.choice import SegmenterChoice
-from tinct.evaluation.evaluate import evaluate
+from tinct.evaluation.evaluate import Evaluation, evaluate
+from tinct.evaluation.occlusion import phase_scores
 from tinct.evaluation.predict import Progress
 from tinct.evaluation.published import PublishedResult, published_results
+from tinct.evaluation.results import Scores
+from tinct.evaluation.retrieval import RoundShares, read_accounts, shares_of_rounds
+
+AFTER = "G after"
+"""On occlusion clips: the mean of J and F on the frames after a reappearance."""
 
 OnRow = Callable[[str, int, int], None]
 """Called with (row, its place from 1, how many rows) when a row begins."""
@@ -59,19 +66,22 @@ class RowResult:
         ours: Measure → mean; empty where the row could not be run.
         reason: Why it could not be run.
         paper: What the paper printed of it.
+        rounds: How many masks each round of a whole-video loop retrieved; empty for other methods.
     """
 
     row: AblationRow
     ours: Mapping[str, float] = field(default_factory=dict)
     reason: str = ""
     paper: PublishedResult | None = None
+    rounds: tuple[RoundShares, ...] = ()
 
-    @property
-    def paper_j(self) -> float:
-        """The paper's mean J; NaN where there is none."""
-        if self.paper is None or "J" not in self.paper.measures:
+    def paper_figure(self, measure: str) -> float:
+        """The paper's mean of a table's measure ("J" or "G"); NaN where there is none."""
+        if self.paper is None:
             return math.nan
-        return self.paper.measures["J"].mean
+        if measure == "G":
+            return self.paper.j_and_f
+        return self.paper.measures[measure].mean if measure in self.paper.measures else math.nan
 
 
 @dataclass(frozen=True)
@@ -80,7 +90,7 @@ class Change:
 
     Attributes:
         against: That row's name.
-        ours: Difference of mean J; NaN where one of the two was not run.
+        ours: Difference of what the table compares by; NaN where one of the two was not run.
         paper: The paper's; NaN where it gives no figures.
         direction: The sign of the paper's difference, from its figures or its words; 0 if unknown.
     """
@@ -114,6 +124,17 @@ class Ablation:
     setup: Setup
     results: tuple[RowResult, ...]
 
+    @property
+    def measure(self) -> str:
+        """By which of our figures rows are compared: that of the table, on occlusion clips "G after"."""
+        return AFTER if any(AFTER in result.ours for result in self.results) else self.table.measure
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """All of our figures, that one first."""
+        first = (self.measure,) + (("G",) if self.table.measure == "G" else ())
+        return tuple(dict.fromkeys([*first, *self.setup.metrics]))
+
     def change(self, result: RowResult) -> Change | None:
         """The row against the first of its `against` that was run (else the first); None for a first row."""
         if not result.row.against:
@@ -122,9 +143,11 @@ class Ablation:
         run = [name for name in result.row.against if name in found and found[name].ours]
         name = (run or result.row.against)[0]
         other = found.get(name)
-        ours = result.ours.get("J", math.nan) - (other.ours.get("J", math.nan) if other else math.nan)
+        theirs = other.ours.get(self.measure, math.nan) if other else math.nan
+        ours = result.ours.get(self.measure, math.nan) - theirs
         row = next(row for row in self.table.rows if row.name == name)
-        paper = result.paper_j - RowResult(row, paper=_published(self.table, row)).paper_j
+        before = RowResult(row, paper=_published(self.table, row))
+        paper = result.paper_figure(self.table.measure) - before.paper_figure(self.table.measure)
         direction = result.row.direction if math.isnan(paper) else int(paper > 0) - int(paper < 0)
         return Change(name, ours, paper, direction)
 
@@ -159,27 +182,34 @@ def ablate(
     chosen = table.chosen(None if rows is None else list(rows))
     for name in setup.row_weights:
         table.chosen([name])
+    # Every segmenter before the first row runs: what is missing is known now, and not after hours.
+    prepared = [_prepared(setup, row) for row in chosen]
+    errors = [found for found in prepared if isinstance(found, TinctError)]
+    if errors and not any(isinstance(found, SegmenterChoice) for found in prepared):
+        raise errors[0]
     results = []
-    errors: list[TinctError] = []
-    for place, row in enumerate(chosen, start=1):
-        paper = _published(table, row)
-        try:
-            choice = row_choice(setup, row)
-            if choice is None:
-                reason = f"needs weights of its own, {row.needs_weights} (--weights {row.name}=FILE)"
-                results.append(RowResult(row, reason=reason, paper=paper))
-                continue
-            (choice.without_flow() if choice.per_video else choice).build()
-        except (OptionError, WeightsError) as error:
-            errors.append(error)
-            results.append(RowResult(row, reason=str(error), paper=paper))
+    for place, (row, found) in enumerate(zip(chosen, prepared, strict=True), start=1):
+        result = RowResult(row, paper=_published(table, row))
+        if not isinstance(found, SegmenterChoice):
+            results.append(replace(result, reason=str(found)))
             continue
         if on_row is not None:
             on_row(row.name, place, len(chosen))
-        results.append(RowResult(row, _measured(setup, choice, out / row.name, progress), paper=paper))
-    if errors and not any(result.ours for result in results):
-        raise errors[0]
+        ours, rounds = _measured(setup, table, found, out / row.name, progress)
+        results.append(replace(result, ours=ours, rounds=rounds))
     return Ablation(table, setup, tuple(results))
+
+
+def _prepared(setup: Setup, row: AblationRow) -> SegmenterChoice | TinctError | str:
+    """The segmenter of a row, which can be built; else why not."""
+    try:
+        choice = row_choice(setup, row)
+        if choice is None:
+            return f"needs weights of its own, {row.needs_weights} (--weights {row.name}=FILE)"
+        choice.for_any_video().build()
+    except (OptionError, WeightsError) as error:
+        return error
+    return choice
 
 
 def row_choice(setup: Setup, row: AblationRow) -> SegmenterChoice | None:
@@ -190,13 +220,15 @@ def row_choice(setup: Setup, row: AblationRow) -> SegmenterChoice | None:
     """
     if row.needs_weights and row.name not in setup.row_weights:
         return None
-    base = setup.choice
+    base = _of_another_method(setup.choice, row.method) if row.method else setup.choice
     known = vars(zoo.preset_options(base.method, base.variant, base.preset))
     # What a method does not have is switched off already.
     options = {name: value for name, value in row.options.items() if name in known or value}
     for name in options:
         if name not in known:
             raise OptionError(f"{base.method} has no option {name!r}. {near_match(name, known)}")
+    if row.make and row.name in setup.row_weights:
+        options["make"] = replace(known["make"], **row.make)
     return replace(
         base,
         weights=setup.row_weights.get(row.name, base.weights),
@@ -205,10 +237,48 @@ def row_choice(setup: Setup, row: AblationRow) -> SegmenterChoice | None:
     )
 
 
+def _of_another_method(base: SegmenterChoice, method: str) -> SegmenterChoice:
+    """The choice of a row that runs another method: with its own weights, and as long a fine-tuning.
+
+    A budget that is left to the presets would fine-tune the one method and not the other.
+    """
+    untuned = base.fine_tune is None and base.budget is not None and base.budget.is_none
+    known = vars(zoo.preset_options(method, base.variant, base.preset))
+    return replace(
+        base,
+        method=method,
+        weights=None,
+        fine_tune="none" if untuned else base.fine_tune,
+        options={name: value for name, value in base.options.items() if name in known},
+        proposals=None,
+    )
+
+
 def _measured(
-    setup: Setup, choice: SegmenterChoice, out: Path, progress: Progress | None
-) -> dict[str, float]:
-    evaluation = evaluate(
+    setup: Setup, table: AblationTable, choice: SegmenterChoice, out: Path, progress: Progress | None
+) -> tuple[dict[str, float], tuple[RoundShares, ...]]:
+    """Our figures of a row, and what each round retrieved."""
+    evaluation = _evaluated(setup, choice, out, progress)
+    scores = evaluation.scores
+    if scores is None:
+        raise OptionError(f"{setup.dataset} {setup.split} has no public truth; an ablation needs one.")
+    ours = {measure: of.mean for measure, of in scores.statistics.items()}
+    if table.measure == "G":
+        ours |= {"G": scores.j_and_f, **_after_reappearances(setup, scores)}
+    return ours, shares_of_rounds(read_accounts(out, evaluation.sequences))
+
+
+def _after_reappearances(setup: Setup, scores: Scores) -> dict[str, float]:
+    """On occlusion clips G after a reappearance, and the share of those frames with J above 0.5."""
+    split = setup.split
+    if setup.dataset != "davis-2017" or split is None or not visibility_file(setup.root, split).is_file():
+        return {}
+    after = phase_scores(scores, read_stories(setup.root, split))["after"]
+    return {AFTER: after.g, "found again": after.statistics["J"].recall}
+
+
+def _evaluated(setup: Setup, choice: SegmenterChoice, out: Path, progress: Progress | None) -> Evaluation:
+    return evaluate(
         setup.dataset,
         setup.root,
         setup.split,
@@ -225,9 +295,6 @@ def _measured(
         progress=progress,
         **setup.settings,
     )
-    if evaluation.scores is None:
-        raise OptionError(f"{setup.dataset} {setup.split} has no public truth; an ablation needs one.")
-    return {measure: of.mean for measure, of in evaluation.scores.statistics.items()}
 
 
 def _published(table: AblationTable, row: AblationRow) -> PublishedResult | None:
@@ -236,6 +303,6 @@ def _published(table: AblationTable, row: AblationRow) -> PublishedResult | None
     (found,) = (
         result
         for result in published_results(table.dataset, table.split)
-        if (result.method, result.variant) == (table.paper, row.published)
+        if (result.method, result.variant) == (row.paper or table.paper, row.published)
     )
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,10 +47,15 @@ def ablation_lines(ablation: Ablation) -> list[str]:
     """What stands below the table, one sentence or more per line."""
     setup, table = ablation.setup, ablation.table
     where = f"{setup.dataset} {setup.split or 'all'}"
+    most = setup.settings.get("max_frames")
+    where += f", a trial of {most} frames each" if most is not None else ""
     lines = [f"Ours: mean on {where}; the paper's: on {table.dataset} {table.split}. They do not compare."]
     lines.append(_sign_line(ablation))
     lines += [f"{r.row.name}: not run: {r.reason}." for r in ablation.results if r.reason]
     lines += [f"{r.row.name}: {r.row.note}" for r in ablation.results if r.row.note and r.ours]
+    lines += [_rounds_line(r) for r in ablation.results if len(r.rounds) > 1]
+    if _retrieves(ablation):
+        lines.append("Retrieved: the share of all (frame, object) with a starting point, painted or found.")
     if any(_doubtful(result) for result in ablation.results):
         lines.append("(?): the paper's figure could not be confirmed.")
     return [line.replace("..", ".") if line.endswith("..") else line for line in lines]
@@ -65,6 +71,9 @@ def ablation_json(ablation: Ablation) -> dict[str, Any]:
         "dataset": setup.dataset,
         "split": setup.split,
         "fine_tune": setup.choice.fine_tune,
+        "sequences": setup.settings.get("sequences"),
+        "max_frames": setup.settings.get("max_frames"),
+        "measure": ablation.measure,
         "paper": {"method": table.paper, "dataset": table.dataset, "split": table.split},
         "rows": [_row_json(ablation, result) for result in ablation.results],
         "signs": _signs(ablation),
@@ -86,8 +95,10 @@ def write_ablation(ablation: Ablation, out: Path) -> tuple[Path, Path]:
 
 
 def _header(ablation: Ablation) -> list[str]:
-    measures = [f"ours {measure}" for measure in ablation.setup.metrics]
-    return ["row", *measures, "ours ΔJ", "paper J", "paper ΔJ", "against", "direction"]
+    ours, paper = ablation.measure, ablation.table.measure
+    measures = [f"ours {measure}" for measure in ablation.measures]
+    head = ["row", *measures, f"ours Δ{ours}", f"paper {paper}", f"paper Δ{paper}", "against", "direction"]
+    return [*head, "retrieved"] if _retrieves(ablation) else head
 
 
 def _cells(ablation: Ablation, result: RowResult) -> list[str]:
@@ -95,13 +106,27 @@ def _cells(ablation: Ablation, result: RowResult) -> list[str]:
     doubt = " (?)" if _doubtful(result) else ""
     return [
         result.row.title,
-        *(_figure(result.ours.get(measure, math.nan)) for measure in ablation.setup.metrics),
+        *(_figure(result.ours.get(measure, math.nan)) for measure in ablation.measures),
         DASH if change is None else _signed(change.ours),
-        _figure(result.paper_j) + doubt,
+        _figure(result.paper_figure(ablation.table.measure)) + doubt,
         DASH if change is None else _paper_change(change),
         DASH if change is None else change.against,
         DASH if change is None else SIGNS[change.verdict],
+        *([_retrieved(result)] if _retrieves(ablation) else []),
     ]
+
+
+def _retrieves(ablation: Ablation) -> bool:
+    return any(result.rounds for result in ablation.results)
+
+
+def _retrieved(result: RowResult) -> str:
+    return f"{result.rounds[-1].retrieved:.1%}" if result.rounds else DASH
+
+
+def _rounds_line(result: RowResult) -> str:
+    shares = ", ".join(f"{of.number}: {of.retrieved:.1%} / {of.masks:.1%}" for of in result.rounds)
+    return f"{result.row.name}: masks retrieved / known after each round: {shares}."
 
 
 def _doubtful(result: RowResult) -> bool:
@@ -139,11 +164,13 @@ def _row_json(ablation: Ablation, result: RowResult) -> dict[str, Any]:
     content: dict[str, Any] = {
         "name": row.name,
         "title": row.title,
+        "method": row.method or ablation.table.method,
         "options": dict(row.options),
         "fine_tuned": row.fine_tuned,
-        "ours": dict(result.ours) or None,
+        "ours": {name: _null(value) for name, value in result.ours.items()} or None,
         "not_run": result.reason or None,
         "note": row.note or None,
+        "rounds": [asdict(of) for of in result.rounds] or None,
         "paper": None,
         "change": None,
     }

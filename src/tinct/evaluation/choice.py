@@ -34,8 +34,8 @@ class SegmenterChoice:
         direction: `forward`, `backward` (which whoever drives the segmenter must heed), or `both`: from
             every painted frame forwards and backwards (`tinct.both_ways`).
         options: Fields of the method's `Options` in the place of the preset's.
-        proposals: A file of boxes or a detector's name (`tinct.networks.proposal_sources`); None for the
-            method's own.
+        proposals: A file of boxes, a folder of such files by sequence, or a detector's name
+            (`tinct.networks.proposal_sources`); None for the method's own.
     """
 
     method: str = "feelvos"
@@ -128,7 +128,7 @@ class SegmenterChoice:
             if video is None:
                 raise OptionError(f"The proposals of {self.proposals} are for one video, and none came.")
             device = zoo.resolve_device(self.device)
-            extras["proposals"] = proposal_source(self.proposals, video, device)
+            extras["proposals"] = proposal_source(self.proposals, video, device, sequence)
         segmenter = zoo.build_segmenter(
             self.method, self.variant, self.preset, self.weights, self.device, **extras
         )
@@ -142,9 +142,9 @@ class SegmenterChoice:
             )
         return BothWays(segmenter) if self.direction == "both" else segmenter
 
-    def without_flow(self) -> SegmenterChoice:
-        """The same with the method's own flow, to see whether it can be built before a video is there."""
-        return replace(self, flow=None)
+    def for_any_video(self) -> SegmenterChoice:
+        """The same with the method's own flow and boxes: whether it can be built before a video is there."""
+        return replace(self, flow=None, proposals=None) if self.per_video else self
 
     def _preset_and_options(self) -> Any:
         """The method's `Options`; names that it does not know are passed over, `build_segmenter` tells."""

@@ -1,6 +1,7 @@
 """Evaluation of a method on a dataset: segment every sequence, then score, whatever stops it in between.
 
-    out/<sequence>/     the run folder of each, as `tinct.evaluation.predict` writes it
+    out/<sequence>/     the run folder of each, as `tinct.evaluation.predict` writes it; of a method that
+                        explains itself with the account of its decisions, why.json
     out/scores.json     the scores, frame by frame, with what made them and what it cost
 
 The same call again goes on: a sequence that is complete is not computed again.
@@ -26,15 +27,19 @@ from tinct.data.segtrack import SegTrack
 from tinct.data.sequences import Sequence, SequenceDataset
 from tinct.data.youtube_vos import YouTubeVos
 from tinct.errors import DatasetError, OptionError, OutputError, WeightsError, near_match
+from tinct.evaluation.beginnings import Beginning, check_max_frames
 from tinct.evaluation.choice import SegmenterChoice
+from tinct.evaluation.explanation import ACCOUNT, write_explanation
 from tinct.evaluation.failures import one_error
 from tinct.evaluation.predict import Progress, RunInterrupted, Segmenter, segment_to_folder
 from tinct.evaluation.results import Scores, write_scores
 from tinct.evaluation.run_file import costs, read_account
 from tinct.evaluation.score import checked_rules, score_folders
 from tinct.evaluation.workers import Failure, settled
+from tinct.loop_news import loop_told_to
 from tinct.metrics import DEFAULT_BOUND_TH
 from tinct.networks.flow_choice import FlowChoice
+from tinct.networks.proposal_sources import check_proposals
 from tinct.video import Video
 
 WITHOUT_SPLITS = ("segtrack-v2", "plain")
@@ -84,6 +89,7 @@ class SequenceSegmentation:
         threads: Of torch and OpenCV in this process; None leaves them as they are.
         out: Where the run folders go.
         overlay: Whether to make the films.
+        max_frames: Of each sequence only so many from the beginning.
     """
 
     choice: SegmenterChoice
@@ -91,6 +97,7 @@ class SequenceSegmentation:
     threads: int | None
     out: Path
     overlay: bool
+    max_frames: int | None = None
 
     @cached_property
     def segmenter(self) -> Segmenter:
@@ -98,26 +105,30 @@ class SequenceSegmentation:
         if self.threads is not None:
             torch.set_num_threads(self.threads)
             cv2.setNumThreads(self.threads)
-        return (self.choice.without_flow() if self.choice.per_video else self.choice).build()
+        return self.choice.for_any_video().build()
 
     def __call__(self, sequence: Sequence, progress: Progress | None = None) -> bool:
         """Segment a sequence; return whether it has a truth beyond what was given to the method."""
         segmenter, video = self.segmenter, open_frames(sequence)
+        if self.max_frames is not None:
+            video, sequence = Beginning(video, self.max_frames), sequence.thinned(1, self.max_frames)
         prompts = sequence.prompts()
         if self.choice.per_video:
             segmenter = self.choice.build(video, sequence.name, prompts)
-        segment_to_folder(
-            segmenter,
-            video,
-            prompts,
-            self.out / sequence.name,
-            backward=self.choice.direction == "backward",
-            resume=True,
-            overlay=self.overlay,
-            info={**self.info, "video": sequence.name},
-            progress=progress,
-            how_to_go_on="the same command",
-        )
+        out = self.out / sequence.name
+        with loop_told_to(explanation=lambda account: write_explanation(account, out / ACCOUNT)):
+            segment_to_folder(
+                segmenter,
+                video,
+                prompts,
+                out,
+                backward=self.choice.direction == "backward",
+                resume=True,
+                overlay=self.overlay,
+                info={**self.info, "video": sequence.name},
+                progress=progress,
+                how_to_go_on="the same command",
+            )
         return len(sequence.annotated) > len(prompts)
 
 
@@ -134,11 +145,13 @@ def evaluate(
     device: str = "auto",
     fine_tune: str | None = None,
     flow: FlowChoice | None = None,
+    proposals: str | None = None,
     options: Mapping[str, Any] | None = None,
     threads: int | None = None,
     workers: int = 1,
     resolution: str = "480p",
     sequences: Collection[str] | None = None,
+    max_frames: int | None = None,
     metrics: Collection[str] | None = None,
     bound_th: float = DEFAULT_BOUND_TH,
     overlay: bool = False,
@@ -161,11 +174,13 @@ def evaluate(
         device: All workers share it.
         fine_tune: How long each object is learnt; with seconds, masks depend on how busy the machine is.
         flow: For methods that use optical flow; a folder holds one of `.flo` files per sequence.
+        proposals: For methods that look for objects in boxes; a folder holds one file per sequence.
         options: Fields of the method's `Options` in the place of the preset's.
         threads: Of each worker; by default torch's own number, shared by the workers.
         workers: How many processes share the sequences.
         resolution: Of DAVIS: "480p", "1080p" or "Full-Resolution".
         sequences: Only these.
+        max_frames: Of each only so many from the beginning, for a trial; the scores say so.
         metrics: Of "J", "F", "T"; by default those of the protocol.
         bound_th: The tolerance of F.
         overlay: Whether to make a film of every sequence.
@@ -184,13 +199,17 @@ def evaluate(
     chosen = read_dataset(dataset, root, split, resolution=resolution, only=sequences)
     # Now, and not after the hours that the masks take.
     checked_rules(dataset, None if metrics is None else tuple(metrics), bound_th)
+    check_max_frames(max_frames)
+    extras = dict(options or {})
     choice = SegmenterChoice(
-        method, variant, preset, weights, device, fine_tune, flow, options=dict(options or {})
+        method, variant, preset, weights, device, fine_tune, flow, options=extras, proposals=proposals
     )
     info = choice.described()
     workers = max(1, min(workers, len(chosen)))
-    task = SequenceSegmentation(choice, info, threads or _share(workers), out, overlay)
+    task = SequenceSegmentation(choice, info, threads or _share(workers), out, overlay, max_frames)
     names = tuple(sequence.name for sequence in chosen)
+    if proposals is not None:
+        check_proposals(proposals, names)
     frames, truth = _folders(dataset, root, split, resolution)
     scores = None
     try:
@@ -208,10 +227,12 @@ def evaluate(
                 split=split if dataset == "youtube-vos" else None,
                 sequences=names,
                 bound_th=bound_th,
+                allow_missing=max_frames is not None,
                 workers=workers,
                 progress=None if progress is None else lambda _, done, of: progress("score", done, of),
             )
-            scores = replace(scores, run=run, settings={**scores.settings, "split": split})
+            asked = {"split": split} | ({} if max_frames is None else {"max_frames": max_frames})
+            scores = replace(scores, run=run, settings={**scores.settings, **asked})
             write_scores(out / "scores.json", scores, per_frame=True)
     except KeyboardInterrupt as error:
         raise RunInterrupted(_interrupted(out, chosen)) from error
@@ -280,7 +301,7 @@ def _segment_all(
     task: SequenceSegmentation, chosen: SequenceDataset, workers: int, progress: Progress | None
 ) -> bool:
     """Segment all sequences; return whether each has a truth to score against."""
-    frames = _FrameCount(chosen, progress)
+    frames = _FrameCount(chosen, progress, task.max_frames)
     # One process tells of every frame; the others' news come with their results.
     function: Callable[[Sequence], bool] = (
         partial(task, progress=frames.within) if workers == 1 and progress is not None else task
@@ -294,7 +315,7 @@ def _segment_all(
         for index, outcome in outcomes:
             if not isinstance(outcome, Failure):
                 truths[index] = outcome
-                frames.finished(len(chosen[index]))
+                frames.finished(chosen[index])
             elif isinstance(outcome.error, OptionError | WeightsError) and not truths:
                 raise outcome.error  # the segmenter itself cannot be made
             else:
@@ -317,9 +338,9 @@ def _share(workers: int) -> int | None:
 class _FrameCount:
     """Frames done over all sequences, for a progress bar."""
 
-    def __init__(self, chosen: SequenceDataset, progress: Progress | None) -> None:
-        self._progress = progress
-        self._done, self._frames = 0, sum(len(sequence) for sequence in chosen)
+    def __init__(self, chosen: SequenceDataset, progress: Progress | None, most: int | None) -> None:
+        self._progress, self._most = progress, most
+        self._done, self._frames = 0, sum(len(sequence.thinned(1, most)) for sequence in chosen)
 
     def within(self, stage: str, done: int, frames: int) -> None:
         """Frames of the sequence that is under way, or its fine-tuning."""
@@ -328,9 +349,9 @@ class _FrameCount:
         elif stage == "fine-tune" and self._progress is not None:
             self._progress(stage, done, frames)
 
-    def finished(self, frames: int) -> None:
+    def finished(self, sequence: Sequence) -> None:
         """One more sequence is done."""
-        self._done += frames
+        self._done += len(sequence.thinned(1, self._most))
         self._tell(self._done)
 
     def _tell(self, done: int) -> None:

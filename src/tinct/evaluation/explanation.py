@@ -10,7 +10,13 @@ from typing import Any
 from tinct.errors import OptionError
 from tinct.files import written_whole
 
+NAMED_FRAMES = 3
+"""How many frames a remark names."""
+
 SUFFIXES = (".png", ".json")
+
+ACCOUNT = "why.json"
+"""The name of a sequence's account in its run folder, where a dataset is evaluated."""
 
 
 def check_explanations(paths: Sequence[Path]) -> None:
@@ -21,6 +27,26 @@ def check_explanations(paths: Sequence[Path]) -> None:
                 f"An explanation in {path} was asked for; it is written as FILE.png (a timeline) or "
                 "FILE.json (every decision)."
             )
+
+
+def remarks_of(account: Mapping[str, Any]) -> list[str]:
+    """What a person should know of a video's masks, beyond what was warned of: doubts, missing boxes."""
+    remarks = []
+    for doubt in account.get("doubts", ()):
+        a, b = doubt["object_ids"]
+        remarks.append(
+            f"Objects {a} and {b} look alike: in {doubt['starting_points']} of the {doubt['of']} boxes found "
+            "for them the other was nearly as similar. Check which is which."
+        )
+    without = account["without_proposals"]
+    if without:
+        names = ", ".join(account["frames"][index] for index in without[:NAMED_FRAMES])
+        more = ", ..." if len(without) > NAMED_FRAMES else ""
+        remarks.append(
+            f"Frames without proposals: {len(without)} of {len(account['frames'])} ({names}{more}); objects "
+            "are not found there, only propagated."
+        )
+    return remarks
 
 
 def write_explanation(account: Mapping[str, Any], path: Path) -> None:

@@ -1,6 +1,7 @@
 """The run folder: a video's masks on disk, safe against every kind of interruption.
 
     out/masks/<frame name>.png    palette PNGs of the video's size
+    out/soft/<id>/<frame>.png     16-bit PNGs of every object's probabilities, if they are wanted
     out/overlay.mp4               the film with its masks, made when the last mask is there
     out/run.json                  what ran, on what, how fast, and how far it came
     out/state.safetensors         where a run that was cut short goes on; gone when it is complete
@@ -29,7 +30,7 @@ from tinct.evaluation.run_file import RunFile, environment, peak_memory
 from tinct.fingerprints import labels_sha256, video_sha256
 from tinct.loop_news import loop_told_to
 from tinct.mask_files import write_mask
-from tinct.masks import ObjectMasks
+from tinct.masks import ObjectMasks, object_ids_of
 from tinct.overlay import mask_paths, read_labels, write_overlay
 from tinct.segmenter import (
     StreamingRun,
@@ -39,6 +40,7 @@ from tinct.segmenter import (
     state_class_of,
 )
 from tinct.shapes import LabelMap
+from tinct.soft_masks import read_soft, soft_objects, write_soft
 from tinct.states import load_state, read_extra, save_state
 from tinct.tuning_news import TuningNews, tuning_told_to
 from tinct.video import Video
@@ -93,6 +95,7 @@ class _Run:
     how_to_go_on: str
     way: range
     """The frames in the order of the run: from the last to the first, if it goes backward."""
+    soft: bool = False
     seconds: list[float] = field(default_factory=list)
     whole: tuple[int, Any] = (0, None)
     """(frames of the way whose masks are on disk, the state after them)."""
@@ -114,7 +117,9 @@ def segment_to_folder(
     backward: bool = False,
     resume: bool = False,
     overlay: bool = True,
+    soft: bool = False,
     info: Mapping[str, Any] | None = None,
+    notes: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
     how_to_go_on: str = "the same command with --resume",
 ) -> RunReport:
@@ -129,8 +134,10 @@ def segment_to_folder(
             stay empty. Only a streaming segmenter has a direction.
         resume: Go on with the run that the folder holds, if it is this one; without one, begin it.
         overlay: Whether to make the film.
+        soft: Whether to keep the objects' probabilities too; a run with them is another run.
         info: What ran, for `run.json`: method, variant, preset, weights_sha256, video and the like.
             A run is the same run if its info, video and prompts are the same.
+        notes: What else `run.json` shall say; it does not make the run another one.
         progress: Told of every frame.
         how_to_go_on: What the message of a run that was cut short tells the person to do.
 
@@ -149,9 +156,10 @@ def segment_to_folder(
         )
     way = range(len(video))[:: -1 if backward else 1]
     paths = mask_paths(video, out / "masks")[:: way.step]
-    file = RunFile(out / "run.json", _identity(video, prompts, info or {}, way))
-    run = _Run(segmenter, video, prompts, out, file, how_to_go_on, way)
-    _claim(run, paths, resume)
+    info = {**(info or {}), **({"soft": True} if soft else {})}
+    file = RunFile(out / "run.json", _identity(video, prompts, info, way))
+    run = _Run(segmenter, video, prompts, out, file, how_to_go_on, way, soft)
+    _claim(run, paths, resume, notes or {})
     try:
         with tuning_told_to(partial(_note_tuning, run, progress)), loop_told_to(progress):
             resumed_at, object_ids = _segment(run, paths, progress)
@@ -182,8 +190,11 @@ def _segment(run: _Run, paths: list[Path], progress: Progress | None) -> tuple[i
     tell = _stage(progress, "segment", len(run.video))
     tell(first)
     for done, (index, masks, state, agreed) in enumerate(_results(run, first, begun), start=first + 1):
-        write_mask(paths[done - 1], masks.label_map)
         object_ids = tuple(sorted({*object_ids, *masks.object_ids}))
+        if run.soft:
+            # Before the mask: where that is, all that belongs to the frame is.
+            write_soft(run.out / "soft", paths[done - 1].stem, masks, object_ids)
+        write_mask(paths[done - 1], masks.label_map)
         run.whole = (done, state)
         run.file.object_ids = object_ids
         run.confidences.note(index, masks, agreed)
@@ -261,13 +272,26 @@ def _where_to_go_on(run: _Run, paths: list[Path]) -> tuple[int, Any, tuple[int, 
 
 
 def _whole_masks(run: _Run, paths: list[Path], count: int) -> bool:
-    """Whether the first `count` masks are all there and whole."""
+    """Whether the first `count` masks are all there and whole, and what is kept beside them."""
+    begun: list[int] = []
     try:
         for path in paths[:count]:
-            read_labels(path, run.video.size)
+            labels = read_labels(path, run.video.size)
+            if run.soft:
+                begun = _soft_objects(run, path.stem, {*begun, *object_ids_of(labels)})
     except MaskError:
         return False
     return count <= len(paths)
+
+
+def _soft_objects(run: _Run, name: str, expected: set[int]) -> list[int]:
+    """The objects of which a frame has a soft mask, all whole; MaskError if one is missing or broken."""
+    folder = run.out / "soft"
+    found = soft_objects(folder, name)
+    if not expected <= set(found):
+        raise MaskError(f"Frame {name} lacks a soft mask.")
+    read_soft(folder, name, found, run.video.size)
+    return found
 
 
 def _device(segmenter: Segmenter) -> str:
@@ -323,7 +347,7 @@ def _costs(run: _Run) -> dict[str, Any]:
     }
 
 
-def _claim(run: _Run, paths: list[Path], resume: bool) -> None:
+def _claim(run: _Run, paths: list[Path], resume: bool, notes: Mapping[str, Any]) -> None:
     """Make the folder this run's own.
 
     Raises:
@@ -331,7 +355,8 @@ def _claim(run: _Run, paths: list[Path], resume: bool) -> None:
     """
     out = run.out
     run.file.compare(resume)
-    if not run.file.path.exists() and (out.joinpath("overlay.mp4").exists() or _has_files(out / "masks")):
+    theirs = out.joinpath("overlay.mp4").exists() or _has_files(out / "masks") or _has_files(out / "soft")
+    if not run.file.path.exists() and theirs:
         raise OutputError(
             f"{out} holds masks or a film but no run.json, so they are not this run's; choose another folder."
         )
@@ -339,7 +364,7 @@ def _claim(run: _Run, paths: list[Path], resume: bool) -> None:
         (out / "masks").mkdir(parents=True, exist_ok=True)
         if not os.access(out / "masks", os.W_OK):
             raise PermissionError(13, "Permission denied")
-        run.file.write(status="running", message="", frames_done=0)
+        run.file.write(**notes, status="running", message="", frames_done=0)
     except OSError as error:
         raise OutputError(
             f"{out} cannot be written: {error.strerror or error}. Choose a folder that you may write to."

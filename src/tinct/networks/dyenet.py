@@ -23,6 +23,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
@@ -36,11 +37,12 @@ from tinct.networks.frame_features import (
     StagedFeatures,
     StagedMotion,
 )
-from tinct.networks.recurrent_mask import RecurrentFunction, RecurrentMask, mask_attention
+from tinct.networks.recurrent_mask import RecurrentFunction, RecurrentMask, at_grid, mask_attention
 from tinct.networks.region_heads import MaskNetwork, ReidNetwork, WeighingReidNetwork
 from tinct.networks.region_proposals import Proposals, RegionProposals
 from tinct.networks.small_stage import SMALL_WIDTH, SmallStage
 from tinct.networks.staged_backbones import FirstStages, LastStage, imagenet_tensors
+from tinct.networks.template_guide import TemplateCells, TemplateGuide
 from tinct.ops.rois import pooled
 from tinct.ops.views import View
 
@@ -64,6 +66,7 @@ class DyeNetMake:
         two_streams: A second stream sees the optical flow (3).
         attention: Region attention (2.2).
         mask_guide: Beyond the paper: the warped mask joins the recurrent input as one more channel.
+        template_guide: Beyond the paper: so does what the cells recall of the painted frames.
 
     Raises:
         OptionError: No such backbone, or a number below 1.
@@ -76,6 +79,7 @@ class DyeNetMake:
     two_streams: bool = False
     attention: bool = True
     mask_guide: bool = False
+    template_guide: bool = False
 
     def __post_init__(self) -> None:
         if self.backbone not in BACKBONES:
@@ -90,7 +94,7 @@ class DyeNetMake:
 
 
 PAPER = DyeNetMake()
-COMPACT = DyeNetMake(backbone="mobilenetv2", hidden=64, pyramid=True, mask_guide=True)
+COMPACT = DyeNetMake(backbone="mobilenetv2", hidden=64, pyramid=True, mask_guide=True, template_guide=True)
 
 
 class Propagated(NamedTuple):
@@ -131,7 +135,9 @@ class DyeNetNetwork(nn.Module):
         if make.two_streams:
             self.motion = CompactMotion(channels) if compact else StagedMotion(make.backbone)
         self.rpn = RegionProposals(channels, STRIDE)
-        width, guides = COMPACT_WIDTH if compact else PAPER_WIDTH, int(make.mask_guide)
+        width = COMPACT_WIDTH if compact else PAPER_WIDTH
+        self.template_guide = TemplateGuide(channels) if make.template_guide else None
+        guides = int(make.mask_guide) + (TemplateGuide.MAPS if make.template_guide else 0)
         stage = _last_stage(make, channels, SMALL_WIDTH, strided=False)
         self.mask_network = MaskNetwork(stage, width if make.pyramid else 0, fine)
         self.reid_grid, self.reid = _reid(make, channels, self.extractor.identity_channels)
@@ -208,12 +214,33 @@ class DyeNetNetwork(nn.Module):
         logits: Tensor = self.mask_network(cells, fine)
         return logits
 
+    def remember(
+        self,
+        features: FrameFeatures,
+        boxes: Float[Tensor, "N 4"],
+        index: Int64[Tensor, "N"],
+        masks: Float[Tensor, "N M M"],
+    ) -> TemplateCells | None:
+        """What painted masks teach `propagate` of their objects; None without a template guide.
+
+        Args:
+            features: Of the painted pictures.
+            boxes: Around the masks and some of their surroundings.
+            index: The picture of each box.
+            masks: In [0, 1], over the boxes' cells; of any grid.
+        """
+        if self.template_guide is None:
+            return None
+        remembered: TemplateCells = self.template_guide.remember(self._cells(features, boxes, index), masks)
+        return remembered
+
     def begin(
         self,
         features: FrameFeatures,
         boxes: Float[Tensor, "N 4"],
         index: Int64[Tensor, "N"],
         masks: Float[Tensor, "N M M"],
+        templates: TemplateCells | None = None,
     ) -> Float[Tensor, "N d m m"]:
         """The hidden state at a starting point: N_R(0, x_i), with the given mask as attention (inferred).
 
@@ -222,13 +249,14 @@ class DyeNetNetwork(nn.Module):
             boxes: Around the masks.
             index: The picture of each box.
             masks: In [0, 1], over the boxes' cells; of any grid.
+            templates: Of the boxes' objects, see `remember`.
         """
         cells = self._cells(features, boxes, index)
         m = self.make.roi_grid
         nothing = cells.new_zeros(len(boxes), self.make.hidden, m, m)
         masks = masks.to(cells.dtype)
         attention = mask_attention(masks, m)
-        return self.recurrent.hidden(nothing, cells, masks, attention)
+        return self.recurrent.hidden(nothing, cells, self._guides(masks, cells, templates), attention)
 
     def propagate(
         self,
@@ -236,7 +264,8 @@ class DyeNetNetwork(nn.Module):
         boxes: Float[Tensor, "N 4"],
         index: Int64[Tensor, "N"],
         hidden_warped: Float[Tensor, "N d m m"],
-        guides: Float[Tensor, "N G G"],
+        masks: Float[Tensor, "N G G"],
+        templates: TemplateCells | None = None,
     ) -> Propagated:
         """One step of propagation (2.2): region attention, eq. 1, eq. 2.
 
@@ -245,14 +274,27 @@ class DyeNetNetwork(nn.Module):
             boxes: Around the warped masks.
             index: The picture of each box.
             hidden_warped: h_{(j-1)→j}, see `ops.rois.warped_between_boxes`.
-            guides: The warped masks over the boxes' cells, of any grid: m, or M, which shows more of
+            masks: The warped masks over the boxes' cells, of any grid: m, or M, which shows more of
                 them to the last layers. A network without `mask_guide` does not look at them.
+            templates: Of the boxes' objects, see `remember`.
         """
         cells, fine = self._cells(features, boxes, index), self._fine_cells(features, boxes, index)
-        guides = guides.to(cells.dtype)
+        guides = self._guides(masks.to(cells.dtype), cells, templates)
         attention = self.recurrent.region_attention(hidden_warped)
         hidden = self.recurrent.hidden(hidden_warped, cells, guides, attention)
         return Propagated(self.recurrent.mask_logits(hidden, fine, guides), hidden, attention)
+
+    def _guides(
+        self, masks: Float[Tensor, "N G G"], cells: Tensor, templates: TemplateCells | None
+    ) -> Float[Tensor, "N g G G"]:
+        """The maps that join the cells: none, the masks, and what the cells recall of the templates."""
+        grid = masks.shape[-1]
+        maps = [masks[:, None]] if self.make.mask_guide else []
+        if self.template_guide is not None:
+            if templates is None:
+                raise OptionError("This DyeNet looks at templates; give those of the boxes' objects.")
+            maps.append(at_grid(self.template_guide(cells, templates), grid))
+        return torch.cat(maps, 1) if maps else masks.new_zeros(len(masks), 0, grid, grid)
 
     def _cells(self, features: FrameFeatures, boxes: Tensor, index: Tensor) -> Tensor:
         """x: what masks are made of."""

@@ -25,8 +25,9 @@ from torchvision.ops import box_iou
 
 from tinct.losses import RegionLossOptions, region_loss
 from tinct.networks.dyenet import DyeNetNetwork, FrameFeatures
-from tinct.networks.dyenet_roll_out import begin_to_follow, follow
+from tinct.networks.dyenet_roll_out import begin_to_follow, follow, templates_of
 from tinct.networks.oim import UNLABELLED, OnlineInstanceMatching
+from tinct.networks.template_guide import TemplateCells
 from tinct.ops.boxes import mask_boxes
 from tinct.ops.rois import cropped
 from tinct.shapes import VOID
@@ -250,14 +251,14 @@ class DyeNetLearning:
         clip, k = (previous > 127).flatten(2).any(2).nonzero(as_tuple=True)
         low, high = self.options.enlargement
         enlargement = low + (high - low) * float(torch.rand(()))
-        followed = begin_to_follow(
-            self.network, features, clip * T + 1, previous[clip, k].float() / 255, enlargement
-        )
+        start = previous[clip, k].float() / 255
+        templates = self._templates(features, labels, clip, k, start)
+        followed = begin_to_follow(self.network, features, clip * T + 1, start, enlargement, templates)
         alive = torch.ones_like(clip, dtype=torch.bool)
         losses, overlaps = [], []
         for t in range(2, T):
             flow = batch["flow_backward"][:, t].permute(0, 3, 1, 2).float()
-            step = follow(self.network, features, clip * T + t, followed, flow, clip, enlargement)
+            step = follow(self.network, features, clip * T + t, followed, flow, clip, enlargement, templates)
             followed, alive = step.followed, alive & step.present
             shown = labels[clip[alive], t]
             losses.append(
@@ -265,6 +266,22 @@ class DyeNetLearning:
             )
             overlaps.append(_overlap(followed.masks, labels[clip, t], k + 1, alive))
         return {"propagation": torch.stack(losses).mean(), "iou": torch.stack(overlaps).mean()}
+
+    def _templates(
+        self,
+        features: FrameFeatures,
+        labels: Int64[Tensor, "B T H W"],
+        clip: Int64[Tensor, "N"],
+        k: Int64[Tensor, "N"],
+        start: Float[Tensor, "N H W"],
+    ) -> TemplateCells | None:
+        """What each object's reference teaches; or its start frame, always where that shows nothing."""
+        T = labels.shape[1]
+        shown = (labels[clip, 0] == (k + 1).view(-1, 1, 1)).float()
+        of_start = (torch.rand(len(k)) < 0.3).to(k.device)
+        of_start |= shown.flatten(1).sum(1) < self.options.min_pixels
+        masks = torch.where(of_start.view(-1, 1, 1), start, shown)
+        return templates_of(self.network, features, clip * T + of_start.long(), masks)
 
     def _mask_loss(
         self,

@@ -18,6 +18,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from tinct.networks.dyenet import DyeNetNetwork, FrameFeatures
+from tinct.networks.template_guide import TemplateCells
 from tinct.ops.boxes import enlarged_boxes, mask_boxes
 from tinct.ops.rois import cropped, pasted, warped_between_boxes
 from tinct.ops.warp import warp
@@ -61,12 +62,35 @@ def region_boxes(masks: Float[Tensor, "N H W"], enlargement: float) -> Float[Ten
     return enlarged_boxes(mask_boxes(masks.detach() > 0.5), enlargement)
 
 
+TEMPLATE_ENLARGEMENT = 1.8
+"""Factor on the sides of a template's box: its surroundings tell what the object is not."""
+
+
+def templates_of(
+    network: DyeNetNetwork,
+    features: FrameFeatures,
+    index: Int64[Tensor, "N"],
+    masks: Float[Tensor, "N H W"],
+) -> TemplateCells | None:
+    """What masks of pictures teach of their objects; None for a network without a template guide.
+
+    Args:
+        network: On its device.
+        features: Of a batch of frames, seen in full.
+        index: Which of them each object lies in.
+        masks: Of the objects there, probabilities.
+    """
+    boxes = region_boxes(masks, TEMPLATE_ENLARGEMENT)
+    return network.remember(features, boxes, index, cropped(masks, boxes, network.mask_grid))
+
+
 def begin_to_follow(
     network: DyeNetNetwork,
     features: FrameFeatures,
     index: Int64[Tensor, "N"],
     masks: Float[Tensor, "N H W"],
     enlargement: float,
+    templates: TemplateCells | None = None,
 ) -> Followed:
     """The hidden states of a starting frame, from its features and given masks.
 
@@ -76,9 +100,10 @@ def begin_to_follow(
         index: Which of them each object lies in.
         masks: The given masks, probabilities.
         enlargement: Factor on the boxes' sides.
+        templates: Of the objects.
     """
     boxes = region_boxes(masks, enlargement)
-    hidden = network.begin(features, boxes, index, cropped(masks, boxes, network.mask_grid))
+    hidden = network.begin(features, boxes, index, cropped(masks, boxes, network.mask_grid), templates)
     return Followed(masks, boxes, hidden)
 
 
@@ -90,6 +115,7 @@ def follow(
     flow: Float[Tensor, "B 2 H W"],
     flow_index: Int64[Tensor, "N"],
     enlargement: float,
+    templates: TemplateCells | None = None,
 ) -> RolledOut:
     """The objects one frame further.
 
@@ -101,6 +127,7 @@ def follow(
         flow: Of each clip: it lives on the new frame and leads to the frame before.
         flow_index: Which of them each object goes with.
         enlargement: Factor on the boxes' sides.
+        templates: Of the objects.
     """
     with _exact(flow):
         warped = warp(before.masks.unsqueeze(1), flow[flow_index])[:, 0]
@@ -108,7 +135,7 @@ def follow(
         boxes = region_boxes(warped, enlargement)
         hidden = warped_between_boxes(before.hidden.float(), before.boxes, boxes, flow, flow_index)
         guides = cropped(warped, boxes, network.mask_grid)
-    propagated = network.propagate(features, boxes, index, hidden, guides)
+    propagated = network.propagate(features, boxes, index, hidden, guides, templates)
     size = (warped.shape[-2], warped.shape[-1])
     with _exact(flow):
         masks = pasted(torch.sigmoid(propagated.mask_logits.float()), boxes, size)

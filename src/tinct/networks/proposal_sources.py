@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -121,31 +121,88 @@ def _checked(rows: Any, name: str, path: Path, size: tuple[int, int]) -> Float[n
     return boxes[(boxes[:, 2:4] > boxes[:, :2]).all(1)]
 
 
-def proposal_source(name: str, video: Video, device: torch.device | None = None) -> ProposalSource:
+def proposal_source(
+    name: str, video: Video, device: torch.device | None = None, sequence: str | None = None
+) -> ProposalSource:
     """A source by its name.
 
     Args:
-        name: A detector of `DETECTORS`, or else the path of a file of boxes.
+        name: A detector of `DETECTORS`, or else the path of a file of boxes, or of a folder of such files.
         video: What a file's boxes are of.
         device: Of a detector.
+        sequence: The video is this sequence of a dataset: a folder holds its boxes as `<sequence>.json`.
 
     Raises:
-        OptionError: Neither a detector nor a file.
+        OptionError: Neither a detector, a file, nor a folder with a file for the sequence.
         DatasetError: The file is not of that form, or of another video.
         WeightsError: A detector's weights cannot be had.
     """
     if name in DETECTORS:
         return DetectorProposals(name, device=device)
-    if not Path(name).is_file():
-        raise OptionError(
-            f"There is no proposals file and no detector {name!r}. {near_match(name, DETECTORS)}"
+    path = Path(name)
+    if path.is_dir():
+        if sequence is None:
+            raise OptionError(
+                f"The proposals {name} are a folder, one file for each sequence of a dataset; for a single "
+                "video give its file."
+            )
+        check_proposals(name, [sequence])
+        path = path / f"{sequence}.json"
+    _check_known(path, name)
+    return BoxesFile(path, video)
+
+
+def check_proposals(name: str, sequences: Sequence[str]) -> None:
+    """Whether there are proposals for some sequences of a dataset; called before anything is segmented.
+
+    Args:
+        name: As for `proposal_source`.
+        sequences: Their names.
+
+    Raises:
+        OptionError: Neither a detector, a file nor a folder; one file for several sequences.
+        DatasetError: The folder lacks files.
+    """
+    path = Path(name)
+    if name in DETECTORS:
+        return
+    if not path.is_dir():
+        _check_known(path, name)
+        if len(sequences) > 1:
+            # Their frames are often called alike, so that nobody would notice.
+            raise OptionError(
+                f"The proposals {name} are a file of one video, and {len(sequences)} sequences were chosen; "
+                "give a folder with a file <sequence>.json for each, or choose one with --sequences."
+            )
+        return
+    missing = [sequence for sequence in sequences if not (path / f"{sequence}.json").is_file()]
+    if missing:
+        raise DatasetError(
+            f"The folder of proposals {name} lacks {missing[0]}.json"
+            f"{f' and {len(missing) - 1} more' if len(missing) > 1 else ''} of the {len(sequences)} files "
+            "that were expected; a sequence without boxes has a file with {} in it."
         )
-    return BoxesFile(Path(name), video)
 
 
 def describe_proposals(name: str) -> str:
-    """What makes two runs use the same proposals, without this machine's paths."""
-    return name if name in DETECTORS else _file_name(Path(name))
+    """What makes two runs use the same proposals, without this machine's paths; OptionError for neither."""
+    if name in DETECTORS:
+        return name
+    path = Path(name)
+    if not path.is_dir():
+        _check_known(path, name)
+        return _file_name(path)
+    whole = hashlib.sha256()
+    for file in sorted(path.glob("*.json")):
+        whole.update(f"{file.stem}\n{_file_name(file)}\n".encode())
+    return f"boxes-{whole.hexdigest()[:12]}"
+
+
+def _check_known(path: Path, name: str) -> None:
+    if not path.is_file():
+        raise OptionError(
+            f"There is no proposals file and no detector {name!r}. {near_match(name, DETECTORS)}"
+        )
 
 
 def _file_name(path: Path) -> str:

@@ -24,7 +24,7 @@ class RecurrentFunction(nn.Module):
         stage: A copy of the backbone's last stage, its strides at 1.
         inputs: C, of x_j, and of the stage's input.
         hidden: d; where the stage is wider, a 1×1 layer narrows it.
-        guides: 1 where the warped mask joins as one more channel (beyond the paper), else 0.
+        guides: Maps that join (beyond the paper): of the warped mask, of templates.
     """
 
     def __init__(self, stage: SmallStage | LastStage, inputs: int, hidden: int, guides: int) -> None:
@@ -59,7 +59,7 @@ class RecurrentMask(nn.Module):
         width: Of N_O's layers.
         fine: Channels of the stride-4 features; 0 for none.
         attention: Whether there is region attention.
-        guides: 1 where the warped mask joins, in N_R and in N_O, else 0.
+        guides: Maps that join in N_R and in N_O.
     """
 
     def __init__(
@@ -67,7 +67,6 @@ class RecurrentMask(nn.Module):
     ) -> None:
         super().__init__()
         self.function = function
-        self.guides = guides
         self.attention = nn.Conv2d(hidden, 1, 3, padding=1) if attention else None
         if self.attention is not None:
             # Nearly even at first: the network starts as the one without attention.
@@ -79,28 +78,27 @@ class RecurrentMask(nn.Module):
         self,
         warped: Float[Tensor, "N d m m"],
         cells: Float[Tensor, "N C m m"],
-        guides: Float[Tensor, "N G G"],
+        guides: Float[Tensor, "N g G G"],
         attention: Float[Tensor, "N m m"],
     ) -> Float[Tensor, "N d m m"]:
-        """Eq. 1, and its result multiplied by attention.
+        """Eq. 1, and its result multiplied by attention; guides may have any grid.
 
         Attention sums to 1 over the box's m² cells; it is multiplied by m², so that even attention
         leaves the hidden state as it is (inferred).
         """
         m = cells.shape[-1]
-        seen = _at_grid(guides, m)[:, None] if self.guides else cells[:, :0]
-        state: Tensor = self.function(warped, cells, seen)
+        state: Tensor = self.function(warped, cells, at_grid(guides, m))
         return state * (m**2 * attention)[:, None]
 
     def mask_logits(
         self,
         hidden: Float[Tensor, "N d m m"],
         fine: Float[Tensor, "N F M M"] | None,
-        guides: Float[Tensor, "N G G"],
+        guides: Float[Tensor, "N g G G"],
     ) -> Float[Tensor, "N M M"]:
         """Eq. 2."""
-        if fine is not None and self.guides:
-            fine = torch.cat([fine, _at_grid(guides, fine.shape[-1])[:, None]], 1)
+        if fine is not None:
+            fine = torch.cat([fine, at_grid(guides, fine.shape[-1])], 1)
         logits: Tensor = self.output(hidden, fine)
         return logits
 
@@ -114,16 +112,16 @@ class RecurrentMask(nn.Module):
 
 def mask_attention(masks: Float[Tensor, "N M M"], m: int) -> Float[Tensor, "N m m"]:
     """A given mask as attention (inferred): its share of every cell; even if it is empty."""
-    shares = _at_grid(masks, m).clamp_min(0)
+    shares = at_grid(masks[:, None], m)[:, 0].clamp_min(0)
     total = shares.sum((1, 2), keepdim=True)
     return torch.where(total > 0, shares / total.clamp_min(1e-6), 1 / m**2)
 
 
-def _at_grid(maps: Float[Tensor, "N G G"], m: int) -> Float[Tensor, "N m m"]:
+def at_grid(maps: Float[Tensor, "N g G G"], m: int) -> Float[Tensor, "N g m m"]:
     """Maps of boxes at another grid: means of cells where it is coarser, else bilinear."""
     grid = maps.shape[-1]
-    if grid == m:
-        return maps
+    if grid == m or not maps.shape[1]:
+        return maps.new_zeros(len(maps), 0, m, m) if not maps.shape[1] else maps
     if grid > m:
         return resize_area(maps, (m, m))
-    return F.interpolate(maps[:, None], (m, m), mode="bilinear", align_corners=False)[:, 0]
+    return F.interpolate(maps, (m, m), mode="bilinear", align_corners=False)

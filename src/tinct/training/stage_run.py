@@ -240,7 +240,17 @@ class StageRun:
 
 
 def _ema(decay: float) -> Callable[..., None]:
-    average: Callable[..., None] = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+    """An exponential moving average that is quick at first: step n keeps at most (1 + n) / (10 + n).
+
+    With the full decay from the start, what a stage began with weighs for thousands of steps: a recurrence
+    that was as good as trained had an average that had learnt next to nothing (docs/experiments.md).
+    """
+
+    @torch.no_grad()
+    def average(kept: list[Tensor], current: list[Tensor], updates: Tensor) -> None:
+        n = int(updates)
+        get_ema_multi_avg_fn(min(decay, (1 + n) / (10 + n)))(kept, current, updates)  # type: ignore[no-untyped-call]
+
     return average
 
 

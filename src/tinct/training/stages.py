@@ -161,8 +161,8 @@ class Stage:
         schedule: (step, steps) → factor on the learning rate, such as `CosineSchedule`.
         optimiser: Parameter groups → optimiser, such as `AdamW`.
         clip_gradient_norm: Gradients are scaled down to this norm.
-        ema_decay: Of the moving average of the weights, which is what is saved as the result; 0
-            keeps the weights as they are.
+        ema_decay: Of the moving average of the weights, which is what is saved as the result; less
+            at first, so that it soon forgets what the stage began with. 0 keeps the weights as they are.
 
     Raises:
         OptionError: A number is out of its range.

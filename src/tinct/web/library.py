@@ -7,7 +7,8 @@ import shutil
 import sys
 import tempfile
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -199,7 +200,7 @@ class Library:
             )
         where = incoming / "video" if images else files[0]
         name = clean_name(name) if name else (files[0].name if len(files) == 1 else "frames")
-        with Mended(files[0].name if not images else "the images", str(where)):
+        with _named_for_its_owner(where, "the images" if images else files[0].name):
             video = Video.open(where)
         self.check(video)
         flushed(incoming / "video")
@@ -236,18 +237,13 @@ class Library:
             self._named.pop(project.id, None)
 
 
-class Mended:
+@contextmanager
+def _named_for_its_owner(path: Path, name: str) -> Iterator[None]:
     """Within this block, errors name an uploaded file as its owner knows it, not where it lies here."""
-
-    def __init__(self, name: str, path: str) -> None:
-        self._name, self._path = name, path
-
-    def __enter__(self) -> None:
-        """Nothing to prepare."""
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, TinctError):
-            raise type(error)(str(error).replace(self._path, self._name)) from error
+    try:
+        yield
+    except TinctError as error:
+        raise type(error)(str(error).replace(str(path), name)) from error
 
 
 def _unopened(project_id: str, name: str, status: str, error: str) -> dict[str, Any]:

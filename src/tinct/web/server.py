@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tinct.errors import OptionError, TinctError
+from tinct.extras import needed
 from tinct.web.limits import Limits
 from tinct.web.run_log import Settings
 
@@ -109,15 +110,8 @@ def _have_ready(frames: FrameStore, project: Project, index: int) -> None:
 
 def check_installed() -> None:
     """OptionError if the extra `[app]` is not installed."""
-    try:
-        import python_multipart  # noqa: F401
-        import starlette  # noqa: F401
-        import uvicorn  # noqa: F401
-    except ImportError as error:
-        raise OptionError(
-            f"`tinct app` needs Starlette, uvicorn and python-multipart ({error.name} is missing): "
-            "pip install 'tinct[app]'"
-        ) from error
+    for module in ("starlette", "uvicorn", "python_multipart"):
+        needed(module, "app", "`tinct app`")
 
 
 def listen(host: str, port: int | None) -> socket.socket:

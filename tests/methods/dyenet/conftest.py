@@ -70,12 +70,23 @@ class ColourNetwork(nn.Module):
         cells = pooled(features.coarse, boxes, index, GRID, 1)
         return _like(cells, _main_colour(cells, torch.ones_like(cells[:, 0])))
 
-    def begin(self, features: FrameFeatures, boxes: Tensor, index: Tensor, masks: Tensor) -> Tensor:
+    def remember(self, features: FrameFeatures, boxes: Tensor, index: Tensor, masks: Tensor) -> None:
+        return None
+
+    def begin(
+        self, features: FrameFeatures, boxes: Tensor, index: Tensor, masks: Tensor, templates: None = None
+    ) -> Tensor:
         cells = pooled(features.coarse, boxes, index, GRID, 1)
         return _carried(_main_colour(cells, (masks > 0.5).float()))
 
     def propagate(
-        self, features: FrameFeatures, boxes: Tensor, index: Tensor, hidden: Tensor, guides: Tensor
+        self,
+        features: FrameFeatures,
+        boxes: Tensor,
+        index: Tensor,
+        hidden: Tensor,
+        masks: Tensor,
+        templates: None = None,
     ) -> Propagated:
         self.count.propagated += len(boxes)
         cells = pooled(features.coarse, boxes, index, GRID, 1)

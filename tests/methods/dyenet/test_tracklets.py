@@ -8,8 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinct.methods.dyenet.propagation import reboxed, tight_boxes
-from tinct.methods.dyenet.tracklets import RoiMask, StartingPoint, Tracklet, overlaps
+from tinct.methods.dyenet.tracklets import RoiMask, StartingPoint, Tracklet, overlaps, reboxed, tight_boxes
 from tinct.ops.rois import pasted
 
 Square = Callable[..., RoiMask]

@@ -133,3 +133,13 @@ def test_dev_scores_are_refused(data: Sources, tmp_path: Path) -> None:
 
     with pytest.raises(OptionError, match="sees the whole video"):
         RECIPES["mobilenetv2"].segmenter(tmp_path, torch.device("cpu"), Budget(steps=0))
+
+
+@pytest.mark.parametrize("variant", ["mobilenetv2", "resnet101"])
+def test_attention_can_be_left_out(variant: str, thin_networks: Any) -> None:
+    with thin_networks():
+        networks = [
+            recipe.task().network for recipe in (RECIPES[variant], RECIPES[variant].without(["attention"]))
+        ]
+    assert [network.make.attention for network in networks] == [True, False]
+    assert networks[1].make == replace(networks[0].make, attention=False)

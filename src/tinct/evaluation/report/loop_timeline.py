@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from tinct.errors import OptionError
+from tinct.evaluation.explanation import remarks_of
 from tinct.files import written_whole
 from tinct.masks import voc_palette
 
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
 Account = Mapping[str, Any]
 
 DOTS_PER_INCH = 130
+
+REMARK_WIDTH = 100
+"""Characters of a line below the picture."""
 
 _OUTCOMES = (
     ("painted", "*", 110, "painted"),
@@ -40,8 +45,8 @@ def draw_loop_timeline(account: Account, path: Path) -> None:
 
     From top to bottom: per object the stretches of frames that have a mask, with the starting points
     from which they came, and below them in grey the tracklets that were refused or cut; the
-    similarity of every starting point, a ring around those whose identity is in doubt; and how many
-    templates each object had after each round.
+    similarity of every starting point, a ring around those whose identity is in doubt; how many
+    templates each object had after each round; and what else a person should know, in words.
 
     Raises:
         OptionError: matplotlib is not installed.
@@ -64,6 +69,8 @@ def draw_loop_timeline(account: Account, path: Path) -> None:
         axes.set_xlim(-1, max(1, frames))
         axes.spines[["top", "right"]].set_visible(False)
     middle.set_xlabel("frame")
+    remarks = [*account["remarks"], *remarks_of(account)]
+    bottom.set_xlabel("\n".join(fill(text, REMARK_WIDTH) for text in remarks), loc="left", fontsize="small")
     with written_whole(path) as part:
         # Without the library's version in it, the same account gives the same bytes.
         figure.savefig(part, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from tinct.errors import OptionError
+from tinct.methods.dyenet.ensemble import BACKBONES, ENSEMBLE, ensemble_network, join_weights
 from tinct.methods.dyenet.loop import DyeNet
 from tinct.methods.dyenet.options import ADVANCED, PRESETS, Options
 from tinct.networks.dyenet import DyeNetNetwork
@@ -16,7 +17,7 @@ from tinct.networks.flow import FlowEstimator
 from tinct.networks.proposal_sources import ProposalSource
 from tinct.networks.weights import load_weights
 
-__all__ = ["ADVANCED", "PRESETS", "DyeNet", "Options", "build"]
+__all__ = ["ADVANCED", "PRESETS", "DyeNet", "Options", "build", "join_weights"]
 
 
 def build(
@@ -36,11 +37,15 @@ def build(
         WeightsError: The file does not fit.
     """
     options = replace(PRESETS[variant][preset], **overrides)
-    if options.make.backbone != variant:
+    if options.make.backbone != (BACKBONES[0] if variant == ENSEMBLE else variant):
         raise OptionError(
             f"make.backbone = {options.make.backbone} came with the variant {variant}; choose the variant "
             f"{options.make.backbone}."
         )
+    if variant == ENSEMBLE:
+        networks = ensemble_network(options.make)
+        load_weights(weights, networks, method="dyenet", variant=variant)
+        return DyeNet(list(networks.values()), options, device, flow, proposals)
     network = DyeNetNetwork(options.make)
     load_weights(weights, network, method="dyenet", variant=variant)
     return DyeNet(network, options, device, flow, proposals)

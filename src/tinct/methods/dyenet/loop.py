@@ -20,7 +20,7 @@ templates, until nothing new is found.
 | linking (2.2) | `linking.linked` |
 | iterative inference with template expansion (2) | `DyeNet._loop`, `run.Run` |
 | online training (ECCV paper) | `fine_tuning.trained_online`, `Options.fine_tuning` |
-| ensemble, patches, two streams (3) | `members`, `Options.patches`, `DyeNetMake.two_streams` |
+| ensemble, patches, two streams (3) | `members`, `ensemble`, `Options.patches`, `DyeNetMake.two_streams` |
 
 What goes beyond the paper is an `Options` field that the preset "paper" switches off; the page
 docs/methods/dyenet.md gives the reason for each.

@@ -19,6 +19,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from tinct.networks.dyenet import FrameFeatures, Proposals
+from tinct.networks.template_guide import TemplateCells
 from tinct.ops.views import View
 
 
@@ -100,12 +101,27 @@ class Member:
             logits = self.network.mask_logits(look.features, *self._placed(look, boxes))
         return self._back(logits).sigmoid()
 
-    def begin(
+    def remember(
         self, look: Look, boxes: Float[Tensor, "N 4"], masks: Float[Tensor, "N G G"]
+    ) -> TemplateCells | None:
+        """What painted masks show of their objects, cell by cell; None for a network that does not ask."""
+        with self._autocast():
+            found: TemplateCells | None = self.network.remember(
+                look.features, *self._placed(look, boxes), self._back(masks)
+            )
+        return found
+
+    def begin(
+        self,
+        look: Look,
+        boxes: Float[Tensor, "N 4"],
+        masks: Float[Tensor, "N G G"],
+        templates: TemplateCells | None = None,
     ) -> Float[Tensor, "N d m m"]:
         """The hidden state at a starting point."""
+        placed = self._placed(look, boxes)
         with self._autocast():
-            hidden = self.network.begin(look.features, *self._placed(look, boxes), self._back(masks))
+            hidden = self.network.begin(look.features, *placed, self._back(masks), templates)
         return self._back(hidden)
 
     def propagate(
@@ -113,12 +129,15 @@ class Member:
         look: Look,
         boxes: Float[Tensor, "N 4"],
         hidden: Float[Tensor, "N d m m"],
-        guides: Float[Tensor, "N G G"],
+        masks: Float[Tensor, "N G G"],
+        templates: TemplateCells | None = None,
     ) -> tuple[Float[Tensor, "N M M"], Float[Tensor, "N d m m"]]:
         """Equations 1 and 2: each object's probabilities, and its hidden state."""
         placed = self._placed(look, boxes)
         with self._autocast():
-            step = self.network.propagate(look.features, *placed, self._back(hidden), self._back(guides))
+            step = self.network.propagate(
+                look.features, *placed, self._back(hidden), self._back(masks), templates
+            )
         return self._back(step.mask_logits).sigmoid(), self._back(step.hidden)
 
     def _placed(self, look: Look, boxes: Tensor) -> tuple[Tensor, Tensor]:

@@ -38,6 +38,8 @@ class Options:
             and at least as similar, has a mask already (VS-ReID).
         covered_iou: A starting point that overlaps its object's tube by more is not propagated (2.1 says
             so without a number).
+        refinements: Beyond the paper: a match's mask is looked for so many times more, each time in the box
+            around what was found.
         doubt_margin: The record shows a doubt where the next object is less similar by no more than this.
         linking: When tracklets contradict each other (2.2 does not say).
         verification: Beyond the paper: a propagation ends where its mask's box is less similar to all
@@ -66,6 +68,7 @@ class Options:
     least_area: float = 0.1
     checkpoints: bool = True
     covered_iou: float = 0.5
+    refinements: int = 0
     doubt_margin: float = 0.05
     linking: LinkingRules = field(default_factory=LinkingRules)
     verification: float = 0.0
@@ -87,11 +90,14 @@ class Options:
                 f"least_area = {self.least_area} and covered_iou = {self.covered_iou} came; they are "
                 "shares, in [0, 1]."
             )
-        least = min(self.rounds, self.box_margin, self.least_box_cells, self.feature_budget_mb)
+        least = min(
+            self.rounds, self.box_margin, self.least_box_cells, self.refinements, self.feature_budget_mb
+        )
         if least < 0 or self.proposals < 1 or self.patch_side < 32:
             raise OptionError(
                 f"rounds = {self.rounds}, proposals = {self.proposals}, box_margin = {self.box_margin}, "
-                f"least_box_cells = {self.least_box_cells}, feature_budget_mb = {self.feature_budget_mb} and "
+                f"least_box_cells = {self.least_box_cells}, "
+                f"refinements = {self.refinements}, feature_budget_mb = {self.feature_budget_mb} and "
                 f"patch_side = {self.patch_side} came; none lies below 0, proposals begin at 1, patches "
                 "at 32."
             )
@@ -129,6 +135,12 @@ PRESETS: Mapping[str, Mapping[str, Options]] = {
             "paper": replace(PAPER, make=DyeNetMake(backbone=name)),
         }
         for name in ("resnet101", "xception65")
+    },
+    # The make of its first network; that of the other differs in the backbone (`ensemble`).
+    "ensemble": {
+        "default": PAPER,
+        "fast": replace(PAPER, working_height=288),
+        "paper": PAPER,
     },
 }
 """Variant → preset → options."""

@@ -16,6 +16,7 @@ from torch import Tensor
 from tinct.methods.dyenet.members import averaged
 from tinct.methods.dyenet.merging import shared_out
 from tinct.methods.dyenet.options import Options
+from tinct.methods.dyenet.painted_cells import PaintedCells
 from tinct.methods.dyenet.reid import TemplateSet
 from tinct.methods.dyenet.sources import Sources
 from tinct.methods.dyenet.tracklets import (
@@ -25,6 +26,8 @@ from tinct.methods.dyenet.tracklets import (
     Tracklet,
     box_tensor,
     patch_tensor,
+    reboxed,
+    tight_boxes,
 )
 from tinct.networks.frame_features import FINE_STRIDE, STRIDE
 from tinct.ops.boxes import enlarged_boxes, mask_boxes
@@ -41,12 +44,14 @@ class Surroundings:
         painted: (frame, object id) of the painted masks.
         areas: Object id → the area of its painted mask in square pixels; the smallest, of several.
         templates: What the objects look like.
+        cells: What painted frames show of them, cell by cell.
     """
 
     tracklets: Sequence[Tracklet]
     painted: Collection[tuple[int, int]]
     areas: Mapping[int, float]
     templates: TemplateSet
+    cells: PaintedCells
 
 
 @dataclass(frozen=True)
@@ -77,7 +82,7 @@ def propagated(
     """The tracklets of starting points that lie on one frame, in their order."""
     if not starts:
         return []
-    first = _begun(starts, sources, options)
+    first = _begun(starts, sources, options, around)
     backward, forward = (_Walk(starts, sources, options, around, way) for way in (-1, 1))
     backward.run(first)
     forward.run(first)
@@ -92,13 +97,19 @@ def propagated(
     ]
 
 
-def _begun(starts: Sequence[StartingPoint], sources: Sources, options: Options) -> _Memory:
+def _begun(
+    starts: Sequence[StartingPoint], sources: Sources, options: Options, around: Surroundings
+) -> _Memory:
     """The hidden states h_i of the starting points: N_R of their boxes' features alone."""
     masks = [start.mask for start in starts]
     boxes, probs = reboxed(box_tensor(masks), patch_tensor(masks), options.box_margin)
     boxes, probs = boxes.to(sources.device), probs.to(sources.device)
     looks = sources.around(starts[0].frame, boxes)
-    hidden = (m.begin(look, boxes, probs) for m, look in zip(sources.members, looks, strict=True))
+    ids = [start.object_id for start in starts]
+    hidden = (
+        member.begin(look, boxes, probs, around.cells.of(place, ids))
+        for place, (member, look) in enumerate(zip(sources.members, looks, strict=True))
+    )
     return _Memory(tuple(range(len(starts))), boxes, probs, tuple(hidden))
 
 
@@ -171,10 +182,18 @@ class _Walk:
         boxes = enlarged_boxes(mask_boxes(warped > 0.5), 1 + 2 * options.box_margin)
         guides = cropped(warped, boxes, memory.probs.shape[-1])
         flow = sources.flow(frame, frame - self.way)
+        ids = [self.starts[i].object_id for i in memory.who]
+        looks = sources.around(frame, boxes)
         found = [
-            member.propagate(look, boxes, warped_between_boxes(h, memory.boxes, boxes, flow), guides)
-            for member, look, h in zip(
-                sources.members, sources.around(frame, boxes), memory.hidden, strict=True
+            member.propagate(
+                look,
+                boxes,
+                warped_between_boxes(hidden, memory.boxes, boxes, flow),
+                guides,
+                self.around.cells.of(place, ids),
+            )
+            for place, (member, look, hidden) in enumerate(
+                zip(sources.members, looks, memory.hidden, strict=True)
             )
         ]
         probs = averaged([member_probs for member_probs, _ in found])
@@ -249,26 +268,3 @@ def yields_to_nearer(start: StartingPoint, frame: int, tracklets: Sequence[Track
         and frame in tracklet.masks
         for tracklet in tracklets
     )
-
-
-def tight_boxes(boxes: Float[Tensor, "N 4"], probs: Float[Tensor, "N M M"]) -> Float[Tensor, "N 4"]:
-    """The boxes of what is more probable than not in patches; of an empty one its whole box."""
-    sides = (boxes[:, 2:] - boxes[:, :2]).repeat(1, 2)
-    inside = mask_boxes(probs > 0.5) / probs.shape[-1]
-    return boxes[:, :2].repeat(1, 2) + inside * sides
-
-
-def reboxed(
-    boxes: Float[Tensor, "N 4"], probs: Float[Tensor, "N M M"], margin: float
-) -> tuple[Float[Tensor, "N 4"], Float[Tensor, "N M M"]]:
-    """The same masks in boxes that enclose them with a margin, as the boxes of warped masks do.
-
-    So that a mask that was found in a proposal is begun with as it will be gone on with (inferred:
-    the text takes the proposal's own box).
-    """
-    wider = enlarged_boxes(tight_boxes(boxes, probs), 1 + 2 * margin)
-    M = probs.shape[-1]
-    # The new box as a picture of M × M pixels of its own.
-    scale = M / (wider[:, 2:] - wider[:, :2]).clamp_min(1e-3).repeat(1, 2)
-    seen = (boxes - wider[:, :2].repeat(1, 2)) * scale
-    return wider, pasted(probs, seen, (M, M))

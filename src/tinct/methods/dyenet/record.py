@@ -6,6 +6,7 @@ objects looked so alike that an identity is in doubt.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
@@ -104,8 +105,26 @@ class Record:
             "links": [_link(link, tracklets[link.tracklet]) for link in links],
             "tubes": {str(i): _stretches(tubes, i) for i in self.object_ids},
             "without_proposals": self.without_proposals,
+            "doubts": self._doubts(),
             "remarks": self.remarks,
         }
+
+    def _doubts(self) -> list[dict[str, Any]]:
+        """Which two objects were nearly as similar to the same boxes, in how many of those found."""
+        found = [d.start for d in self.decisions if not d.start.painted]
+        pairs = Counter(
+            tuple(sorted((start.object_id, start.runner_up_id)))
+            for start in found
+            if start.runner_up_id is not None and start.is_doubtful(self.doubt_margin)
+        )
+        return [
+            {
+                "object_ids": list(pair),
+                "starting_points": count,
+                "of": sum(start.object_id in pair for start in found),
+            }
+            for pair, count in sorted(pairs.items())
+        ]
 
     def _decision(self, decision: Decision) -> dict[str, Any]:
         start = decision.start

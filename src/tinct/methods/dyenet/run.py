@@ -16,7 +16,8 @@ from tinct.loop_news import tell_of_loop
 from tinct.masks import object_ids_of
 from tinct.methods.dyenet.linking import Link, contradiction_at_start, is_covered, join, linked
 from tinct.methods.dyenet.options import Options
-from tinct.methods.dyenet.propagation import Surroundings, least_side_px, propagated, tight_boxes
+from tinct.methods.dyenet.painted_cells import PaintedCells
+from tinct.methods.dyenet.propagation import Surroundings, least_side_px, propagated
 from tinct.methods.dyenet.record import Decision, Outcome, Record
 from tinct.methods.dyenet.reid import Match, Template, TemplateSet, matched
 from tinct.methods.dyenet.sources import Sources
@@ -27,6 +28,7 @@ from tinct.methods.dyenet.tracklets import (
     Tracklet,
     box_tensor,
     patch_tensor,
+    tight_boxes,
 )
 from tinct.ops.boxes import enlarged_boxes
 from tinct.ops.rois import cropped
@@ -61,6 +63,7 @@ class Run:
         self.record = Record(sources.video.names, object_ids, options.rho, options.doubt_margin)
         self._round = 0
         self._links: list[Link] = []
+        self._cells = PaintedCells()
         self._painted: set[tuple[int, int]] = set()
         self._areas: dict[int, float] = {}
         self._taken: set[tuple[int, int]] = set()
@@ -73,8 +76,13 @@ class Run:
                 self._painted_mask(labels == i, f"object {i} on frame {frame}") for i in object_ids_of(labels)
             ]
             embeddings = self._embeddings(frame, masks)
-            for object_id, mask, embedding in zip(object_ids_of(labels), masks, embeddings, strict=True):
-                starts.append(StartingPoint(frame, object_id, mask, embedding, painted=True))
+            painted = [
+                StartingPoint(frame, object_id, mask, embedding, painted=True)
+                for object_id, mask, embedding in zip(object_ids_of(labels), masks, embeddings, strict=True)
+            ]
+            self._cells.learn(painted, self.sources)
+            starts += painted
+            for object_id, mask in zip(object_ids_of(labels), masks, strict=True):
                 self._painted.add((frame, object_id))
                 self._areas[object_id] = min(mask.area, self._areas.get(object_id, mask.area))
         self.templates = [Template.of(start) for start in starts]
@@ -105,7 +113,8 @@ class Run:
         for _, group in groupby(sorted(starts, key=lambda s: s.rank), key=lambda s: s.frame):
             all_of_frame = list(group)
             fresh = [start for start in all_of_frame if self._is_worth_it(start)]
-            around = Surroundings(self.tracklets, self._painted, self._areas, TemplateSet(self.templates))
+            templates = TemplateSet(self.templates)
+            around = Surroundings(self.tracklets, self._painted, self._areas, templates, self._cells)
             for tracklet in propagated(fresh, self.sources, self.options, around):
                 place = len(self.tracklets)
                 self.record.decisions.append(Decision(tracklet.start, Outcome.PROPAGATED, place))
@@ -167,7 +176,7 @@ class Run:
         """The matches of one frame with what the mask network sees in their boxes."""
         if not matches:
             return []
-        masks = self.sources.masks(matches[0].frame, torch.tensor([match.box for match in matches]))
+        masks = self._masks(matches[0].frame, torch.tensor([match.box for match in matches]))
         return [
             StartingPoint(
                 match.frame,
@@ -181,6 +190,19 @@ class Run:
             )
             for match, mask in zip(matches, masks, strict=True)
         ]
+
+    def _masks(self, frame: int, boxes: Float[torch.Tensor, "N 4"]) -> list[RoiMask]:
+        """What the mask network sees in boxes, and then in the boxes around what it saw.
+
+        A proposal often shows half of an object, and the network goes a little beyond its box's middle.
+        """
+        masks = self.sources.masks(frame, boxes)
+        for _ in range(self.options.refinements):
+            # An empty mask leaves its box as it is.
+            seen = tight_boxes(box_tensor(masks), patch_tensor(masks))
+            boxes = enlarged_boxes(seen, 1 + 2 * self.options.box_margin)
+            masks = self.sources.masks(frame, boxes)
+        return masks
 
     def _is_worth_it(self, start: StartingPoint) -> bool:
         """Whether a starting point is to be propagated; if not, the record says why."""

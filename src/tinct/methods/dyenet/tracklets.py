@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from tinct.ops.boxes import enlarged_boxes, mask_boxes
 from tinct.ops.rois import pasted
 
 Box = tuple[float, float, float, float]
@@ -209,3 +210,26 @@ class Held:
 
 Tubes = Mapping[int, Mapping[int, Held]]
 """What is known of every object: object id → frame → mask."""
+
+
+def tight_boxes(boxes: Float[Tensor, "N 4"], probs: Float[Tensor, "N M M"]) -> Float[Tensor, "N 4"]:
+    """The boxes of what is more probable than not in patches; of an empty one its whole box."""
+    sides = (boxes[:, 2:] - boxes[:, :2]).repeat(1, 2)
+    inside = mask_boxes(probs > 0.5) / probs.shape[-1]
+    return boxes[:, :2].repeat(1, 2) + inside * sides
+
+
+def reboxed(
+    boxes: Float[Tensor, "N 4"], probs: Float[Tensor, "N M M"], margin: float
+) -> tuple[Float[Tensor, "N 4"], Float[Tensor, "N M M"]]:
+    """The same masks in boxes that enclose them with a margin, as the boxes of warped masks do.
+
+    So that a mask that was found in a proposal is begun with as it will be gone on with (inferred:
+    the text takes the proposal's own box).
+    """
+    wider = enlarged_boxes(tight_boxes(boxes, probs), 1 + 2 * margin)
+    M = probs.shape[-1]
+    # The new box as a picture of M × M pixels of its own.
+    scale = M / (wider[:, 2:] - wider[:, :2]).clamp_min(1e-3).repeat(1, 2)
+    seen = (boxes - wider[:, :2].repeat(1, 2)) * scale
+    return wider, pasted(probs, seen, (M, M))

@@ -138,9 +138,9 @@ def _paper_stage(name: str, clips: Samples, steps: int, learning_rate: float) ->
     )  # fmt: skip
 
 
-def paper_task(variant: str) -> DyeNetTask:
+def paper_task(variant: str, *, attention: bool = True) -> DyeNetTask:
     """The network of a paper's variant, as chance made it."""
-    network = DyeNetNetwork(replace(PAPER, backbone=variant))
+    network = DyeNetNetwork(replace(PAPER, backbone=variant, attention=attention))
     network.freeze_for_training()
     return DyeNetTask(network, PAPER_LOSS, rates=())
 
@@ -176,16 +176,23 @@ def _segmenter(variant: str, weights: Path, device: torch.device, budget: Budget
     )
 
 
+def _without_attention(variant: str, recipe: ObjectRecipe) -> ObjectRecipe:
+    """The recipe of a network that has no region attention (table 1: "Re-MP, no attention")."""
+    if variant == COMPACT.backbone:
+        return replace(recipe, task=partial(compact_task, replace(COMPACT, attention=False)))
+    return replace(recipe, task=partial(paper_task, variant, attention=False))
+
+
 RECIPES = {
     "mobilenetv2": ObjectRecipe(
         "dyenet", "mobilenetv2", {"proposals": 300, "identities": 700, "joint": 1200, "online": 0},
         compact_task, compact_stages, _from_imagenet, {"feelvos": _from_feelvos},
-        partial(_segmenter, "mobilenetv2"),
+        partial(_segmenter, "mobilenetv2"), {"attention": partial(_without_attention, "mobilenetv2")},
     ),
     **{
         name: ObjectRecipe(
             "dyenet", name, PAPER_STEPS, partial(paper_task, name), paper_stages, _from_imagenet, {},
-            partial(_segmenter, name),
+            partial(_segmenter, name), {"attention": partial(_without_attention, name)},
         )
         for name in ("resnet101", "xception65")
     },

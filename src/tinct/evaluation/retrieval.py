@@ -1,0 +1,62 @@
+"""How many masks a loop over whole videos found by looking for the objects, round by round.
+
+The ECCV paper of DyeNet counts these: on DAVIS-2017 val 25 % of all masks after one round, 33 % after three.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tinct.errors import OutputError
+from tinct.evaluation.explanation import ACCOUNT
+
+
+@dataclass(frozen=True)
+class RoundShares:
+    """What was known after a round; shares of all (frame, object), from 0 to 1.
+
+    Attributes:
+        number: Of the round; 0 for the painted masks, propagated.
+        retrieved: That a starting point gave, painted or found.
+        masks: That have any mask.
+    """
+
+    number: int
+    retrieved: float
+    masks: float
+
+
+def read_accounts(out: Path, sequences: Iterable[str]) -> list[dict[str, Any]]:
+    """The accounts that an evaluation wrote beside its masks; none where one is not there.
+
+    Raises:
+        OutputError: One cannot be read.
+    """
+    accounts = []
+    for path in (out / name / ACCOUNT for name in sequences):
+        if not path.exists():
+            return []
+        try:
+            accounts.append(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError) as error:
+            raise OutputError(f"{path} cannot be read ({error}); remove its folder and run again.") from error
+    return accounts
+
+
+def shares_of_rounds(accounts: Iterable[Mapping[str, Any]]) -> tuple[RoundShares, ...]:
+    """The shares over all videos together; one whose loop ended sooner stays as it was in its last round."""
+    found = [(len(account["frames"]) * len(account["object_ids"]), account["rounds"]) for account in accounts]
+    pairs = max(1, sum(size for size, _ in found))
+    last = max((len(rounds) for _, rounds in found), default=0)
+
+    def share(number: int, key: str) -> float:
+        return sum(size * float(rounds[min(number, len(rounds) - 1)][key]) for size, rounds in found) / pairs
+
+    return tuple(
+        RoundShares(number, share(number, "retrieved_share"), share(number, "masks_share"))
+        for number in range(last)
+    )

@@ -1,0 +1,56 @@
+"""The ensemble of two backbones (section 3): one file holds the weights of both networks.
+
+Each network is trained by itself (`tinct train dyenet --variant resnet101`, `--variant xception65`);
+`join_weights` puts their files together, so that the ensemble is a variant like any other: one file, one
+hash, one model card. How their outputs become one is said in `members`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from torch import nn
+
+from tinct.errors import OptionError
+from tinct.networks.dyenet import PAPER, DyeNetMake, DyeNetNetwork
+from tinct.networks.weights import load_weights, save_weights
+
+ENSEMBLE = "ensemble"
+"""The variant."""
+
+BACKBONES = ("resnet101", "xception65")
+"""Of its networks; the first one proposes the boxes."""
+
+
+def ensemble_network(make: DyeNetMake) -> nn.ModuleDict:
+    """A network of each backbone, as chance made it; all else of the make is the same for both."""
+    return nn.ModuleDict({name: DyeNetNetwork(replace(make, backbone=name)) for name in BACKBONES})
+
+
+def join_weights(weights: Mapping[str, Path], out: Path, make: DyeNetMake = PAPER) -> str:
+    """Write the ensemble's weights, from those of its networks.
+
+    Args:
+        weights: Backbone → its file, for each of `BACKBONES`.
+        out: Ends in `.safetensors`; an existing file is replaced.
+        make: What both were trained with, but for the backbone.
+
+    Returns:
+        The SHA-256 of the file.
+
+    Raises:
+        OptionError: Other backbones came.
+        WeightsError: A file is missing, of another variant, or does not fit the make.
+        OutputError: The file cannot be written.
+    """
+    if set(weights) != set(BACKBONES):
+        raise OptionError(
+            f"Weights of {', '.join(weights) or 'nothing'} came; the ensemble is made of "
+            f"{' and '.join(BACKBONES)}, one file of each."
+        )
+    network = ensemble_network(make)
+    for name in BACKBONES:
+        load_weights(weights[name], network[name], method="dyenet", variant=name)
+    return save_weights(out, network, method="dyenet", variant=ENSEMBLE)

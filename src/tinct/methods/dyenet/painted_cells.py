@@ -1,0 +1,38 @@
+"""What painted frames show of every object, cell by cell: what a network with a template guide looks at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tinct.methods.dyenet.sources import Sources
+from tinct.methods.dyenet.tracklets import StartingPoint, box_tensor, patch_tensor, reboxed
+from tinct.networks.dyenet_roll_out import TEMPLATE_ENLARGEMENT
+from tinct.networks.template_guide import TemplateCells
+
+
+class PaintedCells:
+    """The painted frames' cells, of every object, as every member of an ensemble sees them."""
+
+    def __init__(self) -> None:
+        self._cells: list[dict[int, TemplateCells]] = []
+
+    def learn(self, starts: Sequence[StartingPoint], sources: Sources) -> None:
+        """Add the painted objects of one frame."""
+        masks = [start.mask for start in starts]
+        boxes, probs = reboxed(box_tensor(masks), patch_tensor(masks), (TEMPLATE_ENLARGEMENT - 1) / 2)
+        boxes, probs = boxes.to(sources.device), probs.to(sources.device)
+        self._cells = self._cells or [{} for _ in sources.members]
+        looks = sources.around(starts[0].frame, boxes)
+        for known, member, look in zip(self._cells, sources.members, looks, strict=True):
+            seen = member.remember(look, boxes, probs)
+            if seen is None:
+                continue
+            for row, start in enumerate(starts):
+                own = TemplateCells(*(maps[row : row + 1] for maps in seen))
+                before = [known[start.object_id]] if start.object_id in known else []
+                known[start.object_id] = TemplateCells.joined([*before, own])
+
+    def of(self, member: int, object_ids: Sequence[int]) -> TemplateCells | None:
+        """A row for each of some objects; None if the member does not look at templates."""
+        known = self._cells[member] if self._cells else {}
+        return TemplateCells.stacked([known[i] for i in object_ids]) if known else None

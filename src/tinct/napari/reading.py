@@ -1,0 +1,93 @@
+"""Videos, runs and folders of masks as napari's layers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image as Pictures
+
+from tinct.data.annotations import label_files
+from tinct.errors import TinctError
+from tinct.exports import LabelledVideo
+from tinct.mask_files import read_label_png
+from tinct.napari.frame_stack import FrameStack
+from tinct.shapes import UInt8
+from tinct.video import FolderVideo, Video
+
+LayerData = tuple[Any, dict[str, Any], str]
+"""(data, how to show it, kind of layer), as napari takes layers."""
+
+
+def get_reader(path: str | Sequence[str]) -> Callable[[str], list[LayerData]] | None:
+    """What reads a path; None where it is nothing of ours, so that napari asks the next plugin.
+
+    Args:
+        path: A video file, a run folder, a folder of frames or of masks; of several, none.
+    """
+    if not isinstance(path, str):
+        return None
+    place = Path(path)
+    if place.is_dir():
+        if (place / "run.json").is_file():
+            return _read_run
+        if _holds_masks(place):
+            return _read_masks
+    try:
+        Video.open(place)
+    except TinctError:
+        return None
+    return _read_video
+
+
+def _holds_masks(folder: Path) -> bool:
+    """Whether the folder's first picture is a palette PNG."""
+    files = label_files(folder)
+    if not files:
+        return False
+    try:
+        with Pictures.open(files[0]) as picture:
+            return picture.mode == "P"
+    except (OSError, ValueError, SyntaxError, Pictures.DecompressionBombError):
+        return False
+
+
+def _read_video(path: str) -> list[LayerData]:
+    return [_image_layer(Video.open(path), Path(path).stem)]
+
+
+def _read_masks(path: str) -> list[LayerData]:
+    folder = FolderVideo(Path(path))  # of the same size, and in order
+    files = label_files(Path(path))
+    by_name = {file.stem: file for file in files}
+    labels = np.zeros((len(folder), *folder.size), np.uint8)
+    for index, name in enumerate(folder.names):
+        labels[index] = read_label_png(by_name[name])
+    return [_labels_layer(labels, Path(path).name, folder.names, {})]
+
+
+def _read_run(path: str) -> list[LayerData]:
+    source = LabelledVideo.of_run(Path(path))
+    labels = np.zeros((len(source), *source.size), np.uint8)
+    for index in range(len(source)):
+        labels[index] = source.read(index)
+    layers = [_image_layer(source.video, source.title)] if source.video is not None else []
+    names = {i: source.name_of(i) for i in source.object_ids}
+    return [*layers, _labels_layer(labels, f"{source.title} masks", source.frame_names, names)]
+
+
+def _image_layer(video: Video, name: str) -> LayerData:
+    return (
+        FrameStack(video),
+        {"name": name, "rgb": True, "metadata": {"frame_names": list(video.names)}},
+        "image",
+    )
+
+
+def _labels_layer(
+    labels: UInt8[np.ndarray, "T H W"], name: str, frame_names: Sequence[str], names: dict[int, str]
+) -> LayerData:
+    metadata = {"frame_names": list(frame_names), "object_names": names}
+    return labels, {"name": name, "metadata": metadata}, "labels"

@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import json
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from tinct import cli
+from tinct.cli.export import parse_names, parse_rate
+from tinct.errors import OptionError
+from tinct.film import FilmWriter
+from tinct.mask_files import read_label_png, write_mask
+
+H, W = 10, 14
+
+
+def tinct_command(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
+    """The exit code of `tinct words...`."""
+    monkeypatch.setattr(sys, "argv", ["tinct", *words])
+    monkeypatch.delenv("TINCT_DEBUG", raising=False)
+    try:
+        cli.main()
+    except SystemExit as end:
+        return int(end.code or 0)
+    return 0
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A finished run of five frames at 24000/1001 with the objects 1 and 2."""
+    with FilmWriter(tmp_path / "walk.mp4", Fraction(24000, 1001)) as film:
+        for t in range(5):
+            film.write(np.full((H, W, 3), 30 * t, np.uint8))
+    (tmp_path / "run" / "masks").mkdir(parents=True)
+    for t in range(5):
+        labels = np.zeros((H, W), np.uint8)
+        labels[2:5, t : t + 4] = 1
+        labels[6:9, 8:12] = 2
+        write_mask(tmp_path / "run" / "masks" / f"{t:05d}.png", labels)
+    account = {"run": {"frames": 5, "size": [H, W], "video": "walk.mp4"}, "object_ids": [1, 2]}
+    account |= {"video_path": "../walk.mp4", "status": "complete"}
+    (tmp_path / "run" / "run.json").write_text(json.dumps(account))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "run"
+
+
+def test_a_range_is_exported_under_its_names(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("export", "run", "--to", "object-png", "--first", "1", "--last", "3", "--name", "1=dog")
+    assert tinct_command(monkeypatch, *words) == 0
+    out = run / "exports" / "object-png"
+    assert str(Path("run") / "exports" / "object-png") in capsys.readouterr().out
+    assert sorted(path.name for path in out.iterdir()) == ["1_dog", "2"]
+    assert sorted(path.name for path in (out / "1_dog").iterdir()) == [f"0000{t}.png" for t in (1, 2, 3)]
+    assert read_label_png(out / "1_dog" / "00002.png")[3, 2] == 255
+
+
+@pytest.mark.parametrize(
+    ("words", "rate"), [((), Fraction(24000, 1001)), (("--fps", "30000/1001"), Fraction(30000, 1001))]
+)
+def test_the_rate_is_the_films_unless_one_is_given(
+    run: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], rate: Fraction
+) -> None:
+    assert tinct_command(monkeypatch, "export", "run", "--to", "overlay", "--out", "o.mp4", *words) == 0
+    with av.open("o.mp4") as container:
+        assert container.streams.video[0].average_rate == rate
+
+
+def test_a_video_that_moved_is_given(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("walk.mp4").rename("moved.mp4")
+    words = ("export", "run", "--to", "cutout-png", "--out", "cut")
+    assert tinct_command(monkeypatch, *words) == 1
+    assert "--video PATH" in capsys.readouterr().err
+    assert tinct_command(monkeypatch, *words, "--video", "moved.mp4") == 0
+    assert len(list(Path("cut").iterdir())) == 5
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["export", "run"], 2, "--to"),
+        (["export", "run", "--to", "exrr"], 1, "Did you mean 'exr'"),
+        (["export", "nothing", "--to", "palette-png"], 1, "no run.json"),
+        (["export", "run", "--to", "soft-png"], 1, "--soft"),
+        (["export", "run", "--to", "palette-png", "--first", "5"], 1, "frames 0 to 4"),
+        (["export", "run", "--to", "palette-png", "--name", "dog"], 1, "1=dog"),
+        (["export", "run", "--to", "palette-png", "--name", "3=dog"], 1, "objects 1, 2"),
+        (["export", "run", "--to", "overlay", "--fps", "fast"], 1, "30000/1001"),
+        (["export", "run", "--to", "overlay", "--video", "none.mp4"], 1, "none.mp4"),
+    ],
+)
+def test_what_cannot_be_done_is_explained(
+    run: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    code: int,
+    message: str,
+) -> None:
+    assert tinct_command(monkeypatch, *words) == code
+    said = capsys.readouterr().err
+    assert message in said
+    assert "Traceback" not in said
+    assert not (run / "exports").exists()
+
+
+def test_names_are_parsed() -> None:
+    assert parse_names(["1=dog", "12= a=b "]) == {1: "dog", 12: "a=b"}
+    for wrong in (["dog"], ["=dog"], ["1="], ["-1=dog"], ["1=dog", "1=cat"], ["x=dog"]):
+        with pytest.raises(OptionError):
+            parse_names(wrong)
+
+
+@pytest.mark.parametrize(
+    ("text", "rate"),
+    [("25", Fraction(25)), ("23.976", Fraction(2997, 125)), ("24000/1001", Fraction(24000, 1001))],
+)
+def test_rates_are_parsed_exactly(text: str, rate: Fraction) -> None:
+    assert parse_rate(text) == rate
+
+
+@pytest.mark.parametrize("text", ["", "0", "-5", "1/0", "nan", "inf", "fast", "1e9"])
+def test_what_is_no_rate_is_refused(text: str) -> None:
+    with pytest.raises(OptionError, match="--fps"):
+        parse_rate(text)
+
+
+def test_the_help_names_every_format() -> None:
+    import inspect
+
+    from tinct.cli import export
+    from tinct.exports import FORMATS
+
+    for name in FORMATS:
+        assert name in inspect.getsource(export)
