@@ -132,7 +132,9 @@ class Studio:
         self.page.select_option("#preset", "fast")
         self.page.locator("#preset").evaluate("field => field.blur()")
         self.page.keyboard.press(key)
-        self.page.wait_for_selector("#run-progress[data-status=running], #run-progress[data-status=done]")
+        # It may wait for the network to be loaded, on a machine that has other things to do.
+        begun = "#run-progress[data-status=running], #run-progress[data-status=done]"
+        self.page.wait_for_selector(begun, timeout=300_000)
         self.page.wait_for_selector("#run-progress[data-status=done]", timeout=300_000)
         self.until("document.getElementById('run-stage').textContent === 'Done'")
 

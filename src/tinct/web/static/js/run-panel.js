@@ -108,7 +108,12 @@ function showButton({ project, run: now, mayWrite }) {
   $("cancel").disabled = !mayWrite || !busy;
 }
 
-const STAGES = { prepare: "Preparing", "fine-tune": "Learning the objects", segment: "Computing masks" };
+const STAGES = {
+  load: "Loading the method",
+  prepare: "Preparing",
+  "fine-tune": "Learning the objects",
+  segment: "Computing masks",
+};
 const WORDS = { done: "Done", cancelled: "Cancelled", paused: "Paused", failed: "Failed", starting: "Starting" };
 
 function wordsOf(run) {
