@@ -1,0 +1,163 @@
+// The stage: the frame, its masks above it, zoom and pan. Drawn in screen pixels, thought in pixels of the frame.
+import { $, clamp, oncePerFrame } from "./dom.js";
+import { frames } from "./frames.js";
+import { masks } from "./masks.js";
+import { Overlay } from "./overlay.js";
+import { store } from "./store.js";
+import { onThemeChange, token } from "./theme.js";
+
+const MARGIN_PX = 12;
+const MOST = 64; // screen pixels per pixel of the frame
+const SMOOTH_UNDER = 1.5; // screen pixels per frame pixel: above it pixels are shown as squares
+
+const canvas = () => $("picture");
+const overlay = new Overlay();
+const view = { scale: 1, x: 0, y: 0, fitted: true }; // in CSS pixels: screen = frame * scale + (x, y)
+let shown = null; // {index, bitmap}
+let afterDraw = () => {};
+let mapChanged = () => {};
+
+const ratio = () => window.devicePixelRatio || 1;
+const size = () => ({ width: canvas().clientWidth, height: canvas().clientHeight });
+
+function draw() {
+  const { project, opacity, masksShown } = store.now;
+  const context = canvas().getContext("2d", { alpha: false });
+  context.setTransform(1, 0, 0, 1, 0, 0);
+  context.fillStyle = token("--stage");
+  context.fillRect(0, 0, canvas().width, canvas().height);
+  if (!project || !shown) return;
+  const scale = view.scale * ratio();
+  context.setTransform(scale, 0, 0, scale, Math.round(view.x * ratio()), Math.round(view.y * ratio()));
+  const reduced = shown.bitmap.width < project.width;
+  context.imageSmoothingEnabled = reduced || scale < SMOOTH_UNDER;
+  context.imageSmoothingQuality = "high";
+  context.drawImage(shown.bitmap, 0, 0, project.width, project.height);
+  if (masksShown) overlay.draw(context, opacity, ratio() / scale);
+  afterDraw();
+}
+
+const redraw = oncePerFrame(draw);
+
+/** Takes the picture and the mask of the current frame, if they are here. */
+function refresh() {
+  const { project, frame } = store.now;
+  if (!project) return;
+  const bitmap = frames.peek(frame);
+  if (bitmap) {
+    shown = { index: frame, bitmap };
+    frames.onScreen = bitmap;
+    canvas().dataset.shown = frame;
+  }
+  // A mask over another frame's picture would be a lie: it waits for its own.
+  const map = shown?.index === frame ? masks.peek(frame) : (overlay.map ?? null);
+  if (map !== overlay.map) overlay.show(map);
+  redraw();
+  mapChanged();
+}
+
+function fit() {
+  const { project } = store.now;
+  if (!project) return;
+  const { width, height } = size();
+  const scale = Math.min((width - 2 * MARGIN_PX) / project.width, (height - 2 * MARGIN_PX) / project.height);
+  view.scale = clamp(scale, 0.01, MOST);
+  view.x = (width - project.width * view.scale) / 2;
+  view.y = (height - project.height * view.scale) / 2;
+  view.fitted = true;
+  moved();
+}
+
+function keepInSight() {
+  const { project } = store.now;
+  const { width, height } = size();
+  view.x = clamp(view.x, 40 - project.width * view.scale, width - 40);
+  view.y = clamp(view.y, 40 - project.height * view.scale, height - 40);
+}
+
+function moved() {
+  $("zoom-fit").textContent = `${Math.round(view.scale * ratio() * 100)} %`;
+  if (frames.fitTo(store.now.project.width * view.scale * ratio())) viewer.sharpened();
+  redraw();
+}
+
+function resized() {
+  for (const each of [canvas(), $("gestures")]) {
+    each.width = Math.round(each.clientWidth * ratio());
+    each.height = Math.round(each.clientHeight * ratio());
+  }
+  if (store.now.project) {
+    if (view.fitted) fit();
+    else keepInSight();
+  }
+  draw(); // at once: a resized canvas is empty
+}
+
+export const viewer = {
+  view,
+  overlay,
+  redraw,
+  refresh,
+  fit,
+  ratio,
+  /** Called when another size of picture is wanted; set by whoever decides what is loaded. */
+  sharpened: () => {},
+
+  /** `drawn` is called after every drawing, `changed` when another mask may be shown. */
+  start(drawn, changed) {
+    afterDraw = drawn;
+    mapChanged = changed;
+    new ResizeObserver(resized).observe($("stage"));
+    onThemeChange(redraw);
+    store.watch(["opacity", "masksShown"], redraw);
+    store.watch(["project", "hidden"], recolour);
+    $("zoom-fit").addEventListener("click", fit);
+    $("zoom-in").addEventListener("click", () => viewer.zoom(1.25));
+    $("zoom-out").addEventListener("click", () => viewer.zoom(0.8));
+  },
+
+  open() {
+    shown = null;
+    overlay.show(null);
+    resized();
+    fit();
+    refresh();
+  },
+
+  /** Zooms about a point of the screen (CSS pixels from the stage's corner), or about the middle. */
+  zoom(factor, at = { x: size().width / 2, y: size().height / 2 }) {
+    const scale = clamp(view.scale * factor, 0.02, MOST);
+    view.x = at.x - ((at.x - view.x) * scale) / view.scale;
+    view.y = at.y - ((at.y - view.y) * scale) / view.scale;
+    view.scale = scale;
+    view.fitted = false;
+    keepInSight();
+    moved();
+  },
+
+  pan(dx, dy) {
+    view.x += dx;
+    view.y += dy;
+    view.fitted = false;
+    keepInSight();
+    moved();
+  },
+
+  /** Where a pointer event lies in the frame, in pixels of the frame. */
+  toFrame(event) {
+    const corner = $("stage").getBoundingClientRect();
+    const [x, y] = [event.clientX - corner.left, event.clientY - corner.top];
+    return { x: (x - view.x) / view.scale, y: (y - view.y) / view.scale };
+  },
+};
+
+let colours = "";
+function recolour({ project, hidden }) {
+  if (!project) return;
+  const pairs = project.objects.filter(({ id }) => !hidden.has(id)).map(({ id, colour }) => [id, colour]);
+  const now = JSON.stringify(pairs);
+  if (now === colours) return;
+  colours = now;
+  overlay.colour(pairs);
+  redraw();
+}
