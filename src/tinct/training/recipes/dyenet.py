@@ -51,7 +51,7 @@ objects at 0.79.
 """
 
 
-COMPACT_STEPS = {"proposals": 250, "identities": 500, "joint": 1800, "long": 500, "online": 0}
+COMPACT_STEPS = {"proposals": 250, "identities": 500, "joint": 1800, "long": 320, "online": 0}
 
 
 def compact_stages(data: Sources, steps: Mapping[str, int], seed: int) -> list[Stage]:
