@@ -56,6 +56,7 @@ CASES = (
     Case("osvos"),
     Case("masktrack"),
     Case("maskrnn"),
+    Case("dyenet", None),
 )
 
 

@@ -114,10 +114,13 @@ PAPER = Options(working_height=480)
 COMPACT = Options(
     make=COMPACT_MAKE,
     rounds=5,
-    linking=LinkingRules(trim=True),
+    refinements=1,
+    linking=LinkingRules(trim=True, prefer="nearest", overrule_margin=0.05),
+    verification=0.5,
     compete=True,
-    working_height=480,
+    working_height=400,
 )
+"""Chosen on occlusion clips whose backgrounds are of `fit` (docs/experiments.md)."""
 
 ADVANCED = replace(PAPER, make=DyeNetMake(pyramid=True, two_streams=True), patches=True, flip=True)
 """The form of the DAVIS-2018 challenge (3); its weights are its own."""
