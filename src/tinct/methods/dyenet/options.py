@@ -113,7 +113,7 @@ PAPER = Options(working_height=480)
 
 COMPACT = Options(
     make=COMPACT_MAKE,
-    rounds=5,
+    rounds=3,
     refinements=1,
     linking=LinkingRules(trim=True, prefer="nearest", overrule_margin=0.05),
     verification=0.5,
