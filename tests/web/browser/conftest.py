@@ -131,10 +131,15 @@ class Studio:
         """Run from here with the fast preset, and wait for the end."""
         self.page.select_option("#preset", "fast")
         self.page.locator("#preset").evaluate("field => field.blur()")
-        self.page.keyboard.press(key)
+        # The page may still show the run before; the server's answer is about this one.
+        with self.page.expect_response(
+            lambda answer: answer.url.endswith("/run") and answer.request.method == "POST", timeout=60_000
+        ):
+            self.page.keyboard.press(key)
         # It may wait for the network to be loaded, on a machine that has other things to do.
-        begun = "#run-progress[data-status=running], #run-progress[data-status=done]"
-        self.page.wait_for_selector(begun, timeout=300_000)
+        end = time.monotonic() + 300
+        while self.document()["run"]["status"] != "done" and time.monotonic() < end:
+            time.sleep(0.1)
         self.page.wait_for_selector("#run-progress[data-status=done]", timeout=300_000)
         self.until("document.getElementById('run-stage').textContent === 'Done'")
 
