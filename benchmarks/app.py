@@ -18,31 +18,18 @@ import json
 import random
 import tempfile
 import time
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from app_client import Page, ServerProcess, app_command, until
-from speed import MovingShapes
+from speed import HEIGHT, WIDTH, MovingShapes, write_film
 
 BARS = {"loaded_s": 5.0, "first_mask_s": 1.0, "scrub_p95_ms": 100.0}
 """What issue 6 asks for."""
 
 SCRUBS = 100
-
-
-def write_film(path: Path, frames: int, size: tuple[int, int]) -> np.ndarray:
-    """Draw a film; returns the mask of its first frame."""
-    from tinct.film import FilmWriter
-
-    shapes = MovingShapes(*size, 2)
-    with FilmWriter(path, Fraction(24), size) as film:
-        for index in range(frames):
-            film.write(shapes.frame(index)[0])
-    labels: np.ndarray = shapes.frame(0)[1]
-    return labels
 
 
 def first_mask(page: Page) -> float:
@@ -120,7 +107,9 @@ def main() -> None:
         video, labels = given.video, None
         if video is None:
             video = Path(folder) / "film.mp4"
-            labels = write_film(video, given.frames, (480, 854))
+            shapes = MovingShapes(HEIGHT, WIDTH, 2)
+            write_film(video, shapes, given.frames)
+            labels = shapes.frame(0)[1]
         found = measure(video, Path(folder) / "projects", labels, given)
     for name, value in found.items():
         bar = f"   (bar {BARS[name]:g})" if name in BARS else ""

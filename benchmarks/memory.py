@@ -13,24 +13,13 @@ import itertools
 import json
 import sys
 import tempfile
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from speed import MovingShapes, in_fresh_process, peak_memory_mib
+from speed import MovingShapes, in_fresh_process, peak_memory_mib, write_film
 
 LENGTHS = (100, 1000)
 HEIGHT, WIDTH, OBJECTS = 120, 214, 2
-
-
-def write_film(path: Path, frames: int) -> None:
-    """Write the generated clip as a film."""
-    from tinct.video import FilmWriter
-
-    clip = MovingShapes(HEIGHT, WIDTH, OBJECTS)
-    with FilmWriter(path, Fraction(25), (HEIGHT, WIDTH)) as film:
-        for index in range(frames):
-            film.write(clip.frame(index)[0])
 
 
 def peak_after(path: Path, frames: int, options: dict[str, Any]) -> float:
@@ -68,7 +57,7 @@ def main() -> None:
     peaks = {}
     with tempfile.TemporaryDirectory() as folder:
         film = Path(folder) / "shapes.mp4"
-        in_fresh_process(write_film, film, max(LENGTHS))
+        in_fresh_process(write_film, film, MovingShapes(HEIGHT, WIDTH, OBJECTS), max(LENGTHS))
         for frames in LENGTHS:
             peaks[frames] = in_fresh_process(peak_after, film, frames, chosen)
             print(f"{frames:>5} frames of {WIDTH}×{HEIGHT}: peak {peaks[frames]:.1f} MiB", flush=True)

@@ -20,6 +20,7 @@ import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,15 @@ class MovingShapes:
             image[rows, columns] = coat[(rows - y + half) % len(coat), (columns - x + half) % len(coat)]
             labels[rows, columns] = number + 1
         return image, labels
+
+
+def write_film(path: Path, clip: MovingShapes, frames: int) -> None:
+    """The clip's first frames as H.264."""
+    from tinct.film import FilmWriter
+
+    with FilmWriter(path, Fraction(25), clip.size) as film:
+        for index in range(frames):
+            film.write(clip.frame(index)[0])
 
 
 def texture(rng: np.random.Generator, height: int, width: int) -> np.ndarray:

@@ -13,21 +13,10 @@ import json
 import sys
 import tempfile
 import time
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from speed import HEIGHT, WIDTH, MovingShapes, in_fresh_process, peak_memory_mib
-
-
-def write_film(path: Path, frames: int, objects: int) -> None:
-    """The shapes as H.264."""
-    from tinct.film import FilmWriter
-
-    clip = MovingShapes(HEIGHT, WIDTH, objects)
-    with FilmWriter(path, Fraction(25), (HEIGHT, WIDTH)) as film:
-        for index in range(frames):
-            film.write(clip.frame(index)[0])
+from speed import HEIGHT, WIDTH, MovingShapes, in_fresh_process, peak_memory_mib, write_film
 
 
 def measure(path: Path, objects: int, threads: int, options: dict[str, Any]) -> dict[str, float]:
@@ -76,7 +65,7 @@ def main() -> None:
     objects, frames, threads = (chosen.pop(name) for name in ("objects", "frames", "threads"))
     with tempfile.TemporaryDirectory() as folder:
         film = Path(folder) / "shapes.mp4"
-        in_fresh_process(write_film, film, frames, objects)
+        in_fresh_process(write_film, film, MovingShapes(HEIGHT, WIDTH, objects), frames)
         found = in_fresh_process(measure, film, objects, threads, chosen)
     print(
         f"{frames} frames of {WIDTH}×{HEIGHT}, {objects} objects, {threads} threads: "

@@ -120,8 +120,10 @@ def mask_attention(masks: Float[Tensor, "N M M"], m: int) -> Float[Tensor, "N m 
 def at_grid(maps: Float[Tensor, "N g G G"], m: int) -> Float[Tensor, "N g m m"]:
     """Maps of boxes at another grid: means of cells where it is coarser, else bilinear."""
     grid = maps.shape[-1]
-    if grid == m or not maps.shape[1]:
-        return maps.new_zeros(len(maps), 0, m, m) if not maps.shape[1] else maps
+    if not maps.shape[1]:
+        return maps.new_zeros(len(maps), 0, m, m)
+    if grid == m:
+        return maps
     if grid > m:
         return resize_area(maps, (m, m))
     return F.interpolate(maps, (m, m), mode="bilinear", align_corners=False)

@@ -68,12 +68,12 @@ class TemplateGuide(nn.Module):
 
     def forward(self, cells: Float[Tensor, "N C m m"], templates: TemplateCells) -> Float[Tensor, "N 2 m m"]:
         """The maps of boxes; `templates` has a row for each."""
-        cosines = self._looks(cells).transpose(1, 2) @ templates.keys
+        cosines = (self._looks(cells).transpose(1, 2) @ templates.keys).float()
         empty = templates.keys.abs().amax(1, keepdim=True) == 0
         cosines = cosines.masked_fill(empty, -1)
-        weights = (cosines.float() * self.log_sharpness.exp()).softmax(2)
+        weights = (cosines * self.log_sharpness.exp()).softmax(2)
         recalled = (weights @ templates.shares.float()[:, :, None])[:, :, 0]
-        maps = torch.stack([recalled, cosines.float().amax(2)], 1)
+        maps = torch.stack([recalled, cosines.amax(2)], 1)
         return maps.view(len(cells), self.MAPS, *cells.shape[-2:]).to(cells.dtype)
 
     def _looks(self, cells: Float[Tensor, "N C m m"]) -> Float[Tensor, "N D K"]:
