@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from command_kit import tinct_command
 from PIL import Image
 
-from tinct import cli
 from tinct.mask_files import write_mask
 
 H, W, FRAMES = 32, 48, 4
@@ -36,7 +35,6 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> str:
 def tinct(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Tinct:
     """`tinct words...` beside a DAVIS of two sequences and a file of boxes for each; code, stdout, stderr."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("TINCT_DEBUG", raising=False)
     Path("boxes").mkdir()
     for seed, name in enumerate(NAMES):
         draws = np.random.default_rng(seed)
@@ -55,12 +53,7 @@ def tinct(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     Path("DAVIS/ImageSets/2017/val.txt").write_text("\n".join(NAMES))
 
     def run(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["tinct", *words])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as end:
-            code = int(end.code or 0)
+        code = tinct_command(monkeypatch, *words)
         said = capsys.readouterr()
         return code, said.out, said.err
 
@@ -149,3 +142,12 @@ def test_parts_to_leave_out_are_shown_where_there_are_some(tinct: Tinct) -> None
     code, _, said = tinct("train", "osvos", "--out", "o", "--without", "attention")
     assert code == 1
     assert "no part 'attention' to leave out. It has none that can be." in said
+
+
+def test_parts_to_add_are_shown_where_there_are_some(tinct: Tinct) -> None:
+    shown = {method: tinct("train", method, "--help")[1] for method in ("osvos", "dyenet")}
+    assert "--with " not in shown["osvos"]
+    assert "two-streams" in shown["dyenet"]
+    code, _, said = tinct("train", "dyenet", "--out", "o", "--with", "pyramid")
+    assert code == 1
+    assert "no part 'pyramid' to add" in said

@@ -6,7 +6,6 @@ The network is the real one with random weights: what is asked is what is said a
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from command_kit import tinct_command
 from PIL import Image
 
-from tinct import cli
 from tinct.mask_files import read_label_png, write_mask
 
 H, W = 48, 96
@@ -46,19 +45,13 @@ def tinct(
 ) -> Tinct:
     """`tinct words...` on clip/ and mask.png, into OUT and why.json; the exit code, and what stderr says."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("TINCT_DEBUG", raising=False)
 
     def run(*words: str, out: str = "out") -> tuple[int, str]:
-        command = ["tinct", "segment", "clip", "--method", "dyenet", "--preset", "fast", "--device", "cpu"]
+        command = ["segment", "clip", "--method", "dyenet", "--preset", "fast", "--device", "cpu"]
         command += ["--weights", str(weights), "--no-overlay", "--out", out, "--explain", "why.json", *words]
         if "--mask" not in words:
             command += ["--mask", "mask.png"]
-        monkeypatch.setattr(sys, "argv", command)
-        try:
-            cli.main()
-        except SystemExit as end:
-            return int(end.code or 0), capsys.readouterr().err
-        return 0, capsys.readouterr().err
+        return tinct_command(monkeypatch, *command), capsys.readouterr().err
 
     return run
 

@@ -1,32 +1,20 @@
 from __future__ import annotations
 
 import json
-import sys
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+from command_kit import tinct_command
 
-from tinct import cli
 from tinct.cli.export import parse_names, parse_rate
 from tinct.errors import OptionError
 from tinct.film import FilmWriter
 from tinct.mask_files import read_label_png, write_mask
 
 H, W = 10, 14
-
-
-def tinct_command(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
-    """The exit code of `tinct words...`."""
-    monkeypatch.setattr(sys, "argv", ["tinct", *words])
-    monkeypatch.delenv("TINCT_DEBUG", raising=False)
-    try:
-        cli.main()
-    except SystemExit as end:
-        return int(end.code or 0)
-    return 0
 
 
 @pytest.fixture

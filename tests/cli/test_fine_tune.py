@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from command_kit import tinct_command
 from PIL import Image
 
-from tinct import cli, tuning_budget
+from tinct import tuning_budget
 from tinct.cli.application import show_warning
 from tinct.evaluation import predict
 from tinct.flow_files import write_flo
@@ -70,15 +71,9 @@ def tinct(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tinct:
     (tmp_path / "DAVIS" / "ImageSets" / "2016").mkdir(parents=True)
     (tmp_path / "DAVIS" / "ImageSets" / "2016" / "val.txt").write_text("cow\n")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("TINCT_DEBUG", raising=False)
 
     def run(*words: str) -> int:
-        monkeypatch.setattr(sys, "argv", ["tinct", *words])
-        try:
-            cli.main()
-        except SystemExit as end:
-            return int(end.code or 0)
-        return 0
+        return tinct_command(monkeypatch, *words)
 
     return run
 

@@ -1,16 +1,15 @@
 from __future__ import annotations
 
 import json
-import sys
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+from command_kit import tinct_command
 from PIL import Image
 
-from tinct import cli
 from tinct.mask_files import write_mask
 
 SIZE = (48, 64)
@@ -54,15 +53,9 @@ def tinct(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tinct:
     write_masks(tmp_path / "good", ["cow", "dog"])
     write_masks(tmp_path / "worse", ["cow", "dog"], offset=6)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("TINCT_DEBUG", raising=False)
 
     def run(*words: str) -> int:
-        monkeypatch.setattr(sys, "argv", ["tinct", *words])
-        try:
-            cli.main()
-        except SystemExit as end:
-            return int(end.code or 0)
-        return 0
+        return tinct_command(monkeypatch, *words)
 
     return run
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from command_kit import tinct_command
 from PIL import Image
 
 import tinct
@@ -55,17 +56,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(zoo, "resolve_weights", lambda *_: (Path("w"), "ab" * 32))
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-def tinct_command(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
-    """The exit code of `tinct words...`."""
-    monkeypatch.setattr(sys, "argv", ["tinct", *words])
-    monkeypatch.delenv("TINCT_DEBUG", raising=False)
-    try:
-        cli.main()
-    except SystemExit as end:
-        return int(end.code or 0)
-    return 0
 
 
 def test_help_loads_neither_torch_nor_numpy() -> None:

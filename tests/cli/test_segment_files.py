@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from command_kit import tinct_command
 from PIL import Image
 
-from tinct import cli, zoo
+from tinct import zoo
 from tinct.cli.segment import parse_prompt
 from tinct.mask_files import read_label_png, write_mask
 from tinct.masks import ObjectMasks
@@ -62,17 +62,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(zoo, "resolve_weights", lambda *_: (Path("w"), "ab" * 32))
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-def tinct_command(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
-    """The exit code of `tinct words...`."""
-    monkeypatch.setattr(sys, "argv", ["tinct", *words])
-    monkeypatch.delenv("TINCT_DEBUG", raising=False)
-    try:
-        cli.main()
-    except SystemExit as end:
-        return int(end.code or 0)
-    return 0
 
 
 def segment(monkeypatch: pytest.MonkeyPatch, *masks: str, more: tuple[str, ...] = ()) -> int:

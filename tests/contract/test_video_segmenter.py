@@ -32,7 +32,7 @@ def untrained_dyenet(**changes: Any) -> VideoSegmenter:
     options = dyenet.PRESETS["mobilenetv2"]["default"]
     # So little is asked of a match, a box and a mask that every step of the loop is taken.
     easy = {"rho": 0.2, "least_area": 0.0, "least_box_cells": 0.0, "working_height": None, "rounds": 2}
-    options = dataclasses.replace(options, **{**easy, "proposals": 12, **changes})
+    options = dataclasses.replace(options, **{**easy, "max_proposals": 12, **changes})
     return dyenet.DyeNet(DyeNetNetwork(options.make), options)
 
 

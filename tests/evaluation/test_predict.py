@@ -4,46 +4,24 @@ import errno
 import json
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from drift_kit import Drift
 
 from tinct.errors import MaskError, NumericalError, OptionError, OutputError, VideoError
-from tinct.evaluation import predict
+from tinct.evaluation import predict, run_folder
 from tinct.evaluation.predict import RunInterrupted, RunReport, segment_to_folder
 from tinct.mask_files import read_label_png
 from tinct.masks import ObjectMasks
-from tinct.segmenter import StreamingSegmenter, VideoSegmenter, segment_video
+from tinct.segmenter import VideoSegmenter, segment_video
 from tinct.video import Video
 
 H, W, FRAMES = 13, 18, 12
 INFO = {"method": "drift", "variant": "tiny", "preset": "default", "weights_sha256": "00", "video": "clip"}
-
-
-@dataclass(frozen=True)
-class DriftState:
-    object_ids: tuple[int, ...]
-    probs: torch.Tensor
-
-
-class Drift(StreamingSegmenter[DriftState]):
-    """Lets the masks drift with the frames' brightness: every result depends on the whole past."""
-
-    def start(self, frame: np.ndarray, labels: np.ndarray) -> DriftState:
-        masks = ObjectMasks.from_label_map(labels)
-        return DriftState(masks.object_ids, torch.from_numpy(masks.probs))
-
-    def step(
-        self, state: DriftState, frame: np.ndarray, labels: np.ndarray | None = None
-    ) -> tuple[DriftState, ObjectMasks]:
-        brightness = torch.from_numpy(frame[..., 0].astype(np.float32) / 255)
-        moved = state.probs.roll(1, dims=2)
-        probs = (0.9 * moved + 0.1 * brightness).clamp(0, 0.5)
-        return DriftState(state.object_ids, probs), ObjectMasks(state.object_ids, probs.numpy())
 
 
 class Steady(VideoSegmenter):
@@ -272,7 +250,7 @@ def test_an_output_below_a_file_is_explained(
 def test_a_read_only_folder_is_explained(
     video: Video, prompts: dict[int, np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(predict.os, "access", lambda *_: False)
+    monkeypatch.setattr(run_folder.os, "access", lambda *_: False)
     with pytest.raises(OutputError, match="Permission denied"):
         run(video, prompts, tmp_path)
 

@@ -5,49 +5,31 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
+from drift_kit import Drift, DriftState
 
 from tinct.both_ways import BothWays
 from tinct.confidence import frame_confidence
 from tinct.errors import OptionError, OutputError
 from tinct.evaluation import predict
 from tinct.evaluation.predict import RunInterrupted, RunReport, segment_to_folder
-from tinct.masks import ObjectMasks
-from tinct.segmenter import StreamingRun, StreamingSegmenter
+from tinct.segmenter import StreamingRun
 from tinct.tuning_news import TuningNews, tell_of_tuning
 from tinct.video import Video
 
 H, W, FRAMES = 13, 18, 12
 
 
-@dataclass(frozen=True)
-class DriftState:
-    object_ids: tuple[int, ...]
-    probs: torch.Tensor
-
-
-class Drift(StreamingSegmenter[DriftState]):
-    """Lets the masks drift with the frames' brightness, and learns every painted frame in a step."""
+class TunedDrift(Drift):
+    """Says that it learnt the first painted frame in a step."""
 
     def start(self, frame: np.ndarray, labels: np.ndarray) -> DriftState:
         tell_of_tuning(TuningNews(1, 0, 1, steps=1, seconds=0.0, loss=0.5, share=1.0, units=1, finished=True))
-        masks = ObjectMasks.from_label_map(labels)
-        return DriftState(masks.object_ids, torch.from_numpy(masks.probs))
-
-    def step(
-        self, state: DriftState, frame: np.ndarray, labels: np.ndarray | None = None
-    ) -> tuple[DriftState, ObjectMasks]:
-        brightness = torch.from_numpy(frame[..., 0].astype(np.float32) / 255)
-        probs = (0.9 * state.probs.roll(1, dims=2) + 0.1 * brightness).clamp(0, 0.5)
-        masks = ObjectMasks(state.object_ids, probs.numpy())
-        masks = masks if labels is None else masks.corrected(labels)
-        return DriftState(masks.object_ids, torch.from_numpy(masks.probs)), masks
+        return super().start(frame, labels)
 
 
 @pytest.fixture(autouse=True)
@@ -72,7 +54,7 @@ def prompts() -> dict[int, np.ndarray]:
 
 def run(video: Video, prompts: Mapping[int, np.ndarray], out: Path, **options: Any) -> RunReport:
     options = {"overlay": False, "backward": True, **options}
-    return segment_to_folder(options.pop("segmenter", Drift()), video, prompts, out, **options)
+    return segment_to_folder(options.pop("segmenter", TunedDrift()), video, prompts, out, **options)
 
 
 def mask_bytes(out: Path) -> dict[str, bytes]:
@@ -145,7 +127,7 @@ def test_a_segmenter_of_whole_videos_has_no_direction(
     video: Video, prompts: dict[int, np.ndarray], tmp_path: Path
 ) -> None:
     with pytest.raises(OptionError, match="sees whole videos"):
-        run(video, prompts, tmp_path / "out", segmenter=BothWays(Drift()))
+        run(video, prompts, tmp_path / "out", segmenter=BothWays(TunedDrift()))
     assert not (tmp_path / "out").exists()
 
 
@@ -155,7 +137,7 @@ def test_the_account_says_how_sure_every_frame_is(
     run(video, prompts, tmp_path)
     expected = {
         index: frame_confidence(masks)
-        for index, masks in StreamingRun(Drift(), video, prompts, backward=True)
+        for index, masks in StreamingRun(TunedDrift(), video, prompts, backward=True)
     }
     confidence = run_json(tmp_path)["confidence"]
     assert confidence["margin"] == [pytest.approx(expected[index], abs=1e-4) for index in range(FRAMES)]
@@ -182,8 +164,10 @@ def test_frames_that_are_not_there_yet_have_no_confidence(
 def test_a_run_both_ways_says_how_well_its_runs_agree(
     video: Video, prompts: dict[int, np.ndarray], tmp_path: Path
 ) -> None:
-    run(video, prompts, tmp_path, segmenter=BothWays(Drift()), backward=False)
+    run(video, prompts, tmp_path, segmenter=BothWays(TunedDrift()), backward=False)
     confidence = run_json(tmp_path)["confidence"]
-    agreed = {i: value for i, _, value in BothWays(Drift()).compared(video, prompts) if value is not None}
+    agreed = {
+        i: value for i, _, value in BothWays(TunedDrift()).compared(video, prompts) if value is not None
+    }
     assert confidence["agreement"] == {"7": pytest.approx(agreed[7], abs=1e-4)}
     assert list(agreed) == [7]

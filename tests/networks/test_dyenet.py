@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import replace
+from itertools import combinations
 from typing import Any
 
 import pytest
@@ -63,7 +64,7 @@ def answers(network: DyeNetNetwork, features: FrameFeatures, boxes: Tensor, inde
         network.embeddings(features, boxes, index),
         network.mask_logits(features, boxes, index),
         network.begin(features, boxes, index, masks, templates),
-        *network.propagate(features, boxes, index, hidden, masks, templates),
+        *network.propagate(features, boxes, index, hidden, masks, templates, templates),
     ]
 
 
@@ -116,8 +117,8 @@ def test_every_layer_learns(network: DyeNetNetwork) -> None:
     features = features_of(network)
     embeddings, logits, hidden = answers(network, features, BOXES, INDEX)[:3]
     templates = network.remember(features, BOXES, INDEX, torch.rand(3, 4, 4))
-    seen = network.propagate(features, BOXES, INDEX, hidden, torch.rand(3, 4, 4), templates)
-    again = network.propagate(features, BOXES, INDEX, seen.hidden, torch.rand(3, 4, 4), templates)
+    seen = network.propagate(features, BOXES, INDEX, hidden, torch.rand(3, 4, 4), templates, templates)
+    again = network.propagate(features, BOXES, INDEX, seen.hidden, torch.rand(3, 4, 4), templates, templates)
     losses = network.proposal_losses(features, [BOXES[:1], BOXES[:0]])
     parts = [embeddings @ torch.rand(256), logits, again.mask_logits, *losses.values()]
     torch.stack([p.square().sum() for p in parts]).sum().backward()
@@ -178,8 +179,24 @@ def test_the_given_mask_is_where_the_hidden_state_starts(compact: DyeNetNetwork)
 
 
 def test_a_network_with_a_template_guide_asks_for_templates(compact: DyeNetNetwork) -> None:
+    features, masks = features_of(compact), torch.rand(3, 8, 8)
     with pytest.raises(OptionError, match="templates"):
-        compact.begin(features_of(compact), BOXES, INDEX, torch.rand(3, 8, 8))
+        compact.begin(features, BOXES, INDEX, masks)
+    templates = compact.remember(features, BOXES, INDEX, masks)
+    hidden = compact.begin(features, BOXES, INDEX, masks, templates)
+    with pytest.raises(OptionError, match="the frame before"):
+        compact.propagate(features, BOXES, INDEX, hidden, masks, templates)
+
+
+@torch.no_grad()
+def test_painted_frames_and_the_frame_before_are_told_apart(compact: DyeNetNetwork) -> None:
+    """What each recalls joins where its own weights are."""
+    features, masks = features_of(compact), torch.rand(3, 8, 8)
+    full, empty = (compact.remember(features, BOXES, INDEX, m) for m in (0 * masks + 1, 0 * masks))
+    hidden = compact.begin(features, BOXES, INDEX, masks, full)
+    given = [(full, full), (empty, full), (full, empty)]
+    found = [compact.propagate(features, BOXES, INDEX, hidden, masks, *pair).mask_logits for pair in given]
+    assert all(not torch.allclose(one, other) for one, other in combinations(found, 2))
 
 
 def test_a_compact_pyramid_is_taken_over(compact: DyeNetNetwork) -> None:

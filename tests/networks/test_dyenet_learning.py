@@ -21,6 +21,7 @@ from tinct.networks.dyenet_learning import (
 )
 from tinct.networks.dyenet_roll_out import begin_to_follow, follow, templates_of
 from tinct.networks.oim import OnlineInstanceMatching
+from tinct.networks.recurrent_mask import at_grid
 from tinct.shapes import VOID
 
 H, W = 64, 96
@@ -161,6 +162,10 @@ def test_boxes_follow_the_flow() -> None:
     assert step.mask_logits.shape == (2, 12, 12)
     inside = step.followed.masks.flatten(1).amax(1)
     torch.testing.assert_close(inside, torch.sigmoid(step.mask_logits).flatten(1).amax(1), atol=0.02, rtol=0)
+    # What the next step is told of this one: its own masks over its own boxes.
+    assert step.followed.cells is not None
+    shares = step.followed.cells.shares.view(2, 6, 6)
+    torch.testing.assert_close(shares, at_grid(torch.sigmoid(step.mask_logits)[:, None], 6)[:, 0])
     gone = follow(network, features, at, before._replace(masks=0 * masks), flow, at, 1.0, templates)
     assert not gone.present.any()
 

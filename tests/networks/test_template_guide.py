@@ -86,3 +86,10 @@ def test_both_sides_learn(guide: TemplateGuide) -> None:
     assert cells.grad.any()
     assert seen.grad.any()
     assert all(p.grad is not None for p in guide.parameters())
+
+
+@torch.no_grad()
+def test_some_of_the_objects(guide: TemplateGuide) -> None:
+    cells, seen = torch.randn(3, C, M, M), guide.remember(torch.randn(3, C, M, M), torch.rand(3, M, M))
+    rows = torch.tensor([True, False, True])
+    torch.testing.assert_close(guide(cells[rows], seen.select(rows)), guide(cells, seen)[rows])

@@ -3,6 +3,7 @@ from __future__ import annotations
 import copy
 import os
 from pathlib import Path
+from typing import Any
 
 import huggingface_hub
 import pytest
@@ -31,7 +32,7 @@ def saved(tmp_path: Path) -> Path:
     return path
 
 
-def refused(path: Path, match: str, into: nn.Module | None = None, **options: str) -> str:
+def refused(path: Path, match: str, into: nn.Module | None = None, **options: Any) -> str:
     """The file is refused with a message like `match`, and the network is as it was."""
     receiver = into or network(seed=1)
     before = copy.deepcopy(receiver.state_dict())
@@ -217,3 +218,14 @@ def test_a_hub_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_pickle_from_the_hub_is_not_even_fetched() -> None:
     with pytest.raises(WeightsError, match="refused"):
         weights_from_hub("owner/name", "pytorch_model.bin")
+
+
+def test_what_may_be_missing_stays_as_it_was(saved: Path) -> None:
+    grown = nn.Sequential(*network(seed=1), nn.Linear(2, 3))
+    before = grown[3].weight.clone()
+    assert "missing" in refused(saved, "does not fit", grown)
+    load_weights(saved, grown, **OWNER, may_lack=("3.",))
+    assert torch.equal(grown[3].weight, before)
+    assert torch.equal(grown[0].weight, network()[0].weight.half().float())
+    # What is there is read, and must fit, all the same.
+    assert "of another shape" in refused(saved, "does not fit", network(width=5), may_lack=("0.",))

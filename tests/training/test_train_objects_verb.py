@@ -3,27 +3,16 @@
 from __future__ import annotations
 
 import signal
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from command_kit import tinct_command
 
-from tinct import cli
 from tinct.training.interruption import TrainingInterrupted
 from tinct.training.options import Outcome
 from tinct.training.recipes import object_recipe
 from tinct.training.sources import Sources
-
-
-def tinct(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
-    """The exit code of `tinct words...`."""
-    monkeypatch.setattr(sys, "argv", ["tinct", *words])
-    try:
-        cli.main()
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    return 0
 
 
 @pytest.fixture
@@ -40,7 +29,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, Any, Any, dict[str
 
 @pytest.mark.parametrize("method", ["osvos", "masktrack", "maskrnn"])
 def test_every_option_arrives(method: str, calls: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    code = tinct(
+    code = tinct_command(
         monkeypatch, "train", method, "--data", "D", "--out", "O", "--split", "fit", "--year", "2017",
         "--stills", "S", "--variant", "mobilenetv2", "--steps", "a=5", "--dev", "dev", "--seed", "7",
         "--init", "W.safetensors", "--imagenet", "hub", "--mixed-precision", "bf16", "--cpu", "--workers",
@@ -61,12 +50,12 @@ def test_every_option_arrives(method: str, calls: Any, monkeypatch: pytest.Monke
 
 
 def test_photos_alone_are_enough(calls: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert tinct(monkeypatch, "train", "masktrack", "--stills", "S", "--out", "O") == 0
+    assert tinct_command(monkeypatch, "train", "masktrack", "--stills", "S", "--out", "O") == 0
     assert calls[0][1] == Sources(None, "train", Path("S"))
 
 
 def test_a_variant_without_a_recipe(calls: Any, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
-    assert tinct(monkeypatch, "train", "osvos", "--out", "O", "--variant", "mobilnetv2") == 1
+    assert tinct_command(monkeypatch, "train", "osvos", "--out", "O", "--variant", "mobilnetv2") == 1
     assert "Did you mean 'mobilenetv2'" in capsys.readouterr().err
     assert not calls
 
@@ -76,5 +65,5 @@ def test_an_interruption_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch, caps
         raise TrainingInterrupted("Stopped after step 3; go on with --resume.", signal.SIGTERM)
 
     monkeypatch.setattr(object_recipe, "train_by_recipe", train)
-    assert tinct(monkeypatch, "train", "osvos", "--out", "O") == 143
+    assert tinct_command(monkeypatch, "train", "osvos", "--out", "O") == 143
     assert "go on with --resume" in capsys.readouterr().err

@@ -8,23 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command_kit import tinct_command
 
-from tinct import cli
 from tinct.errors import OptionError
 from tinct.training import stage_run
 from tinct.training.interruption import TrainingInterrupted
 from tinct.training.options import Outcome
 from tinct.training.recipes import feelvos
-
-
-def tinct(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
-    """The exit code of `tinct words...`."""
-    monkeypatch.setattr(sys, "argv", ["tinct", *words])
-    try:
-        cli.main()
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    return 0
 
 
 @pytest.fixture
@@ -40,7 +30,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, Any, dict[str, Any
 
 
 def test_every_option_arrives(calls: Any, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
-    code = tinct(
+    code = tinct_command(
         monkeypatch, "train", "feelvos", "--data", "D", "--out", "O", "--split", "fit", "--year", "2017",
         "--stills", "S", "--variant", "mobilenetv2", "--steps", "stills=5,video=3", "--dev", "dev", "--seed",
         "7", "--init", "W.safetensors", "--imagenet", "hub", "--mixed-precision", "bf16", "--cpu",
@@ -61,7 +51,7 @@ def test_every_option_arrives(calls: Any, monkeypatch: pytest.MonkeyPatch, capsy
 
 
 def test_little_is_needed(calls: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert tinct(monkeypatch, "train", "feelvos", "--data", "D", "--out", "O") == 0
+    assert tinct_command(monkeypatch, "train", "feelvos", "--data", "D", "--out", "O") == 0
     [(data, options, others)] = calls
     assert data == feelvos.Data(Path("D"))
     assert (options.seed, options.mixed_precision, options.stop_after_s, options.resume) == (
@@ -76,7 +66,7 @@ def test_little_is_needed(calls: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_threads_are_the_networks(calls: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
     monkeypatch.setattr("torch.set_num_threads", asked.append)
-    assert tinct(monkeypatch, "train", "feelvos", "--data", "D", "--out", "O", "--threads", "3") == 0
+    assert tinct_command(monkeypatch, "train", "feelvos", "--data", "D", "--out", "O", "--threads", "3") == 0
     assert asked[0] == 3
 
 
@@ -86,7 +76,7 @@ def test_threads_are_the_networks(calls: Any, monkeypatch: pytest.MonkeyPatch) -
 def test_values_that_cannot_be_understood(
     words: list[str], calls: Any, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
-    assert tinct(monkeypatch, "train", "feelvos", "--data", "D", "--out", "O", *words) == 1
+    assert tinct_command(monkeypatch, "train", "feelvos", "--data", "D", "--out", "O", *words) == 1
     assert "tinct: error:" in capsys.readouterr().err
     assert not calls
 
@@ -96,7 +86,7 @@ def test_an_interruption_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch, caps
         raise TrainingInterrupted("Stopped after step 3; go on with --resume.", signal.SIGTERM)
 
     monkeypatch.setattr(feelvos, "train_feelvos", train)
-    assert tinct(monkeypatch, "train", "feelvos", "--data", "D", "--out", "O") == 143
+    assert tinct_command(monkeypatch, "train", "feelvos", "--data", "D", "--out", "O") == 143
     assert "go on with --resume" in capsys.readouterr().err
 
 

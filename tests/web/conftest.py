@@ -1,8 +1,7 @@
-"""Fixtures of the page's server; what tests call by name is in `web_kit.py` beside this file."""
+"""Fixtures of the page's server; what tests call by name is in `kits/web_kit.py`."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,8 +12,6 @@ if TYPE_CHECKING:
     from web_kit import Desk
 
     from tinct.web.limits import Limits
-
-sys.path.insert(0, str(Path(__file__).parent))
 
 pytest.importorskip("starlette", reason="needs the extra [app]")
 pytest.importorskip("python_multipart", reason="needs the extra [app]")

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 Method = Annotated[str, typer.Option(help="See `tinct models`.")]
 Variant = Annotated[str | None, typer.Option(help="See `tinct models`.")]
-Preset = Annotated[str, typer.Option(help="default, paper (nothing beyond the paper) or fast.")]
+Preset = Annotated[
+    str, typer.Option(help="default, paper (nothing beyond the paper), fast; of dyenet also advanced.")
+]
 Weights = Annotated[Path | None, typer.Option(help="A safetensors file instead of the package's.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
 FineTune = Annotated[

@@ -30,7 +30,7 @@ from tinct.cli.train import (
 VERBS = {
     "osvos": "Train OSVOS's parent network; the result is OUT/video.safetensors.",
     "masktrack": "Train MaskTrack; the result is OUT/clips.safetensors.",
-    "dyenet": "Train DyeNet; the result is OUT/joint.safetensors.",
+    "dyenet": "Train DyeNet; the result is OUT/long.safetensors (papers' variants: joint).",
     "maskrnn": "Train MaskRNN, starting from a MaskTrack (--init); the result is OUT/recurrence.safetensors.",
 }
 
@@ -41,6 +41,9 @@ PARTS = {
     "dyenet": "attention",
 }
 """What recipes can leave out, as the papers' ablations do; only these methods show the option."""
+
+ADDITIONS = {"dyenet": "two-streams, and pyramid where there is none"}
+"""What recipes can add: DyeNet's advanced form."""
 
 
 def _verb(method: str, text: str) -> Callable[..., None]:
@@ -64,6 +67,7 @@ def _verb(method: str, text: str) -> Callable[..., None]:
             typer.Option(help="Start from these weights: of this method, or of the one it builds on."),
         ] = None,
         without: str | None = None,
+        added: str | None = None,
         imagenet: Imagenet = "auto",
         mixed_precision: MixedPrecision = "auto",
         cpu: Cpu = False,
@@ -82,7 +86,7 @@ def _verb(method: str, text: str) -> Callable[..., None]:
             raise OptionError(f"{method} has no recipe for {variant!r}. {near_match(variant, recipes)}")
         run_recipe(
             lambda options, counts, progress: train_by_recipe(
-                recipes[variant].without(listed(without) or ()),
+                recipes[variant].without(listed(without) or ()).with_added(listed(added) or ()),
                 Sources(data, split, stills, year),
                 options,
                 steps=counts,
@@ -106,10 +110,13 @@ def _verb(method: str, text: str) -> Callable[..., None]:
         )
 
     verb.__doc__ = text
-    # Hidden, not absent: who gives it all the same is told that there is nothing to leave out.
+    # Hidden, not absent: who gives one all the same is told that there is nothing to leave out or to add.
     help_text = f"Leave parts out, as the paper's ablation does: {PARTS.get(method)}."
     option = typer.Option(metavar="PART,...", help=help_text, hidden=method not in PARTS)
     verb.__annotations__["without"] = Annotated[str | None, option]
+    help_text = f"Add parts that the recipe lacks: {ADDITIONS.get(method)}."
+    option = typer.Option("--with", metavar="PART,...", help=help_text, hidden=method not in ADDITIONS)
+    verb.__annotations__["added"] = Annotated[str | None, option]
     return verb
 
 

@@ -13,7 +13,6 @@ never interrupted.
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -24,14 +23,14 @@ from typing import Any
 import numpy as np
 
 from tinct.both_ways import BothWays
-from tinct.errors import MaskError, OptionError, OutputError, TinctError, VideoError
+from tinct.errors import OptionError, OutputError, TinctError, VideoError
 from tinct.evaluation.confidences import Confidences
 from tinct.evaluation.run_file import RunFile, environment, peak_memory
-from tinct.fingerprints import labels_sha256, video_sha256
+from tinct.evaluation.run_folder import are_whole, claim, run_identity
 from tinct.loop_news import loop_told_to
 from tinct.mask_files import write_mask
-from tinct.masks import ObjectMasks, object_ids_of
-from tinct.overlay import mask_paths, read_labels, write_overlay
+from tinct.masks import ObjectMasks
+from tinct.overlay import mask_paths, write_overlay
 from tinct.segmenter import (
     StreamingRun,
     StreamingSegmenter,
@@ -40,7 +39,7 @@ from tinct.segmenter import (
     state_class_of,
 )
 from tinct.shapes import LabelMap
-from tinct.soft_masks import read_soft, soft_objects, write_soft
+from tinct.soft_masks import write_soft
 from tinct.states import load_state, read_extra, save_state
 from tinct.tuning_news import TuningNews, tuning_told_to
 from tinct.video import Video
@@ -157,9 +156,9 @@ def segment_to_folder(
     way = range(len(video))[:: -1 if backward else 1]
     paths = mask_paths(video, out / "masks")[:: way.step]
     info = {**(info or {}), **({"soft": True} if soft else {})}
-    file = RunFile(out / "run.json", _identity(video, prompts, info, way))
+    file = RunFile(out / "run.json", run_identity(video, prompts, info, backward=backward))
     run = _Run(segmenter, video, prompts, out, file, how_to_go_on, way, soft)
-    _claim(run, paths, resume, notes or {})
+    claim(out, file, resume, notes or {})
     try:
         with tuning_told_to(partial(_note_tuning, run, progress)), loop_told_to(progress):
             resumed_at, object_ids = _segment(run, paths, progress)
@@ -253,7 +252,7 @@ def _begun(
 
 def _where_to_go_on(run: _Run, paths: list[Path]) -> tuple[int, Any, tuple[int, ...]]:
     """(first frame to compute, state before it, object ids so far)."""
-    if run.file.frames_done == len(paths) and _whole_masks(run, paths, len(paths)):
+    if run.file.frames_done == len(paths) and _are_whole(run, paths):
         return len(paths), None, run.file.object_ids
     state_class = state_class_of(run.segmenter)
     if state_class is None or not run.state_path.exists():
@@ -261,7 +260,8 @@ def _where_to_go_on(run: _Run, paths: list[Path]) -> tuple[int, Any, tuple[int, 
     try:
         extra = read_extra(run.state_path)
         frames = int(extra["frames"])
-        if extra["run"] != run.file.fingerprint or not _whole_masks(run, paths, frames):
+        of_this_run = extra["run"] == run.file.fingerprint and frames <= len(paths)
+        if not of_this_run or not _are_whole(run, paths[:frames]):
             return 0, None, ()
         state: Any = load_state(run.state_path, state_class, _device(run.segmenter))
     except (TinctError, KeyError, ValueError):
@@ -271,27 +271,8 @@ def _where_to_go_on(run: _Run, paths: list[Path]) -> tuple[int, Any, tuple[int, 
     return frames, state, ids
 
 
-def _whole_masks(run: _Run, paths: list[Path], count: int) -> bool:
-    """Whether the first `count` masks are all there and whole, and what is kept beside them."""
-    begun: list[int] = []
-    try:
-        for path in paths[:count]:
-            labels = read_labels(path, run.video.size)
-            if run.soft:
-                begun = _soft_objects(run, path.stem, {*begun, *object_ids_of(labels)})
-    except MaskError:
-        return False
-    return count <= len(paths)
-
-
-def _soft_objects(run: _Run, name: str, expected: set[int]) -> list[int]:
-    """The objects of which a frame has a soft mask, all whole; MaskError if one is missing or broken."""
-    folder = run.out / "soft"
-    found = soft_objects(folder, name)
-    if not expected <= set(found):
-        raise MaskError(f"Frame {name} lacks a soft mask.")
-    read_soft(folder, name, found, run.video.size)
-    return found
+def _are_whole(run: _Run, paths: list[Path]) -> bool:
+    return are_whole(paths, run.video.size, run.out / "soft" if run.soft else None)
 
 
 def _device(segmenter: Segmenter) -> str:
@@ -347,30 +328,6 @@ def _costs(run: _Run) -> dict[str, Any]:
     }
 
 
-def _claim(run: _Run, paths: list[Path], resume: bool, notes: Mapping[str, Any]) -> None:
-    """Make the folder this run's own.
-
-    Raises:
-        OutputError: It holds something else, or cannot be written.
-    """
-    out = run.out
-    run.file.compare(resume)
-    theirs = out.joinpath("overlay.mp4").exists() or _has_files(out / "masks") or _has_files(out / "soft")
-    if not run.file.path.exists() and theirs:
-        raise OutputError(
-            f"{out} holds masks or a film but no run.json, so they are not this run's; choose another folder."
-        )
-    try:
-        (out / "masks").mkdir(parents=True, exist_ok=True)
-        if not os.access(out / "masks", os.W_OK):
-            raise PermissionError(13, "Permission denied")
-        run.file.write(**notes, status="running", message="", frames_done=0)
-    except OSError as error:
-        raise OutputError(
-            f"{out} cannot be written: {error.strerror or error}. Choose a folder that you may write to."
-        ) from error
-
-
 def _note_tuning(run: _Run, progress: Progress | None, news: TuningNews) -> None:
     """Keep what fine-tuning an object took, and show how far it is."""
     if progress is not None:
@@ -383,27 +340,9 @@ def _note_tuning(run: _Run, progress: Progress | None, news: TuningNews) -> None
         run.file.write(fine_tuned=run.tuned)
 
 
-def _has_files(folder: Path) -> bool:
-    return folder.is_dir() and any(folder.iterdir())
-
-
 def _stage(progress: Progress | None, stage: str, frames: int) -> Callable[[int], None]:
     def tell(done: int) -> None:
         if progress is not None:
             progress(stage, done, frames)
 
     return tell
-
-
-def _identity(
-    video: Video, prompts: Mapping[int, LabelMap], info: Mapping[str, Any], way: range
-) -> dict[str, Any]:
-    """What makes two runs the same run."""
-    return {
-        **info,
-        **({"direction": "backward"} if way.step < 0 else {}),
-        "frames": len(video),
-        "size": list(video.size),
-        "video_sha256": video_sha256(video),
-        "prompts": {str(index): labels_sha256(labels) for index, labels in prompts.items()},
-    }

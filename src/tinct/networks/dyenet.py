@@ -66,7 +66,8 @@ class DyeNetMake:
         two_streams: A second stream sees the optical flow (3).
         attention: Region attention (2.2).
         mask_guide: Beyond the paper: the warped mask joins the recurrent input as one more channel.
-        template_guide: Beyond the paper: so does what the cells recall of the painted frames.
+        template_guide: Beyond the paper: so does what the cells recall of the painted frames, and of the
+            frame before.
 
     Raises:
         OptionError: No such backbone, or a number below 1.
@@ -137,7 +138,7 @@ class DyeNetNetwork(nn.Module):
         self.rpn = RegionProposals(channels, STRIDE)
         width = COMPACT_WIDTH if compact else PAPER_WIDTH
         self.template_guide = TemplateGuide(channels) if make.template_guide else None
-        guides = int(make.mask_guide) + (TemplateGuide.MAPS if make.template_guide else 0)
+        guides = int(make.mask_guide) + (2 * TemplateGuide.MAPS if make.template_guide else 0)
         stage = _last_stage(make, channels, SMALL_WIDTH, strided=False)
         self.mask_network = MaskNetwork(stage, width if make.pyramid else 0, fine)
         self.reid_grid, self.reid = _reid(make, channels, self.extractor.identity_channels)
@@ -221,10 +222,10 @@ class DyeNetNetwork(nn.Module):
         index: Int64[Tensor, "N"],
         masks: Float[Tensor, "N M M"],
     ) -> TemplateCells | None:
-        """What painted masks teach `propagate` of their objects; None without a template guide.
+        """What masks teach `propagate` of their objects; None without a template guide.
 
         Args:
-            features: Of the painted pictures.
+            features: Of the painted pictures, or of those of the frame before.
             boxes: Around the masks and some of their surroundings.
             index: The picture of each box.
             masks: In [0, 1], over the boxes' cells; of any grid.
@@ -256,7 +257,8 @@ class DyeNetNetwork(nn.Module):
         nothing = cells.new_zeros(len(boxes), self.make.hidden, m, m)
         masks = masks.to(cells.dtype)
         attention = mask_attention(masks, m)
-        return self.recurrent.hidden(nothing, cells, self._guides(masks, cells, templates), attention)
+        itself = None if self.template_guide is None else self.template_guide.remember(cells, masks)
+        return self.recurrent.hidden(nothing, cells, self._guides(masks, cells, templates, itself), attention)
 
     def propagate(
         self,
@@ -266,6 +268,7 @@ class DyeNetNetwork(nn.Module):
         hidden_warped: Float[Tensor, "N d m m"],
         masks: Float[Tensor, "N G G"],
         templates: TemplateCells | None = None,
+        before: TemplateCells | None = None,
     ) -> Propagated:
         """One step of propagation (2.2): region attention, eq. 1, eq. 2.
 
@@ -277,23 +280,31 @@ class DyeNetNetwork(nn.Module):
             masks: The warped masks over the boxes' cells, of any grid: m, or M, which shows more of
                 them to the last layers. A network without `mask_guide` does not look at them.
             templates: Of the boxes' objects, see `remember`.
+            before: The same of the frame before.
         """
         cells, fine = self._cells(features, boxes, index), self._fine_cells(features, boxes, index)
-        guides = self._guides(masks.to(cells.dtype), cells, templates)
+        guides = self._guides(masks.to(cells.dtype), cells, templates, before)
         attention = self.recurrent.region_attention(hidden_warped)
         hidden = self.recurrent.hidden(hidden_warped, cells, guides, attention)
         return Propagated(self.recurrent.mask_logits(hidden, fine, guides), hidden, attention)
 
     def _guides(
-        self, masks: Float[Tensor, "N G G"], cells: Tensor, templates: TemplateCells | None
+        self,
+        masks: Float[Tensor, "N G G"],
+        cells: Tensor,
+        templates: TemplateCells | None,
+        before: TemplateCells | None,
     ) -> Float[Tensor, "N g G G"]:
-        """The maps that join the cells: none, the masks, and what the cells recall of the templates."""
+        """The maps that join the cells: none, the masks, and what the cells recall of other frames."""
         grid = masks.shape[-1]
         maps = [masks[:, None]] if self.make.mask_guide else []
         if self.template_guide is not None:
-            if templates is None:
-                raise OptionError("This DyeNet looks at templates; give those of the boxes' objects.")
-            maps.append(at_grid(self.template_guide(cells, templates), grid))
+            if templates is None or before is None:
+                raise OptionError(
+                    "This DyeNet looks at templates; give those of the boxes' objects, and what the frame "
+                    "before showed of them."
+                )
+            maps += [at_grid(self.template_guide(cells, seen), grid) for seen in (templates, before)]
         return torch.cat(maps, 1) if maps else masks.new_zeros(len(masks), 0, grid, grid)
 
     def _cells(self, features: FrameFeatures, boxes: Tensor, index: Tensor) -> Tensor:

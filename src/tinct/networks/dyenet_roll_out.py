@@ -31,11 +31,13 @@ class Followed(NamedTuple):
         masks: [N, H, W], probabilities in the frame.
         boxes: [N, 4], in pixels of the frame.
         hidden: [N, d, m, m], the hidden states, in the boxes' grids.
+        cells: What the frame shows of them, for a network with a template guide.
     """
 
     masks: Float[Tensor, "N H W"]
     boxes: Float[Tensor, "N 4"]
     hidden: Float[Tensor, "N d m m"]
+    cells: TemplateCells | None
 
 
 class RolledOut(NamedTuple):
@@ -103,8 +105,9 @@ def begin_to_follow(
         templates: Of the objects.
     """
     boxes = region_boxes(masks, enlargement)
-    hidden = network.begin(features, boxes, index, cropped(masks, boxes, network.mask_grid), templates)
-    return Followed(masks, boxes, hidden)
+    given = cropped(masks, boxes, network.mask_grid)
+    hidden = network.begin(features, boxes, index, given, templates)
+    return Followed(masks, boxes, hidden, network.remember(features, boxes, index, given))
 
 
 def follow(
@@ -135,8 +138,10 @@ def follow(
         boxes = region_boxes(warped, enlargement)
         hidden = warped_between_boxes(before.hidden.float(), before.boxes, boxes, flow, flow_index)
         guides = cropped(warped, boxes, network.mask_grid)
-    propagated = network.propagate(features, boxes, index, hidden, guides, templates)
+    propagated = network.propagate(features, boxes, index, hidden, guides, templates, before.cells)
     size = (warped.shape[-2], warped.shape[-1])
+    probs = torch.sigmoid(propagated.mask_logits.float())
     with _exact(flow):
-        masks = pasted(torch.sigmoid(propagated.mask_logits.float()), boxes, size)
-    return RolledOut(Followed(masks, boxes, propagated.hidden), propagated.mask_logits, present)
+        masks = pasted(probs, boxes, size)
+    cells = network.remember(features, boxes, index, probs)
+    return RolledOut(Followed(masks, boxes, propagated.hidden, cells), propagated.mask_logits, present)

@@ -3,7 +3,8 @@
 The paper compares whole boxes with templates, to find objects. A small network whose mask has lost an
 arm does not find it again from its hidden state alone; the painted frame still shows it. So each cell of
 a box looks at all cells of the template (softmax of their cosines), and reads off how much of them the
-object covers. The template is the object's box on a painted frame, with its surroundings.
+object covers. The template is the object's box on a painted frame, with its surroundings. The frame
+before is looked at in the same way: there is less time in which looks change, and no flow that errs.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from tinct.networks.recurrent_mask import at_grid
@@ -30,6 +31,10 @@ class TemplateCells(NamedTuple):
 
     keys: Tensor
     shares: Tensor
+
+    def select(self, rows: Bool[Tensor, "N"]) -> TemplateCells:
+        """Of some of the objects."""
+        return TemplateCells(self.keys[rows], self.shares[rows])
 
     @classmethod
     def stacked(cls, several: Sequence[TemplateCells]) -> TemplateCells:

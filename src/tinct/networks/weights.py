@@ -76,6 +76,7 @@ def load_weights(
     method: str,
     variant: str,
     sha256: str | None = None,
+    may_lack: tuple[str, ...] = (),
 ) -> dict[str, str]:
     """Read weights into a network, in the network's own dtype and on its own device; all or nothing.
 
@@ -85,6 +86,7 @@ def load_weights(
         method: The method that the network belongs to.
         variant: The variant that the network belongs to.
         sha256: The hash on record; None to skip that check.
+        may_lack: How the names of tensors begin that may be missing; they stay as they are.
 
     Returns:
         The file's metadata.
@@ -108,7 +110,10 @@ def load_weights(
         tensors = load(data)
     except (SafetensorError, ValueError, KeyError) as error:
         raise WeightsError(f"{path} is a damaged safetensors file ({error}); download it again.") from error
-    _check_tensors(path, tensors, network.state_dict(), f"{method} ({variant})")
+    own = network.state_dict()
+    # Tensors that may be missing, and are, are filled up by the network's own.
+    tensors = {**{name: own[name] for name in own if name.startswith(may_lack)}, **tensors}
+    _check_tensors(path, tensors, own, f"{method} ({variant})")
     network.load_state_dict(tensors)
     return metadata
 

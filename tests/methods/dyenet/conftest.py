@@ -87,6 +87,7 @@ class ColourNetwork(nn.Module):
         hidden: Tensor,
         masks: Tensor,
         templates: None = None,
+        before: None = None,
     ) -> Propagated:
         self.count.propagated += len(boxes)
         cells = pooled(features.coarse, boxes, index, GRID, 1)

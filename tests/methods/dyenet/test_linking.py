@@ -50,11 +50,20 @@ def test_a_tracklet_that_agrees_fills_what_is_missing(tracklet: Make, square: Sq
     assert all(link.contradiction is None for link in links)
 
 
-def test_the_nearest_starting_point_may_be_preferred(tracklet: Make, square: Square) -> None:
+def test_the_mask_that_looks_more_like_the_object_may_be_preferred(tracklet: Make, square: Square) -> None:
     sure = tracklet(1, 1.0, 0, frames(square, 0, 9, 10), painted=True)
-    found = tracklet(1, 0.8, 9, frames(square, 2, 9, 12))
-    tubes, _ = linked([sure, found], LinkingRules(prefer="nearest"))
-    assert [held.tracklet for _, held in sorted(tubes[1].items())] == [0] * 5 + [1] * 5
+    sure = replace(sure, similarities={t: 1 - 0.05 * t for t in range(1, 10)})
+    found = tracklet(1, 0.8, 9, frames(square, 0, 9, 12))
+    found = replace(found, similarities=dict.fromkeys(range(10), 0.8))
+
+    def givers(rules: LinkingRules) -> list[int]:
+        tubes, links = linked([sure, found], rules)
+        assert all(link.contradiction is None for link in links)
+        return [held.tracklet for _, held in sorted(tubes[1].items())]
+
+    assert givers(LinkingRules()) == [0] * 10
+    assert givers(LinkingRules(prefer="similar")) == [0] * 5 + [1] * 5
+    assert givers(LinkingRules(prefer="similar", overrule_margin=0.12)) == [0] * 7 + [1] * 3
 
 
 def test_of_two_painted_frames_the_nearer_gives_the_mask(tracklet: Make, square: Square) -> None:
@@ -158,7 +167,7 @@ def test_what_a_starting_point_contradicts_is_known_before_propagation(
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"), [({"prefer": "neerest"}, "nearest"), ({"least_iou": 1.5}, "shares")]
+    ("changes", "message"), [({"prefer": "similiar"}, "similar"), ({"least_iou": 1.5}, "shares")]
 )
 def test_rules_that_make_no_sense_are_refused(changes: dict[str, object], message: str) -> None:
     with pytest.raises(OptionError, match=message):

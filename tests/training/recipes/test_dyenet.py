@@ -11,8 +11,9 @@ import torch
 from safetensors.torch import save_file
 
 from tinct.errors import OptionError
-from tinct.networks.dyenet import COMPACT
+from tinct.networks.dyenet import COMPACT, PAPER
 from tinct.networks.dyenet_learning import DyeNetLossOptions
+from tinct.networks.weights import save_weights
 from tinct.training.checkpoint import FILE_NAME, read_checkpoint
 from tinct.training.loop import train
 from tinct.training.options import LoopOptions
@@ -41,10 +42,10 @@ def options(out: Path, **changes: Any) -> LoopOptions:
 
 def test_longer_clips_from_stage_to_stage(data: Sources) -> None:
     stages = compact_stages(data, ALL, 0)
-    assert [stage.name for stage in stages] == ["proposals", "identities", "joint", "long", "online"]
+    assert [stage.name for stage in stages] == list(ALL)
     shapes = [tuple(stage.clips[0]["frames"].shape[:1]) for stage in stages]
     assert shapes == [(1,), (2,), (5,), (8,), (5,)]
-    assert ["flow_backward" in stage.clips[0] for stage in stages] == [False, False, True, True, True]
+    assert ["flow_backward" in stage.clips[0] for stage in stages] == [False] * 2 + [True] * 3
     # One video of 8 objects at most, two photos of 3, and one painted frame of one object.
     assert [stage.clips.identities for stage in stages] == [14, 14, 14, 14, 1]
     assert compact_stages(data, {}, 0) == []
@@ -143,3 +144,29 @@ def test_attention_can_be_left_out(variant: str, thin_networks: Any) -> None:
         ]
     assert [network.make.attention for network in networks] == [True, False]
     assert networks[1].make == replace(networks[0].make, attention=False)
+
+
+def test_the_advanced_form_can_be_trained(data: Sources, thin_networks: Any) -> None:
+    with thin_networks():
+        recipe = RECIPES["resnet101"].with_added(["pyramid", "two-streams"]).without(["attention"])
+        make = recipe.task().network.make
+    assert make == replace(PAPER, pyramid=True, two_streams=True, attention=False)
+    with pytest.raises(OptionError, match=r"no part 'pyramid' to add.*two-streams"):
+        RECIPES["mobilenetv2"].with_added(["pyramid"])
+    with pytest.raises(OptionError, match="no part 'attention' to add"):
+        recipe.with_added(["attention"])
+
+
+def test_a_second_stream_begins_on_top_of_one_streams_weights(data: Sources, tmp_path: Path) -> None:
+    file = tmp_path / "one.safetensors"
+    one = RECIPES["mobilenetv2"].build_task().network
+    save_weights(file, one, method="dyenet", variant="mobilenetv2")
+    recipe = RECIPES["mobilenetv2"].with_added(["two-streams"])
+    two = recipe.build_task(init=file)
+    name = "recurrent.function.fuse.weight"
+    torch.testing.assert_close(two.network.state_dict()[name], one.state_dict()[name], atol=1e-3, rtol=1e-3)
+    # And it learns: what the flow adds is 0 before.
+    join = two.network.motion.join.weight
+    assert not join.any()
+    train(two, small(compact_stages(data, {"joint": 2}, 0), steps=2), options(tmp_path))
+    assert join.any()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
 
 from tinct.errors import OptionError
 from tinct.methods.dyenet.ensemble import BACKBONES, ENSEMBLE, ensemble_network, join_weights
@@ -32,6 +33,8 @@ def build(
 ) -> DyeNet:
     """A segmenter with weights from a file, as the zoo asks for it.
 
+    Where the preset has a second stream and the weights have none, there is none.
+
     Raises:
         OptionError: A make of another backbone than the variant's.
         WeightsError: The file does not fit.
@@ -42,6 +45,8 @@ def build(
             f"make.backbone = {options.make.backbone} came with the variant {variant}; choose the variant "
             f"{options.make.backbone}."
         )
+    if options.make.two_streams and "make" not in overrides and not _has_second_stream(weights):
+        options = replace(options, make=replace(options.make, two_streams=False))
     if variant == ENSEMBLE:
         networks = ensemble_network(options.make)
         load_weights(weights, networks, method="dyenet", variant=variant)
@@ -49,3 +54,12 @@ def build(
     network = DyeNetNetwork(options.make)
     load_weights(weights, network, method="dyenet", variant=variant)
     return DyeNet(network, options, device, flow, proposals)
+
+
+def _has_second_stream(weights: Path) -> bool:
+    """Whether a file of one network, or of an ensemble, has a flow stream; broken ones are told of later."""
+    try:
+        with safe_open(weights, framework="pt") as file:
+            return any("motion" in name.split(".") for name in file.keys())  # noqa: SIM118 (not a dict)
+    except (OSError, SafetensorError):
+        return True

@@ -18,7 +18,7 @@ from enum import StrEnum
 from tinct.errors import OptionError, near_match
 from tinct.methods.dyenet.tracklets import Held, Overlap, RoiMask, StartingPoint, Tracklet, Tubes, overlaps
 
-PREFERENCES = ("rank", "nearest")
+PREFERENCES = ("rank", "similar")
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,8 @@ class LinkingRules:
         trim: Beyond the paper: a tracklet that contradicts far from its starting point is cut there,
             not refused as a whole.
         prefer: Where several agreeing tracklets have a mask: "rank" keeps that of the more similar
-            starting point, "nearest" that of the starting point nearest in time (beyond the paper).
+            starting point; "similar" that whose own box on that frame is by more than `overrule_margin`
+            more similar to the object's templates (beyond the paper).
         overrule_margin: Beyond the paper: where a tracklet lies elsewhere than its object's tube, and its
             mask's box is by more than this more similar to the object's templates than the tube's, it
             takes the tube's place on that frame: the tube has drifted. 0 never looks.
@@ -54,6 +55,17 @@ class LinkingRules:
                 f"least_iou = {self.least_iou} and most_share = {self.most_share} came; they are shares, "
                 "in [0, 1]."
             )
+
+    @property
+    def compares_masks(self) -> bool:
+        """Whether the similarity of every mask of a tracklet is asked for, not of its start alone."""
+        return self.overrule_margin > 0 or self.prefer == "similar"
+
+    def is_more_alike(self, similarity: float | None, known: Held) -> bool:
+        """Whether a mask's box looks clearly more like the object than the known mask's."""
+        if similarity is None or known.similarity is None:
+            return False
+        return similarity > known.similarity + self.overrule_margin
 
 
 class Clash(StrEnum):
@@ -120,18 +132,19 @@ def join(tracklet: Tracklet, place: int, tubes: dict[int, dict[int, Held]], rule
     tube = tubes.setdefault(tracklet.start.object_id, {})
     for frame in frames:
         held = tube.get(frame)
-        preferred = held is None or _prefers(tracklet.start, held.start, frame, rules.prefer)
-        if preferred or frame in overruled:
-            similarity = tracklet.similarities.get(frame)
+        similarity = tracklet.similarities.get(frame)
+        if held is None or frame in overruled or _prefers(tracklet.start, similarity, held, frame, rules):
             tube[frame] = Held(tracklet.masks[frame], place, tracklet.start, similarity)
     return Link(place, frames, contradiction)
 
 
-def _prefers(new: StartingPoint, known: StartingPoint, frame: int, prefer: str) -> bool:
-    """Whether the new tracklet's mask takes the place of the known one's, which ranks higher."""
-    equal = new.painted == known.painted and new.similarity == known.similarity
-    nearer = abs(frame - new.frame) < abs(frame - known.frame)
-    return nearer and (equal or prefer == "nearest")
+def _prefers(
+    new: StartingPoint, similarity: float | None, known: Held, frame: int, rules: LinkingRules
+) -> bool:
+    """Whether the new tracklet's mask takes the place of the known one's, which ranks higher or alike."""
+    if new.painted == known.start.painted and new.similarity == known.start.similarity:
+        return abs(frame - new.frame) < abs(frame - known.start.frame)
+    return rules.prefer == "similar" and rules.is_more_alike(similarity, known)
 
 
 def admitted(
@@ -172,9 +185,7 @@ def _overruled(
     return frozenset(
         frame
         for frame, iou in own.items()
-        if iou < rules.least_iou
-        and (known := tube[frame].similarity) is not None
-        and similarities.get(frame, -1.0) > known + rules.overrule_margin
+        if iou < rules.least_iou and rules.is_more_alike(similarities.get(frame), tube[frame])
     )
 
 

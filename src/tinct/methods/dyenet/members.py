@@ -104,7 +104,7 @@ class Member:
     def remember(
         self, look: Look, boxes: Float[Tensor, "N 4"], masks: Float[Tensor, "N G G"]
     ) -> TemplateCells | None:
-        """What painted masks show of their objects, cell by cell; None for a network that does not ask."""
+        """What masks show of their objects, cell by cell; None for a network that does not ask."""
         with self._autocast():
             found: TemplateCells | None = self.network.remember(
                 look.features, *self._placed(look, boxes), self._back(masks)
@@ -131,12 +131,13 @@ class Member:
         hidden: Float[Tensor, "N d m m"],
         masks: Float[Tensor, "N G G"],
         templates: TemplateCells | None = None,
+        before: TemplateCells | None = None,
     ) -> tuple[Float[Tensor, "N M M"], Float[Tensor, "N d m m"]]:
         """Equations 1 and 2: each object's probabilities, and its hidden state."""
         placed = self._placed(look, boxes)
         with self._autocast():
             step = self.network.propagate(
-                look.features, *placed, self._back(hidden), self._back(masks), templates
+                look.features, *placed, self._back(hidden), self._back(masks), templates, before
             )
         return self._back(step.mask_logits).sigmoid(), self._back(step.hidden)
 

@@ -27,7 +27,7 @@ class Options:
         rho: A box whose similarity to a template reaches this is a starting point (ρ, ECCV paper: 0.7).
         rounds: At most so many rounds of re-identification; the loop ends sooner when nothing new is
             found (2; the ECCV paper says that three suffice).
-        proposals: At most so many boxes of each frame (inferred).
+        max_proposals: At most so many boxes of each frame (inferred).
         box_margin: By which a box around a mask is wider on each side, as a fraction of its own
             (VS-ReID: 0.15).
         least_box_cells: A warped mask's box ends a propagation if both its sides are shorter than so
@@ -62,7 +62,7 @@ class Options:
     re_id: bool = True
     rho: float = 0.7
     rounds: int = 10
-    proposals: int = 100
+    max_proposals: int = 100
     box_margin: float = 0.15
     least_box_cells: float = 2.0
     least_area: float = 0.1
@@ -93,10 +93,10 @@ class Options:
         least = min(
             self.rounds, self.box_margin, self.least_box_cells, self.refinements, self.feature_budget_mb
         )
-        if least < 0 or self.proposals < 1 or self.patch_side < 32:
+        if least < 0 or self.max_proposals < 1 or self.patch_side < 32:
             raise OptionError(
-                f"rounds = {self.rounds}, proposals = {self.proposals}, box_margin = {self.box_margin}, "
-                f"least_box_cells = {self.least_box_cells}, "
+                f"rounds = {self.rounds}, max_proposals = {self.max_proposals}, "
+                f"box_margin = {self.box_margin}, least_box_cells = {self.least_box_cells}, "
                 f"refinements = {self.refinements}, feature_budget_mb = {self.feature_budget_mb} and "
                 f"patch_side = {self.patch_side} came; none lies below 0, proposals begin at 1, patches "
                 "at 32."
@@ -115,7 +115,7 @@ COMPACT = Options(
     make=COMPACT_MAKE,
     rounds=3,
     refinements=1,
-    linking=LinkingRules(trim=True, prefer="nearest", overrule_margin=0.05),
+    linking=LinkingRules(trim=True, prefer="similar", overrule_margin=0.1),
     verification=0.5,
     compete=True,
     working_height=400,
@@ -123,19 +123,21 @@ COMPACT = Options(
 """Chosen on occlusion clips whose backgrounds are of `fit` (docs/experiments.md)."""
 
 ADVANCED = replace(PAPER, make=DyeNetMake(pyramid=True, two_streams=True), patches=True, flip=True)
-"""The form of the DAVIS-2018 challenge (3); its weights are its own."""
+"""The form of the DAVIS-2018 challenge (3); its weights are its own: `tinct train dyenet --with`."""
 
 PRESETS: Mapping[str, Mapping[str, Options]] = {
     "mobilenetv2": {
         "default": COMPACT,
-        "fast": replace(COMPACT, working_height=288, proposals=50, rounds=2),
+        "fast": replace(COMPACT, working_height=288, max_proposals=50, rounds=2),
         "paper": replace(PAPER, make=COMPACT_MAKE),
+        "advanced": replace(COMPACT, make=replace(COMPACT_MAKE, two_streams=True), patches=True, flip=True),
     },
     **{
         name: {
             "default": replace(PAPER, make=DyeNetMake(backbone=name)),
             "fast": replace(PAPER, make=DyeNetMake(backbone=name), working_height=288),
             "paper": replace(PAPER, make=DyeNetMake(backbone=name)),
+            "advanced": replace(ADVANCED, make=replace(ADVANCED.make, backbone=name)),
         }
         for name in ("resnet101", "xception65")
     },
@@ -144,6 +146,7 @@ PRESETS: Mapping[str, Mapping[str, Options]] = {
         "default": PAPER,
         "fast": replace(PAPER, working_height=288),
         "paper": PAPER,
+        "advanced": ADVANCED,
     },
 }
-"""Variant → preset → options."""
+"""Variant → preset → options. "advanced" is section 3's; weights without a second stream make do without."""

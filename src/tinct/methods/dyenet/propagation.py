@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from tinct.methods.dyenet.members import averaged
+from tinct.methods.dyenet.members import Look, averaged
 from tinct.methods.dyenet.merging import shared_out
 from tinct.methods.dyenet.options import Options
 from tinct.methods.dyenet.painted_cells import PaintedCells
@@ -30,6 +30,7 @@ from tinct.methods.dyenet.tracklets import (
     tight_boxes,
 )
 from tinct.networks.frame_features import FINE_STRIDE, STRIDE
+from tinct.networks.template_guide import TemplateCells
 from tinct.ops.boxes import enlarged_boxes, mask_boxes
 from tinct.ops.rois import cropped, pasted, warped_between_boxes
 from tinct.ops.warp import warp
@@ -63,17 +64,21 @@ class _Memory:
         boxes: [n, 4].
         probs: [n, M, M], the masks over the boxes.
         hidden: [n, d, m, m] of each member.
+        cells: What the frame shows of the objects, for each member that asks.
     """
 
     who: tuple[int, ...]
     boxes: Tensor
     probs: Tensor
     hidden: tuple[Tensor, ...]
+    cells: tuple[TemplateCells | None, ...]
 
     def select(self, keep: Sequence[bool]) -> _Memory:
         rows = torch.tensor(keep, dtype=torch.bool, device=self.boxes.device)
         who = tuple(w for w, kept in zip(self.who, keep, strict=True) if kept)
-        return _Memory(who, self.boxes[rows], self.probs[rows], tuple(h[rows] for h in self.hidden))
+        hidden = tuple(h[rows] for h in self.hidden)
+        cells = tuple(None if c is None else c.select(rows) for c in self.cells)
+        return _Memory(who, self.boxes[rows], self.probs[rows], hidden, cells)
 
 
 def propagated(
@@ -110,7 +115,16 @@ def _begun(
         member.begin(look, boxes, probs, around.cells.of(place, ids))
         for place, (member, look) in enumerate(zip(sources.members, looks, strict=True))
     )
-    return _Memory(tuple(range(len(starts))), boxes, probs, tuple(hidden))
+    cells = _seen(sources, looks, boxes, probs)
+    return _Memory(tuple(range(len(starts))), boxes, probs, tuple(hidden), cells)
+
+
+def _seen(
+    sources: Sources, looks: Sequence[Look], boxes: Float[Tensor, "n 4"], probs: Float[Tensor, "n M M"]
+) -> tuple[TemplateCells | None, ...]:
+    """What a frame shows of objects, for every member that asks."""
+    members = zip(sources.members, looks, strict=True)
+    return tuple(member.remember(look, boxes, probs) for member, look in members)
 
 
 class _Walk:
@@ -127,7 +141,7 @@ class _Walk:
         self.starts, self.sources, self.options, self.around, self.way = starts, sources, options, around, way
         self.masks: list[dict[int, RoiMask]] = [{} for _ in starts]
         self.similarities: list[dict[int, float]] = [{} for _ in starts]
-        self.verifies = options.verification > 0 or options.linking.overrule_margin > 0
+        self.verifies = options.verification > 0 or options.linking.compares_masks
         self.stops = [Stop.LAST_FRAME if way > 0 else Stop.FIRST_FRAME for _ in starts]
         self.least_side_px = least_side_px(sources, options)
 
@@ -191,15 +205,17 @@ class _Walk:
                 warped_between_boxes(hidden, memory.boxes, boxes, flow),
                 guides,
                 self.around.cells.of(place, ids),
+                before,
             )
-            for place, (member, look, hidden) in enumerate(
-                zip(sources.members, looks, memory.hidden, strict=True)
+            for place, (member, look, hidden, before) in enumerate(
+                zip(sources.members, looks, memory.hidden, memory.cells, strict=True)
             )
         ]
         probs = averaged([member_probs for member_probs, _ in found])
         if options.compete and len(boxes) > 1:
             probs = cropped(shared_out(pasted(probs, boxes, sources.size)), boxes, probs.shape[-1])
-        return _Memory(memory.who, boxes, probs, tuple(hidden for _, hidden in found))
+        cells = _seen(sources, looks, boxes, probs)
+        return _Memory(memory.who, boxes, probs, tuple(hidden for _, hidden in found), cells)
 
     def _lost(self, memory: _Memory, frame: int) -> list[Stop | None]:
         """Which of the new masks are none."""

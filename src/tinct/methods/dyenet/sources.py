@@ -1,8 +1,8 @@
 """What a video gives to the loop: frames, flow, features and candidates, within a memory budget.
 
-Features are computed once per frame and kept while the budget lasts; past it they are computed anew
-when they are asked for again. A frame's candidates are taken from its features when these are there for
-the first time, whoever asked for them, and are kept: they are small.
+Features are computed once per frame and kept while the budget lasts, in half precision; past it they are
+computed anew when they are asked for again. A frame's candidates are taken from its features when these
+are there for the first time, whoever asked for them, and are kept: they are small.
 """
 
 from __future__ import annotations
@@ -129,9 +129,9 @@ class Sources:
 
         def compute() -> Tensor:
             flow = self._flow_estimator.between(self.frame(index), self.frame(other))
-            return torch.from_numpy(flow).permute(2, 0, 1)[None].to(self.device)
+            return torch.from_numpy(flow).permute(2, 0, 1)[None].half().to(self.device)
 
-        return self._flows.get((index, other), compute)
+        return self._flows.get((index, other), compute).float()
 
     def whole(self, index: int) -> list[Look]:
         """Every member's look at a whole frame."""
@@ -174,7 +174,7 @@ class Sources:
     def _computed(self, index: int) -> tuple[FrameFeatures, ...]:
         picture = _picture(self.frame(index)).to(self.device)
         flow = self._backward_flow(index)
-        return tuple(member.features(picture, flow) for member in self.members)
+        return tuple(_stored(member.features(picture, flow)) for member in self.members)
 
     def _backward_flow(self, index: int) -> Tensor | None:
         """To the frame before, for members of two streams; zero on the first frame."""
@@ -186,10 +186,10 @@ class Sources:
 
     def _found(self, index: int, looks: list[Look]) -> Candidates:
         if self._proposals is None:
-            found = self.members[0].proposals(looks[0], self.options.proposals)
+            found = self.members[0].proposals(looks[0], self.options.max_proposals)
             boxes, scores = found.boxes, found.scores.cpu().numpy()
         else:
-            rows = self._proposals.boxes(index, self.frame(index))[: self.options.proposals]
+            rows = self._proposals.boxes(index, self.frame(index))[: self.options.max_proposals]
             boxes, scores = torch.from_numpy(rows[:, :4]).to(self.device), rows[:, 4]
         if not len(boxes):
             return Candidates(
@@ -205,6 +205,11 @@ def _picture(frame: Image) -> Float[Tensor, "1 3 H W"]:
     """A frame as networks take it, in [0, 1]."""
     pixels = torch.from_numpy(np.ascontiguousarray(frame))
     return pixels.permute(2, 0, 1)[None].float() / 255
+
+
+def _stored(features: FrameFeatures) -> FrameFeatures:
+    """As they are kept; those that the budget does not keep are rounded alike."""
+    return FrameFeatures(*(None if maps is None else maps.half() for maps in features))  # type: ignore[arg-type]
 
 
 def _features_size(features: tuple[FrameFeatures, ...]) -> int:

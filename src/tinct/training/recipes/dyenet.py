@@ -7,11 +7,16 @@ Online per data set (what the paper reports, 2,000 steps): all first frames of a
 
 tinct train dyenet --data DAVIS --split val --init runs/dyenet/joint.safetensors --out runs/dyenet-online \
     --steps proposals=0,identities=0,joint=0,long=0,online=2000
+
+The second stream of the advanced form, on top of trained weights:
+
+tinct train dyenet --with two-streams --data DAVIS --stills STILLS --init runs/dyenet/long.safetensors \
+    --steps proposals=0,identities=0,joint=0,long=500 --out runs/dyenet-two-streams
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -51,7 +56,7 @@ objects at 0.79.
 """
 
 
-COMPACT_STEPS = {"proposals": 250, "identities": 500, "joint": 1800, "long": 320, "online": 0}
+COMPACT_STEPS = {"proposals": 250, "identities": 500, "joint": 1800, "long": 1820, "online": 0}
 
 
 def compact_stages(data: Sources, steps: Mapping[str, int], seed: int) -> list[Stage]:
@@ -143,14 +148,14 @@ def _paper_stage(name: str, clips: Samples, steps: int, learning_rate: float) ->
     )  # fmt: skip
 
 
-def paper_task(variant: str, *, attention: bool = True) -> DyeNetTask:
+def paper_task(make: DyeNetMake) -> DyeNetTask:
     """The network of a paper's variant, as chance made it."""
-    network = DyeNetNetwork(replace(PAPER, backbone=variant, attention=attention))
+    network = DyeNetNetwork(make)
     network.freeze_for_training()
     return DyeNetTask(network, PAPER_LOSS, rates=())
 
 
-def compact_task(make: DyeNetMake = COMPACT) -> DyeNetTask:
+def compact_task(make: DyeNetMake) -> DyeNetTask:
     """The compact network, as chance made it.
 
     Its backbone is frozen, as most of the paper's is (conv1 to conv4_20): a step then takes half the
@@ -181,25 +186,35 @@ def _segmenter(variant: str, weights: Path, device: torch.device, budget: Budget
     )
 
 
-def _without_attention(variant: str, recipe: ObjectRecipe) -> ObjectRecipe:
-    """The recipe of a network that has no region attention (table 1: "Re-MP, no attention")."""
-    if variant == COMPACT.backbone:
-        return replace(recipe, task=partial(compact_task, replace(COMPACT, attention=False)))
-    return replace(recipe, task=partial(paper_task, variant, attention=False))
+def recipe_of(make: DyeNetMake) -> ObjectRecipe:
+    """The recipe of a network of some make.
+
+    Region attention can be left out (table 1: "Re-MP, no attention"); what makes the advanced form of it
+    (3), the second stream and the pyramid, can be added where it is missing.
+    """
+
+    def changed(**changes: Any) -> Callable[[ObjectRecipe], ObjectRecipe]:
+        return lambda _: recipe_of(replace(make, **changes))
+
+    additions = {} if make.two_streams else {"two-streams": changed(two_streams=True)}
+    if not make.pyramid:
+        additions["pyramid"] = changed(pyramid=True)
+    compact = make.backbone == COMPACT.backbone
+    return ObjectRecipe(
+        "dyenet",
+        make.backbone,
+        COMPACT_STEPS if compact else PAPER_STEPS,
+        partial(compact_task if compact else paper_task, make),
+        compact_stages if compact else paper_stages,
+        _from_imagenet,
+        {"feelvos": _from_feelvos} if compact else {},
+        partial(_segmenter, make.backbone),
+        parts={"attention": changed(attention=False)},
+        additions=additions,
+        # It adds nothing at first, so one stream's weights are a beginning of two.
+        may_lack=("motion.",) if make.two_streams else (),
+    )
 
 
-RECIPES = {
-    "mobilenetv2": ObjectRecipe(
-        "dyenet", "mobilenetv2", COMPACT_STEPS,
-        compact_task, compact_stages, _from_imagenet, {"feelvos": _from_feelvos},
-        partial(_segmenter, "mobilenetv2"), {"attention": partial(_without_attention, "mobilenetv2")},
-    ),
-    **{
-        name: ObjectRecipe(
-            "dyenet", name, PAPER_STEPS, partial(paper_task, name), paper_stages, _from_imagenet, {},
-            partial(_segmenter, name), {"attention": partial(_without_attention, name)},
-        )
-        for name in ("resnet101", "xception65")
-    },
-}  # fmt: skip
+RECIPES = {make.backbone: recipe_of(make) for make in (COMPACT, PAPER, replace(PAPER, backbone="xception65"))}
 """Variant → recipe. The compact one starts best from the compact FEELVOS, which knows objects already."""

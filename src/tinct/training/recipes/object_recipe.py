@@ -1,4 +1,4 @@
-"""What the recipes of OSVOS, MaskTrack and MaskRNN share: weights to start from, stages, the run."""
+"""What the recipes of OSVOS, MaskTrack, MaskRNN and DyeNet share: weights to start from, stages, the run."""
 
 from __future__ import annotations
 
@@ -40,6 +40,8 @@ class ObjectRecipe:
         segmenter: Weights, device, budget → a segmenter, to measure a stage's end.
         parts: What may be left out, as in the papers' ablations: its name → how to get the recipe
             without it.
+        additions: What may be added: its name → how to get the recipe with it.
+        may_lack: How the names of tensors begin that weights to start from may lack.
     """
 
     method: str
@@ -51,6 +53,8 @@ class ObjectRecipe:
     take_over: Mapping[str, TakeOver]
     segmenter: Callable[[Path, torch.device, Budget], Any]
     parts: Mapping[str, Callable[[ObjectRecipe], ObjectRecipe]] = field(default_factory=dict)
+    additions: Mapping[str, Callable[[ObjectRecipe], ObjectRecipe]] = field(default_factory=dict)
+    may_lack: tuple[str, ...] = ()
 
     def without(self, parts: Iterable[str]) -> ObjectRecipe:
         """The recipe without some of its parts.
@@ -65,7 +69,23 @@ class ObjectRecipe:
                 raise OptionError(
                     f"The recipe of {self.method} {self.variant} has no part {name!r} to leave out. {hint}"
                 )
-            recipe = self.parts[name](recipe)
+            recipe = recipe.parts[name](recipe)
+        return recipe
+
+    def with_added(self, parts: Iterable[str]) -> ObjectRecipe:
+        """The recipe with parts that it lacks.
+
+        Raises:
+            OptionError: There is no such part to add.
+        """
+        recipe = self
+        for name in parts:
+            if name not in recipe.additions:
+                hint = near_match(name, recipe.additions) if recipe.additions else "It has none that can be."
+                raise OptionError(
+                    f"The recipe of {self.method} {self.variant} has no part {name!r} to add. {hint}"
+                )
+            recipe = recipe.additions[name](recipe)
         return recipe
 
     def build_stages(self, data: Sources, steps: Mapping[str, int] | None, seed: int) -> list[Stage]:
@@ -106,7 +126,7 @@ class ObjectRecipe:
     def _start_from(self, network: nn.Module, init: Path) -> None:
         method = method_of_weights(init)
         if method == self.method:
-            load_weights(init, network, method=self.method, variant=self.variant)
+            load_weights(init, network, method=self.method, variant=self.variant, may_lack=self.may_lack)
             return
         if method not in self.take_over:
             known = ", ".join([self.method, *self.take_over])
