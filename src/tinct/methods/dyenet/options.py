@@ -77,7 +77,7 @@ class Options:
     patches: bool = False
     patch_side: int = 448
     fine_tuning: OnlineTraining = field(default_factory=OnlineTraining)
-    feature_budget_mb: float = 900.0
+    feature_budget_mb: float = 650.0
     working_height: int | None = None
 
     def __post_init__(self) -> None:
