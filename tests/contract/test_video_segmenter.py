@@ -21,7 +21,7 @@ from tinct.networks.dyenet import DyeNetMake, DyeNetNetwork
 from tinct.segmenter import VideoSegmenter, segment_video
 from tinct.video import Video
 
-RULES = LinkingRules(trim=True, prefer="nearest", overrule_margin=0.01)
+RULES = LinkingRules(trim=True, prefer="similar", overrule_margin=0.01)
 H, W = 47, 61
 IDS = (1, 5, 7)
 FRAMES = 4
