@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from command_kit import tinct_command
 from PIL import Image
 
-from tinct import cli
 from tinct.mask_files import write_mask
 
 H, W, FRAMES = 32, 48, 3
@@ -42,14 +41,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def segment(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
-    command = ["tinct", "segment", "clip", "--mask", "first.png", "--out", "out", "--device", "cpu", *words]
-    monkeypatch.setattr(sys, "argv", command)
-    monkeypatch.delenv("TINCT_DEBUG", raising=False)
-    try:
-        cli.main()
-    except SystemExit as end:
-        return int(end.code or 0)
-    return 0
+    command = ["segment", "clip", "--mask", "first.png", "--out", "out", "--device", "cpu", *words]
+    return tinct_command(monkeypatch, *command)
 
 
 def test_the_account_is_written_as_a_picture_and_as_data(

@@ -1,13 +1,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from command_kit import tinct_command
 
-from tinct import cli
 from tinct.data.davis import Davis
 from tinct.data.held_out import held_out
 from tinct.data.static_images import StaticImages
@@ -19,15 +18,9 @@ SMALL = ("--clips", "1", "--size", "64x112", "--frames", "24,26")
 def make(tmp_path: Path, masked_photos: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
     """`tinct datasets make-occlusion words...`; the exit code."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("TINCT_DEBUG", raising=False)
 
     def run(*words: str) -> int:
-        monkeypatch.setattr(sys, "argv", ["tinct", "datasets", "make-occlusion", *words])
-        try:
-            cli.main()
-        except SystemExit as end:
-            return int(end.code or 0)
-        return 0
+        return tinct_command(monkeypatch, "datasets", "make-occlusion", *words)
 
     return run
 

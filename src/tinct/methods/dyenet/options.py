@@ -120,7 +120,7 @@ COMPACT = Options(
     compete=True,
     working_height=400,
 )
-"""Chosen on occlusion clips whose backgrounds are of `fit` (docs/experiments.md)."""
+"""Chosen on `dev` and on occlusion clips whose backgrounds are of `fit` (docs/experiments.md)."""
 
 ADVANCED = replace(PAPER, make=DyeNetMake(pyramid=True, two_streams=True), patches=True, flip=True)
 """The form of the DAVIS-2018 challenge (3); its weights are its own: `tinct train dyenet --with`."""

@@ -62,15 +62,7 @@ class ObjectRecipe:
         Raises:
             OptionError: It has no such part, or not as one that can be left out.
         """
-        recipe = self
-        for name in parts:
-            if name not in self.parts:
-                hint = near_match(name, self.parts) if self.parts else "It has none that can be."
-                raise OptionError(
-                    f"The recipe of {self.method} {self.variant} has no part {name!r} to leave out. {hint}"
-                )
-            recipe = recipe.parts[name](recipe)
-        return recipe
+        return self._changed("parts", parts, "leave out")
 
     def with_added(self, parts: Iterable[str]) -> ObjectRecipe:
         """The recipe with parts that it lacks.
@@ -78,14 +70,19 @@ class ObjectRecipe:
         Raises:
             OptionError: There is no such part to add.
         """
+        return self._changed("additions", parts, "add")
+
+    def _changed(self, kind: str, names: Iterable[str], verb: str) -> ObjectRecipe:
+        """The recipe after the changes of some names, which `parts` or `additions` hold."""
         recipe = self
-        for name in parts:
-            if name not in recipe.additions:
-                hint = near_match(name, recipe.additions) if recipe.additions else "It has none that can be."
+        for name in names:
+            known: Mapping[str, Callable[[ObjectRecipe], ObjectRecipe]] = getattr(recipe, kind)
+            if name not in known:
+                hint = near_match(name, known) if known else "It has none that can be."
                 raise OptionError(
-                    f"The recipe of {self.method} {self.variant} has no part {name!r} to add. {hint}"
+                    f"The recipe of {self.method} {self.variant} has no part {name!r} to {verb}. {hint}"
                 )
-            recipe = recipe.additions[name](recipe)
+            recipe = known[name](recipe)
         return recipe
 
     def build_stages(self, data: Sources, steps: Mapping[str, int] | None, seed: int) -> list[Stage]:
