@@ -5,7 +5,7 @@ tinct train dyenet --variant resnet101 --data DAVIS --out runs/dyenet-resnet101
 
 Online per data set (what the paper reports, 2,000 steps): all first frames of a split, from trained weights.
 
-tinct train dyenet --data DAVIS --split val --init runs/dyenet/joint.safetensors --out runs/dyenet-online \
+tinct train dyenet --data DAVIS --split val --init runs/dyenet/long.safetensors --out runs/dyenet-online \
     --steps proposals=0,identities=0,joint=0,long=0,online=2000
 
 The second stream of the advanced form, on top of trained weights:
