@@ -73,8 +73,10 @@ class FilmWriter:
             self._stream.width, self._stream.height, self._stream.pix_fmt = W + W % 2, H + H % 2, "yuv420p"
         self._written += 1
         even = np.pad(frame, ((0, H % 2), (0, W % 2), (0, 0)), mode="edge") if H % 2 or W % 2 else frame
+        # One thread, as in every conversion of tinct: FFmpeg's scaler is not exact over several.
+        picture = VideoFrame.from_ndarray(even, format="rgb24").reformat(format="yuv420p", threads=1)
         with self._explained():
-            self._container.mux(self._stream.encode(VideoFrame.from_ndarray(even, format="rgb24")))
+            self._container.mux(self._stream.encode(picture))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

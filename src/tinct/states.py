@@ -54,7 +54,7 @@ def save_state(path: Path, state: Any, extra: Mapping[str, str | int] | None = N
 
 
 def load_state(path: Path, cls: type[T], device: str | torch.device = "cpu") -> T:
-    """Read a state that `save_state` wrote; tensors keep their values, types and memory order.
+    """Read a state that `save_state` wrote; tensors keep their values, types and memory layout.
 
     Args:
         path: The file.
@@ -97,9 +97,9 @@ def _encode(value: Any, tensors: dict[str, Tensor], name: str) -> list[Any]:
     if value is None or isinstance(value, (bool, int, float, str)):
         return ["value", value]
     if isinstance(value, np.ndarray):
-        return ["array", *_store(torch.from_numpy(value.copy(order="K")), tensors, name)]
+        return ["strided array", *_store(torch.from_numpy(value.copy(order="K")), tensors, name)]
     if isinstance(value, Tensor):
-        return ["tensor", *_store(value.detach(), tensors, name)]
+        return ["strided tensor", *_store(value.detach(), tensors, name)]
     if isinstance(value, tuple):
         return ["tuple", [_encode(item, tensors, f"{name}.{i}") for i, item in enumerate(value)]]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -114,12 +114,9 @@ def _encode(value: Any, tensors: dict[str, Tensor], name: str) -> list[Any]:
 
 
 def _store(tensor: Tensor, tensors: dict[str, Tensor], name: str) -> tuple[str, list[int]]:
-    """Keep a dense copy of a tensor; return its name and its dimensions from outermost to innermost."""
-    # The same numbers in another memory order can round differently in a convolution, and a resumed
-    # run must give the very same masks: so the order is kept too.
-    order = sorted(range(tensor.ndim), key=tensor.stride, reverse=True)
-    tensors[name] = tensor.permute(order).to("cpu", copy=True).contiguous()
-    return name, order
+    """Keep a dense copy of a tensor; return its name and its strides."""
+    tensors[name] = tensor.to("cpu", copy=True).contiguous()
+    return name, list(tensor.stride())
 
 
 def _decode(
@@ -134,9 +131,9 @@ def _decode(
         return content
     if kind == "tuple":
         return tuple(_decode(item, tensors, classes, device, path) for item in content)
-    if kind == "array":
+    if kind == "strided array":
         return _restore(tensors[content], tree[2]).numpy()
-    if kind == "tensor":
+    if kind == "strided tensor":
         return _restore(tensors[content].to(device), tree[2])
     cls, fields = classes.get(content), tree[2]
     if cls is None or {field.name for field in dataclasses.fields(cls)} != fields.keys():
@@ -147,8 +144,17 @@ def _decode(
     return cls(**{name: _decode(item, tensors, classes, device, path) for name, item in fields.items()})
 
 
-def _restore(tensor: Tensor, order: list[int]) -> Tensor:
-    return tensor.permute([order.index(d) for d in range(tensor.ndim)])
+def _restore(tensor: Tensor, strides: list[int]) -> Tensor:
+    """The tensor in the memory layout that it had when it was saved.
+
+    Which kernel runs, and so how the last bits round, can hang on every stride: on those of dimensions of
+    size 1, and on gaps between rows. A resumed run must give the very same masks, so all of it is kept.
+    """
+    restored = torch.empty_strided(tensor.shape, strides, dtype=tensor.dtype, device=tensor.device)
+    # An expanded dimension (stride 0) is written once.
+    once = tuple(slice(1) if stride == 0 else slice(None) for stride in strides)
+    restored[once].copy_(tensor[once])
+    return restored
 
 
 def _classes_of(cls: type) -> dict[str, type]:

@@ -355,7 +355,7 @@ class FileVideo(Video):
 
     def _upright(self, frame: VideoFrame, index: int = 0) -> Image:
         """The frame as RGB, turned and mirrored as the file's display matrix says."""
-        pixels = frame.to_ndarray(format="rgb24")
+        pixels = frame.to_ndarray(format="rgb24", threads=1)  # as exact as the film writer
         a, b, c, d = self._display
         if abs(b) > abs(a):  # x and y change places; then what runs backwards is turned round
             pixels, a, d = pixels.transpose(1, 0, 2), c, b

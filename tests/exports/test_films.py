@@ -12,6 +12,7 @@ from tinct.errors import OutputError
 from tinct.exports import LabelledVideo, export
 from tinct.exports.cutout_prores import timecode
 from tinct.overlay import draw_masks
+from tinct.video import Video
 
 
 def test_the_overlay_is_h264_of_the_frames_own_rate(labelled: LabelledVideo, tmp_path: Path) -> None:
@@ -67,10 +68,24 @@ def test_the_cut_out_film_is_prores_4444_with_straight_alpha(
             assert difference.max() <= 4
 
 
+def test_alpha_and_colours_of_a_hundred_equal_frames_are_equal(
+    labelled: LabelledVideo, tmp_path: Path
+) -> None:
+    """FFmpeg's scaler over several threads gave one frame in twenty other rows."""
+    frame, labels = labelled.shown()[0], labelled.read(0)
+    video = Video.from_arrays([frame] * 100)
+    source = replace(labelled, video=video, frame_names=video.names, labels=lambda index: labels)
+    out = export(source, "cutout-prores", tmp_path / "cut.mov")
+    with av.open(str(out)) as container:
+        frames = list(container.decode(video=0))
+    for film_frame in frames:
+        np.testing.assert_array_equal(alpha_plane(film_frame), alpha_plane(frames[0]))
+        np.testing.assert_array_equal(film_frame.planes[0], frames[0].planes[0])
+    assert set(np.unique(alpha_plane(frames[0]))) == {0, 4095}
+
+
 def test_colours_are_those_of_bt_709(labelled: LabelledVideo, tmp_path: Path) -> None:
     """Pure colours come back; under the matrix of another standard they would be far off."""
-    from tinct.video import Video
-
     colours = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (250, 120, 30)]
     video = Video.from_arrays([np.full((13, 17, 3), colour, np.uint8) for colour in colours])
     source = replace(labelled, video=video, frame_names=video.names)

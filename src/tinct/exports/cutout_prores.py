@@ -44,8 +44,12 @@ def write_cutout_prores(job: ExportJob) -> None:
         stream.metadata["timecode"] = timecode(job.first, rate)
         for number, (index, frame) in enumerate(job.frames()):
             rgba = np.concatenate([frame, alpha_of(job, index)[..., None]], axis=2)
+            # One thread: FFmpeg's scaler, sliced over several, now and then lost rows of planes with alpha.
             picture = VideoFrame.from_ndarray(rgba, format="rgba").reformat(
-                format="yuva444p10le", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
+                format="yuva444p10le",
+                dst_colorspace=Colorspace.ITU709,
+                dst_color_range=ColorRange.MPEG,
+                threads=1,
             )
             picture.pts, picture.time_base = number, 1 / rate
             container.mux(stream.encode(picture))
