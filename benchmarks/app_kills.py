@@ -39,14 +39,14 @@ def moved(prompts: Mapping[int, np.ndarray], index: int) -> np.ndarray:
 
 
 class StandIn:
-    """As `tinct.session.Session`, without a network."""
+    """As `tinct.inference.session.Session`, without a network."""
 
     def __init__(self, segmenter: Any, video: Any, prompts: Mapping[int, np.ndarray], **_: Any) -> None:
         self.prompts = prompts
 
     def run(self, start: int, stop: int, direction: str) -> Iterator[Any]:
         """Frames from `start` to before `stop`."""
-        from tinct.masks import ObjectMasks
+        from tinct.io.masks import ObjectMasks
 
         for index in range(start, stop):
             time.sleep(FRAME_S)
@@ -128,7 +128,7 @@ def note_frames(page: Page, confirmed: Confirmed) -> None:
 
 def losses(page: Page, masks: Path, confirmed: Confirmed) -> list[str]:
     """Everything that was confirmed and is not there, in words."""
-    from tinct.mask_files import read_label_png
+    from tinct.io.mask_files import read_label_png
     from tinct.web.mask_store import ComputedMask
 
     document, lost = page.call("GET"), []
@@ -217,9 +217,9 @@ def serve(video: Path, projects: Path) -> None:
 
 def worker() -> None:
     """The worker."""
-    session = types.ModuleType("tinct.session")
+    session = types.ModuleType("tinct.inference.session")
     session.Session = StandIn  # type: ignore[attr-defined]
-    sys.modules["tinct.session"] = session
+    sys.modules["tinct.inference.session"] = session
     from tinct.web import worker
 
     worker.main(lambda settings: None)

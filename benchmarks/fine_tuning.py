@@ -29,9 +29,9 @@ import torch
 from tinct.errors import OptionError, TinctError
 from tinct.evaluation.live_score import score_davis_2016
 from tinct.evaluation.published import published_results
-from tinct.files import written_whole
-from tinct.segmenter import StreamingSegmenter
-from tinct.tuning_news import TuningNews, tuning_told_to
+from tinct.fine_tuning.callbacks import TuningNews, tuning_told_to
+from tinct.inference.segmenter import StreamingSegmenter
+from tinct.io.atomic import written_whole
 from tinct.zoo import build_segmenter, check_variant, resolve_weights
 
 SECONDS = (0.0, 5.0, 15.0, 30.0, 60.0, 120.0)

@@ -26,8 +26,8 @@ def peak_after(path: Path, frames: int, options: dict[str, Any]) -> float:
     """Segment the film's first frames in this process; its peak memory in MiB."""
     import torch
 
-    from tinct.segmenter import segment_video
-    from tinct.video import Video
+    from tinct.inference.segmenter import segment_video
+    from tinct.io.video import Video
     from tinct.zoo import build_segmenter
 
     torch.set_num_threads(1)

@@ -26,11 +26,11 @@ from typing import Any
 
 import torch
 
-from tinct.data.occlusion_files import read_stories
+from tinct.data.occlusion.files import read_stories
 from tinct.errors import OptionError, TinctError
 from tinct.evaluation.evaluate import evaluate
 from tinct.evaluation.occlusion import PhaseScores, phase_scores, phases_json, phases_markdown
-from tinct.files import written_whole
+from tinct.io.atomic import written_whole
 
 CHOICES = ("variant", "preset", "weights", "fine_tune")
 """Keys of a row that say which segmenter; all others are fields of its options."""

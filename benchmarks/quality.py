@@ -28,7 +28,7 @@ import torch
 from tinct.errors import OptionError, OutputError, TinctError
 from tinct.evaluation.live_score import Seconds, score_davis_2016
 from tinct.evaluation.results import SequenceScores, Statistics, j_and_f, write_scores
-from tinct.masks import ObjectMasks
+from tinct.io.masks import ObjectMasks
 
 HEADER = (
     f"{'sequence':<20}{'frames':>7}{'J':>8}{'recall':>8}{'decay':>8}{'F':>8}{'recall':>8}{'decay':>8}{'J&F':>8}"

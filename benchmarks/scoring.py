@@ -34,7 +34,7 @@ from PIL import Image as Pictures
 
 from speed import HEIGHT, WIDTH, in_fresh_process
 from tinct.evaluation.score import keep_freed_memory, score_folders
-from tinct.masks import voc_palette
+from tinct.io.masks import voc_palette
 from tinct.metrics.temporal import temporal_stability
 from tinct.shapes import LabelMap
 

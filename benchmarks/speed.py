@@ -68,7 +68,7 @@ class MovingShapes:
 
 def write_film(path: Path, clip: MovingShapes, frames: int) -> None:
     """The clip's first frames as H.264."""
-    from tinct.film import FilmWriter
+    from tinct.io.video_writer import FilmWriter
 
     with FilmWriter(path, Fraction(25), clip.size) as film:
         for index in range(frames):

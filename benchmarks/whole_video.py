@@ -24,8 +24,8 @@ def measure(path: Path, objects: int, threads: int, options: dict[str, Any]) -> 
     import cv2
     import torch
 
-    from tinct.segmenter import segment_video
-    from tinct.video import Video
+    from tinct.inference.segmenter import segment_video
+    from tinct.io.video import Video
     from tinct.zoo import build_segmenter
 
     torch.set_num_threads(threads)

@@ -21,7 +21,7 @@ import typer
 from tinct import TinctError, Video
 from tinct.cli.segment import segment
 from tinct.errors import OutputError, VideoError
-from tinct.overlay import contact_sheet
+from tinct.io.overlay import contact_sheet
 
 EXAMPLES = Path(__file__).parent
 

@@ -17,7 +17,7 @@ import numpy as np
 from tinct.evaluation.results import Scores
 from tinct.evaluation.score import score_folders
 from tinct.evaluation.tables import write_csv
-from tinct.mask_files import write_mask
+from tinct.io.mask_files import write_mask
 from tinct.shapes import LabelMap
 
 TOOLKIT = "davis2017-evaluation"

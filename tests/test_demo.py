@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from tinct.errors import VideoError
-from tinct.mask_files import read_mask, write_mask
-from tinct.video import FilmWriter
+from tinct.io.mask_files import read_mask, write_mask
+from tinct.io.video import FilmWriter
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 

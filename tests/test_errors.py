@@ -26,5 +26,5 @@ def test_an_unknown_name_gets_its_nearest_known_one(name: str, expected: str) ->
 
 
 def test_masks_and_videos_do_not_import_torch() -> None:
-    code = "import sys, tinct.mask_files, tinct.video; sys.exit('torch' in sys.modules)"
+    code = "import sys, tinct.io.mask_files, tinct.io.video; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -17,8 +17,8 @@ from typer.testing import CliRunner
 from tinct.cli import app
 from tinct.evaluation.ablation_rows import ABLATIONS
 from tinct.evaluation.published import published_results
-from tinct.mask_files import write_mask
-from tinct.video import FilmWriter, Video
+from tinct.io.mask_files import write_mask
+from tinct.io.video import FilmWriter, Video
 from tinct.zoo import METHODS, preset_options
 
 ROOT = Path(__file__).parents[1]

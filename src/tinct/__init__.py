@@ -5,17 +5,16 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from tinct._version import __version__
 from tinct.errors import TinctError
 
 if TYPE_CHECKING:
-    from tinct.mask_files import read_mask, write_mask
-    from tinct.masks import ObjectMasks
-    from tinct.segmenter import StreamingSegmenter, VideoSegmenter, segment_video
-    from tinct.session import Session, SessionFrame
-    from tinct.video import Video
+    from tinct.inference.segmenter import StreamingSegmenter, VideoSegmenter, segment_video
+    from tinct.inference.session import Session, SessionFrame
+    from tinct.io.mask_files import read_mask, write_mask
+    from tinct.io.masks import ObjectMasks
+    from tinct.io.video import Video
     from tinct.zoo import build_segmenter
-
-__version__ = "0.1.0"
 
 __all__ = [
     "ObjectMasks",
@@ -34,16 +33,16 @@ __all__ = [
 
 # Names come when they are first asked for: `import tinct`, and with it `tinct --help`, stays quick.
 _HOMES = {
-    "ObjectMasks": "tinct.masks",
-    "Session": "tinct.session",
-    "SessionFrame": "tinct.session",
-    "StreamingSegmenter": "tinct.segmenter",
-    "Video": "tinct.video",
-    "VideoSegmenter": "tinct.segmenter",
+    "ObjectMasks": "tinct.io.masks",
+    "Session": "tinct.inference.session",
+    "SessionFrame": "tinct.inference.session",
+    "StreamingSegmenter": "tinct.inference.segmenter",
+    "Video": "tinct.io.video",
+    "VideoSegmenter": "tinct.inference.segmenter",
     "build_segmenter": "tinct.zoo",
-    "read_mask": "tinct.mask_files",
-    "segment_video": "tinct.segmenter",
-    "write_mask": "tinct.mask_files",
+    "read_mask": "tinct.io.mask_files",
+    "segment_video": "tinct.inference.segmenter",
+    "write_mask": "tinct.io.mask_files",
 }
 
 

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from tinct.errors import OptionError
-from tinct.mask_files import write_mask
+from tinct.io.mask_files import write_mask
 from tinct.methods import osvos
 from tinct.networks.weights import save_weights
 

@@ -12,10 +12,10 @@ import pytest
 import torch
 
 from tinct.data.held_out import held_out
-from tinct.data.occlusion import OcclusionClips
-from tinct.data.occlusion_cast import Cast, Scenery
-from tinct.data.occlusion_files import write_occlusion_split
-from tinct.data.occlusion_plan import OcclusionOptions
+from tinct.data.occlusion.files import write_occlusion_split
+from tinct.data.occlusion.make import OcclusionClips
+from tinct.data.occlusion.objects import Cast, Scenery
+from tinct.data.occlusion.plan import OcclusionOptions
 from tinct.data.static_images import StaticImages
 from tinct.errors import OptionError
 from tinct.methods import osvos

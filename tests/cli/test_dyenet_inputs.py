@@ -16,7 +16,7 @@ import torch
 from command_kit import tinct_command
 from PIL import Image
 
-from tinct.mask_files import read_label_png, write_mask
+from tinct.io.mask_files import read_label_png, write_mask
 
 H, W = 48, 96
 RED = (220, 30, 30)
@@ -30,7 +30,7 @@ Tinct = Callable[..., tuple[int, str]]
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from tinct.networks.dyenet import COMPACT, DyeNetNetwork
+    from tinct.networks.dyenet.network import COMPACT, DyeNetNetwork
     from tinct.networks.weights import save_weights
 
     torch.manual_seed(0)

@@ -11,14 +11,14 @@ import torch
 from command_kit import tinct_command
 from PIL import Image
 
-from tinct.mask_files import write_mask
+from tinct.io.mask_files import write_mask
 
 H, W, FRAMES = 32, 48, 3
 
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from tinct.networks.dyenet import COMPACT, DyeNetNetwork
+    from tinct.networks.dyenet.network import COMPACT, DyeNetNetwork
     from tinct.networks.weights import save_weights
 
     torch.manual_seed(0)

@@ -11,8 +11,8 @@ from command_kit import tinct_command
 
 from tinct.cli.export import parse_names, parse_rate
 from tinct.errors import OptionError
-from tinct.film import FilmWriter
-from tinct.mask_files import read_label_png, write_mask
+from tinct.io.mask_files import read_label_png, write_mask
+from tinct.io.video_writer import FilmWriter
 
 H, W = 10, 14
 
@@ -124,7 +124,7 @@ def test_the_help_names_every_format() -> None:
     import inspect
 
     from tinct.cli import export
-    from tinct.exports import FORMATS
+    from tinct.interchange.exports import FORMATS
 
     for name in FORMATS:
         assert name in inspect.getsource(export)

@@ -15,14 +15,14 @@ import torch
 from command_kit import tinct_command
 from PIL import Image
 
-from tinct import tuning_budget
 from tinct.cli.application import show_warning
-from tinct.evaluation import predict
-from tinct.flow_files import write_flo
-from tinct.mask_files import read_label_png, write_mask
+from tinct.fine_tuning import budget as tuning_budget
+from tinct.fine_tuning.fine_tune import FineTuningWarning
+from tinct.io.flow_files import write_flo
+from tinct.io.mask_files import read_label_png, write_mask
 from tinct.methods import masktrack, osvos
 from tinct.networks.weights import save_weights
-from tinct.online import FineTuningWarning
+from tinct.runs import segment_to_folder as predict
 
 H, W, FRAMES = 48, 64, 4
 

@@ -10,7 +10,7 @@ import pytest
 from command_kit import tinct_command
 from PIL import Image
 
-from tinct.mask_files import write_mask
+from tinct.io.mask_files import write_mask
 
 SIZE = (48, 64)
 FRAMES = 6

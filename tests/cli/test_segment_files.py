@@ -13,9 +13,9 @@ from PIL import Image
 
 from tinct import zoo
 from tinct.cli.segment import parse_prompt
-from tinct.mask_files import read_label_png, write_mask
-from tinct.masks import ObjectMasks
-from tinct.segmenter import StreamingSegmenter
+from tinct.inference.segmenter import StreamingSegmenter
+from tinct.io.mask_files import read_label_png, write_mask
+from tinct.io.masks import ObjectMasks
 
 H, W = 11, 16
 

@@ -17,12 +17,12 @@ import pytest
 import torch
 
 from tinct import zoo
-from tinct.masks import ObjectMasks, object_ids_of
+from tinct.fine_tuning.fine_tune import Budget, FineTuning
+from tinct.inference.segmenter import StreamingRun, StreamingSegmenter, segment_video
+from tinct.inference.state_files import load_state, save_state
+from tinct.io.masks import ObjectMasks, object_ids_of
+from tinct.io.video import Video
 from tinct.methods import maskrnn, masktrack, osvos
-from tinct.online import Budget, FineTuning
-from tinct.segmenter import StreamingRun, StreamingSegmenter, segment_video
-from tinct.states import load_state, save_state
-from tinct.video import Video
 
 H, W = 47, 61
 IDS = (1, 5, 7)

@@ -14,12 +14,12 @@ import pytest
 import torch
 
 from tinct import zoo
-from tinct.masks import ObjectMasks
+from tinct.inference.segmenter import VideoSegmenter, segment_video
+from tinct.io.masks import ObjectMasks
+from tinct.io.video import Video
 from tinct.methods import dyenet
 from tinct.methods.dyenet.linking import LinkingRules
-from tinct.networks.dyenet import DyeNetMake, DyeNetNetwork
-from tinct.segmenter import VideoSegmenter, segment_video
-from tinct.video import Video
+from tinct.networks.dyenet.network import DyeNetMake, DyeNetNetwork
 
 RULES = LinkingRules(trim=True, prefer="similar", overrule_margin=0.01)
 H, W = 47, 61

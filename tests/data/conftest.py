@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image as PillowImage
 
-from tinct.masks import voc_palette
+from tinct.io.masks import voc_palette
 
 SIZE = (12, 20)
 """(H, W) of everything, unless a test says otherwise."""

@@ -14,7 +14,7 @@ from PIL import Image as PillowImage
 
 from tinct.data.annotations import LabelFiles, ObjectFiles, files_of, find_annotations, read_annotation
 from tinct.errors import DatasetError
-from tinct.masks import voc_palette
+from tinct.io.masks import voc_palette
 
 
 def annotation(path: Path, values: list[int], mode: str) -> list[int]:

@@ -22,10 +22,10 @@ from tinct.evaluation.ablation_tables import (
     ablation_markdown,
     write_ablation,
 )
-from tinct.evaluation.choice import SegmenterChoice
 from tinct.evaluation.evaluate import Evaluation
 from tinct.evaluation.published import published_results
 from tinct.evaluation.results import ObjectScores, Scores, SequenceScores, Statistics
+from tinct.runs.segmenter_config import SegmenterChoice
 
 ALL_ROWS = [(table, row) for table in ABLATIONS.values() for row in table.rows]
 row_ids = [f"{table.method}-{row.name}" for table, row in ALL_ROWS]

@@ -13,23 +13,23 @@ import pytest
 import torch
 
 from tinct.data.held_out import held_out
-from tinct.data.occlusion import OcclusionClips
-from tinct.data.occlusion_cast import Cast, Scenery
-from tinct.data.occlusion_files import write_occlusion_split
-from tinct.data.occlusion_plan import OcclusionOptions
+from tinct.data.occlusion.files import write_occlusion_split
+from tinct.data.occlusion.make import OcclusionClips
+from tinct.data.occlusion.objects import Cast, Scenery
+from tinct.data.occlusion.plan import OcclusionOptions
 from tinct.data.static_images import StaticImages
 from tinct.errors import OutputError, WeightsError
 from tinct.evaluation import ablate as ablate_module
 from tinct.evaluation.ablate import Setup, ablate, row_choice
 from tinct.evaluation.ablation_rows import DYENET
 from tinct.evaluation.ablation_tables import ablation_json, ablation_markdown
-from tinct.evaluation.choice import SegmenterChoice
 from tinct.evaluation.evaluate import Evaluation
 from tinct.evaluation.results import ObjectScores, Scores, SequenceScores, Statistics
 from tinct.evaluation.retrieval import RoundShares, read_accounts, shares_of_rounds
 from tinct.evaluation.tables import DASH
-from tinct.networks.dyenet import COMPACT, DyeNetNetwork
+from tinct.networks.dyenet.network import COMPACT, DyeNetNetwork
 from tinct.networks.weights import save_weights
+from tinct.runs.segmenter_config import SegmenterChoice
 
 ROW = {row.name: row for row in DYENET.rows}
 SMALL = replace(COMPACT, roi_grid=6, hidden=8)

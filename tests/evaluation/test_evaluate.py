@@ -18,13 +18,13 @@ from tinct import zoo
 from tinct.errors import DatasetError, OptionError, OutputError, TinctError, VideoError
 from tinct.evaluation import evaluate as evaluate_module
 from tinct.evaluation.evaluate import Evaluation, SequenceSegmentation, evaluate, open_frames, read_dataset
-from tinct.evaluation.predict import RunInterrupted
 from tinct.evaluation.report import write_report
 from tinct.evaluation.results import read_scores
 from tinct.evaluation.score import score_folders
-from tinct.mask_files import read_label_png, write_mask
-from tinct.masks import ObjectMasks
-from tinct.segmenter import StreamingSegmenter
+from tinct.inference.segmenter import StreamingSegmenter
+from tinct.io.mask_files import read_label_png, write_mask
+from tinct.io.masks import ObjectMasks
+from tinct.runs.segment_to_folder import RunInterrupted
 
 H, W, FRAMES = 20, 28, 7
 NAMES = ("ant", "bee", "cat")

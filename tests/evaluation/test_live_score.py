@@ -11,8 +11,8 @@ from PIL import Image as PillowImage
 from tinct.errors import DatasetError, MaskError, NumericalError, OptionError
 from tinct.evaluation.live_score import Seconds, score_davis_2016
 from tinct.evaluation.results import Scores, SequenceScores, Statistics
-from tinct.masks import ObjectMasks
-from tinct.segmenter import StreamingSegmenter
+from tinct.inference.segmenter import StreamingSegmenter
+from tinct.io.masks import ObjectMasks
 from tinct.shapes import Image, LabelMap
 
 HEIGHT, WIDTH = 40, 60

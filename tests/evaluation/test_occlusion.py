@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinct.data.occlusion import ObjectStory
+from tinct.data.occlusion.make import ObjectStory
 from tinct.data.visibility import from_letters
 from tinct.errors import DatasetError, OptionError
 from tinct.evaluation.occlusion import (

@@ -11,8 +11,8 @@ from PIL import Image as Pictures
 
 from tinct.errors import DatasetError, OptionError, OutputError
 from tinct.evaluation.pack import PackReport, pack
-from tinct.mask_files import write_mask
-from tinct.masks import voc_palette
+from tinct.io.mask_files import write_mask
+from tinct.io.masks import voc_palette
 
 HEIGHT, WIDTH = 24, 32
 

@@ -12,7 +12,7 @@ from PIL import Image as Pictures
 from tinct.data.annotations import read_annotation
 from tinct.errors import DatasetError, MaskError
 from tinct.evaluation.predictions import find_predictions, read_prediction
-from tinct.mask_files import write_mask
+from tinct.io.mask_files import write_mask
 
 SIZE = (6, 8)
 

@@ -28,7 +28,7 @@ from tinct.evaluation.report.timeline import timelines
 from tinct.evaluation.report.worst_frames import find_frame, worst_frames
 from tinct.evaluation.results import FrameScores, ObjectScores, Scores, SequenceScores, Statistics
 from tinct.evaluation.tables import percent
-from tinct.mask_files import write_mask
+from tinct.io.mask_files import write_mask
 
 NAN = float("nan")
 HOSTILE = "<script>alert('$x$')</script>&\"é"

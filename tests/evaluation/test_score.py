@@ -21,7 +21,7 @@ from tinct.evaluation.results import Scores, SequenceScores, Statistics
 from tinct.evaluation.score import score_folders
 from tinct.evaluation.tables import rule_lines
 from tinct.evaluation.workers import settled
-from tinct.mask_files import write_mask
+from tinct.io.mask_files import write_mask
 from tinct.metrics import contour_accuracy, region_similarity
 
 SIZE = (120, 160)

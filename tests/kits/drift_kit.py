@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from tinct.masks import ObjectMasks
-from tinct.segmenter import StreamingSegmenter
+from tinct.inference.segmenter import StreamingSegmenter
+from tinct.io.masks import ObjectMasks
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ TRICKS_AT = 3
 
 
 class StandIn:
-    """As `tinct.session.Session`."""
+    """As `tinct.inference.session.Session`."""
 
     def __init__(
         self, segmenter: Any, video: Any, prompts: Mapping[int, np.ndarray], *, folder: Path | None = None
@@ -31,7 +31,7 @@ class StandIn:
         self.video, self.prompts = video, dict(prompts)
 
     def run(self, start: int, stop: int, direction: str) -> Iterator[Any]:
-        from tinct.masks import ObjectMasks
+        from tinct.io.masks import ObjectMasks
 
         step = -1 if direction == "backward" else 1
         for index in range(start, stop, step):
@@ -61,9 +61,9 @@ def misbehave(labels: np.ndarray) -> None:
 
 
 if __name__ == "__main__":
-    session = types.ModuleType("tinct.session")
+    session = types.ModuleType("tinct.inference.session")
     session.Session = StandIn  # type: ignore[attr-defined]
-    sys.modules["tinct.session"] = session
+    sys.modules["tinct.inference.session"] = session
     from tinct.web import worker
 
     worker.main(lambda settings: None)

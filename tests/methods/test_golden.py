@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import torch
 
-from tinct.mask_files import read_label_png, write_mask
-from tinct.segmenter import segment_video
-from tinct.video import Video
+from tinct.inference.segmenter import segment_video
+from tinct.io.mask_files import read_label_png, write_mask
+from tinct.io.video import Video
 from tinct.zoo import build_segmenter
 
 GOLDEN = Path(__file__).with_name("golden")

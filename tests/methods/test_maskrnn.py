@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from tinct.flow_files import Flow
-from tinct.masks import ObjectMasks
+from tinct.fine_tuning.fine_tune import Budget, FineTuning
+from tinct.inference.segmenter import segment_video
+from tinct.io.flow_files import Flow
+from tinct.io.masks import ObjectMasks
+from tinct.io.video import Video
 from tinct.methods.maskrnn import MaskRnn, MaskRnnLookingAhead, MaskRnnNetwork, Options
 from tinct.networks.flow import FlowEstimator
-from tinct.online import Budget, FineTuning
-from tinct.segmenter import segment_video
 from tinct.shapes import Image
-from tinct.video import Video
 
 UNTUNED = Options(backbone="mobilenetv2", fine_tuning=FineTuning(budget=Budget(steps=0)))
 H, W = 48, 64

@@ -10,10 +10,10 @@ import torch
 
 from tinct.data.deform import coarsened, filled_box
 from tinct.errors import OptionError
-from tinct.flow_files import Flow
+from tinct.fine_tuning.fine_tune import Budget, FineTuning
+from tinct.io.flow_files import Flow
 from tinct.methods.masktrack import MaskTrack, MaskTrackNetwork, MaskTrackState, Options
 from tinct.networks.flow import FlowEstimator
-from tinct.online import Budget, FineTuning
 from tinct.shapes import Image
 
 UNTUNED = Options(backbone="mobilenetv2", dilation_px=0, fine_tuning=FineTuning(budget=Budget(steps=0)))

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from tinct.errors import OptionError
+from tinct.fine_tuning.fine_tune import Budget, FineTuning
 from tinct.methods.osvos import Options, Osvos, OsvosNetwork
-from tinct.online import Budget, FineTuning
 from tinct.shapes import Image
 
 OPTIONS = Options(backbone="mobilenetv2", fine_tuning=FineTuning(budget=Budget(steps=2)))

@@ -15,15 +15,15 @@ import torch
 
 from tinct import zoo
 from tinct.errors import OptionError, WeightsError
-from tinct.flow_files import Flow
+from tinct.fine_tuning.fine_tune import Budget, FineTuning
+from tinct.fine_tuning.per_object import ObjectWeights
+from tinct.inference.segmenter import segment_video
+from tinct.io.flow_files import Flow
+from tinct.io.video import Video
 from tinct.methods import maskrnn, masktrack, osvos
 from tinct.networks.flow import FlowEstimator
 from tinct.networks.weights import save_weights
-from tinct.online import Budget, FineTuning
-from tinct.segmenter import segment_video
 from tinct.shapes import Image
-from tinct.tuned_objects import ObjectWeights
-from tinct.video import Video
 
 Thin = Callable[[], AbstractContextManager[None]]
 

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from tinct.both_ways import BothWays, StartsAtEach
+from tinct.fine_tuning.callbacks import TuningNews, tuning_told_to
+from tinct.fine_tuning.fine_tune import Budget, FineTuning
+from tinct.inference.bidirectional import BothWays, StartsAtEach
+from tinct.inference.segmenter import StreamingSegmenter, segment_video
+from tinct.io.video import Video
 from tinct.methods import maskrnn, masktrack, osvos
-from tinct.online import Budget, FineTuning
-from tinct.segmenter import StreamingSegmenter, segment_video
-from tinct.tuning_news import TuningNews, tuning_told_to
-from tinct.video import Video
 
 H, W, FRAMES = 40, 56, 5
 TWO_STEPS = FineTuning(budget=Budget(steps=2))

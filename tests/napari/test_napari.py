@@ -18,15 +18,15 @@ from PIL import Image
 import tinct
 from tinct import zoo
 from tinct.errors import MaskError, OutputError, VideoError
-from tinct.film import FilmWriter
-from tinct.mask_files import read_label_png, write_mask
-from tinct.masks import ObjectMasks
+from tinct.inference.segmenter import StreamingSegmenter
+from tinct.io.mask_files import read_label_png, write_mask
+from tinct.io.masks import ObjectMasks
+from tinct.io.video import Video
+from tinct.io.video_writer import FilmWriter
 from tinct.napari.frame_stack import FrameStack
 from tinct.napari.reading import get_reader
 from tinct.napari.segmenting import as_video, painted_frames, segment_from_labels
 from tinct.napari.writing import write_labels
-from tinct.segmenter import StreamingSegmenter
-from tinct.video import Video
 
 H, W, FRAMES = 10, 14, 4
 

@@ -11,12 +11,12 @@ import pytest
 import torch
 
 from tinct.errors import DatasetError, OptionError, VideoError, WeightsError
-from tinct.flow_files import Flow, write_flo
+from tinct.io.flow_files import Flow, write_flo
+from tinct.io.video import Video
 from tinct.networks import flow as flows
 from tinct.networks.flow import CachedFlow, DisFlow, FlowEstimator, FlowFolder, RaftFlow, flow_estimator
 from tinct.networks.flow_choice import FlowChoice
 from tinct.shapes import Image
-from tinct.video import Video
 
 
 def textured(size: tuple[int, int] = (120, 160), seed: int = 0) -> Image:

@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from tinct.errors import DatasetError, OptionError
-from tinct.flow_files import write_flo
+from tinct.io.flow_files import write_flo
+from tinct.io.video import Video
 from tinct.networks.flow import CachedFlow, DisFlow, FlowFolder, resized_flow
 from tinct.networks.flow_choice import FlowChoice
 from tinct.ops.resize import working_frame
-from tinct.video import Video
 
 CPU = torch.device("cpu")
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from tinct.data.samplers import Clips
-from tinct.flow_files import Flow
+from tinct.io.flow_files import Flow
 from tinct.networks.flow import FlowEstimator
 from tinct.shapes import Image
 from tinct.training.flow_clips import FlowClips

@@ -10,9 +10,9 @@ from PIL import Image
 from web_kit import until
 
 from tinct.errors import OptionError, VideoError
-from tinct.film import FilmWriter
+from tinct.io.video import Video
+from tinct.io.video_writer import FilmWriter
 from tinct.shapes import Image as Frame
-from tinct.video import Video
 from tinct.web.frames import BLOCK, FrameReader, FrameStore
 
 COUNT = 60

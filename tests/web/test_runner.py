@@ -9,7 +9,7 @@ from fake_worker import SLOW
 from web_kit import FAKE_WORKER, FRAMES, painting, until, write_frames
 
 from tinct.errors import WorkerError
-from tinct.video import Video
+from tinct.io.video import Video
 from tinct.web.events import Events
 from tinct.web.project import About, Project
 from tinct.web.run_log import Settings

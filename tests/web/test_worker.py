@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from web_kit import FAKE_WORKER, painting, write_frames
 
-from tinct.mask_files import read_label_png, write_mask
-from tinct.masks import ObjectMasks
-from tinct.segmenter import StreamingSegmenter
-from tinct.tuning_news import TuningNews, tell_of_tuning
+from tinct.fine_tuning.callbacks import TuningNews, tell_of_tuning
+from tinct.inference.segmenter import StreamingSegmenter
+from tinct.io.mask_files import read_label_png, write_mask
+from tinct.io.masks import ObjectMasks
 from tinct.web.mask_store import ComputedMask
 from tinct.web.run_log import Settings
 from tinct.web.worker import Orders, Worker

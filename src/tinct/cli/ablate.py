@@ -53,8 +53,8 @@ def ablate(
     from tinct.evaluation.ablate import Setup
     from tinct.evaluation.ablate import ablate as run_rows
     from tinct.evaluation.ablation_rows import ablation_of
-    from tinct.evaluation.choice import SegmenterChoice
-    from tinct.evaluation.predict import RunInterrupted
+    from tinct.runs.segment_to_folder import RunInterrupted
+    from tinct.runs.segmenter_config import SegmenterChoice
 
     ablation_of(method)
     for_all, of_rows = parse_weights(weights or ())

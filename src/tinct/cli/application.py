@@ -10,7 +10,7 @@ from typing import Annotated, TextIO
 
 import typer
 
-import tinct
+from tinct._version import __version__
 from tinct.errors import TinctError
 
 # No rich help: plain help is drawn in a third of the time, and reads well everywhere.
@@ -26,7 +26,7 @@ app = typer.Typer(
 
 def _show_version(wanted: bool) -> bool:
     if wanted:
-        print(f"tinct {tinct.__version__}")
+        print(f"tinct {__version__}")
         raise typer.Exit
     return wanted
 
@@ -53,7 +53,7 @@ def show_warning(
     line: str | None = None,
 ) -> None:
     """Our own warnings as a line for people; those of libraries as ever."""
-    if category.__module__.partition(".")[0] == tinct.__name__:
+    if category.__module__.partition(".")[0] == "tinct":
         print(f"tinct: warning: {message}", file=sys.stderr)
     else:
         sys.stderr.write(warnings.formatwarning(message, category, filename, lineno, line))

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from tinct.evaluation.choice import SegmenterChoice
     from tinct.networks.flow_choice import FlowChoice
+    from tinct.runs.segmenter_config import SegmenterChoice
 
 Method = Annotated[str, typer.Option(help="See `tinct models`.")]
 Variant = Annotated[str | None, typer.Option(help="See `tinct models`.")]

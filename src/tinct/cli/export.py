@@ -57,9 +57,9 @@ def export(
 
     from dataclasses import replace
 
-    from tinct.exports import LabelledVideo, format_of
-    from tinct.exports import export as write
-    from tinct.video import Video
+    from tinct.interchange.exports import LabelledVideo, format_of
+    from tinct.interchange.exports import export as write
+    from tinct.io.video import Video
 
     one = format_of(to)
     source = LabelledVideo.of_run(run, None if video is None else Video.open(video))

@@ -142,9 +142,9 @@ def evaluate(
     report: Annotated[bool, typer.Option(help="Write OUT/report.html.")] = True,
 ) -> None:
     """Segment every sequence of a dataset, then score; run it again to go on where it stopped."""
-    from tinct.evaluation.choice import SegmenterChoice
     from tinct.evaluation.evaluate import evaluate as evaluate_dataset
-    from tinct.evaluation.predict import RunInterrupted
+    from tinct.runs.segment_to_folder import RunInterrupted
+    from tinct.runs.segmenter_config import SegmenterChoice
 
     flow_chosen = choosing.flow_choice(flow, flow_weights, flow_cache)
     choice = SegmenterChoice(method, variant, preset, device=device, fine_tune=fine_tune, flow=flow_chosen)
@@ -360,7 +360,7 @@ def _keep(scores: Scores, json_file: Path | None, per_frame: bool, csv: Path | N
 
 
 def _write_json(path: Path, content: Any) -> None:
-    from tinct.files import written_whole
+    from tinct.io.atomic import written_whole
 
     with written_whole(path) as part:
         part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

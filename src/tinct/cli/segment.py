@@ -18,9 +18,9 @@ from tinct.cli.progress import progress_bar
 from tinct.errors import OptionError
 
 if TYPE_CHECKING:
-    from tinct.evaluation.predict import RunReport
+    from tinct.io.video import Video
+    from tinct.runs.segment_to_folder import RunReport
     from tinct.shapes import LabelMap
-    from tinct.video import Video
 
 
 @app.command()
@@ -88,12 +88,12 @@ def segment(
     if both_ways and direction not in (None, "both"):
         raise OptionError(f"--both-ways came with --direction {direction}; give one of the two.")
 
-    from tinct.directions import check_direction
-    from tinct.evaluation.choice import SegmenterChoice
-    from tinct.evaluation.explanation import check_explanations, remarks_of, write_explanation
-    from tinct.evaluation.predict import RunInterrupted, segment_to_folder
-    from tinct.loop_news import loop_told_to
-    from tinct.video import Video
+    from tinct.inference.callbacks import loop_told_to
+    from tinct.inference.directions import check_direction
+    from tinct.io.video import Video
+    from tinct.runs.segment_to_folder import RunInterrupted, segment_to_folder
+    from tinct.runs.segmenter_config import SegmenterChoice
+    from tinct.runs.traces import check_explanations, remarks_of, write_explanation
 
     files = explain or []
     choosing.check_explain(method, files)
@@ -175,8 +175,8 @@ def _read_prompts(
     video: Video, files: Sequence[tuple[int | None, Path]], repair: bool
 ) -> tuple[dict[int, LabelMap], dict[int, str]]:
     """The painted frames of all files, and the names of their objects: one label is one object in all."""
-    from tinct.imports import read_painted
-    from tinct.masks import object_ids_of
+    from tinct.interchange.imports import read_painted
+    from tinct.io.masks import object_ids_of
 
     prompts: dict[int, LabelMap] = {}
     names: dict[int, str] = {}

@@ -205,6 +205,6 @@ def _refuse_colours(path: Path, mode: str) -> None:
     if (colours != colours[..., :1]).any():
         raise DatasetError(
             f"{path} is in colours ({mode}); expected a palette or grey PNG with an object id per pixel, "
-            "because a colour does not say which object it is. `tinct.mask_files.read_mask` and `write_mask` "
+            "because a colour does not say which object it is. `tinct.read_mask` and `tinct.write_mask` "
             "turn flat colours into ids."
         )

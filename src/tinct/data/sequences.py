@@ -12,7 +12,7 @@ import numpy as np
 from tinct.data.annotations import AnnotationFile, read_annotation
 from tinct.data.images import read_rgb
 from tinct.errors import DatasetError, OptionError, near_match
-from tinct.masks import object_ids_of
+from tinct.io.masks import object_ids_of
 from tinct.shapes import BACKGROUND, VOID, Image, LabelMap
 
 

@@ -16,16 +16,16 @@ from pathlib import Path
 from typing import Any
 
 from tinct import zoo
-from tinct.data.occlusion_files import read_stories, visibility_file
+from tinct.data.occlusion.files import read_stories, visibility_file
 from tinct.errors import OptionError, TinctError, WeightsError, near_match
 from tinct.evaluation.ablation_rows import AblationRow, AblationTable, ablation_of
-from tinct.evaluation.choice import SegmenterChoice
 from tinct.evaluation.evaluate import Evaluation, evaluate
 from tinct.evaluation.occlusion import phase_scores
-from tinct.evaluation.predict import Progress
 from tinct.evaluation.published import PublishedResult, published_results
 from tinct.evaluation.results import Scores
 from tinct.evaluation.retrieval import RoundShares, read_accounts, shares_of_rounds
+from tinct.runs.segment_to_folder import Progress
+from tinct.runs.segmenter_config import SegmenterChoice
 
 AFTER = "G after"
 """On occlusion clips: the mean of J and F on the frames after a reappearance."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tinct.evaluation.ablate import Ablation, Change, RowResult
 from tinct.evaluation.tables import DASH, markdown_row
-from tinct.files import written_whole
+from tinct.io.atomic import written_whole
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from tinct.errors import OptionError
+from tinct.io.video import Video
 from tinct.shapes import Image
-from tinct.video import Video
 
 LEAST_FRAMES = 3
 """A protocol that scores neither the first nor the last frame has one left."""

@@ -1,6 +1,6 @@
 """Evaluation of a method on a dataset: segment every sequence, then score, whatever stops it in between.
 
-    out/<sequence>/     the run folder of each, as `tinct.evaluation.predict` writes it; of a method that
+    out/<sequence>/     the run folder of each, as `tinct.runs.segment_to_folder` writes it; of a method that
                         explains itself with the account of its decisions, why.json
     out/scores.json     the scores, frame by frame, with what made them and what it cost
 
@@ -28,19 +28,19 @@ from tinct.data.sequences import Sequence, SequenceDataset
 from tinct.data.youtube_vos import YouTubeVos
 from tinct.errors import DatasetError, OptionError, OutputError, WeightsError, near_match
 from tinct.evaluation.beginnings import Beginning, check_max_frames
-from tinct.evaluation.choice import SegmenterChoice
-from tinct.evaluation.explanation import ACCOUNT, write_explanation
 from tinct.evaluation.failures import one_error
-from tinct.evaluation.predict import Progress, RunInterrupted, Segmenter, segment_to_folder
 from tinct.evaluation.results import Scores, write_scores
-from tinct.evaluation.run_file import costs, read_account
 from tinct.evaluation.score import checked_rules, score_folders
 from tinct.evaluation.workers import Failure, settled
-from tinct.loop_news import loop_told_to
+from tinct.inference.callbacks import loop_told_to
+from tinct.io.video import Video
 from tinct.metrics import DEFAULT_BOUND_TH
+from tinct.networks.dyenet.proposal_sources import check_proposals
 from tinct.networks.flow_choice import FlowChoice
-from tinct.networks.proposal_sources import check_proposals
-from tinct.video import Video
+from tinct.runs.run_file import costs, read_account
+from tinct.runs.segment_to_folder import Progress, RunInterrupted, Segmenter, segment_to_folder
+from tinct.runs.segmenter_config import SegmenterChoice
+from tinct.runs.traces import ACCOUNT, write_explanation
 
 WITHOUT_SPLITS = ("segtrack-v2", "plain")
 """Datasets without lists: a split that is asked for is passed over."""

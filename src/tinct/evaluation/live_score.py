@@ -23,8 +23,8 @@ from tinct.evaluation.protocols import PROTOCOLS
 from tinct.evaluation.results import Scores, SequenceScores
 from tinct.evaluation.tracks import Rules, Tracks
 from tinct.evaluation.truth import labels_to_score
-from tinct.masks import ObjectMasks
-from tinct.segmenter import StreamingSegmenter
+from tinct.inference.segmenter import StreamingSegmenter
+from tinct.io.masks import ObjectMasks
 from tinct.shapes import BACKGROUND
 
 RULES = Rules(PROTOCOLS["davis-2016"], ("J", "F"))

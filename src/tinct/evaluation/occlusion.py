@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from tinct.data.occlusion_files import Stories
+from tinct.data.occlusion.files import Stories
 from tinct.data.visibility import GONE_FRAMES, States, Visibility, disappearances
 from tinct.errors import DatasetError, OptionError
 from tinct.evaluation.results import ObjectScores, Scores, Statistics, j_and_f
@@ -63,7 +63,7 @@ def phase_scores(scores: Scores, stories: Stories) -> dict[str, PhaseScores]:
 
     Args:
         scores: Of occlusion clips under "davis-2017", with the values of every frame.
-        stories: Who is to be seen when, from `tinct.data.occlusion_files.read_stories`.
+        stories: Who is to be seen when, from `tinct.data.occlusion.files.read_stories`.
 
     Raises:
         OptionError: The scores have no values per frame, or lack J or F.

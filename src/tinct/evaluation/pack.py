@@ -25,8 +25,8 @@ from tinct.data.sequences import Sequence
 from tinct.data.youtube_vos import YouTubeVos
 from tinct.errors import DatasetError, OptionError, near_match
 from tinct.evaluation.predictions import Predictions, find_predictions
-from tinct.files import written_whole
-from tinct.masks import object_ids_of, voc_palette
+from tinct.io.atomic import written_whole
+from tinct.io.masks import object_ids_of, voc_palette
 from tinct.shapes import VOID
 
 OnPacked = Callable[[str, int, int], None]

@@ -110,9 +110,7 @@ def _no_label_map(kind: str | None, mode: str) -> str:
         return f"is a {kind} file, whatever its name says; {expected} (a JPEG changes them)."
     if mode.startswith("I"):
         return f"has 16 bits per pixel; {expected}. Save it with 8 bits."
-    return (
-        f"is an image of mode {mode}; {expected}. `tinct.mask_files.read_mask` turns flat colours into ids."
-    )
+    return f"is an image of mode {mode}; {expected}. `tinct.read_mask` turns flat colours into ids."
 
 
 def _check_255(path: Path, labels: LabelMap, merged: bool) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from tinct.errors import OptionError
-from tinct.files import written_whole
+from tinct.io.atomic import written_whole
 from tinct.metrics import decay, mean, recall
 
 MEASURES = ("J", "F", "T")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tinct.errors import OutputError
-from tinct.evaluation.explanation import ACCOUNT
+from tinct.runs.traces import ACCOUNT
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from tinct.data.lists import first_names
 from tinct.errors import OptionError, OutputError
 from tinct.evaluation.results import LEFT_OUT, Scores, Statistics, j_and_f
-from tinct.files import written_whole
+from tinct.io.atomic import written_whole
 from tinct.metrics import DEFAULT_BOUND_TH
 
 if TYPE_CHECKING:

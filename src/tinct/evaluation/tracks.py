@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from tinct.errors import MaskError
 from tinct.evaluation.protocols import Compatibility, Protocol
 from tinct.evaluation.results import NAN, FrameScores, ObjectScores, Statistics
-from tinct.masks import object_ids_of
+from tinct.io.masks import object_ids_of
 from tinct.metrics import DEFAULT_BOUND_TH
 from tinct.metrics.label_maps import score_objects
 from tinct.metrics.temporal import ContourDescription, describe_contour, instability

@@ -39,19 +39,19 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from tinct.errors import OptionError
-from tinct.masks import ObjectMasks, object_ids_of
+from tinct.inference.segmenter import StreamingSegmenter
+from tinct.io.masks import ObjectMasks, object_ids_of
 from tinct.networks.backbones import ImageNormalisation
 from tinct.networks.batch_norm import freeze_batch_norm
 from tinct.networks.deeplab import DeepLabV3Plus
+from tinct.networks.dyenet.pyramid import FeaturePyramid
 from tinct.networks.heads import Refinement, SharedInputConv, UnitEmbedding, convolution
-from tinct.networks.pyramid import FeaturePyramid
 from tinct.networks.weights import load_weights
 from tinct.ops.components import apart_from
 from tinct.ops.matching import ReferenceSet, global_matching, local_matching, squash
 from tinct.ops.membership import PixelSet, label_membership, label_positions
 from tinct.ops.precision import Precision, bfloat16_is_faster
 from tinct.ops.resize import enlarged_probs, resize_area, working_size
-from tinct.segmenter import StreamingSegmenter
 from tinct.shapes import Image, LabelMap
 
 COMPACT_BACKBONES = {"mobilenetv2": "mobilenetv2_100"}

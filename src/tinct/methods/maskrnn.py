@@ -38,21 +38,21 @@ from torch import Tensor, nn
 from tinct.data.deform import coarsened
 from tinct.data.online_samples import WHOLE_FRAME, AnnotatedFrame, OnlineAugmentation
 from tinct.errors import OptionError, near_match
-from tinct.losses import BALANCED
-from tinct.masks import ObjectMasks, object_ids_of
+from tinct.fine_tuning.fine_tune import Budget, FineTuning
+from tinct.fine_tuning.per_object import ObjectWeights, resized_frame, tune_after_painting, tune_objects
+from tinct.inference.segmenter import StreamingSegmenter, VideoSegmenter, check_prompts
+from tinct.io.masks import ObjectMasks, object_ids_of
+from tinct.io.video import Video
+from tinct.networks.dyenet.two_streams import StreamFeatures, TwoStreams, VggTwoStreams
 from tinct.networks.flow import DisFlow, FlowEstimator
 from tinct.networks.localization import located, proposals_of
-from tinct.networks.two_streams import StreamFeatures, TwoStreams, VggTwoStreams
 from tinct.networks.weights import load_weights
-from tinct.online import Budget, FineTuning
 from tinct.ops.boxes import enlarged_boxes, hull_boxes, inside_boxes, mask_boxes
+from tinct.ops.losses import BALANCED
 from tinct.ops.precision import bfloat16_is_faster
 from tinct.ops.resize import enlarged_probs, working_frame
 from tinct.ops.warp import magnitude_image, warp
-from tinct.segmenter import StreamingSegmenter, VideoSegmenter, check_prompts
 from tinct.shapes import Image, LabelMap
-from tinct.tuned_objects import ObjectWeights, resized_frame, tune_after_painting, tune_objects
-from tinct.video import Video
 
 COMPACT_BACKBONES = {"mobilenetv2": "mobilenetv2_100"}
 """Backbones of compact variants, and timm's names for them."""

@@ -37,19 +37,19 @@ from torch import Tensor, nn
 from tinct.data.online_samples import AnnotatedFrame, OnlineAugmentation
 from tinct.data.synthetic import Motion
 from tinct.errors import OptionError, near_match
-from tinct.losses import BALANCED
-from tinct.masks import ObjectMasks, object_ids_of
-from tinct.networks.guided_pyramid import GuidedPyramid
+from tinct.fine_tuning.fine_tune import Budget, FineTuning
+from tinct.fine_tuning.per_object import ObjectWeights, resized_frame, tune_after_painting, tune_objects
+from tinct.inference.segmenter import StreamingSegmenter
+from tinct.io.masks import ObjectMasks, object_ids_of
+from tinct.networks.dyenet.guided_pyramid import GuidedPyramid
 from tinct.networks.side_outputs import SideLogits
 from tinct.networks.vgg import SIDE_RATES, VggStream
 from tinct.networks.weights import load_weights
-from tinct.online import Budget, FineTuning
+from tinct.ops.losses import BALANCED
 from tinct.ops.precision import bfloat16_is_faster
 from tinct.ops.refine import guided_filter, superpixel_vote
 from tinct.ops.resize import enlarged_probs, working_frame
-from tinct.segmenter import StreamingSegmenter
 from tinct.shapes import Image, LabelMap
-from tinct.tuned_objects import ObjectWeights, resized_frame, tune_after_painting, tune_objects
 
 COMPACT_BACKBONES = {"mobilenetv2": "mobilenetv2_100"}
 """Backbones of compact variants, and timm's names for them."""

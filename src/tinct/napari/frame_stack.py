@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from tinct.io.video import Video
 from tinct.shapes import Image, Shaped
-from tinct.video import Video
 
 
 class FrameStack:

@@ -11,11 +11,11 @@ from PIL import Image as Pictures
 
 from tinct.data.annotations import label_files
 from tinct.errors import TinctError
-from tinct.exports import LabelledVideo
-from tinct.mask_files import read_label_png
+from tinct.interchange.exports import LabelledVideo
+from tinct.io.mask_files import read_label_png
+from tinct.io.video import FolderVideo, Video
 from tinct.napari.frame_stack import FrameStack
 from tinct.shapes import UInt8
-from tinct.video import FolderVideo, Video
 
 LayerData = tuple[Any, dict[str, Any], str]
 """(data, how to show it, kind of layer), as napari takes layers."""

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, no_type_check, overload
 import numpy as np
 
 from tinct.errors import MaskError, VideoError
-from tinct.masks import check_labels
+from tinct.io.masks import check_labels
+from tinct.io.video import Video
 from tinct.napari.frame_stack import FrameStack
 from tinct.shapes import Image, LabelMap
-from tinct.video import Video
 
 if TYPE_CHECKING:
     import napari.layers
@@ -45,7 +45,7 @@ def segment_from_labels(
 
 def segment_arrays(frames: Any, labels: Any, method: str) -> Any:
     """The masks of every frame, uint8 [T, H, W]; see `segment_from_labels`."""
-    from tinct.segmenter import segment_video
+    from tinct.inference.segmenter import segment_video
     from tinct.zoo import build_segmenter
 
     video = as_video(frames)

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from tinct.errors import MaskError
-from tinct.files import folder_written_whole
-from tinct.mask_files import write_mask
+from tinct.io.atomic import folder_written_whole
+from tinct.io.mask_files import write_mask
 from tinct.shapes import VOID, LabelMap
 
 

@@ -26,10 +26,10 @@ import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 
 from tinct.errors import DatasetError, OptionError, VideoError, WeightsError, near_match
-from tinct.flow_files import Flow, check_flo, read_flo, write_flo
+from tinct.io.flow_files import Flow, check_flo, read_flo, write_flo
+from tinct.io.video import Video
 from tinct.ops.resize import working_frame
 from tinct.shapes import Image
-from tinct.video import Video
 
 
 class FlowEstimator(ABC):

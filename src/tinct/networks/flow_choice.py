@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from tinct.errors import OptionError, near_match
+from tinct.io.video import Video
 from tinct.networks.flow import (
     ESTIMATORS,
     CachedFlow,
@@ -18,7 +19,6 @@ from tinct.networks.flow import (
     hub_file,
     raft_url,
 )
-from tinct.video import Video
 
 
 @dataclass(frozen=True)

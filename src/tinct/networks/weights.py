@@ -19,7 +19,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from tinct.errors import OutputError, WeightsError
-from tinct.files import written_whole
+from tinct.io.atomic import written_whole
 
 FORMAT = "tinct-weights-1"
 """The `format` entry of the file's metadata."""

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from tinct.errors import OptionError, OutputError, TinctError
-from tinct.files import written_whole
+from tinct.io.atomic import written_whole
 from tinct.training.stages import Stage
 
 FORMAT = "tinct-checkpoint-1"

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tinct.files import written_whole
+from tinct.io.atomic import written_whole
 
 FILE_NAME = "curve.jsonl"
 

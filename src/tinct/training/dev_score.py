@@ -10,7 +10,7 @@ import torch
 
 from tinct.data.davis import Davis
 from tinct.evaluation.live_score import score_davis_2016
-from tinct.segmenter import StreamingSegmenter
+from tinct.inference.segmenter import StreamingSegmenter
 
 DevScore = Callable[[Path, torch.device], dict[str, float]]
 """Weights as they were saved, and the device → J&F, J and F."""

@@ -13,7 +13,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from tinct.errors import OptionError, OutputError
-from tinct.files import written_whole
+from tinct.io.atomic import written_whole
 from tinct.web.project import Project
 from tinct.web.refusals import NotFoundError
 from tinct.web.services import (
@@ -31,7 +31,7 @@ from tinct.web.uploads import clean_name, receive
 
 def list_formats(request: Request) -> Response:
     """What can be exported to."""
-    from tinct.exports import FORMATS
+    from tinct.interchange.exports import FORMATS
 
     return JSONResponse(
         [{"format": name, "title": each.title, "extra": each.extra} for name, each in FORMATS.items()]
@@ -55,7 +55,7 @@ def exported(project: Project, to: str, first: int, last: int) -> str:
         OptionError: No such format or range, or nothing to export.
         OutputError: The disk is full.
     """
-    from tinct.exports import export
+    from tinct.interchange.exports import export
     from tinct.web.labelled import labelled_project
 
     name = clean_name(f"{Path(project.about.name).stem} {to} {first}-{last}", "export")
@@ -110,7 +110,7 @@ def imported(project: Project, file: Path, index: int) -> list[int]:
     Raises:
         TinctError: The file is none that is understood, or does not fit the video.
     """
-    from tinct.imports import read_painted
+    from tinct.interchange.imports import read_painted
 
     project.check_frame(index)
     known = {object_id: made.name for object_id, made in project.journal.objects.items()}

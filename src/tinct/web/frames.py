@@ -11,8 +11,8 @@ from contextlib import suppress
 import numpy as np
 
 from tinct.errors import OptionError, TinctError, VideoError
+from tinct.io.video import FolderVideo, Video
 from tinct.shapes import Image
-from tinct.video import FolderVideo, Video
 
 QUALITY = 88
 """Of the JPEGs: no artefact is seen, at a tenth of the PNG's size."""

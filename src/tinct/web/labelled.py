@@ -1,10 +1,10 @@
-"""A project's masks as `tinct.exports` takes them."""
+"""A project's masks as `tinct.interchange.exports` takes them."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from tinct.exports import LabelledVideo
+from tinct.interchange.exports import LabelledVideo
 from tinct.shapes import LabelMap
 from tinct.web.project import Project
 

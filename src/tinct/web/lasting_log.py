@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tinct.errors import OutputError
-from tinct.files import flushed
+from tinct.io.atomic import flushed
 
 Entry = dict[str, Any]
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from tinct.errors import OutputError, TinctError, VideoError
-from tinct.files import flushed
-from tinct.video import IMAGE_SUFFIXES, Video
+from tinct.io.atomic import flushed
+from tinct.io.video import IMAGE_SUFFIXES, Video
 from tinct.web.limits import Limits
 from tinct.web.project import About, Project, summary
 from tinct.web.refusals import CallError, NotFoundError, TooMuchError

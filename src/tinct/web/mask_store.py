@@ -47,7 +47,7 @@ class ComputedMask:
         Raises:
             OutputError: It cannot be written.
         """
-        from tinct.mask_files import write_mask
+        from tinct.io.mask_files import write_mask
 
         write_mask(folder / self.name, labels, lasting=True)
 

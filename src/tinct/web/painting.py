@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image as Pictures
 
 from tinct.errors import MaskError
-from tinct.masks import MAX_OBJECTS, check_labels, check_size, object_ids_of
+from tinct.io.masks import MAX_OBJECTS, check_labels, check_size, object_ids_of
 from tinct.shapes import LabelMap
 from tinct.web.refusals import CallError
 
@@ -55,7 +55,7 @@ def name_of(labels: LabelMap) -> str:
 
 def png_of(labels: LabelMap, *, grey: bool) -> bytes:
     """A label map as PNG bytes, grey or with the VOC palette."""
-    from tinct.masks import voc_palette
+    from tinct.io.masks import voc_palette
 
     picture = Pictures.fromarray(np.ascontiguousarray(labels))
     if not grey:

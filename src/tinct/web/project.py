@@ -5,7 +5,7 @@ journal.jsonl       what was painted and named, step by step (`tinct.web.journal
 prompts/<hash>.png  painted frames, named by their content
 runs.jsonl          the runs (`tinct.web.run_log`)
 masks/              computed masks (`tinct.web.mask_store`)
-states/             where the session can go on (`tinct.session`)
+states/             where the session can go on (`tinct.inference.session`)
 video/              an uploaded video
 exports/            what was exported
 """
@@ -22,11 +22,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tinct.errors import OptionError, TinctError, VideoError
-from tinct.files import written_whole
-from tinct.mask_files import read_label_png, write_mask
-from tinct.masks import object_ids_of, voc_palette
+from tinct.io.atomic import written_whole
+from tinct.io.mask_files import read_label_png, write_mask
+from tinct.io.masks import object_ids_of, voc_palette
+from tinct.io.video import Video
 from tinct.shapes import LabelMap
-from tinct.video import Video
 from tinct.web.journal import Journal, PaintedObject
 from tinct.web.mask_store import ComputedMask, MaskStore, overtaken, ranges
 from tinct.web.painting import check_number_of_objects, name_of
@@ -387,6 +387,6 @@ def _clean(name: str) -> str:
 
 def _suggested(confidences: Mapping[int, float], prompts: Mapping[int, str]) -> int | None:
     """The frame whose correction would help most."""
-    from tinct.confidence import most_helpful_frame
+    from tinct.inference.confidence import most_helpful_frame
 
     return most_helpful_frame(confidences, prompts)

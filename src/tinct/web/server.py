@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tinct.errors import OptionError, TinctError
-from tinct.extras import needed
+from tinct.io.optional import needed
 from tinct.web.limits import Limits
 from tinct.web.run_log import Settings
 

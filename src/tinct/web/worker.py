@@ -26,8 +26,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from tinct.errors import TinctError
-from tinct.loop_news import loop_told_to
-from tinct.tuning_news import tuning_told_to
+from tinct.fine_tuning.callbacks import tuning_told_to
+from tinct.inference.callbacks import loop_told_to
 from tinct.web.mask_store import ComputedMask
 from tinct.web.run_log import Leg, Settings
 
@@ -137,9 +137,9 @@ class Worker:
 
     def _masks(self, order: Order) -> Generator[ComputedMask, None, None]:
         """Every mask of a run, as soon as it lies on the disk."""
-        from tinct.mask_files import read_label_png
-        from tinct.session import Session
-        from tinct.video import Video
+        from tinct.inference.session import Session
+        from tinct.io.mask_files import read_label_png
+        from tinct.io.video import Video
 
         settings = Settings(**order["settings"])
         video = Video.open(Path(order["video"]))
@@ -178,7 +178,7 @@ def main(build: Build, settings: Settings | None = None) -> None:
             worker.segmenter(settings)
         except TinctError as error:
             tell({"news": "unready", "message": str(error)})
-    import tinct.session  # noqa: F401 - loaded now, so that the first run does not wait for it
+    import tinct.inference.session  # noqa: F401 - loaded now, so that the first run does not wait for it
 
     tell({"news": "ready"})
     while True:

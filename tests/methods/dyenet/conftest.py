@@ -18,15 +18,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tinct.flow_files import Flow
+from tinct.io.flow_files import Flow
+from tinct.io.video import Video
 from tinct.methods.dyenet import DyeNet, Options
 from tinct.methods.dyenet.linking import LinkingRules
 from tinct.methods.dyenet.tracklets import RoiMask, StartingPoint, Stop, Tracklet
-from tinct.networks.dyenet import DyeNetMake, FrameFeatures, Propagated, Proposals
+from tinct.networks.dyenet.network import DyeNetMake, FrameFeatures, Propagated, Proposals
 from tinct.networks.flow import FlowEstimator
 from tinct.ops.rois import pooled
 from tinct.shapes import Image
-from tinct.video import Video
 
 H, W = 48, 80
 GRID = 28

@@ -12,7 +12,7 @@ import torch
 from tinct import zoo
 from tinct.errors import WeightsError
 from tinct.methods.dyenet import ADVANCED, DyeNet
-from tinct.networks.dyenet import COMPACT, DyeNetNetwork
+from tinct.networks.dyenet.network import COMPACT, DyeNetNetwork
 from tinct.networks.weights import save_weights
 
 

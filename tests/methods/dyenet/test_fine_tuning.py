@@ -12,10 +12,10 @@ import torch
 
 from tinct.data.online_clips import PaintedFrame
 from tinct.errors import MaskError, OptionError
+from tinct.fine_tuning.budget import Budget
+from tinct.fine_tuning.fine_tune import FineTuningWarning
 from tinct.methods.dyenet.fine_tuning import TUNED, OnlineTraining, trained_online
-from tinct.networks.dyenet import COMPACT, DyeNetNetwork
-from tinct.online import FineTuningWarning
-from tinct.tuning_budget import Budget
+from tinct.networks.dyenet.network import COMPACT, DyeNetNetwork
 
 OPTIONS = OnlineTraining(Budget(steps=2), height=48, tuned_share=1.0)
 

@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 import torch
 
-from tinct.loop_news import loop_told_to
-from tinct.masks import ObjectMasks
+from tinct.fine_tuning.budget import Budget
+from tinct.fine_tuning.callbacks import TuningNews, tuning_told_to
+from tinct.inference.callbacks import loop_told_to
+from tinct.inference.segmenter import segment_video
+from tinct.io.masks import ObjectMasks
+from tinct.io.video import Video
 from tinct.methods.dyenet import DyeNet, Options
 from tinct.methods.dyenet.fine_tuning import OnlineTraining
-from tinct.networks.dyenet import COMPACT, DyeNetNetwork
-from tinct.segmenter import segment_video
-from tinct.tuning_budget import Budget
-from tinct.tuning_news import TuningNews, tuning_told_to
-from tinct.video import Video
+from tinct.networks.dyenet.network import COMPACT, DyeNetNetwork
 
 Clip = Callable[..., tuple[Video, list[np.ndarray]]]
 Make = Callable[..., DyeNet]

@@ -11,7 +11,7 @@ from torch import Tensor
 from tinct.methods.dyenet.painted_cells import PaintedCells
 from tinct.methods.dyenet.sources import Sources
 from tinct.methods.dyenet.tracklets import RoiMask, StartingPoint
-from tinct.networks.template_guide import TemplateCells
+from tinct.networks.dyenet.template_guide import TemplateCells
 
 
 class Remembering:

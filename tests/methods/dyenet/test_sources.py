@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
+from tinct.io.video import ArrayVideo, Video
 from tinct.methods.dyenet import Options
 from tinct.methods.dyenet.members import Look, Member, averaged, joined, make_members
 from tinct.methods.dyenet.sources import Kept, Sources, patch_view
-from tinct.networks.dyenet import FrameFeatures
+from tinct.networks.dyenet.network import FrameFeatures
 from tinct.ops.views import View, full_view
-from tinct.video import ArrayVideo, Video
 
 CPU = torch.device("cpu")
 

@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import save_file
 
 from tinct.errors import OptionError
-from tinct.networks.dyenet import COMPACT, PAPER
-from tinct.networks.dyenet_learning import DyeNetLossOptions
+from tinct.networks.dyenet.network import COMPACT, PAPER
+from tinct.networks.dyenet.training_network import DyeNetLossOptions
 from tinct.networks.weights import save_weights
 from tinct.training.checkpoint import FILE_NAME, read_checkpoint
 from tinct.training.loop import train
@@ -130,7 +130,7 @@ def test_a_task_without_identities_has_a_table_all_the_same() -> None:
 
 
 def test_dev_scores_are_refused(data: Sources, tmp_path: Path) -> None:
-    from tinct.online import Budget
+    from tinct.fine_tuning.fine_tune import Budget
 
     with pytest.raises(OptionError, match="sees the whole video"):
         RECIPES["mobilenetv2"].segmenter(tmp_path, torch.device("cpu"), Budget(steps=0))

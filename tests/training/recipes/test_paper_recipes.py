@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from tinct.errors import WeightsError
-from tinct.losses import BALANCED, PLAIN, class_balanced_cross_entropy, frame_losses
 from tinct.methods import maskrnn as maskrnn_method
 from tinct.methods import masktrack as masktrack_method
 from tinct.methods import osvos as osvos_method
 from tinct.networks.weights import save_weights
+from tinct.ops.losses import BALANCED, PLAIN, class_balanced_cross_entropy, frame_losses
 from tinct.training.options import LoopOptions
 from tinct.training.recipes import maskrnn, masktrack, osvos
 from tinct.training.recipes.object_recipe import ObjectRecipe, train_by_recipe

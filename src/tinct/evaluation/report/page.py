@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import tinct
+from tinct._version import __version__
 from tinct.data.attributes import ATTRIBUTES, find_attributes, read_attributes
 from tinct.errors import TinctError
 from tinct.evaluation.protocols import Protocol, protocol_of
@@ -24,13 +24,13 @@ from tinct.evaluation.report.timeline import Timeline, timelines
 from tinct.evaluation.report.worst_frames import PicturedFrame, Sources, WorstFrame, pictured, worst_frames
 from tinct.evaluation.results import LEFT_OUT, Scores
 from tinct.evaluation.tables import columns_for, left_out_lines, method_of, percent
-from tinct.files import written_whole
+from tinct.io.atomic import written_whole
 
 _FOLDER = Path(__file__).parent
 _PER_FRAME_HINT = "The scores hold no per-frame values. Score again with --per-frame to see them."
 
 _CONSTANTS: Mapping[str, Any] = {
-    "version": tinct.__version__,
+    "version": __version__,
     "attribute_names": ATTRIBUTES,
     "error_colours": {kind: f"rgb{colour}" for kind, colour in ERROR_COLOURS.items()},
     "plot": {"width": WIDTH, "height": HEIGHT, "left": LEFT, "right": RIGHT, "top": TOP, "bottom": BOTTOM},

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from PIL import Image as PillowImage
 
-from tinct.overlay import draw_masks
+from tinct.io.overlay import draw_masks
 from tinct.shapes import BACKGROUND, VOID, LabelMap, UInt8
 
 # A frame may be larger than its annotation, as DAVIS-2017's at full resolution are.

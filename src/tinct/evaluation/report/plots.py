@@ -15,7 +15,7 @@ from tinct.errors import OptionError, OutputError
 from tinct.evaluation.report.by_attribute import AttributeScore, attribute_scores
 from tinct.evaluation.report.timeline import Timeline, timelines
 from tinct.evaluation.results import Scores
-from tinct.files import written_whole
+from tinct.io.atomic import written_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

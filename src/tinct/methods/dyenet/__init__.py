@@ -13,9 +13,9 @@ from tinct.errors import OptionError
 from tinct.methods.dyenet.ensemble import BACKBONES, ENSEMBLE, ensemble_network, join_weights
 from tinct.methods.dyenet.loop import DyeNet
 from tinct.methods.dyenet.options import ADVANCED, PRESETS, Options
-from tinct.networks.dyenet import DyeNetNetwork
+from tinct.networks.dyenet.network import DyeNetNetwork
+from tinct.networks.dyenet.proposal_sources import ProposalSource
 from tinct.networks.flow import FlowEstimator
-from tinct.networks.proposal_sources import ProposalSource
 from tinct.networks.weights import load_weights
 
 __all__ = ["ADVANCED", "PRESETS", "DyeNet", "Options", "build", "join_weights"]

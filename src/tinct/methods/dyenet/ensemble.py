@@ -14,7 +14,7 @@ from pathlib import Path
 from torch import nn
 
 from tinct.errors import OptionError
-from tinct.networks.dyenet import PAPER, DyeNetMake, DyeNetNetwork
+from tinct.networks.dyenet.network import PAPER, DyeNetMake, DyeNetNetwork
 from tinct.networks.weights import load_weights, save_weights
 
 ENSEMBLE = "ensemble"

@@ -22,16 +22,16 @@ from torch.utils.data import default_collate
 from tinct.data.online_clips import OnlineClips, PaintedFrame, PaintedRegions
 from tinct.data.region_clips import RegionOptions
 from tinct.errors import OptionError
-from tinct.losses import RegionLossOptions
-from tinct.networks.dyenet import DyeNetNetwork
-from tinct.networks.dyenet_learning import DyeNetLearning, DyeNetLossOptions
+from tinct.fine_tuning.budget import Budget
+from tinct.fine_tuning.callbacks import TuningNews, tell_of_tuning
+from tinct.fine_tuning.fine_tune import FineTuningWarning, mix_in_parent, rate_factor
+from tinct.networks.dyenet.network import DyeNetNetwork
+from tinct.networks.dyenet.oim import OnlineInstanceMatching
+from tinct.networks.dyenet.training_network import DyeNetLearning, DyeNetLossOptions
 from tinct.networks.flow import DisFlow, FlowEstimator, backward_flow
-from tinct.networks.oim import OnlineInstanceMatching
 from tinct.networks.rates import rate_groups
-from tinct.online import FineTuningWarning, mix_in_parent, rate_factor
+from tinct.ops.losses import RegionLossOptions
 from tinct.ops.precision import bfloat16_is_faster
-from tinct.tuning_budget import Budget
-from tinct.tuning_news import TuningNews, tell_of_tuning
 
 TUNED = ("mask_network.", "reid.", "recurrent.")
 """What learns from a video's own frames, by the names of its layers."""
@@ -59,7 +59,7 @@ class OnlineTraining:
         clips: What else they look like; sizes and seed are taken from here.
         loss: Its parts.
         tuned_share: The result is so much of the tuned layers and the rest of the parent's, as in
-            `tinct.online.FineTuning`.
+            `tinct.fine_tuning.fine_tune.FineTuning`.
         seed: Of the clips.
 
     Raises:
@@ -140,7 +140,7 @@ def tuned_for_video(
     place: int = 0,
     networks: int = 1,
 ) -> DyeNetNetwork:
-    """`trained_online` inside a segmenter, which tells `tinct.tuning_news` of it.
+    """`trained_online` inside a segmenter, which tells `tinct.fine_tuning.callbacks` of it.
 
     All objects are learned together; the news names object 0.
 

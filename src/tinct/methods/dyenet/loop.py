@@ -34,8 +34,10 @@ from typing import Any
 import torch
 
 from tinct.data.online_clips import PaintedFrame
-from tinct.loop_news import tell_explanation
-from tinct.masks import ObjectMasks, object_ids_of
+from tinct.inference.callbacks import tell_explanation
+from tinct.inference.segmenter import VideoSegmenter, check_prompts
+from tinct.io.masks import ObjectMasks, object_ids_of
+from tinct.io.video import Video
 from tinct.methods.dyenet.fine_tuning import tuned_for_video
 from tinct.methods.dyenet.members import Member, make_members
 from tinct.methods.dyenet.merging import merged
@@ -43,12 +45,10 @@ from tinct.methods.dyenet.options import Options
 from tinct.methods.dyenet.run import Run
 from tinct.methods.dyenet.sources import Sources
 from tinct.methods.dyenet.tracklets import Tubes
+from tinct.networks.dyenet.proposal_sources import ProposalSource
 from tinct.networks.flow import DisFlow, FlowEstimator
-from tinct.networks.proposal_sources import ProposalSource
 from tinct.ops.precision import bfloat16_is_faster
-from tinct.segmenter import VideoSegmenter, check_prompts
 from tinct.shapes import LabelMap
-from tinct.video import Video
 
 
 class DyeNet(VideoSegmenter):

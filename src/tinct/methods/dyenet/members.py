@@ -18,8 +18,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from tinct.networks.dyenet import FrameFeatures, Proposals
-from tinct.networks.template_guide import TemplateCells
+from tinct.networks.dyenet.network import FrameFeatures, Proposals
+from tinct.networks.dyenet.template_guide import TemplateCells
 from tinct.ops.views import View
 
 

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from tinct.masks import ObjectMasks
+from tinct.io.masks import ObjectMasks
 from tinct.methods.dyenet.tracklets import RoiMask, box_tensor, patch_tensor
 from tinct.ops.rois import pasted
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from tinct.errors import OptionError
 from tinct.methods.dyenet.fine_tuning import OnlineTraining
 from tinct.methods.dyenet.linking import LinkingRules
-from tinct.networks.dyenet import COMPACT as COMPACT_MAKE
-from tinct.networks.dyenet import DyeNetMake
+from tinct.networks.dyenet.network import COMPACT as COMPACT_MAKE
+from tinct.networks.dyenet.network import DyeNetMake
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from tinct.methods.dyenet.sources import Sources
 from tinct.methods.dyenet.tracklets import StartingPoint, box_tensor, patch_tensor, reboxed
-from tinct.networks.dyenet_roll_out import TEMPLATE_ENLARGEMENT
-from tinct.networks.template_guide import TemplateCells
+from tinct.networks.dyenet.roll_out import TEMPLATE_ENLARGEMENT
+from tinct.networks.dyenet.template_guide import TemplateCells
 from tinct.ops.rois import cropped, pasted
 
 

@@ -29,8 +29,8 @@ from tinct.methods.dyenet.tracklets import (
     reboxed,
     tight_boxes,
 )
+from tinct.networks.dyenet.template_guide import TemplateCells
 from tinct.networks.frame_features import FINE_STRIDE, STRIDE
-from tinct.networks.template_guide import TemplateCells
 from tinct.ops.boxes import enlarged_boxes, mask_boxes
 from tinct.ops.rois import cropped, pasted, warped_between_boxes
 from tinct.ops.warp import warp

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from tinct.loop_news import tell_of_loop
-from tinct.masks import object_ids_of
+from tinct.inference.callbacks import tell_of_loop
+from tinct.io.masks import object_ids_of
 from tinct.methods.dyenet.linking import Link, contradiction_at_start, is_covered, join, linked
 from tinct.methods.dyenet.options import Options
 from tinct.methods.dyenet.painted_cells import PaintedCells

@@ -16,19 +16,19 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from tinct.loop_news import tell_of_loop
+from tinct.inference.callbacks import tell_of_loop
+from tinct.io.video import Video
 from tinct.methods.dyenet.members import Look, Member, averaged, joined
 from tinct.methods.dyenet.options import Options
 from tinct.methods.dyenet.reid import Candidates
 from tinct.methods.dyenet.tracklets import RoiMask
+from tinct.networks.dyenet.proposal_sources import ProposalSource
 from tinct.networks.flow import FlowEstimator
 from tinct.networks.frame_features import FrameFeatures
-from tinct.networks.proposal_sources import ProposalSource
 from tinct.ops.boxes import enlarged_boxes
 from tinct.ops.resize import working_frame, working_size
 from tinct.ops.views import View, cut, cut_flow, full_view
 from tinct.shapes import Image
-from tinct.video import Video
 
 FRAMES_AT_ONCE = 16
 """Video files are read forwards: so many frames are read together, whichever way the loop walks."""

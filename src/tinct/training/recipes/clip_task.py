@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from tinct.losses import FrameLossOptions, at_size, frame_losses
 from tinct.methods.masktrack import MaskTrackNetwork
 from tinct.networks.rates import RateFactors
+from tinct.ops.losses import FrameLossOptions, at_size, frame_losses
 from tinct.ops.warp import warp
 from tinct.training.recipes.frame_task import FrameTask, overlap_of
 

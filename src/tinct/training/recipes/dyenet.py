@@ -29,12 +29,12 @@ from tinct.data.online_clips import OnlineClips, PaintedRegions
 from tinct.data.region_clips import PhotoRegions, RegionClips, RegionOptions, RegionSource, VideoRegions
 from tinct.data.samplers import Samples
 from tinct.errors import OptionError
-from tinct.losses import RegionLossOptions
-from tinct.networks.dyenet import COMPACT, PAPER, DyeNetMake, DyeNetNetwork
-from tinct.networks.dyenet_learning import DyeNetLossOptions
+from tinct.fine_tuning.fine_tune import Budget
+from tinct.networks.dyenet.guided_pyramid import take_over_pyramid
+from tinct.networks.dyenet.network import COMPACT, PAPER, DyeNetMake, DyeNetNetwork
+from tinct.networks.dyenet.training_network import DyeNetLossOptions
 from tinct.networks.flow import DisFlow
-from tinct.networks.guided_pyramid import take_over_pyramid
-from tinct.online import Budget
+from tinct.ops.losses import RegionLossOptions
 from tinct.training.flow_clips import FlowClips
 from tinct.training.recipes.dyenet_task import DyeNetTask
 from tinct.training.recipes.object_recipe import ObjectRecipe

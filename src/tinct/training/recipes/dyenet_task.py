@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from tinct.networks.dyenet import DyeNetNetwork
-from tinct.networks.dyenet_learning import DyeNetLearning, DyeNetLossOptions
-from tinct.networks.oim import OnlineInstanceMatching
+from tinct.networks.dyenet.network import DyeNetNetwork
+from tinct.networks.dyenet.oim import OnlineInstanceMatching
+from tinct.networks.dyenet.training_network import DyeNetLearning, DyeNetLossOptions
 from tinct.networks.rates import RateFactors, rate_groups
 from tinct.training.stages import Stage, Task
 

@@ -15,7 +15,6 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from tinct.losses import bootstrapped_cross_entropy, bootstrapping_schedule, soft_dice
 from tinct.methods.feelvos import (
     FAR,
     FeelvosNetwork,
@@ -26,6 +25,7 @@ from tinct.methods.feelvos import (
     label_scores,
     match,
 )
+from tinct.ops.losses import bootstrapped_cross_entropy, bootstrapping_schedule, soft_dice
 from tinct.ops.membership import PixelSet, label_membership
 from tinct.ops.resize import resize_area, resize_nearest
 from tinct.training.stages import Task

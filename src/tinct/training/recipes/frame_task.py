@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from tinct.losses import FrameLossOptions, at_size, class_balanced_cross_entropy, frame_losses
 from tinct.networks.rates import RateFactors, rate_groups
 from tinct.networks.side_outputs import SideLogits
+from tinct.ops.losses import FrameLossOptions, at_size, class_balanced_cross_entropy, frame_losses
 from tinct.training.stages import Task
 
 Segment = Callable[..., SideLogits]

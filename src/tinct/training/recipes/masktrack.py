@@ -23,12 +23,12 @@ from tinct.data.deform import MaskDeformation
 from tinct.data.masked_frames import FrameOptions, MaskedFrames, StillPictures
 from tinct.data.samplers import ClipOptions, MixedClips, Samples, StillClips, VideoClips
 from tinct.data.synthetic import Motion
-from tinct.losses import PLAIN, FrameLossOptions
+from tinct.fine_tuning.fine_tune import Budget
 from tinct.methods.masktrack import COMPACT, PRESETS, MaskTrack, MaskTrackNetwork, build
 from tinct.networks.deeplab_v2 import SCORE_RATES, DeepLabV2Stream
+from tinct.networks.dyenet.guided_pyramid import GuidedPyramid, take_over_pyramid
 from tinct.networks.flow import DisFlow
-from tinct.networks.guided_pyramid import GuidedPyramid, take_over_pyramid
-from tinct.online import Budget
+from tinct.ops.losses import PLAIN, FrameLossOptions
 from tinct.training.flow_clips import FlowClips
 from tinct.training.recipes.clip_task import ClipTask, RollOut
 from tinct.training.recipes.frame_task import FrameTask

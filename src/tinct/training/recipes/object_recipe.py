@@ -12,8 +12,8 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from tinct.errors import OptionError, WeightsError, near_match
+from tinct.fine_tuning.fine_tune import Budget
 from tinct.networks.weights import load_weights
-from tinct.online import Budget
 from tinct.training.checkpoint import FILE_NAME as CHECKPOINT
 from tinct.training.dev_score import scored_on
 from tinct.training.loop import train

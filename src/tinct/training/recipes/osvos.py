@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from tinct.data.masked_frames import DavisFrames, FrameOptions, MaskedFrames, Pictures, StillPictures
 from tinct.data.samplers import Samples
-from tinct.losses import BALANCED, FrameLossOptions
+from tinct.fine_tuning.fine_tune import Budget
 from tinct.methods.osvos import (
     COMPACT,
     PAPER,
@@ -31,10 +31,10 @@ from tinct.methods.osvos import (
     OsvosNetwork,
     build,
 )
-from tinct.networks.guided_pyramid import GuidedPyramid, take_over_pyramid
+from tinct.networks.dyenet.guided_pyramid import GuidedPyramid, take_over_pyramid
 from tinct.networks.side_outputs import SideLogits
 from tinct.networks.vgg import SIDE_RATES
-from tinct.online import Budget
+from tinct.ops.losses import BALANCED, FrameLossOptions
 from tinct.training.recipes.frame_task import FrameTask, Segment
 from tinct.training.recipes.object_recipe import ObjectRecipe
 from tinct.training.sources import Sources

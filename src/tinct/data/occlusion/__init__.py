@@ -1,0 +1,1 @@
+"""The occlusion benchmark: clips in which objects cross, hide, leave and return."""

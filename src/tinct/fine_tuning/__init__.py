@@ -1,0 +1,1 @@
+"""Learning on the annotated frames before or while a video is segmented."""

@@ -1,0 +1,1 @@
+"""Carrying a video along: segmenters and their driver, sessions, states, directions, confidence."""

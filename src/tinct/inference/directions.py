@@ -1,0 +1,67 @@
+"""Which way a video is gone through: forward, backward, or both ways from the painted frames."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal, get_args
+
+from tinct.errors import OptionError, near_match
+from tinct.io.video import Video
+from tinct.shapes import Image
+
+Direction = Literal["forward", "backward", "both"]
+"""`forward`: from each painted frame to those after it; `backward`: to those before it; `both`: to both."""
+
+FRAMES_AT_ONCE = 16
+"""Video files are read forwards: a backward run reads so many frames, and turns them round."""
+
+
+def check_direction(direction: str) -> Direction:
+    """The direction, if it is one.
+
+    Raises:
+        OptionError: It is none.
+    """
+    for known in get_args(Direction):
+        if direction == known:
+            found: Direction = known
+            return found
+    raise OptionError(f"There is no direction {direction!r}. {near_match(direction, get_args(Direction))}")
+
+
+def travel(frames: int, start: int | None, stop: int | None, *, backward: bool = False) -> range:
+    """The frames from `start` on, to before `stop`, one way or the other.
+
+    Args:
+        frames: How many the video has.
+        start: The first of them; None for the video's first frame, or its last if `backward`.
+        stop: The frame before which they end; None for all that there are.
+        backward: Down from `start`, as `range(start, stop, -1)`.
+
+    Raises:
+        OptionError: `start` or `stop` lies outside the video.
+    """
+    step = -1 if backward else 1
+    everything = range(frames)[::step]
+    first = everything[0] if start is None else start
+    last = everything[-1] + step if stop is None else stop
+    if first not in everything or last not in range(-1, frames + 1):
+        came = f"frame {first}" if first not in everything else f"a stop at frame {last}"
+        raise OptionError(
+            f"{came[:1].upper() + came[1:]} came, but the video has frames 0 to {frames - 1} (the first "
+            "frame is 0)."
+        )
+    return range(first, last, step)
+
+
+def frames_from(video: Video, index: int, *, backward: bool = False) -> Iterator[Image]:
+    """The frames from `index` to the video's end, or back to its start."""
+    return backwards(video, 0, index + 1) if backward else video.frames(index)
+
+
+def backwards(video: Video, start: int, stop: int) -> Iterator[Image]:
+    """The frames from before `stop` down to `start`; a few are in memory at a time."""
+    while stop > start:
+        chunk = max(start, stop - FRAMES_AT_ONCE)
+        yield from reversed(list(video.frames(chunk, stop)))
+        stop = chunk

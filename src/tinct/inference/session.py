@@ -1,0 +1,282 @@
+"""A video in work: painted, run, watched, corrected and run again, without beginning at its first frame.
+
+A `Session` holds the painted frames (prompts) and the states that its runs leave along the way. Whatever
+was painted, taken back and run before, the masks are those of a fresh run with the prompts as they are now.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from tinct.errors import OptionError
+from tinct.inference.bidirectional import BothWays
+from tinct.inference.confidence import frame_confidence
+from tinct.inference.directions import check_direction, travel
+from tinct.inference.fingerprints import fingerprint_of, labels_sha256, segmenter_sha256, video_sha256
+from tinct.inference.segmenter import (
+    StreamingRun,
+    StreamingSegmenter,
+    VideoSegmenter,
+    check_prompts,
+    segment_video,
+    state_class_of,
+)
+from tinct.inference.state_cache import (
+    IN_MEMORY_BYTES,
+    ON_DISK_BYTES,
+    KeptStates,
+    StatesInMemory,
+    StatesOnDisk,
+)
+from tinct.io.masks import ObjectMasks, object_ids_of
+from tinct.io.video import Video
+from tinct.shapes import LabelMap
+
+BETWEEN_STATES_IN_MEMORY = 5
+"""Frames from one kept state to the next; keeping one costs nothing but its memory."""
+
+BETWEEN_STATES_ON_DISK = 25
+"""Writing a state takes about as long as a frame does."""
+
+
+@dataclass(frozen=True)
+class SessionFrame:
+    """One frame of a run.
+
+    Attributes:
+        index: Which one, from 0.
+        masks: Of the frame's size.
+        confidence: In [0, 1]: how sure they are (`tinct.inference.confidence`).
+    """
+
+    index: int
+    masks: ObjectMasks
+    confidence: float
+
+
+class Session:
+    """A video, its painted frames, and the runs that colour the others.
+
+    It belongs to one thread at a time; but a run that is under way goes by the prompts that there were
+    when it was asked for, and is not disturbed by later ones.
+
+    Args:
+        segmenter: Of either kind.
+        video: The frames.
+        prompts: The painted frames to begin with: frame index → label map.
+        folder: Where states are kept on disk, for this session and for later ones with the same video;
+            None keeps them in memory alone. Those of another segmenter or video are left aside.
+
+    Raises:
+        OptionError: A prompt lies outside the video.
+        MaskError: A prompt is empty or not of the frame's size.
+    """
+
+    def __init__(
+        self,
+        segmenter: StreamingSegmenter[Any] | VideoSegmenter,
+        video: Video,
+        prompts: Mapping[int, LabelMap] | None = None,
+        *,
+        folder: Path | None = None,
+    ) -> None:
+        self.segmenter, self.video, self.folder = segmenter, video, folder
+        self._prompts: dict[int, LabelMap] = {}
+        self._states: dict[bool, list[tuple[int, KeptStates]]] = {}
+        self._identity = ""
+        for index, labels in (prompts or {}).items():
+            self.correct(index, labels)
+
+    @property
+    def prompts(self) -> Mapping[int, LabelMap]:
+        """Every painted frame, in order: frame index → label map, uint8 [H, W]."""
+        return MappingProxyType(self._prompts)
+
+    @property
+    def object_ids(self) -> tuple[int, ...]:
+        """The objects of all prompts, increasing."""
+        return tuple(sorted({i for labels in self._prompts.values() for i in object_ids_of(labels)}))
+
+    def correct(self, index: int, labels: LabelMap) -> None:
+        """Paint a frame, or paint it anew; from then on it is a reference for every run.
+
+        Args:
+            index: Of the frame, from 0.
+            labels: [H, W] of the video's size. Its ids are taken exactly as painted, new ones join;
+                objects that it does not hold, and void pixels (255), are left to the network.
+
+        Raises:
+            OptionError: The frame lies outside the video.
+            MaskError: The label map is empty or not of the video's size.
+        """
+        checked = check_prompts(self.video, {index: labels})[index].copy()
+        self._prompts = dict(sorted({**self._prompts, index: checked}.items()))
+
+    def withdraw(self, index: int) -> None:
+        """Take a painted frame back.
+
+        Raises:
+            OptionError: The frame is not painted.
+        """
+        if index not in self._prompts:
+            painted = ", ".join(str(i) for i in self._prompts) or "none"
+            raise OptionError(
+                f"The prompt of frame {index} was to be withdrawn, but that frame is not painted; painted "
+                f"are: {painted}."
+            )
+        self._prompts = {i: labels for i, labels in self._prompts.items() if i != index}
+
+    def delete_object(self, object_id: int) -> None:
+        """Take an object out of all prompts, and so out of every later run.
+
+        A prompt that shows nothing else is withdrawn.
+
+        Raises:
+            OptionError: No prompt shows the object.
+        """
+        if object_id not in self.object_ids:
+            known = ", ".join(str(i) for i in self.object_ids) or "none"
+            raise OptionError(f"Object {object_id} was to be deleted, but the painted objects are: {known}.")
+        without: dict[int, LabelMap] = {}
+        for index, labels in self._prompts.items():
+            left = np.where(labels == object_id, np.uint8(0), labels)
+            if object_ids_of(left):
+                without[index] = left
+        self._prompts = without
+
+    def run(
+        self, start: int | None = None, stop: int | None = None, direction: str = "forward"
+    ) -> Iterator[SessionFrame]:
+        """Segment frames, as they are asked for; leave off after any of them, and ask again.
+
+        `forward` gives start, start + 1, ...: every frame knows the prompts at it and before it.
+        `backward` gives start, start - 1, ...: every frame knows the prompts at it and after it.
+        `both` gives every frame from its nearest prompt (`inference.bidirectional`), in the order of the
+        video.
+        Forward and backward runs go on from the nearest kept state that is still true. A run both ways,
+        or by a segmenter that sees whole videos, computes all that it needs anew; the latter knows no
+        direction, and gives the frames that were asked for in the order of the video.
+
+        Args:
+            start: The first frame; None for the video's first one (backward: its last one).
+            stop: The frame before which the run ends; None for the video's end (backward: its start).
+            direction: `forward`, `backward` or `both`.
+
+        Returns:
+            The frames, each as soon as it is there. A run whose iterator is closed keeps its place.
+
+        Raises:
+            OptionError: There is no prompt yet, no such direction, or a frame outside the video.
+            VideoError: A frame cannot be read (while iterating).
+            NumericalError: The network gave NaN or infinity (while iterating).
+        """
+        backward = check_direction(direction) == "backward"
+        prompts = check_prompts(self.video, self._prompts)
+        frames = travel(len(self.video), start, stop, backward=backward)
+        if isinstance(self.segmenter, StreamingSegmenter) and direction != "both":
+            return self._stream(self.segmenter, prompts, frames)
+        whole = BothWays(self.segmenter) if isinstance(self.segmenter, StreamingSegmenter) else self.segmenter
+        return _of_whole_video(whole, self.video, prompts, frames[::-1] if backward else frames)
+
+    def _stream(
+        self, segmenter: StreamingSegmenter[Any], prompts: Mapping[int, LabelMap], frames: range
+    ) -> Iterator[SessionFrame]:
+        if not frames:
+            return
+        way = range(len(self.video))[:: frames.step]
+        knowledge = _Knowledge(self._segmenter_and_video(), prompts, way)
+        kept = self._kept(backward=frames.step < 0)
+        done, state = self._begin(kept, knowledge, way.index(frames[0]))
+        run = StreamingRun(
+            segmenter, self.video, prompts, start_at=way[done], state=state, backward=frames.step < 0
+        )
+        try:
+            for index, masks in run:
+                # Only now: a run that failed has a state that nobody should go on from.
+                done, state = done + 1, run.state
+                for every, states in kept:
+                    if state is not None and (done % every == 0 or done in knowledge.places):
+                        states.keep(done, state, knowledge.fingerprint, knowledge.places)
+                if index in frames:
+                    yield SessionFrame(index, masks, frame_confidence(masks))
+                if index == frames[-1]:
+                    return
+        finally:
+            for _, states in kept:
+                if state is not None:
+                    states.keep(done, state, knowledge.fingerprint, knowledge.places)
+
+    def _begin(
+        self, kept: list[tuple[int, KeptStates]], knowledge: _Knowledge, place: int
+    ) -> tuple[int, Any | None]:
+        """(frames done, state after them) of the kept state from which a run comes to `place` the soonest."""
+        found = [states.nearest(place, knowledge.fingerprint) for _, states in kept]
+        begun = max((each for each in found if each is not None), key=lambda each: each[0], default=None)
+        # What lies before the first prompt has no objects, and needs no computing.
+        return begun or (min(place, knowledge.places[0]), None)
+
+    def _kept(self, *, backward: bool) -> list[tuple[int, KeptStates]]:
+        """(frames from one state to the next, states), in memory and on disk."""
+        if backward not in self._states:
+            shelves: list[tuple[int, KeptStates]] = [
+                (BETWEEN_STATES_IN_MEMORY, StatesInMemory(IN_MEMORY_BYTES))
+            ]
+            state_class = state_class_of(self.segmenter)
+            if self.folder is not None and state_class is not None:
+                folder = self.folder / ("backward" if backward else "forward")
+                device = str(getattr(self.segmenter, "device", "cpu"))
+                on_disk = StatesOnDisk(folder, state_class, device, ON_DISK_BYTES)
+                shelves.append((BETWEEN_STATES_ON_DISK, on_disk))
+            self._states[backward] = shelves
+        return self._states[backward]
+
+    def _segmenter_and_video(self) -> str:
+        """What a state on disk must be of; in memory there is no other."""
+        if not self._identity and self.folder is not None:
+            self._identity = fingerprint_of([segmenter_sha256(self.segmenter), video_sha256(self.video)])
+        return self._identity
+
+
+class _Knowledge:
+    """What a state knows at each place of a way through the video: all prompts that were passed.
+
+    Args:
+        identity: Of segmenter and video.
+        prompts: Frame index → label map.
+        way: The frames in the order of the run.
+
+    Attributes:
+        places: Where the prompts stand on the way, in its order.
+    """
+
+    def __init__(self, identity: str, prompts: Mapping[int, LabelMap], way: range) -> None:
+        passed = sorted((way.index(index), labels_sha256(labels)) for index, labels in prompts.items())
+        self.places = [place for place, _ in passed]
+        self._fingerprints = [fingerprint_of([identity, passed[:n]]) for n in range(len(passed) + 1)]
+
+    def fingerprint(self, done: int) -> str:
+        """Of a true state that has seen so many frames."""
+        return self._fingerprints[bisect_left(self.places, done)]
+
+
+def _of_whole_video(
+    segmenter: VideoSegmenter, video: Video, prompts: Mapping[int, LabelMap], frames: range
+) -> Iterator[SessionFrame]:
+    """Some frames, in the order of the video, of a run that computes all of them."""
+    if isinstance(segmenter, BothWays):
+        results = segmenter.compared(video, prompts)
+    else:
+        results = ((index, masks, None) for index, masks in segment_video(segmenter, video, prompts))
+    for index, masks, agreed in results if frames else ():
+        if index in frames:
+            sure = frame_confidence(masks)
+            yield SessionFrame(index, masks, sure if agreed is None else min(sure, agreed))
+        if index == frames[-1]:
+            return

@@ -1,0 +1,38 @@
+"""OpenEXR sequence: half-float, one named channel per object.
+
+    OUT/<frame name>.exr
+
+Channels are called after the objects (`dog`, `object_3`), the same ones in every frame; values are 0
+and 1, or the probabilities with soft edges. Hard masks are exact; soft ones are rounded to half
+floats (11 bits of precision, so within 1/4096). The data window and the display window are the frame.
+A matte has no colours, so there is nothing to be multiplied with alpha. `frameRate` and
+`imageCounter` (the frame's index) stand in the header. Compression is ZIP, without loss.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tinct.interchange.exports.formats import ExportJob
+from tinct.interchange.exports.object_names import channel_names
+from tinct.io.atomic import written_whole
+from tinct.io.optional import needed
+
+
+def write_exrs(job: ExportJob) -> None:
+    """Write a file per frame.
+
+    Raises:
+        OptionError: OpenEXR is not installed, or there are no soft masks to be exported.
+        OutputError: A file cannot be written.
+    """
+    exr = needed("OpenEXR", "vfx", "The format exr")
+    source = job.source
+    channels = channel_names(source.object_ids, source.object_names)
+    for index in job.indices():
+        header = {"compression": exr.ZIP_COMPRESSION, "type": exr.scanlineimage, "imageCounter": index}
+        if job.rate is not None:
+            header["frameRate"] = str(job.rate)
+        maps = source.read_object(index, soft=job.soft).astype(np.float16)
+        with written_whole(job.out / f"{source.frame_names[index]}.exr") as part:
+            exr.File(header, dict(zip(channels, maps, strict=True))).write(str(part))

@@ -1,0 +1,18 @@
+"""The film with the masks drawn in: MP4, H.264, yuv420p.
+
+For looking at, not for reading back: a lossy picture of the frames with every object filled,
+outlined and numbered. A side of odd length grows by one pixel, because yuv420p has none.
+"""
+
+from __future__ import annotations
+
+from tinct.interchange.exports.formats import ExportJob
+from tinct.io.overlay import draw_masks
+from tinct.io.video_writer import FilmWriter
+
+
+def write_overlay_film(job: ExportJob) -> None:
+    """Write the film."""
+    with FilmWriter(job.out, job.rate, job.source.size) as film:
+        for index, frame in job.frames():
+            film.write(draw_masks(frame, job.source.read(index)))

@@ -1,0 +1,116 @@
+"""What is exported: a video with the masks of its frames, read one at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from tinct.errors import MaskError, OptionError
+from tinct.io.masks import ObjectMasks, check_size, object_ids_of
+from tinct.io.video import Video
+from tinct.shapes import Bool, Float, LabelMap
+
+
+@dataclass(frozen=True)
+class LabelledVideo:
+    """Frames, their masks and the objects' names; `LabelledVideo.of_run` makes one of a run folder.
+
+    Args:
+        frame_names: The name of every frame; exported files are called after them.
+        size: (H, W) in pixels.
+        object_ids: Every object of the video, increasing, also those that some frames lack.
+        labels: The label map of a frame, by index.
+        video: The frames themselves; only formats that show them need it.
+        rate: Frames per second; None where nobody knows.
+        object_names: What objects are called; those that it lacks are "object 3" and the like.
+        soft: The probabilities of a frame, by index; None if nobody kept them.
+        title: What the video is called.
+    """
+
+    frame_names: Sequence[str]
+    size: tuple[int, int]
+    object_ids: tuple[int, ...]
+    labels: Callable[[int], LabelMap]
+    video: Video | None = None
+    rate: Fraction | None = None
+    object_names: Mapping[int, str] = field(default_factory=dict)
+    soft: Callable[[int], ObjectMasks] | None = None
+    title: str = "video"
+
+    @staticmethod
+    def of_run(folder: Path, video: Video | None = None) -> LabelledVideo:
+        """The video of a run folder, see `tinct.interchange.exports.run_folder.labelled_run`."""
+        from tinct.interchange.exports.run_folder import labelled_run
+
+        return labelled_run(folder, video)
+
+    def __len__(self) -> int:
+        return len(self.frame_names)
+
+    def name_of(self, object_id: int) -> str:
+        """What an object is called."""
+        return self.object_names.get(object_id) or f"object {object_id}"
+
+    def read(self, index: int) -> LabelMap:
+        """The label map of a frame, uint8 [H, W]; void (255) is nobody's and becomes background.
+
+        Raises:
+            MaskError: There is none, it is of another size, or it holds an object that is not listed.
+        """
+        labels = self.labels(index)
+        where = f"the mask of frame {index}"
+        check_size((labels.shape[0], labels.shape[1]), self.size, name=where)
+        strangers = set(object_ids_of(labels)) - set(self.object_ids)
+        if strangers:
+            raise MaskError(
+                f"The mask of frame {index} holds object {min(strangers)}, which is not among the video's "
+                f"objects ({', '.join(map(str, self.object_ids)) or 'none'}); the file is not of this run."
+            )
+        return np.where(labels == 255, 0, labels).astype(np.uint8) if labels.max(initial=0) == 255 else labels
+
+    def read_soft(self, index: int) -> ObjectMasks:
+        """The probabilities of every object in a frame, in the order of `object_ids`.
+
+        Raises:
+            OptionError: Nobody kept them.
+            MaskError: A file is damaged or of another size.
+        """
+        if self.soft is None:
+            raise OptionError(
+                f"Soft masks were asked for, but {self.title} has hard ones only: probabilities are not kept "
+                "unless one asks. Run `tinct segment` again with --soft."
+            )
+        masks = self.soft(index)
+        if masks.object_ids == self.object_ids:
+            return masks
+        probs = np.zeros((len(self.object_ids), *self.size), np.float32)
+        for object_id, probability in zip(masks.object_ids, masks.probs, strict=True):
+            probs[self.object_ids.index(object_id)] = probability
+        return ObjectMasks(self.object_ids, probs)
+
+    def read_object(
+        self, index: int, *, soft: bool
+    ) -> Float[np.ndarray, "N H W"] | Bool[np.ndarray, "N H W"]:
+        """A map per object in the order of `object_ids`: bool, or float32 in [0, 1] if soft."""
+        if soft:
+            return self.read_soft(index).probs
+        wanted = np.asarray(self.object_ids, np.uint8).reshape(-1, 1, 1)
+        maps: Bool[np.ndarray, "N H W"] = self.read(index)[None] == wanted
+        return maps
+
+    def shown(self) -> Video:
+        """The frames.
+
+        Raises:
+            OptionError: They are not at hand.
+        """
+        if self.video is None:
+            raise OptionError(
+                f"This format shows the pictures of {self.title}, and they are not where they were when it "
+                "was segmented; give the video: --video PATH, in Python `LabelledVideo.of_run(run, video)`."
+            )
+        return self.video

@@ -1,0 +1,104 @@
+"""First masks from other programs: COCO, LabelMe, CVAT for images, and every mask picture.
+
+What a file is, its content says. Files are read as they come from strangers: entities and document
+types are refused, sizes are checked before anything is unpacked.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from tinct.errors import MaskError
+from tinct.interchange.imports.coco import coco_pictures
+from tinct.interchange.imports.cvat import cvat_pictures
+from tinct.interchange.imports.labelme import labelme_pictures
+from tinct.interchange.imports.painted import Painted, paint
+from tinct.interchange.imports.pictures import PaintedPicture
+from tinct.io.mask_files import read_mask
+from tinct.io.video import Video
+
+__all__ = ["LARGEST_FILE", "Painted", "read_painted"]
+
+LARGEST_FILE = 512 * 2**20
+"""Bytes of a JSON or XML file that are read; a hundred thousand masks are smaller."""
+
+
+def read_painted(
+    path: str | Path,
+    video: Video,
+    *,
+    frame: int | None = None,
+    known: Mapping[int, str] | None = None,
+    repair: bool = False,
+) -> Painted:
+    """The painted frames of a file.
+
+    A mask picture keeps its ids. A file with track ids keeps those; else objects are told apart by
+    their labels and numbered in the file's order, and a label that is `known` gets its id again.
+
+    Args:
+        path: COCO JSON (RLE or polygons), LabelMe JSON, CVAT-for-images XML, or what
+            `tinct.read_mask` reads.
+        video: The video that was painted.
+        frame: Index of the painted frame; None takes that which the file names, and 0 for a picture.
+        known: Objects that are there already, id to name ("" for one without).
+        repair: As for `tinct.read_mask`; of pictures only.
+
+    Returns:
+        The label maps by frame index, and the objects' names.
+
+    Raises:
+        MaskError: The file is missing, damaged, of another video or size, names a label that it
+            does not declare, or holds no object.
+    """
+    path = Path(path)
+    text = _text_of(path)
+    if text is None:
+        index = 0 if frame is None else frame
+        return Painted({index: read_mask(path, frame_size=video.size, repair=repair)}, {})
+    return paint(path.name, _pictures(text, path.name), video, frame, known or {})
+
+
+def _text_of(path: Path) -> str | None:
+    """The file's text if it is JSON or XML by its first letter; None for what may be a picture."""
+    try:
+        if path.is_dir() or not path.exists():
+            return None
+        with path.open("rb") as file:
+            start = file.read(64).removeprefix(b"\xef\xbb\xbf").lstrip()
+            if start[:1] not in (b"{", b"[", b"<"):
+                if path.suffix.lower() in (".json", ".xml"):
+                    raise MaskError(f"{path.name} is no {path.suffix[1:].upper()}; save or export it again.")
+                return None
+            size = path.stat().st_size
+            if size > LARGEST_FILE:
+                raise MaskError(
+                    f"{path.name} has {size / 2**20:.0f} MB; at most {LARGEST_FILE // 2**20} are read. "
+                    "Export the painted frames alone."
+                )
+            file.seek(0)
+            return file.read().decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise MaskError(f"{path} cannot be read: {error}.") from error
+
+
+def _pictures(text: str, name: str) -> list[PaintedPicture]:
+    """The painted pictures of a JSON or XML text."""
+    if text.lstrip().startswith("<"):
+        return cvat_pictures(text, name)
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise MaskError(f"{name} is damaged JSON ({error}); save or export it again.") from error
+    if isinstance(content, dict) and "shapes" in content:
+        return labelme_pictures(content, name)
+    if isinstance(content, dict) and "images" in content and "annotations" in content:
+        return coco_pictures(content, name)
+    if isinstance(content, dict) and "videos" in content:
+        raise MaskError(f"{name} is YouTube-VIS JSON, which is not read; export it as COCO JSON.")
+    raise MaskError(
+        f"{name} is JSON, but neither of LabelMe (`shapes`) nor of COCO (`images` and `annotations`). Export "
+        "the masks as one of them."
+    )

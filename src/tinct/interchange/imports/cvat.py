@@ -1,0 +1,152 @@
+"""CVAT for images, XML 1.1: polygons, boxes and masks.
+
+A label is an object, however many shapes it has; a `group_id` above 0 tells two objects of one label
+apart. Shapes are painted by `z_order`, those of one height in the file's order. Objects come in the
+order in which the task declares its labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import NoReturn
+from xml.etree.ElementTree import Element, TreeBuilder
+from xml.parsers import expat
+
+import numpy as np
+
+from tinct.errors import MaskError
+from tinct.interchange.imports.pictures import PaintedPicture, Region, named, number, whole_number
+from tinct.interchange.imports.polygons import fill_box, fill_polygon
+from tinct.shapes import BinaryMask
+
+_KINDS = ("polygon", "box", "mask")
+_NOT_DRAWN = ("tag",)
+"""What stands among the shapes but is a word about the whole picture."""
+
+
+def cvat_pictures(text: str, name: str) -> list[PaintedPicture]:
+    """The pictures of a CVAT file.
+
+    Args:
+        text: The XML.
+        name: The file's name, for messages.
+
+    Raises:
+        MaskError: It is damaged or not of this kind, brings a document type or entities, names a label
+            that it does not declare, or holds a shape without an area.
+    """
+    root = parse_safely(text, name)
+    if root.tag != "annotations":
+        raise MaskError(f"{name} is XML, but not of CVAT (<{root.tag}>); export it as CVAT for images 1.1.")
+    if root.find("track") is not None:
+        raise MaskError(f"{name} is of CVAT for video; export the task as CVAT for images 1.1.")
+    labels = [str(node.text or "").strip() for node in root.findall("meta//labels/label/name")]
+    return [_picture(image, labels, name) for image in root.findall("image")]
+
+
+def parse_safely(text: str, name: str) -> Element:
+    """The tree of an XML text without a document type.
+
+    Entities of entities grow without bound, and external ones read files; neither is needed here.
+
+    Raises:
+        MaskError: It has a document type, or is damaged.
+    """
+
+    def refuse(*_: object) -> NoReturn:
+        raise MaskError(
+            f"{name} has a document type (<!DOCTYPE>), which can hide entities; CVAT writes none. Remove it."
+        )
+
+    tree = TreeBuilder()
+    parser = expat.ParserCreate()
+    parser.StartDoctypeDeclHandler = refuse
+    parser.EntityDeclHandler = refuse
+    parser.StartElementHandler = tree.start
+    parser.EndElementHandler = tree.end
+    parser.CharacterDataHandler = tree.data
+    try:
+        parser.Parse(text, True)
+    except expat.ExpatError as error:
+        raise MaskError(f"{name} is damaged XML ({error}); export it again.") from error
+    return tree.close()
+
+
+def _picture(image: Element, labels: list[str], name: str) -> PaintedPicture:
+    file_name = image.get("name", "")
+    where = f"Picture {file_name!r} of {name}"
+    size = whole_number(image.get("height"), where), whole_number(image.get("width"), where)
+    shapes = [shape for shape in image if shape.tag not in _NOT_DRAWN]
+    shapes.sort(key=lambda shape: whole_number(shape.get("z_order", "0"), f"{where}: z_order"))
+    return PaintedPicture(file_name, size, tuple(_region(shape, labels, size, where) for shape in shapes))
+
+
+def _region(shape: Element, labels: list[str], size: tuple[int, int], where: str) -> Region:
+    label = shape.get("label", "").strip()
+    if not label or (labels and label not in labels):
+        known = ", ".join(labels) or "none"
+        raise MaskError(
+            f"{where} has a {shape.tag} of the label {label!r}, which its task does not know ({known}); "
+            "export it again."
+        )
+    if shape.tag not in _KINDS:
+        raise MaskError(
+            f"{where} has a {shape.tag} ({label}), which is not read; expected {', '.join(_KINDS)}. Draw a "
+            "polygon or a mask."
+        )
+    group = whole_number(shape.get("group_id") or "0", f"{where}: group_id")
+    rank = (labels.index(label) if labels else 0, group)
+    owner = named(f"{label}\n{group}", label, rank=rank)
+    return Region(owner, _drawn(shape, size, f"{where}: {shape.tag} {label!r}"))
+
+
+def _drawn(shape: Element, size: tuple[int, int], where: str) -> Callable[[], BinaryMask]:
+    """What makes a shape's pixels; its numbers are read at once, so that errors come early."""
+
+    def read(*keys: str) -> list[float]:
+        return [number(shape.get(key), f"{where}, {key}") for key in keys]
+
+    if shape.tag == "box":
+        left, top, right, bottom = read("xtl", "ytl", "xbr", "ybr")
+        turned = number(shape.get("rotation") or "0", f"{where}, rotation")
+        return partial(fill_box, (left, top), (right, bottom), size, turned)
+    if shape.tag == "mask":
+        corner = whole_number(shape.get("top"), where), whole_number(shape.get("left"), where)
+        extent = whole_number(shape.get("height"), where), whole_number(shape.get("width"), where)
+        counts = [whole_number(part, f"{where}, rle") for part in shape.get("rle", "").split(",")]
+        return partial(_patch, counts, corner, extent, size, where)
+    pairs = [pair.split(",") for pair in shape.get("points", "").split(";")]
+    if len(pairs) < 3 or any(len(pair) != 2 for pair in pairs):
+        raise MaskError(f"{where} has no points x,y;x,y;x,y; export it again.")
+    points = np.array([[number(value, where) for value in pair] for pair in pairs], np.float64)
+    return partial(fill_polygon, points, size)
+
+
+def _patch(
+    counts: list[int], corner: tuple[int, int], extent: tuple[int, int], size: tuple[int, int], where: str
+) -> BinaryMask:
+    """A mask from run lengths within its box: along the rows (unlike COCO's), the pixels outside first.
+
+    Args:
+        counts: The run lengths.
+        corner: (row, column) of the box's first pixel.
+        extent: (rows, columns) of the box.
+        size: (H, W) of the picture.
+        where: What to call it in messages.
+
+    Raises:
+        MaskError: The box leaves the picture, or the run lengths do not fill it.
+    """
+    (top, left), (rows, columns) = corner, extent
+    if min(*corner, rows - 1, columns - 1) < 0 or top + rows > size[0] or left + columns > size[1]:
+        raise MaskError(f"{where} lies outside its picture of {size[1]}×{size[0]} pixels; export it again.")
+    if sum(counts) != rows * columns or min(counts) < 0:
+        raise MaskError(
+            f"{where} has run lengths of {sum(counts)} pixels, and its box has {rows * columns}; export "
+            "it again."
+        )
+    mask = np.zeros(size, np.bool_)
+    patch = np.repeat(np.arange(len(counts)) % 2 == 1, counts).reshape(extent)
+    mask[top : top + rows, left : left + columns] = patch
+    return mask

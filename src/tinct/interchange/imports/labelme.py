@@ -1,0 +1,97 @@
+"""LabelMe's JSON: polygons, rectangles, circles and masks of one picture.
+
+A label is an object, however many shapes it has; a `group_id` tells two objects of one label apart.
+Later shapes lie on earlier ones. `imageData`, the picture itself, is not looked at.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+from PIL import Image as Pictures
+
+from tinct.errors import MaskError
+from tinct.interchange.imports.pictures import PaintedPicture, Region, named, number, whole_number
+from tinct.interchange.imports.polygons import fill_box, fill_circle, fill_polygon
+from tinct.shapes import BinaryMask, Float
+
+_KINDS = ("polygon", "rectangle", "circle", "mask")
+
+
+def labelme_pictures(content: Mapping[str, Any], name: str) -> list[PaintedPicture]:
+    """The one picture of a LabelMe file.
+
+    Args:
+        content: The JSON.
+        name: The file's name, for messages.
+
+    Raises:
+        MaskError: It is damaged, does not say the picture's size, or holds a shape without an area.
+    """
+    shapes = content["shapes"]
+    H = whole_number(content.get("imageHeight"), f"imageHeight of {name}")
+    W = whole_number(content.get("imageWidth"), f"imageWidth of {name}")
+    if not isinstance(shapes, list) or not all(isinstance(shape, dict) for shape in shapes):
+        raise MaskError(f"`shapes` of {name} is no list of shapes; save it again with LabelMe.")
+    regions = tuple(_region(shape, f"Shape {at} of {name}", (H, W)) for at, shape in enumerate(shapes))
+    return [PaintedPicture(str(content.get("imagePath") or ""), (H, W), regions)]
+
+
+def _region(shape: Mapping[str, Any], where: str, size: tuple[int, int]) -> Region:
+    label, group = str(shape.get("label") or "").strip(), shape.get("group_id")
+    if not label:
+        raise MaskError(f"{where} has no label, so nobody knows which object it is. Give it one.")
+    kind = shape.get("shape_type") or "polygon"
+    if kind not in _KINDS:
+        raise MaskError(
+            f"{where} ({label}) is a {kind}, which has no area; expected {', '.join(_KINDS)}. Draw a polygon."
+        )
+    points = _points(shape.get("points"), where)
+    owner = named(f"{label}\n{'' if group is None else group}", label)
+    needed = 3 if kind == "polygon" else 2
+    if len(points) < needed:
+        raise MaskError(
+            f"{where} ({label}) has {len(points)} points; a {kind} needs {needed}. Draw it again."
+        )
+    if kind == "mask":
+        return Region(owner, partial(_mask, shape.get("mask"), points, size, where))
+    return Region(owner, partial(_outline, kind, points, size))
+
+
+def _points(points: Any, where: str) -> Float[np.ndarray, "K 2"]:
+    pairs = points if isinstance(points, list) else []
+    if not pairs or not all(isinstance(pair, list) and len(pair) == 2 for pair in pairs):
+        raise MaskError(f"{where} has no points [[x, y], ...]; draw it again.")
+    return np.array([[number(value, where) for value in pair] for pair in pairs], np.float64)
+
+
+def _outline(kind: str, points: Float[np.ndarray, "K 2"], size: tuple[int, int]) -> BinaryMask:
+    first, second = points[0], points[1]
+    if kind == "circle":  # the middle, and a point on the rim
+        return fill_circle((first[0], first[1]), float(np.hypot(*(second - first))), size)
+    if kind == "rectangle" and len(points) == 2:
+        return fill_box((first[0], first[1]), (second[0], second[1]), size)
+    return fill_polygon(points, size)
+
+
+def _mask(encoded: Any, points: Float[np.ndarray, "K 2"], size: tuple[int, int], where: str) -> BinaryMask:
+    """A painted patch: a PNG as text, its corners by the first and the last pixel."""
+    left, top = (round(float(value)) for value in points.min(axis=0))
+    try:
+        with Pictures.open(io.BytesIO(base64.b64decode(str(encoded), validate=True))) as picture:
+            if picture.height > size[0] or picture.width > size[1]:
+                raise ValueError("it is larger than the picture")
+            patch = np.asarray(picture.convert("L")) > 0
+    except (OSError, ValueError, SyntaxError, binascii.Error, Pictures.DecompressionBombError) as error:
+        raise MaskError(f"{where}: its mask cannot be read ({error}); draw it again.") from error
+    if left < 0 or top < 0 or top + patch.shape[0] > size[0] or left + patch.shape[1] > size[1]:
+        raise MaskError(f"{where}: its mask lies outside the picture; draw it again.")
+    mask = np.zeros(size, np.bool_)
+    mask[top : top + patch.shape[0], left : left + patch.shape[1]] = patch
+    return mask

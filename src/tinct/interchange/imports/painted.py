@@ -1,0 +1,160 @@
+"""From what a file says to label maps: which frame, which id, and who covers whom."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import PurePosixPath
+from typing import NamedTuple
+
+import numpy as np
+
+from tinct.errors import MaskError
+from tinct.interchange.imports.pictures import PaintedObject, PaintedPicture
+from tinct.io.masks import check_labels, check_size
+from tinct.io.video import IMAGE_SUFFIXES, Video
+from tinct.shapes import LabelMap
+
+HIGHEST_ID = 254
+
+
+class Painted(NamedTuple):
+    """What was painted in a file.
+
+    Attributes:
+        prompts: Frame index to label map, uint8 [H, W].
+        names: Object id to name, of those objects that have one.
+    """
+
+    prompts: dict[int, LabelMap]
+    names: dict[int, str]
+
+
+def paint(
+    source: str,
+    pictures: Sequence[PaintedPicture],
+    video: Video,
+    frame: int | None,
+    known: Mapping[int, str],
+) -> Painted:
+    """The label maps of a file's pictures; later regions cover earlier ones.
+
+    Args:
+        source: The file's name, for messages.
+        pictures: What it holds.
+        video: The video.
+        frame: The one frame to take, or None.
+        known: Objects that are there already.
+
+    Raises:
+        MaskError: A picture is of another video or size, or there is no object.
+    """
+    painted = [picture for picture in pictures if picture.regions]
+    if not painted:
+        raise MaskError(f"{source} holds no object: nothing was painted in it. Draw one, and save it again.")
+    chosen = _of_one_frame(source, painted, video, frame) if frame is not None else None
+    frames = {frame: chosen} if frame is not None and chosen else _by_frame(source, painted, video)
+    # Ids come from the whole file, so that each frame alone gets those that all together get.
+    owners = dict.fromkeys(region.owner for picture in painted for region in picture.regions)
+    ids = object_ids(sorted(owners, key=lambda owner: owner.rank), known, source)
+    prompts = {}
+    for index, picture in sorted(frames.items()):
+        name = f"{source} ({picture.file_name or f'frame {index}'})"
+        labels = np.zeros(video.size, np.uint8)
+        if picture.size is not None:
+            check_size(picture.size, video.size, name=name)
+        for region in picture.regions:
+            labels[region.mask()] = ids[region.owner]
+        prompts[index] = check_labels(labels, name=name)
+    names = {ids[owner]: owner.name for p in frames.values() for r in p.regions if (owner := r.owner).name}
+    return Painted(prompts, dict(sorted(names.items())))
+
+
+def object_ids(
+    objects: Iterable[PaintedObject], known: Mapping[int, str], source: str
+) -> dict[PaintedObject, int]:
+    """An id for each object: the file's own if it is free or the same object's, its name's, or the next.
+
+    Raises:
+        MaskError: There are more than 254 objects.
+    """
+    ids: dict[PaintedObject, int] = {}
+    waiting = []
+    for one in objects:
+        wanted = one.wanted_id
+        fits = wanted is not None and 1 <= wanted <= HIGHEST_ID and wanted not in ids.values()
+        if wanted is not None and fits and (not one.name or known.get(wanted, "") in ("", one.name)):
+            ids[one] = wanted
+        else:
+            waiting.append(one)
+    by_name: dict[str, int] = {}
+    for object_id, name in sorted(known.items()):
+        by_name.setdefault(name, object_id)
+    for one in waiting:
+        same = by_name.get(one.name) if one.name else None
+        taken = {*known, *ids.values()}
+        if same is not None and same not in ids.values():
+            ids[one] = same
+        elif (free := next((i for i in range(1, HIGHEST_ID + 1) if i not in taken), None)) is not None:
+            ids[one] = free
+        else:
+            raise MaskError(f"{source} holds more objects than there are ids; at most {HIGHEST_ID} are.")
+    return ids
+
+
+def _of_one_frame(source: str, painted: Sequence[PaintedPicture], video: Video, frame: int) -> PaintedPicture:
+    """The picture of a frame: the only one there is, else that which is called like it."""
+    if len(painted) == 1:
+        return painted[0]
+    found = {index: picture for index, picture in _matches(_own(painted, video), video) if index is not None}
+    if frame not in found:
+        raise MaskError(
+            f"{source} holds {len(painted)} painted pictures, and none is called like frame {frame}; its "
+            f"pictures are {painted[0].file_name}, … {painted[-1].file_name}. Give a file of this video."
+        )
+    return found[frame]
+
+
+def _by_frame(source: str, painted: Sequence[PaintedPicture], video: Video) -> dict[int, PaintedPicture]:
+    """The pictures by the frames that they are called after."""
+    frames: dict[int, PaintedPicture] = {}
+    for index, picture in _matches(_own(painted, video), video):
+        if index is None:
+            raise MaskError(
+                f"{source} was painted on {picture.file_name or 'a picture without a name'}, and no frame of "
+                f"the video is called so (they are {video.names[0]} to {video.names[-1]}). If it is of this "
+                f"video, say of which frame: INDEX:{source}."
+            )
+        if index in frames:
+            raise MaskError(
+                f"{source} holds two pictures of frame {index}, {frames[index].file_name} and "
+                f"{picture.file_name}; it may be of several videos. Export this video's pictures alone."
+            )
+        frames[index] = picture
+    return frames
+
+
+def _own(painted: Sequence[PaintedPicture], video: Video) -> Sequence[PaintedPicture]:
+    """Of a file of several videos, those that lie in a folder of this video's name."""
+    title = "" if video.path is None else video.path.resolve().stem
+    own = [p for p in painted if title and _as_path(p.file_name).parent.name == title]
+    return own or painted
+
+
+def _matches(pictures: Iterable[PaintedPicture], video: Video) -> Iterable[tuple[int | None, PaintedPicture]]:
+    """(frame index or None, picture): by the name, or by its last number where names are numbers."""
+    by_name = {name: index for index, name in enumerate(video.names)}
+    numbered = all(name.isdecimal() for name in video.names)
+    by_number = {int(name): index for name, index in by_name.items()} if numbered else {}
+    for picture in pictures:
+        path = _as_path(picture.file_name)
+        stem = path.stem if path.suffix.lower() in IMAGE_SUFFIXES else path.name
+        digits = re.search(r"([0-9]{1,15})$", stem)
+        found = by_name.get(stem)
+        if found is None and digits:
+            found = by_number.get(int(digits[1]))
+        yield found, picture
+
+
+def _as_path(name: str) -> PurePosixPath:
+    return PurePosixPath(name.replace("\\", "/"))

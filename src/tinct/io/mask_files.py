@@ -1,0 +1,289 @@
+"""Mask files: read, explained when they are wrong, repaired on request, and written whole or not at all.
+
+A mask file comes in as one of
+
+- palette PNG: the palette indices are the object ids, whatever the colours;
+- grey label PNG (8 bits, or 16 bits with values up to 255): the grey values are the ids;
+- 0/255, 0/65535 or 1-bit: one object, which gets id 1;
+- RGB or RGBA with one flat colour per object on black (or on transparency): a colour of the
+  PASCAL VOC palette stands for its VOC id; the other colours take the lowest free ids, dark
+  before light (by Rec. 601 luminance, then red, green, blue).
+
+0 is background. 255 beside other ids is void. Masks go out as palette PNGs with the VOC palette.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image as Pictures
+from PIL import UnidentifiedImageError
+
+from tinct.errors import MaskError, near_match
+from tinct.io.atomic import written_whole
+from tinct.io.mask_repair import blends, flat_colours, snap_strays, stray_colours
+from tinct.io.masks import MAX_OBJECTS, check_labels, check_size, voc_palette
+from tinct.shapes import VOID, Bool, Int64, LabelMap, Shaped, UInt8
+
+REPAIR_HINT = "repair=True (--repair-mask on the command line)"
+
+_DRIFT = 8  # Black, white and VOC colours are recognised within this difference.
+
+
+def read_mask(
+    path: str | Path, *, frame_size: tuple[int, int] | None = None, repair: bool = False
+) -> LabelMap:
+    """Read a painted mask, check it, and return its label map.
+
+    Args:
+        path: An image file; see the top of this module for what is understood.
+        frame_size: (H, W) of the frame on which it was painted, if it must fit one.
+        repair: Snap stray pixels (anti-aliased edges, JPEG noise) to the nearest of the main
+            colours instead of refusing the mask.
+
+    Returns:
+        uint8 [H, W].
+
+    Raises:
+        MaskError: The file is missing or unreadable, or cannot be what was painted; the message
+            says what was found in it and how to fix it.
+    """
+    path = Path(path)
+    with _opened(path) as picture:
+        if frame_size is not None:
+            check_size((picture.height, picture.width), frame_size, name=path.name)
+        painting = _painting(_loaded(picture, path), path.name)
+    if painting.stray.any():
+        if not repair:
+            raise MaskError(_stray_message(painting))
+        codes = snap_strays(painting.codes, painting.colours, painting.stray)
+        painting = replace(painting, codes=codes, stray=np.zeros_like(painting.stray))
+    return check_labels(painting.ids[painting.codes], name=path.name)
+
+
+def read_label_png(path: str | Path) -> LabelMap:
+    """The exact values of a palette or grey label PNG, without any check of what they mean.
+
+    The fast way for files that are known to be label maps: tinct's own, and annotations of a dataset.
+
+    Raises:
+        MaskError: The file is missing or unreadable, or is neither a palette nor an 8-bit grey image.
+    """
+    path = Path(path)
+    with _opened(path) as picture:
+        if picture.mode not in ("P", "L", "1"):
+            raise MaskError(
+                f"{path} is an image of mode {picture.mode}; expected a palette or 8-bit grey PNG."
+            )
+        return np.array(_loaded(picture, path), np.uint8)
+
+
+def write_mask(path: str | Path, labels: LabelMap, *, lasting: bool = False) -> None:
+    """Write a label map as an 8-bit palette PNG with the VOC palette, whole or not at all.
+
+    `lasting` is that of `written_whole`.
+
+    Raises:
+        OutputError: The file cannot be written (no such folder, read-only, disk full).
+    """
+    picture = Pictures.fromarray(np.ascontiguousarray(labels))
+    picture.putpalette(voc_palette().tobytes())
+    with written_whole(path, lasting=lasting) as part:
+        picture.save(part, format="PNG", compress_level=2)
+
+
+@dataclass(frozen=True)
+class _Painting:
+    """A painted mask as an indexed image: one code per distinct colour.
+
+    Args:
+        codes: int64 [H, W].
+        colours: The colour of each code, grey (one channel) or RGB.
+        ids: The object id of each code.
+        stray: Which colours are no paint but edge blur or noise.
+        name: The file's name.
+    """
+
+    codes: Int64[np.ndarray, "H W"]
+    colours: UInt8[np.ndarray, "K C"]
+    ids: UInt8[np.ndarray, "K"]
+    stray: Bool[np.ndarray, "K"]
+    name: str
+    is_jpeg: bool
+
+    @property
+    def counts(self) -> Int64[np.ndarray, "K"]:
+        """How many pixels have each colour."""
+        return np.bincount(self.codes.ravel(), minlength=len(self.colours)).astype(np.int64)
+
+
+def _opened(path: Path) -> Pictures.Image:
+    try:
+        return Pictures.open(path)
+    except FileNotFoundError as error:
+        near = [p.name for p in path.parent.glob("*.png")] if path.parent.is_dir() else []
+        hint = near_match(path.name, near) if 0 < len(near) <= 20 else "Check the path."
+        raise MaskError(f"There is no mask file {path}. {hint}") from error
+    except IsADirectoryError as error:
+        raise MaskError(
+            f"{path} is a folder; expected one mask image, such as {path.name}/00000.png."
+        ) from error
+    except UnidentifiedImageError as error:
+        raise MaskError(f"{path} is no image that can be read; expected a PNG mask.") from error
+    except (OSError, ValueError, SyntaxError, Pictures.DecompressionBombError) as error:
+        raise MaskError(f"{path} cannot be read as a mask: {error}.") from error
+
+
+def _loaded(picture: Pictures.Image, path: Path) -> Pictures.Image:
+    try:
+        picture.load()
+    except (OSError, ValueError, SyntaxError) as error:
+        raise MaskError(f"{path} is damaged ({error}); save or copy the mask again.") from error
+    return picture
+
+
+def _painting(picture: Pictures.Image, name: str) -> _Painting:
+    is_jpeg = picture.format in ("JPEG", "MPO")
+    if picture.mode == "P" and (indexed := _from_palette(picture, name)) is not None:
+        return indexed
+    pixels = _grey_or_rgb(picture, name)
+    codes, colours = _index_colours(pixels)
+    stray = stray_colours(codes, colours, is_jpeg=is_jpeg)
+    painting = _Painting(codes, colours, np.zeros(len(colours), np.uint8), stray, name, is_jpeg)
+    _refuse_photo(painting)
+    return replace(painting, ids=_ids_of(colours, stray, name))
+
+
+def _from_palette(picture: Pictures.Image, name: str) -> _Painting | None:
+    """A palette image whose indices are ids; None if it is a picture that was squeezed into a palette."""
+    codes = np.array(picture, np.int64)
+    used = np.flatnonzero(np.bincount(codes.ravel(), minlength=256))
+    palette = np.zeros((256, 3), np.uint8)
+    given = np.asarray(picture.getpalette("RGB") or [], np.uint8).reshape(-1, 3)
+    palette[: len(given)] = given
+    colours = palette[used]
+    distinct = len(np.unique(colours, axis=0)) == len(colours)
+    codes = np.searchsorted(used, codes)
+    black = (colours == 0).all(axis=1)
+    # A colour reducer orders its palette as it likes; then only the colours say what is background.
+    flat = flat_colours(codes, len(used))
+    reordered = bool(used[0] == 0 and not black[0] and black.any())
+    two_tone = list(used) == [0, VOID] and bool((palette[VOID] == 255).all())
+    soft = distinct and (blends(codes, colours, flat).sum() >= 3 or len(used) > MAX_OBJECTS + 2)
+    if reordered or two_tone or soft:
+        return None
+    return _Painting(codes, colours, used.astype(np.uint8), np.zeros(len(used), np.bool_), name, False)
+
+
+def _grey_or_rgb(picture: Pictures.Image, name: str) -> UInt8[np.ndarray, "H W C"]:
+    """uint8 with one channel if all colours are grey, else with three; transparency is background."""
+    mode = picture.mode
+    if mode == "1":
+        return np.array(picture, np.uint8)[..., None] * 255
+    if mode.startswith("I"):
+        return _from_16_bits(np.array(picture), name)[..., None]
+    if mode == "F":
+        raise MaskError(f"{name} holds fractions, not ids; save the mask as an 8-bit palette PNG.")
+    if mode == "L":
+        return np.array(picture)[..., None]
+    rgba = np.array(picture.convert("RGBA"))
+    alpha = rgba[..., 3:]
+    rgb = rgba[..., :3]
+    if alpha.min() < 255:
+        rgb = ((rgb.astype(np.uint16) * alpha + 127) // 255).astype(np.uint8)
+    grey = bool((rgb[..., :1] == rgb).all())
+    return np.ascontiguousarray(rgb[..., :1] if grey else rgb)
+
+
+def _from_16_bits(values: Shaped[np.ndarray, "H W"], name: str) -> UInt8[np.ndarray, "H W"]:
+    distinct = np.unique(values)
+    if distinct[0] >= 0 and distinct[-1] <= VOID:
+        return values.astype(np.uint8)
+    if len(distinct) <= 2 and distinct[0] == 0:
+        return np.where(values > 0, 255, 0).astype(np.uint8)
+    if distinct[0] >= 0 and not (distinct % 257).any():
+        return (values // 257).astype(np.uint8)  # 8-bit values stretched to 16 bits
+    shown = ", ".join(str(v) for v in distinct[:6]) + (", …" if len(distinct) > 6 else "")
+    raise MaskError(
+        f"{name} is a 16-bit image with {len(distinct)} values ({shown}); object ids lie between 1 and 254 "
+        "(0 is background, 255 void). Renumber the objects and save an 8-bit PNG."
+    )
+
+
+def _index_colours(
+    pixels: UInt8[np.ndarray, "H W C"],
+) -> tuple[Int64[np.ndarray, "H W"], UInt8[np.ndarray, "K C"]]:
+    """(codes, colours): colours are in increasing order of (grey) or (red, green, blue)."""
+    packed = np.zeros(pixels.shape[:2], np.uint32)
+    for channel in range(pixels.shape[2]):
+        packed = (packed << 8) | pixels[..., channel]
+    distinct, codes = np.unique(packed, return_inverse=True)
+    shifts = np.arange(8 * (pixels.shape[2] - 1), -1, -8, dtype=np.uint32)
+    colours = (distinct[:, None] >> shifts & 255).astype(np.uint8)
+    return codes.reshape(packed.shape).astype(np.int64), colours
+
+
+def _refuse_photo(painting: _Painting) -> None:
+    """Tell a picture from a painting: few of its pixels have, or are near, a few main colours."""
+    counts, stray = painting.counts, painting.stray
+    mains = int((~stray).sum())
+    share = counts[stray].sum() / counts.sum()
+    photo = share > 0.8 or (share > 0.5 and (mains > 8 or _share_far_from_paint(painting) > 0.15))
+    if not photo and mains <= MAX_OBJECTS + 2:
+        return
+    what = "looks like a photo" if photo else "holds more objects than anyone paints"
+    raise MaskError(
+        f"{painting.name} {what}: {len(counts)} colours, of which {mains} fill areas. Expected a mask: "
+        f"one flat colour or id per object, at most {MAX_OBJECTS} objects, on a black (0) background."
+    )
+
+
+def _share_far_from_paint(painting: _Painting) -> float:
+    table = painting.colours.astype(np.int16)
+    far = np.ones(len(table), np.bool_)
+    for colour in table[~painting.stray]:
+        far &= np.abs(table - colour).max(axis=1) > 32
+    return float(painting.counts[far].sum() / painting.counts.sum())
+
+
+def _ids_of(
+    colours: UInt8[np.ndarray, "K C"], stray: Bool[np.ndarray, "K"], name: str
+) -> UInt8[np.ndarray, "K"]:
+    """The object id of each main colour; 0 for a stray one."""
+    ids = np.zeros(len(colours), np.uint8)
+    main = np.flatnonzero(~stray)
+    if colours.shape[1] == 1:
+        values = colours[main, 0]
+        if stray.any():  # noise may have moved the main greys themselves
+            values = np.where(values <= _DRIFT, 0, np.where(values >= 255 - _DRIFT, 255, values))
+        binary = len(values) == 2 and values[0] == 0 and values[1] == VOID
+        ids[main] = (values > 0) if binary else values
+        return ids
+    palette = voc_palette().astype(np.int16)
+    differences = np.abs(colours[main].astype(np.int16)[:, None] - palette).max(axis=2)
+    voc = np.where(differences.min(axis=1) <= _DRIFT, differences.argmin(axis=1), -1)
+    if not (voc == 0).any():
+        raise MaskError(
+            f"{name} has {len(main)} colours and none of them is black, so nothing says what is background. "
+            "Paint everything that is no object black."
+        )
+    luminance = colours[main] @ np.array([299, 587, 114])
+    free = (i for i in range(1, VOID) if i not in voc)
+    for row in np.argsort(luminance, kind="stable"):
+        ids[main[row]] = voc[row] if voc[row] >= 0 else next(free)
+    return ids
+
+
+def _stray_message(painting: _Painting) -> str:
+    pixels, stray = painting.counts, painting.stray
+    share = 100 * pixels[stray].sum() / pixels.sum()
+    mains = [str(tuple(map(int, c))) if len(c) > 1 else str(c[0]) for c in painting.colours[~stray]]
+    cause = "It is a JPEG, whose compression changes colours. " if painting.is_jpeg else ""
+    return (
+        f"{painting.name} has soft or noisy edges: {stray.sum()} stray colours on "
+        f"{pixels[stray].sum()} pixels ({share:.2g} %) beside the main colours {', '.join(mains)}. {cause}"
+        "Paint with a hard brush (no anti-aliasing) and save as PNG, or let "
+        f"stray pixels snap to the nearest main colour: {REPAIR_HINT}."
+    )

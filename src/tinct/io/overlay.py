@@ -1,0 +1,231 @@
+"""Masks drawn over frames: coloured fill, outlines, ids; the overlay film and the contact sheet."""
+
+from __future__ import annotations
+
+import colorsys
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image as PillowImage
+from PIL import ImageDraw, ImageFont
+
+from tinct.errors import OptionError
+from tinct.io.atomic import written_whole
+from tinct.io.mask_files import read_label_png
+from tinct.io.masks import check_size, object_ids_of
+from tinct.io.video import Video
+from tinct.io.video_writer import FilmWriter
+from tinct.shapes import BinaryMask, Image, LabelMap, UInt8
+
+FILL = 0.45
+"""How much of a pixel inside an object is the object's colour."""
+
+# Bright and far apart, also for the colour-blind: the VOC palette's first colours are too dark on film.
+_FIRST_COLOURS = (
+    (255, 170, 0),
+    (0, 160, 255),
+    (60, 220, 100),
+    (255, 80, 120),
+    (170, 110, 255),
+    (0, 225, 215),
+    (255, 235, 60),
+    (255, 120, 240),
+)
+
+
+def overlay_colours() -> UInt8[np.ndarray, "256 3"]:
+    """One RGB colour per label; background and void are black and are never drawn."""
+    colours = np.zeros((256, 3), np.uint8)
+    for label in range(1, 255):
+        if label <= len(_FIRST_COLOURS):
+            colours[label] = _FIRST_COLOURS[label - 1]
+        else:
+            # Steps of the golden ratio keep neighbouring ids far apart on the circle of hues.
+            rgb = colorsys.hsv_to_rgb(label * 0.618034 % 1, 0.55 + 0.1 * (label % 4), 1.0)
+            colours[label] = [round(255 * value) for value in rgb]
+    return colours
+
+
+_COLOURS = overlay_colours()
+_INSIDE = np.array([0, *[1] * 254, 0], np.uint8)
+
+
+def draw_masks(frame: Image, labels: LabelMap, *, ids: bool = True) -> Image:
+    """The frame with every object filled (45 %), outlined (2 pixels) and, if wanted, numbered.
+
+    Args:
+        frame: uint8 RGB [H, W, 3]; it is not changed.
+        labels: uint8 [H, W]; 0 and 255 are not drawn.
+        ids: Whether to write each object's id on it.
+
+    Returns:
+        uint8 RGB [H, W, 3].
+    """
+    colours = cv2.LUT(cv2.merge([labels] * 3), _COLOURS[:, None])
+    mixed = cv2.addWeighted(frame, 1 - FILL, colours, FILL, 0)
+    drawn: Image = cv2.copyTo(mixed, cv2.LUT(labels, _INSIDE), frame.copy())
+    objects = [(object_id, labels == object_id) for object_id in object_ids_of(labels)]
+    for object_id, mask in objects:
+        contours, _ = cv2.findContours(mask.view(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+        cv2.drawContours(drawn, contours, -1, _rgb(object_id), 2, cv2.LINE_AA)
+    if ids:
+        for object_id, mask in objects:
+            _write_text(drawn, str(object_id), _middle(mask))
+    return drawn
+
+
+def _rgb(label: int) -> tuple[int, int, int]:
+    red, green, blue = _COLOURS[label].tolist()
+    return red, green, blue
+
+
+def _middle(mask: BinaryMask) -> tuple[int, int]:
+    """(x, y) for the id: deep inside the mask and, of such places, the nearest to its centre of mass."""
+    left, top, width, height = cv2.boundingRect(mask.view(np.uint8))
+    inside = mask[top : top + height, left : left + width].view(np.uint8)
+    # The frame's border counts as an edge: an id at the very rim would be cut off.
+    padded = cv2.copyMakeBorder(inside, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
+    depth = cv2.distanceTransform(padded, cv2.DIST_L2, 3)
+    moments = cv2.moments(padded, binaryImage=True)
+    # Not the deepest place alone: along a ridge that jumps about from frame to frame.
+    rows, columns = np.nonzero(depth >= 0.85 * depth.max())
+    off_y, off_x = rows - moments["m01"] / moments["m00"], columns - moments["m10"] / moments["m00"]
+    nearest = int((off_y**2 + off_x**2).argmin())
+    return left + int(columns[nearest]) - 1, top + int(rows[nearest]) - 1
+
+
+def _write_text(image: Image, text: str, middle: tuple[int, int]) -> None:
+    """Write text, white on a dark rim, with its middle at (x, y); what lies outside the image is cut off."""
+    letters, opacity = _text(text, _text_height_px(image))
+    height, width = letters.shape
+    left, top = middle[0] - width // 2, middle[1] - height // 2
+    rows = slice(max(0, -top), max(0, min(height, image.shape[0] - top)))
+    columns = slice(max(0, -left), max(0, min(width, image.shape[1] - left)))
+    window = image[max(0, top) : max(0, top + height), max(0, left) : max(0, left + width)]
+    share = opacity[rows, columns, None].astype(np.float32) / 255
+    window[:] = (window * (1 - share) + letters[rows, columns, None] * share).round()
+
+
+def _text_height_px(image: Image) -> int:
+    H, W = image.shape[:2]
+    return max(12, round(int(min(H, W)) / 18))
+
+
+@cache
+def _text(text: str, height_px: int) -> tuple[LabelMap, LabelMap]:
+    """(brightness, opacity) of a line of text with a dark rim, uint8 [H, W] each."""
+    font = ImageFont.load_default(height_px)
+    rim = max(1, height_px // 8)
+    left, top, right, bottom = (int(side) for side in font.getbbox(text, stroke_width=rim))
+    planes = []
+    for fill, stroke in ((255, 20), (255, 255)):
+        plane = PillowImage.new("L", (right - left + 2, bottom - top + 2), 20 if stroke == 20 else 0)
+        ImageDraw.Draw(plane).text(
+            (1 - left, 1 - top), text, fill, font, stroke_width=rim, stroke_fill=stroke
+        )
+        planes.append(np.asarray(plane))
+    return planes[0], planes[1]
+
+
+def read_labels(path: Path, size: tuple[int, int]) -> LabelMap:
+    """A mask that tinct wrote, as it stands: unlike `tinct.read_mask`, an empty one is fine.
+
+    Args:
+        path: A palette PNG.
+        size: The video's (H, W).
+
+    Raises:
+        MaskError: It is missing, truncated, no palette PNG, or of another size.
+    """
+    labels = read_label_png(path)
+    check_size(labels.shape, size, name=str(path))
+    return labels
+
+
+def mask_paths(video: Video, masks_folder: Path) -> list[Path]:
+    """Where each frame's mask lies: `<frame name>.png`."""
+    return [masks_folder / f"{name}.png" for name in video.names]
+
+
+def draw_video(video: Video, masks_folder: Path) -> Iterator[Image]:
+    """Every frame with its mask from the folder, one at a time.
+
+    Raises:
+        MaskError: A mask is missing or broken.
+        VideoError: A frame cannot be read.
+    """
+    for frame, path in zip(video, mask_paths(video, masks_folder), strict=True):
+        yield draw_masks(frame, read_labels(path, video.size))
+
+
+def write_overlay(
+    video: Video, masks_folder: Path, path: Path, progress: Callable[[int], None] | None = None
+) -> None:
+    """Film every frame with its mask.
+
+    Args:
+        video: The frames.
+        masks_folder: Holds `<frame name>.png` for each of them.
+        path: The film, `overlay.mp4` for example.
+        progress: Called with the number of frames done.
+
+    Raises:
+        MaskError: A mask is missing or broken.
+        VideoError: A frame cannot be read.
+        OutputError: The film cannot be written.
+    """
+    with FilmWriter(path, video.rate, video.size) as film:
+        for done, drawn in enumerate(draw_video(video, masks_folder), start=1):
+            film.write(drawn)
+            if progress is not None:
+                progress(done)
+
+
+def contact_sheet(
+    video: Video, masks_folder: Path, path: Path, frames: Sequence[int] | None = None, *, width: int = 1440
+) -> None:
+    """A PNG of a few frames with their masks side by side, each with its number.
+
+    Args:
+        video: The frames.
+        masks_folder: Holds `<frame name>.png` for each frame shown.
+        path: The PNG to write.
+        frames: Indices, in any order; None for the first, the middle and the last.
+        width: Of the sheet, in pixels.
+
+    Raises:
+        OptionError: No index, or one outside the video.
+        MaskError: A mask is missing or broken.
+        VideoError: A frame cannot be read.
+        OutputError: The PNG cannot be written.
+    """
+    shown = sorted({0, len(video) // 2, len(video) - 1} if frames is None else set(frames))
+    if not shown or shown[0] < 0 or shown[-1] >= len(video):
+        raise OptionError(f"Frames {list(shown)} came; name some between 0 and {len(video) - 1}.")
+    gap = 8
+    cell = (width - gap) // len(shown) - gap
+    cells = [_cell(video, masks_folder, index, cell) for index in shown]
+    sheet = np.full((cells[0].shape[0] + 2 * gap, gap + len(shown) * (cell + gap), 3), 255, np.uint8)
+    for position, image in enumerate(cells):
+        left = gap + position * (cell + gap)
+        sheet[gap : gap + image.shape[0], left : left + cell] = image
+    with written_whole(path) as part:
+        PillowImage.fromarray(sheet).save(part, format="PNG", optimize=True)
+
+
+def _cell(video: Video, masks_folder: Path, index: int, width: int) -> Image:
+    """One frame with its mask, `width` pixels wide, its number in the corner."""
+    frame = video[index]
+    H, W = video.size
+    labels = read_labels(mask_paths(video, masks_folder)[index], video.size)
+    size = (width, max(1, round(H * width / W)))
+    shrink = cv2.INTER_AREA if width < W else cv2.INTER_CUBIC
+    small = cv2.resize(frame, size, interpolation=shrink)
+    drawn = draw_masks(small, cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST))
+    label = f"frame {index}"
+    height, width = _text(label, _text_height_px(drawn))[0].shape
+    _write_text(drawn, label, (10 + width // 2, drawn.shape[0] - 10 - height // 2))
+    return drawn

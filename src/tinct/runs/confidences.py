@@ -1,0 +1,44 @@
+"""How sure the frames of a run are, for its account."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tinct.inference.confidence import frame_confidence, most_helpful_frame
+from tinct.io.masks import ObjectMasks
+
+
+@dataclass
+class Confidences:
+    """Measures of the frames that were computed so far; see `tinct.inference.confidence`.
+
+    Attributes:
+        margins: Frame index → how clearly its labels are told apart.
+        agreements: Frame index → how well two runs agree, where they met.
+    """
+
+    margins: dict[int, float] = field(default_factory=dict)
+    agreements: dict[int, float] = field(default_factory=dict)
+
+    @classmethod
+    def of_account(cls, account: Mapping[str, Any], frames: Collection[int]) -> Confidences:
+        """What an earlier call left in `run.json`, of some frames."""
+        margins = {i: value for i, value in enumerate(account.get("margin", ())) if value is not None}
+        agreements = {int(i): value for i, value in account.get("agreement", {}).items()}
+        return cls(*({i: each[i] for i in each if i in frames} for each in (margins, agreements)))
+
+    def note(self, index: int, masks: ObjectMasks, agreed: float | None) -> None:
+        """Measure a frame; `agreed` is the agreement of two runs that met there."""
+        self.margins[index] = round(frame_confidence(masks), 4)
+        if agreed is not None:
+            self.agreements[index] = round(agreed, 4)
+
+    def account(self, frames: int, prompts: Collection[int]) -> dict[str, Any]:
+        """For `run.json`: per frame (null where it is not computed yet), and which to paint next."""
+        least = {i: min(margin, self.agreements.get(i, 1.0)) for i, margin in self.margins.items()}
+        words: dict[str, Any] = {"margin": [self.margins.get(i) for i in range(frames)]}
+        if self.agreements:
+            words["agreement"] = {str(i): value for i, value in sorted(self.agreements.items())}
+        return words | {"most_helpful_frame": most_helpful_frame(least, prompts)}

@@ -1,0 +1,177 @@
+"""`run.json`: what ran, on what, how fast, and how far it came."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import re
+import sys
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from tinct._version import __version__
+from tinct.errors import OutputError
+from tinct.io.atomic import written_whole
+
+
+class RunFile:
+    """The account of one run, rewritten as a whole whenever it changes.
+
+    Args:
+        path: `run.json` in the run folder.
+        identity: JSON values that make two runs the same run.
+    """
+
+    def __init__(self, path: Path, identity: Mapping[str, Any]) -> None:
+        self.path = path
+        self.identity: dict[str, Any] = json.loads(json.dumps(identity))
+        self.object_ids: tuple[int, ...] = ()
+        self.frames_done = 0
+        self.fine_tuned: list[dict[str, Any]] = []
+        self.confidence: dict[str, Any] = {}
+        self._content: dict[str, Any] = {}
+
+    @property
+    def fingerprint(self) -> str:
+        """One hash of the identity."""
+        return hashlib.sha256(json.dumps(self.identity, sort_keys=True).encode()).hexdigest()
+
+    def compare(self, resume: bool) -> None:
+        """Take up what the folder's own `run.json` says, if it is this run and we are to go on with it.
+
+        Raises:
+            OutputError: It is another run's, or this run's while `resume` is off, or unreadable.
+        """
+        if not self.path.exists():
+            return
+        previous = self._read()
+        theirs = previous.get("run", {})
+        keys = [key for key in sorted({*self.identity, *theirs}) if self.identity.get(key) != theirs.get(key)]
+        if keys:
+            differences = "; ".join(
+                f"{key}: {_short(theirs.get(key))} there, {_short(self.identity.get(key))} now"
+                for key in keys
+            )
+            raise OutputError(f"{self.path.parent} holds another run ({differences}). Choose another folder.")
+        if not resume:
+            raise OutputError(
+                f"{self.path.parent} already holds this run ({previous.get('status')}). Add --resume to "
+                "go on with it, or choose another folder."
+            )
+        self._content = previous
+        self.object_ids = tuple(previous.get("object_ids", ()))
+        self.frames_done = int(previous.get("frames_done", 0))
+        self.fine_tuned = list(previous.get("fine_tuned", ()))
+        self.confidence = dict(previous.get("confidence", {}))
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            content = json.loads(self.path.read_text(encoding="utf-8"))
+            if not isinstance(content, dict):
+                raise ValueError("it holds no JSON object")
+        except (OSError, ValueError) as error:
+            raise OutputError(
+                f"{self.path} cannot be read ({error}), so nobody knows which run this is. "
+                "Choose another folder."
+            ) from error
+        return content
+
+    def write(self, **values: Any) -> None:
+        """Change some entries and write the file, atomically.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        self._content |= {**values, "run": self.identity, "object_ids": list(self.object_ids)}
+        with written_whole(self.path) as part:
+            part.write_text(_readable(self._content) + "\n", encoding="utf-8")
+
+
+def environment(device: str) -> dict[str, Any]:
+    """Versions, processor and threads; none of it makes a run another run."""
+    return {
+        "device": device,
+        "versions": {
+            "tinct": __version__,
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+        },
+        "platform": f"{platform.system()} {platform.machine()}",
+        "threads": torch.get_num_threads(),
+    }
+
+
+def peak_memory() -> dict[str, float]:
+    """The process's peak resident memory in MB, and that of CUDA if it was used; {} where nobody can tell."""
+    peak: dict[str, float] = {}
+    if sys.platform != "win32":
+        import resource
+
+        unit = 1 if sys.platform == "darwin" else 1024
+        peak["peak_memory_mb"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6, 1)
+    if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
+        peak["peak_gpu_memory_mb"] = round(torch.cuda.max_memory_allocated() / 1e6, 1)
+    return peak
+
+
+def costs(out: Path, names: Collection[str]) -> dict[str, Any]:
+    """What the runs of these sequences cost together, by their own accounts.
+
+    Returns:
+        device, threads, tinct, torch, python, platform (a list where they differ between runs), frames,
+        and, as far as it was measured, seconds_per_frame, peak_memory_mb, and of fine-tuning
+        tuning_seconds and tuning_steps (medians over objects) and tuning_diverged (how many did).
+
+    Raises:
+        OutputError: An account cannot be read.
+    """
+    accounts = [read_account(out / name / "run.json") for name in names]
+    versions = [account["versions"] for account in accounts]
+    found = {key: _common(account[key] for account in accounts) for key in ("device", "threads", "platform")}
+    found |= {key: _common(version[key] for version in versions) for key in ("tinct", "torch", "python")}
+    found["frames"] = sum(account["run"]["frames"] for account in accounts)
+    seconds = [s for account in accounts for s in account.get("seconds_per_frame", {}).get("values", ())]
+    if seconds:
+        found["seconds_per_frame"] = round(float(np.median(seconds)), 5)
+    tuned = [entry for account in accounts for entry in account.get("fine_tuned", ())]
+    if tuned:
+        found["tuning_seconds"] = round(float(np.median([entry["seconds"] for entry in tuned])), 2)
+        found["tuning_steps"] = float(np.median([entry["steps"] for entry in tuned]))
+        found["tuning_diverged"] = sum(entry["diverged"] for entry in tuned)
+    for key in ("peak_memory_mb", "peak_gpu_memory_mb"):
+        peaks = [account[key] for account in accounts if key in account]
+        if peaks:
+            found[key] = max(peaks)
+    return found
+
+
+def read_account(path: Path) -> dict[str, Any]:
+    """The content of a `run.json`; OutputError if it cannot be read."""
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise OutputError(f"{path} cannot be read ({error}); remove its folder and run again.") from error
+    return content
+
+
+def _common(values: Iterable[Any]) -> Any:
+    """The value that all have; the list of them where they differ."""
+    different = sorted(set(values))
+    return different[0] if len(different) == 1 else different
+
+
+def _readable(content: Mapping[str, Any]) -> str:
+    """JSON with an entry per line, a list of numbers (or nulls) on one."""
+    text = json.dumps(content, indent=2)
+    # A string never holds a line break as such, so that nothing but lists can match.
+    return re.sub(r"\[\n[-+.\deEnul,\s]*\]", lambda found: re.sub(r"\s+", " ", found[0]), text)
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."

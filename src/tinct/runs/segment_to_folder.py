@@ -1,0 +1,348 @@
+"""The run folder: a video's masks on disk, safe against every kind of interruption.
+
+    out/masks/<frame name>.png    palette PNGs of the video's size
+    out/soft/<id>/<frame>.png     16-bit PNGs of every object's probabilities, if they are wanted
+    out/overlay.mp4               the film with its masks, made when the last mask is there
+    out/run.json                  what ran, on what, how fast, and how far it came
+    out/state.safetensors         where a run that was cut short goes on; gone when it is complete
+
+Every file is written whole or not at all. A resumed run gives the same bytes as one that was
+never interrupted.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinct.inference.bidirectional import BothWays
+from tinct.errors import OptionError, OutputError, TinctError, VideoError
+from tinct.runs.confidences import Confidences
+from tinct.runs.run_file import RunFile, environment, peak_memory
+from tinct.runs.run_folder import are_whole, claim, run_identity
+from tinct.inference.callbacks import loop_told_to
+from tinct.io.mask_files import write_mask
+from tinct.io.masks import ObjectMasks
+from tinct.io.overlay import mask_paths, write_overlay
+from tinct.inference.segmenter import (
+    StreamingRun,
+    StreamingSegmenter,
+    VideoSegmenter,
+    check_prompts,
+    state_class_of,
+)
+from tinct.shapes import LabelMap
+from tinct.io.soft_masks import write_soft
+from tinct.inference.state_files import load_state, read_extra, save_state
+from tinct.fine_tuning.callbacks import TuningNews, tuning_told_to
+from tinct.io.video import Video
+
+FRAMES_BETWEEN_STATES = 25
+"""A killed run repeats at most this many frames; saving costs about as much as one frame."""
+
+WORTH_SAVING_S = 2.0
+"""What a painted frame taught in so many seconds (fine-tuning) is saved at once, and not learnt again."""
+
+Segmenter = StreamingSegmenter[Any] | VideoSegmenter
+Progress = Callable[[str, int, int], None]
+"""Called with (`segment` or `overlay`, frames done, frames in all), with (`fine-tune`, steps or seconds
+done, and in all) while a method learns from a painted frame, and with the stages of `tinct.inference.callbacks`."""
+
+
+class RunInterrupted(KeyboardInterrupt):
+    """Ctrl-C during a run; its text says how many frames are there and how to go on."""
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """What a finished run left behind.
+
+    Args:
+        masks_folder: One palette PNG per frame.
+        overlay: The film, if one was wanted.
+        frames: How many the video has.
+        resumed_at: The first frame that this call computed; 0 for a whole run.
+        object_ids: Every object that was tracked.
+        seconds_per_frame: Median over the frames that this call computed, decoding included; None
+            if there was nothing left to compute.
+    """
+
+    masks_folder: Path
+    overlay: Path | None
+    frames: int
+    resumed_at: int
+    object_ids: tuple[int, ...]
+    seconds_per_frame: float | None
+
+
+@dataclass
+class _Run:
+    """The run in the middle of its work: where it stands, and what it cost so far."""
+
+    segmenter: Segmenter
+    video: Video
+    prompts: Mapping[int, LabelMap]
+    out: Path
+    file: RunFile
+    how_to_go_on: str
+    way: range
+    """The frames in the order of the run: from the last to the first, if it goes backward."""
+    soft: bool = False
+    seconds: list[float] = field(default_factory=list)
+    whole: tuple[int, Any] = (0, None)
+    """(frames of the way whose masks are on disk, the state after them)."""
+    tuned: list[dict[str, Any]] = field(default_factory=list)
+    """What fine-tuning took for every object, as it stands in the account."""
+    confidences: Confidences = field(default_factory=Confidences)
+
+    @property
+    def state_path(self) -> Path:
+        return self.out / "state.safetensors"
+
+
+def segment_to_folder(
+    segmenter: Segmenter,
+    video: Video,
+    prompts: Mapping[int, LabelMap],
+    out: Path,
+    *,
+    backward: bool = False,
+    resume: bool = False,
+    overlay: bool = True,
+    soft: bool = False,
+    info: Mapping[str, Any] | None = None,
+    notes: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
+    how_to_go_on: str = "the same command with --resume",
+) -> RunReport:
+    """Segment a video into a folder.
+
+    Args:
+        segmenter: Of either kind; only a streaming one can go on in the middle, the other starts anew.
+        video: The frames.
+        prompts: As for `segment_video`.
+        out: The run folder; it is made if need be.
+        backward: Go from the last painted frame to the video's first (`tinct.inference.directions`); later frames
+            stay empty. Only a streaming segmenter has a direction.
+        resume: Go on with the run that the folder holds, if it is this one; without one, begin it.
+        overlay: Whether to make the film.
+        soft: Whether to keep the objects' probabilities too; a run with them is another run.
+        info: What ran, for `run.json`: method, variant, preset, weights_sha256, video and the like.
+            A run is the same run if its info, video and prompts are the same.
+        notes: What else `run.json` shall say; it does not make the run another one.
+        progress: Told of every frame.
+        how_to_go_on: What the message of a run that was cut short tells the person to do.
+
+    Raises:
+        OptionError: No prompt, or one outside the video, or `backward` with a segmenter of whole videos.
+        MaskError: A prompt is empty or not of the frame's size.
+        VideoError: A frame cannot be read; the masks before it are there.
+        OutputError: The folder cannot be written, or holds another run.
+        NumericalError: The network gave NaN or infinity; the masks before it are there.
+        RunInterrupted: Ctrl-C; the masks so far are there.
+    """
+    prompts = check_prompts(video, prompts)
+    if backward and not isinstance(segmenter, StreamingSegmenter):
+        raise OptionError(
+            "A backward run came for a segmenter that sees whole videos; leave the direction out."
+        )
+    way = range(len(video))[:: -1 if backward else 1]
+    paths = mask_paths(video, out / "masks")[:: way.step]
+    info = {**(info or {}), **({"soft": True} if soft else {})}
+    file = RunFile(out / "run.json", run_identity(video, prompts, info, backward=backward))
+    run = _Run(segmenter, video, prompts, out, file, how_to_go_on, way, soft)
+    claim(out, file, resume, notes or {})
+    try:
+        with tuning_told_to(partial(_note_tuning, run, progress)), loop_told_to(progress):
+            resumed_at, object_ids = _segment(run, paths, progress)
+        film = out / "overlay.mp4" if overlay else None
+        if film is not None and not (film.exists() and resumed_at == len(video)):
+            write_overlay(video, out / "masks", film, _stage(progress, "overlay", len(video)))
+    except KeyboardInterrupt as error:
+        raise RunInterrupted(_stop(run, "interrupted", "Interrupted")) from error
+    except TinctError as error:
+        raise type(error)(_stop(run, "failed", str(error))) from error
+    except OSError as error:
+        text = f"{out} cannot be written: {error.strerror or error}"
+        raise OutputError(_stop(run, "failed", text)) from error
+    _finish(run, object_ids)
+    median = float(np.median(run.seconds)) if run.seconds else None
+    return RunReport(out / "masks", film, len(video), resumed_at, object_ids, median)
+
+
+def _segment(run: _Run, paths: list[Path], progress: Progress | None) -> tuple[int, tuple[int, ...]]:
+    """Write every mask that is not there yet; return the first frame computed and all object ids."""
+    first, begun, object_ids = _where_to_go_on(run, paths)
+    run.whole = (first, begun)
+    run.tuned = [entry for entry in run.file.fine_tuned if entry["frame"] in run.way[:first]]
+    run.confidences = Confidences.of_account(run.file.confidence, run.way[:first])
+    # A run that is complete keeps the account of the machine that made it.
+    machine = environment(_device(run.segmenter)) if first < len(run.video) else {}
+    run.file.write(status="running", message="", resumed_at=first, **machine)
+    tell = _stage(progress, "segment", len(run.video))
+    tell(first)
+    for done, (index, masks, state, agreed) in enumerate(_results(run, first, begun), start=first + 1):
+        object_ids = tuple(sorted({*object_ids, *masks.object_ids}))
+        if run.soft:
+            # Before the mask: where that is, all that belongs to the frame is.
+            write_soft(run.out / "soft", paths[done - 1].stem, masks, object_ids)
+        write_mask(paths[done - 1], masks.label_map)
+        run.whole = (done, state)
+        run.file.object_ids = object_ids
+        run.confidences.note(index, masks, agreed)
+        taught = index in run.prompts and bool(run.seconds) and run.seconds[-1] >= WORTH_SAVING_S
+        if taught or done % FRAMES_BETWEEN_STATES == 0:
+            _save_state(run)
+        tell(done)
+    if run.whole[0] != len(run.video):
+        raise VideoError(
+            f"The video ended after {run.whole[0]} of {len(run.video)} frames; the file is cut short. "
+            "Check it, or give the frames as a folder of images."
+        )
+    return first, object_ids
+
+
+def _results(run: _Run, first: int, state: Any) -> Iterator[tuple[int, ObjectMasks, Any, float | None]]:
+    """(frame index, masks, state after it, agreement of two runs), timed.
+
+    The prompts' checks and decoding are part of the time.
+    """
+    if first == len(run.video):
+        return
+    stream, results = _begun(run, first, state)
+    while True:
+        before = time.perf_counter()
+        item = next(results, None)
+        if item is None:
+            if isinstance(run.segmenter, VideoSegmenter) and not run.segmenter.streams:
+                # All the work was done before the first result came.
+                run.seconds[:] = [sum(run.seconds) / len(run.seconds)] * len(run.seconds)
+            return
+        if item[1].object_ids:
+            run.seconds.append(time.perf_counter() - before)
+        yield item[0], item[1], stream.state if stream else None, item[2]
+
+
+def _begun(
+    run: _Run, first: int, state: Any
+) -> tuple[StreamingRun[Any] | None, Iterator[tuple[int, ObjectMasks, float | None]]]:
+    """(the run frame by frame, if it is one, and its results with the agreement of two runs)."""
+    if isinstance(run.segmenter, BothWays):
+        return None, run.segmenter.compared(run.video, run.prompts)
+    if isinstance(run.segmenter, VideoSegmenter):
+        whole = run.segmenter.segment(run.video, run.prompts)
+        return None, ((index, masks, None) for index, masks in whole)
+    stream: StreamingRun[Any] = StreamingRun(
+        run.segmenter,
+        run.video,
+        run.prompts,
+        start_at=run.way[first],
+        state=state,
+        backward=run.way.step < 0,
+    )
+    return stream, ((index, masks, None) for index, masks in stream)
+
+
+def _where_to_go_on(run: _Run, paths: list[Path]) -> tuple[int, Any, tuple[int, ...]]:
+    """(first frame to compute, state before it, object ids so far)."""
+    if run.file.frames_done == len(paths) and _are_whole(run, paths):
+        return len(paths), None, run.file.object_ids
+    state_class = state_class_of(run.segmenter)
+    if state_class is None or not run.state_path.exists():
+        return 0, None, ()
+    try:
+        extra = read_extra(run.state_path)
+        frames = int(extra["frames"])
+        of_this_run = extra["run"] == run.file.fingerprint and frames <= len(paths)
+        if not of_this_run or not _are_whole(run, paths[:frames]):
+            return 0, None, ()
+        state: Any = load_state(run.state_path, state_class, _device(run.segmenter))
+    except (TinctError, KeyError, ValueError):
+        # A broken state costs time only: the run begins again and gives the same masks.
+        return 0, None, ()
+    ids = tuple(int(i) for i in str(extra["object_ids"]).split())
+    return frames, state, ids
+
+
+def _are_whole(run: _Run, paths: list[Path]) -> bool:
+    return are_whole(paths, run.video.size, run.out / "soft" if run.soft else None)
+
+
+def _device(segmenter: Segmenter) -> str:
+    return str(getattr(segmenter, "device", "cpu"))
+
+
+def _save_state(run: _Run) -> None:
+    frames, state = run.whole
+    # Before the state: whoever goes on from it finds the confidence of all frames before it.
+    run.file.write(confidence=run.confidences.account(len(run.video), run.prompts))
+    if state is not None:
+        ids = " ".join(str(i) for i in run.file.object_ids)
+        extra: dict[str, str | int] = {"frames": frames, "object_ids": ids, "run": run.file.fingerprint}
+        save_state(run.state_path, state, extra)
+
+
+def _stop(run: _Run, status: str, reason: str) -> str:
+    """Leave the folder so that the run can go on; return the message for the person."""
+    frames = run.whole[0]
+    message = (
+        f"{reason.rstrip('.')}. {frames} of {len(run.video)} masks are whole in {run.out / 'masks'}; "
+        f"{run.how_to_go_on} goes on from there."
+    )
+    try:
+        _save_state(run)
+        run.file.write(status=status, message=message, **_costs(run))
+    except (TinctError, OSError):
+        # The disk is full, perhaps; what is written already still stands, and resuming works from it.
+        pass
+    return message
+
+
+def _finish(run: _Run, object_ids: tuple[int, ...]) -> None:
+    run.file.object_ids = object_ids
+    confidence = run.confidences.account(len(run.video), run.prompts)
+    message = f"{len(run.video)} masks written."
+    run.file.write(status="complete", message=message, confidence=confidence, **_costs(run))
+    run.state_path.unlink(missing_ok=True)
+
+
+def _costs(run: _Run) -> dict[str, Any]:
+    if not run.seconds:
+        return {"frames_done": run.whole[0]}
+    return {
+        "frames_done": run.whole[0],
+        "seconds_per_frame": {
+            "mean": round(float(np.mean(run.seconds)), 5),
+            "median": round(float(np.median(run.seconds)), 5),
+            "frames": len(run.seconds),
+            "values": [round(seconds, 5) for seconds in run.seconds],
+        },
+        **peak_memory(),
+    }
+
+
+def _note_tuning(run: _Run, progress: Progress | None, news: TuningNews) -> None:
+    """Keep what fine-tuning an object took, and show how far it is."""
+    if progress is not None:
+        progress("fine-tune", *news.done_of_all)
+    if news.finished:
+        frame = run.way[run.whole[0]]
+        entry: dict[str, Any] = {"frame": frame, "object_id": news.object_id, "steps": news.steps}
+        entry |= {"seconds": round(news.seconds, 2), "diverged": news.diverged}
+        run.tuned.append(entry | ({"loss": round(news.loss, 5)} if math.isfinite(news.loss) else {}))
+        run.file.write(fine_tuned=run.tuned)
+
+
+def _stage(progress: Progress | None, stage: str, frames: int) -> Callable[[int], None]:
+    def tell(done: int) -> None:
+        if progress is not None:
+            progress(stage, done, frames)
+
+    return tell

@@ -1,0 +1,70 @@
+"""Explanations on disk: what a loop over a whole video decided, as a picture or as data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tinct.errors import OptionError
+from tinct.io.atomic import written_whole
+
+NAMED_FRAMES = 3
+"""How many frames a remark names."""
+
+SUFFIXES = (".png", ".json")
+
+ACCOUNT = "why.json"
+"""The name of a sequence's account in its run folder, where a dataset is evaluated."""
+
+
+def check_explanations(paths: Sequence[Path]) -> None:
+    """OptionError for a file that is neither PNG nor JSON."""
+    for path in paths:
+        if path.suffix.lower() not in SUFFIXES:
+            raise OptionError(
+                f"An explanation in {path} was asked for; it is written as FILE.png (a timeline) or "
+                "FILE.json (every decision)."
+            )
+
+
+def remarks_of(account: Mapping[str, Any]) -> list[str]:
+    """What a person should know of a video's masks, beyond what was warned of: doubts, missing boxes."""
+    remarks = []
+    for doubt in account.get("doubts", ()):
+        a, b = doubt["object_ids"]
+        remarks.append(
+            f"Objects {a} and {b} look alike: in {doubt['starting_points']} of the {doubt['of']} boxes found "
+            "for them the other was nearly as similar. Check which is which."
+        )
+    without = account["without_proposals"]
+    if without:
+        names = ", ".join(account["frames"][index] for index in without[:NAMED_FRAMES])
+        more = ", ..." if len(without) > NAMED_FRAMES else ""
+        remarks.append(
+            f"Frames without proposals: {len(without)} of {len(account['frames'])} ({names}{more}); objects "
+            "are not found there, only propagated."
+        )
+    return remarks
+
+
+def write_explanation(account: Mapping[str, Any], path: Path) -> None:
+    """Write an account of `tinct.inference.callbacks`.
+
+    Args:
+        account: Of one video.
+        path: Ends in .png or .json; an existing file is replaced.
+
+    Raises:
+        OptionError: It ends otherwise, or matplotlib is not installed.
+        OutputError: It cannot be written.
+    """
+    check_explanations([path])
+    if path.suffix.lower() == ".png":
+        from tinct.runs.trace_plot import draw_loop_timeline
+
+        draw_loop_timeline(account, path)
+        return
+    with written_whole(path) as part:
+        part.write_text(json.dumps(account, indent=1) + "\n", encoding="utf-8")

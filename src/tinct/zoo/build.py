@@ -1,0 +1,311 @@
+"""The methods by name, their weights with the source of every score, and one builder for all.
+
+A new method is one row of `METHODS`. Its weights lie in `tinct/weights/` as
+`<method>_<variant>.safetensors`, with a model card `<method>_<variant>.json` beside them.
+Nothing here imports torch until a segmenter is built.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tinct.errors import OptionError, WeightsError, near_match
+from tinct.zoo.methods import METHODS, MethodRecord, Score
+
+if TYPE_CHECKING:
+    import torch
+
+    from tinct.fine_tuning.budget import Budget
+    from tinct.inference.segmenter import StreamingSegmenter, VideoSegmenter
+    from tinct.networks.dyenet.proposal_sources import ProposalSource
+    from tinct.networks.flow import FlowEstimator
+
+WEIGHTS_FOLDER = Path(__file__).parents[1] / "weights"
+"""Where the package keeps its weights and their model cards."""
+
+PRESETS = ("default", "paper", "fast")
+"""What every method offers: our best setting, the paper's alone, and the one for live use."""
+
+
+@dataclass(frozen=True)
+class WeightsRecord:
+    """A model card: one weights file and everything that one should know about it.
+
+    Args:
+        method: As in `METHODS`.
+        variant: As in `METHODS`.
+        file: Name inside the package's weights folder.
+        sha256: Of that file, 64 hexadecimal digits.
+        recipe: The command that trained it.
+        data: What it learnt from, with the data's terms.
+        hardware: What it was trained on.
+        seconds: How long that took.
+        scores: Name of the benchmark and measure → score.
+    """
+
+    method: str
+    variant: str
+    file: str
+    sha256: str
+    recipe: str
+    data: str
+    hardware: str
+    seconds: float
+    scores: Mapping[str, Score]
+
+    @property
+    def path(self) -> Path:
+        """The weights file."""
+        return WEIGHTS_FOLDER / self.file
+
+
+def method_record(method: str) -> MethodRecord:
+    """The row of a method; an unknown name raises OptionError with the nearest one."""
+    if method not in METHODS:
+        raise OptionError(f"There is no method {method!r}. {near_match(method, METHODS)}")
+    return METHODS[method]
+
+
+def check_variant(method: str, variant: str | None) -> str:
+    """The variant itself, or the method's default for None; an unknown one raises OptionError."""
+    record = method_record(method)
+    if variant is None:
+        return record.default_variant
+    if variant not in record.variants:
+        raise OptionError(f"{method} has no variant {variant!r}. {near_match(variant, record.variants)}")
+    return variant
+
+
+def weights_record(method: str, variant: str) -> WeightsRecord | None:
+    """The model card of the weights in the package; None if the package has none for this variant.
+
+    Raises:
+        OptionError: Unknown method or variant.
+        WeightsError: The card is not what a card should be.
+    """
+    check_variant(method, variant)
+    path = WEIGHTS_FOLDER / f"{method}_{variant}.json"
+    return read_card(path) if path.exists() else None
+
+
+def read_card(path: Path) -> WeightsRecord:
+    """Read a model card; keys beyond those of `WeightsRecord` are for people and are passed over.
+
+    Raises:
+        WeightsError: It is no JSON, or lacks something.
+    """
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+        values = {field.name: card[field.name] for field in dataclasses.fields(WeightsRecord)}
+        values["seconds"] = float(card["seconds"])
+        values["scores"] = {
+            name: Score(float(score["value"]), score["source"], score["command"])
+            for name, score in card["scores"].items()
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise WeightsError(
+            f"The model card {path} cannot be used: {error!r}. It must hold "
+            f"{', '.join(field.name for field in dataclasses.fields(WeightsRecord))}; install tinct again."
+        ) from error
+    return WeightsRecord(**values)
+
+
+def file_sha256(path: Path) -> str:
+    """The SHA-256 of a file, as 64 hexadecimal digits.
+
+    Raises:
+        WeightsError: The file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise WeightsError(f"The weights {path} cannot be read: {error.strerror}. Check the path.") from error
+
+
+def resolve_weights(method: str, variant: str, weights: Path | None) -> tuple[Path, str]:
+    """The weights file to load and its SHA-256; the package's own for None, checked against the card.
+
+    Raises:
+        WeightsError: No such file, none in the package, or not the file that the card describes.
+    """
+    if weights is not None:
+        return weights, file_sha256(weights)
+    record = weights_record(method, variant)
+    joined = method_record(method).joined.get(variant)
+    if record is None and joined:
+        raise WeightsError(
+            f"The package holds no weights for {method} {variant}; join those of {' and '.join(joined)} with "
+            f"{method_record(method).module}.join_weights and give the file with --weights FILE."
+        )
+    if record is None:
+        raise WeightsError(
+            f"The package holds no weights for {method} {variant}; give some with --weights FILE "
+            f"(build_segmenter(weights=...)), train them (tinct train {method} --variant {variant}), or take "
+            "a variant that `tinct models` lists with weights."
+        )
+    found = file_sha256(record.path)
+    if found != record.sha256:
+        raise WeightsError(
+            f"{record.path} has the SHA-256 {found[:12]}…, its card says {record.sha256[:12]}…; the file is "
+            "damaged or of another version. Install tinct again."
+        )
+    return record.path, found
+
+
+def build_segmenter(
+    method: str = "feelvos",
+    variant: str | None = None,
+    preset: str = "default",
+    weights: Path | str | None = None,
+    device: str = "auto",
+    *,
+    fine_tune: str | None = None,
+    flow: FlowEstimator | None = None,
+    proposals: ProposalSource | None = None,
+    **overrides: Any,
+) -> StreamingSegmenter[Any] | VideoSegmenter:
+    """A segmenter, ready for `segment_video`.
+
+    Args:
+        method: A name of `METHODS`.
+        variant: None for the method's default.
+        preset: `default`, `paper` (nothing beyond the paper) or `fast`.
+        weights: A safetensors file; None for the one in the package.
+        device: `auto`, `cpu`, `cuda`, `cuda:1`, ... or `mps`.
+        fine_tune: How long each object is learnt on the painted frames: `auto`, `none`, a number of
+            steps such as `200`, or seconds such as `60s`; None leaves it to the preset.
+        flow: Gives the optical flow to a method that uses it; None for its own choice.
+        proposals: Gives boxes to a method that looks for objects in them; None for its own.
+        **overrides: Fields of the method's `Options`.
+
+    Raises:
+        OptionError: An unknown method, variant, preset, option or device; a method that does not
+            fine-tune, or uses no flow or proposals, was asked to.
+        WeightsError: The weights are missing or not what they should be.
+    """
+    variant = check_variant(method, variant)
+    options = preset_options(method, variant, preset)
+    known = [field.name for field in dataclasses.fields(options)]
+    for name in overrides:
+        if name not in known:
+            raise OptionError(f"{method} has no option {name!r}. {near_match(name, known)}")
+    target = resolve_device(device)
+    budget = fine_tuning_budget(method, variant, preset, fine_tune, target)
+    if fine_tune is not None and budget is not None:
+        tuning = overrides.get("fine_tuning", options.fine_tuning)
+        overrides["fine_tuning"] = dataclasses.replace(tuning, budget=budget)
+    if flow is not None:
+        check_uses_flow(method)
+        overrides["flow"] = flow
+    if proposals is not None:
+        check_uses_proposals(method)
+        overrides["proposals"] = proposals
+    path, _ = resolve_weights(method, variant, None if weights is None else Path(weights))
+    module = importlib.import_module(method_record(method).module)
+    segmenter: StreamingSegmenter[Any] | VideoSegmenter = module.build(
+        variant, preset, path, target, **overrides
+    )
+    return segmenter
+
+
+def preset_options(method: str, variant: str | None, preset: str) -> Any:
+    """A preset's `Options`; an unknown method, variant or preset raises OptionError."""
+    variant = check_variant(method, variant)
+    presets = importlib.import_module(method_record(method).module).PRESETS[variant]
+    if preset not in presets:
+        raise OptionError(f"{method} {variant} has no preset {preset!r}. {near_match(preset, presets)}")
+    return presets[preset]
+
+
+def fine_tuning_budget(
+    method: str, variant: str | None, preset: str, fine_tune: str | None, device: torch.device
+) -> Budget | None:
+    """How long each object will be fine-tuned; None for a method that does not do that.
+
+    Args:
+        method: A name of `METHODS`.
+        variant: None for the method's default.
+        preset: Its budget counts where `fine_tune` is None.
+        fine_tune: As for `build_segmenter`.
+        device: What `auto` is judged by.
+
+    Raises:
+        OptionError: The text is no budget, or the method does not fine-tune.
+    """
+    if not method_record(method).fine_tunes:
+        if fine_tune in (None, "none"):
+            return None
+        tuning = ", ".join(name for name, record in METHODS.items() if record.fine_tunes)
+        raise OptionError(
+            f"{method} does not fine-tune, but a budget of {fine_tune!r} came; leave --fine-tune out, or "
+            f"take one of {tuning}."
+        )
+    from tinct.fine_tuning.budget import Budget
+
+    if fine_tune is not None:
+        return Budget.parse(fine_tune, device)
+    budget: Budget = preset_options(method, variant, preset).fine_tuning.budget
+    return budget
+
+
+def check_uses_flow(method: str) -> None:
+    """OptionError if optical flow is of no use to the method."""
+    if not method_record(method).uses_flow:
+        users = ", ".join(name for name, record in METHODS.items() if record.uses_flow)
+        raise OptionError(
+            f"{method} uses no optical flow; leave --flow and its cache out, or take one of {users}."
+        )
+
+
+def check_uses_proposals(method: str) -> None:
+    """OptionError if object proposals are of no use to the method."""
+    if not method_record(method).uses_proposals:
+        users = ", ".join(name for name, record in METHODS.items() if record.uses_proposals)
+        raise OptionError(
+            f"{method} uses no object proposals; leave --proposals out, or take one of {users}."
+        )
+
+
+def check_explains(method: str) -> None:
+    """OptionError if the method gives no account of its decisions."""
+    if not method_record(method).explains:
+        users = ", ".join(name for name, record in METHODS.items() if record.explains)
+        raise OptionError(f"{method} explains nothing; leave --explain out, or take one of {users}.")
+
+
+def resolve_device(name: str) -> torch.device:
+    """The device of that name; `auto` is CUDA, else Apple's MPS, else the processor.
+
+    Raises:
+        OptionError: The name means nothing to torch, or this machine lacks the device.
+    """
+    import torch
+
+    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+    if name == "auto":
+        return torch.device("cuda" if cuda else "mps" if mps else "cpu")
+    kind, _, number = name.partition(":")
+    if kind not in ("cpu", "cuda", "mps") or (number and not number.isdigit()):
+        raise OptionError(
+            f"There is no device {name!r}. {near_match(name, ['auto', 'cpu', 'cuda', 'cuda:0', 'mps'])}"
+        )
+    if kind == "cuda" and not cuda:
+        raise OptionError(
+            f"The device {name!r} was asked for, but torch sees no CUDA device; use --device cpu or auto."
+        )
+    if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
+        last = torch.cuda.device_count() - 1
+        raise OptionError(f"The device {name!r} was asked for, but the last one here is cuda:{last}.")
+    if kind == "mps" and not mps:
+        raise OptionError(
+            "The device 'mps' was asked for, but this machine has none; use --device cpu or auto."
+        )
+    return torch.device(name)

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tinct.errors import OptionError
+from tinct.inference.directions import check_direction, frames_from, travel
+from tinct.io.video import Video
+
+
+@pytest.mark.parametrize("name", ["forward", "backward", "both"])
+def test_directions_have_names(name: str) -> None:
+    assert check_direction(name) == name
+
+
+def test_another_name_is_answered_with_the_nearest() -> None:
+    with pytest.raises(OptionError, match=r"no direction 'backwards'\. Did you mean 'backward'"):
+        check_direction("backwards")
+
+
+@pytest.mark.parametrize(
+    ("start", "stop", "backward", "expected"),
+    [
+        (None, None, False, [0, 1, 2, 3, 4]),
+        (None, None, True, [4, 3, 2, 1, 0]),
+        (2, None, False, [2, 3, 4]),
+        (2, None, True, [2, 1, 0]),
+        (1, 3, False, [1, 2]),
+        (3, 1, True, [3, 2]),
+        (3, -1, True, [3, 2, 1, 0]),
+        (3, 5, False, [3, 4]),
+        (3, 3, False, []),
+        (3, 1, False, []),
+    ],
+)
+def test_travel(start: int | None, stop: int | None, backward: bool, expected: list[int]) -> None:
+    assert list(travel(5, start, stop, backward=backward)) == expected
+
+
+@pytest.mark.parametrize(
+    ("start", "stop", "said"), [(5, None, "Frame 5 came"), (-1, None, "Frame -1"), (0, 6, "stop at frame 6")]
+)
+def test_frames_outside_the_video_are_refused(start: int, stop: int | None, said: str) -> None:
+    with pytest.raises(OptionError, match=rf"{said}.*frames 0 to 4"):
+        travel(5, start, stop)
+
+
+@pytest.mark.parametrize("backward", [False, True])
+def test_frames_from(backward: bool) -> None:
+    video = Video.from_arrays([np.full((2, 3, 3), t, np.uint8) for t in range(40)])
+    found = [int(frame[0, 0, 0]) for frame in frames_from(video, 20, backward=backward)]
+    assert found == list(range(20, -1, -1) if backward else range(20, 40))

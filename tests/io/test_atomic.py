@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tinct.errors import OutputError
+from tinct.io.atomic import folder_written_whole
+
+
+def test_a_folder_appears_whole(tmp_path: Path) -> None:
+    with folder_written_whole(tmp_path / "out") as part:
+        (part / "a").write_text("a")
+        assert not (tmp_path / "out").exists()
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a"]
+    (tmp_path / "plain").mkdir()
+    assert (tmp_path / "out").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_an_empty_folder_is_filled(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    with folder_written_whole(tmp_path / "out") as part:
+        (part / "a").write_text("a")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a"]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
+def test_a_folder_that_fails_leaves_nothing(tmp_path: Path, error: type[BaseException]) -> None:
+    def fail() -> None:
+        with folder_written_whole(tmp_path / "out") as part:
+            (part / "a").write_text("a")
+            raise error
+
+    with pytest.raises(error):
+        fail()
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_there_already_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine").write_text("mine")
+    with pytest.raises(OutputError, match="there already"), folder_written_whole(tmp_path / "out"):
+        pass
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(OutputError, match="there already"), folder_written_whole(tmp_path / "file"):
+        pass
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "out"]
+
+
+def test_a_full_disk_is_explained(tmp_path: Path) -> None:
+    def fill() -> None:
+        with folder_written_whole(tmp_path / "out"):
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(OutputError, match="out cannot be written: No space left"):
+        fill()
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(OutputError, match="cannot be written"), folder_written_whole(tmp_path / "no" / "out"):
+        pass

@@ -1,0 +1,173 @@
+"""Run folders of backward runs and of runs both ways, and what they say of how sure the masks are."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from drift_kit import Drift, DriftState
+
+from tinct.inference.bidirectional import BothWays
+from tinct.inference.confidence import frame_confidence
+from tinct.errors import OptionError, OutputError
+from tinct.runs import segment_to_folder as predict
+from tinct.runs.segment_to_folder import RunInterrupted, RunReport, segment_to_folder
+from tinct.inference.segmenter import StreamingRun
+from tinct.fine_tuning.callbacks import TuningNews, tell_of_tuning
+from tinct.io.video import Video
+
+H, W, FRAMES = 13, 18, 12
+
+
+class TunedDrift(Drift):
+    """Says that it learnt the first painted frame in a step."""
+
+    def start(self, frame: np.ndarray, labels: np.ndarray) -> DriftState:
+        tell_of_tuning(TuningNews(1, 0, 1, steps=1, seconds=0.0, loss=0.5, share=1.0, units=1, finished=True))
+        return super().start(frame, labels)
+
+
+@pytest.fixture(autouse=True)
+def _frequent_states(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(predict, "FRAMES_BETWEEN_STATES", 4)
+
+
+@pytest.fixture
+def video() -> Video:
+    draws = np.random.default_rng(0)
+    return Video.from_arrays([draws.integers(0, 256, (H, W, 3), np.uint8) for _ in range(FRAMES)])
+
+
+@pytest.fixture
+def prompts() -> dict[int, np.ndarray]:
+    found = {}
+    for index, left in ((4, 2), (10, 5)):
+        found[index] = np.zeros((H, W), np.uint8)
+        found[index][2:7, left : left + 6] = 1
+    return found
+
+
+def run(video: Video, prompts: Mapping[int, np.ndarray], out: Path, **options: Any) -> RunReport:
+    options = {"overlay": False, "backward": True, **options}
+    return segment_to_folder(options.pop("segmenter", TunedDrift()), video, prompts, out, **options)
+
+
+def mask_bytes(out: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted((out / "masks").iterdir())}
+
+
+def run_json(out: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((out / "run.json").read_text())
+    return content
+
+
+def stop_at(frames: int) -> Any:
+    def progress(stage: str, done: int, of: int) -> None:
+        if (stage, done) == ("segment", frames):
+            raise KeyboardInterrupt
+
+    return progress
+
+
+def test_a_backward_run_is_a_forward_run_on_the_frames_turned_round(
+    video: Video, prompts: dict[int, np.ndarray], tmp_path: Path
+) -> None:
+    run(video, prompts, tmp_path / "back", overlay=True)
+    turned = Video.from_arrays(list(video)[::-1], names=tuple(video.names)[::-1])
+    mirrored = {FRAMES - 1 - index: labels for index, labels in prompts.items()}
+    run(turned, mirrored, tmp_path / "forth", backward=False)
+    assert mask_bytes(tmp_path / "back") == mask_bytes(tmp_path / "forth")
+    account = run_json(tmp_path / "back")
+    assert account["run"]["direction"] == "backward"
+    assert [entry["frame"] for entry in account["fine_tuned"]] == [10]
+    assert len(Video.open(tmp_path / "back" / "overlay.mp4")) == FRAMES
+
+
+@pytest.mark.parametrize("frames", [0, 2, 3, 7, 12])
+def test_an_interrupted_backward_run_goes_on_to_the_same_bytes(
+    video: Video, prompts: dict[int, np.ndarray], tmp_path: Path, frames: int
+) -> None:
+    run(video, prompts, tmp_path / "whole")
+    with pytest.raises(RunInterrupted, match=rf"{frames} of 12 masks are whole"):
+        run(video, prompts, tmp_path / "cut", progress=stop_at(frames))
+    assert run(video, prompts, tmp_path / "cut", resume=True).resumed_at == (frames if frames > 1 else 0)
+    assert mask_bytes(tmp_path / "cut") == mask_bytes(tmp_path / "whole")
+    for key in ("confidence", "object_ids"):
+        assert run_json(tmp_path / "cut")[key] == run_json(tmp_path / "whole")[key]
+    assert [entry["frame"] for entry in run_json(tmp_path / "cut")["fine_tuned"]] == [10]
+
+
+def test_a_killed_backward_run_repeats_only_the_frames_since_its_last_state(
+    video: Video, prompts: dict[int, np.ndarray], tmp_path: Path
+) -> None:
+    def copy(stage: str, done: int, of: int) -> None:
+        if done == 7:
+            shutil.copytree(tmp_path / "whole", tmp_path / "killed")
+
+    run(video, prompts, tmp_path / "whole", progress=copy)
+    assert run(video, prompts, tmp_path / "killed", resume=True).resumed_at == 4
+    assert mask_bytes(tmp_path / "killed") == mask_bytes(tmp_path / "whole")
+    assert run_json(tmp_path / "killed")["confidence"] == run_json(tmp_path / "whole")["confidence"]
+
+
+def test_another_direction_is_another_run(
+    video: Video, prompts: dict[int, np.ndarray], tmp_path: Path
+) -> None:
+    run(video, prompts, tmp_path)
+    with pytest.raises(OutputError, match='direction: "backward" there, null now'):
+        run(video, prompts, tmp_path, backward=False, resume=True)
+
+
+def test_a_segmenter_of_whole_videos_has_no_direction(
+    video: Video, prompts: dict[int, np.ndarray], tmp_path: Path
+) -> None:
+    with pytest.raises(OptionError, match="sees whole videos"):
+        run(video, prompts, tmp_path / "out", segmenter=BothWays(TunedDrift()))
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_account_says_how_sure_every_frame_is(
+    video: Video, prompts: dict[int, np.ndarray], tmp_path: Path
+) -> None:
+    run(video, prompts, tmp_path)
+    expected = {
+        index: frame_confidence(masks)
+        for index, masks in StreamingRun(TunedDrift(), video, prompts, backward=True)
+    }
+    confidence = run_json(tmp_path)["confidence"]
+    assert confidence["margin"] == [pytest.approx(expected[index], abs=1e-4) for index in range(FRAMES)]
+    assert confidence["margin"][11] == 1.0
+    assert min(confidence["margin"]) < 0.9
+    assert confidence["most_helpful_frame"] not in {4, 10, 11, None}
+    assert "agreement" not in confidence
+    # One line for all numbers: the file is read by people too.
+    (line,) = [line for line in (tmp_path / "run.json").read_text().splitlines() if '"margin"' in line]
+    assert line.rstrip(",").endswith("]")
+
+
+def test_frames_that_are_not_there_yet_have_no_confidence(
+    video: Video, prompts: dict[int, np.ndarray], tmp_path: Path
+) -> None:
+    with pytest.raises(RunInterrupted):
+        run(video, prompts, tmp_path, progress=stop_at(3))
+    margins = run_json(tmp_path)["confidence"]["margin"]
+    assert [index for index, margin in enumerate(margins) if margin is not None] == [9, 10, 11]
+    (line,) = [line for line in (tmp_path / "run.json").read_text().splitlines() if '"margin"' in line]
+    assert line.count("null") == 9
+
+
+def test_a_run_both_ways_says_how_well_its_runs_agree(
+    video: Video, prompts: dict[int, np.ndarray], tmp_path: Path
+) -> None:
+    run(video, prompts, tmp_path, segmenter=BothWays(TunedDrift()), backward=False)
+    confidence = run_json(tmp_path)["confidence"]
+    agreed = {
+        i: value for i, _, value in BothWays(TunedDrift()).compared(video, prompts) if value is not None
+    }
+    assert confidence["agreement"] == {"7": pytest.approx(agreed[7], abs=1e-4)}
+    assert list(agreed) == [7]
