@@ -29,9 +29,9 @@ import torch
 from tinct.errors import OptionError, TinctError
 from tinct.evaluation.live_score import score_davis_2016
 from tinct.evaluation.published import published_results
-from tinct.fine_tuning.callbacks import TuningNews, tuning_told_to
+from tinct.fine_tuning.callbacks import FineTuningProgress, fine_tuning_callback
 from tinct.inference.segmenter import StreamingSegmenter
-from tinct.io.atomic import written_whole
+from tinct.io.atomic import atomic_write
 from tinct.zoo import build_segmenter, check_variant, resolve_weights
 
 SECONDS = (0.0, 5.0, 15.0, 30.0, 60.0, 120.0)
@@ -132,7 +132,7 @@ def write_points(path: Path, settings: Mapping[str, Any], points: Sequence[Mappi
         "machine": platform.machine(),
         "points": sorted(points, key=lambda point: point[settings.get("unit", "seconds")]),
     }
-    with written_whole(path) as part:
+    with atomic_write(path) as part:
         part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
@@ -156,13 +156,13 @@ def measure(
         J, F, steps and seconds (medians over objects), seconds_per_step (of the quickest object; None
         without steps), diverged (objects), sequences (name → J).
     """
-    ends: list[TuningNews] = []
+    ends: list[FineTuningProgress] = []
 
-    def listen(news: TuningNews) -> None:
+    def listen(news: FineTuningProgress) -> None:
         if news.finished:
             ends.append(news)
 
-    with tuning_told_to(listen):
+    with fine_tuning_callback(listen):
         scores = score_davis_2016(segmenter, root, split, sequences=sequences, max_frames=max_frames)
     return {
         "J": scores.statistics["J"].mean,

@@ -30,7 +30,7 @@ from tinct.data.occlusion.files import read_stories
 from tinct.errors import OptionError, TinctError
 from tinct.evaluation.evaluate import evaluate
 from tinct.evaluation.occlusion import PhaseScores, phase_scores, phases_json, phases_markdown
-from tinct.io.atomic import written_whole
+from tinct.io.atomic import atomic_write
 
 CHOICES = ("variant", "preset", "weights", "fine_tune")
 """Keys of a row that say which segmenter; all others are fields of its options."""
@@ -160,7 +160,7 @@ def run(options: argparse.Namespace) -> None:
             "occlusion.md": f"{phases_markdown(measured)}\n`{command()}`\n",
         }
         for file, text in texts.items():
-            with written_whole(options.out / file) as part:
+            with atomic_write(options.out / file) as part:
                 part.write_text(text, encoding="utf-8")
     print(phases_markdown(measured))
 

@@ -68,9 +68,9 @@ class MovingShapes:
 
 def write_film(path: Path, clip: MovingShapes, frames: int) -> None:
     """The clip's first frames as H.264."""
-    from tinct.io.video_writer import FilmWriter
+    from tinct.io.video_writer import VideoWriter
 
-    with FilmWriter(path, Fraction(25), clip.size) as film:
+    with VideoWriter(path, Fraction(25), clip.size) as film:
         for index in range(frames):
             film.write(clip.frame(index)[0])
 

@@ -15,7 +15,7 @@ import pytest
 
 from tinct.errors import VideoError
 from tinct.io.mask_files import read_mask, write_mask
-from tinct.io.video import FilmWriter
+from tinct.io.video import VideoWriter
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -85,7 +85,7 @@ def test_the_demo_says_where_its_pictures_lie(
     film, mask = tmp_path / "film.mp4", tmp_path / "first.png"
     frame = np.full((48, 64, 3), 90, np.uint8)
     frame[10:30, 10:40] = (220, 60, 20)
-    with FilmWriter(film, Fraction(25), (48, 64)) as writer:
+    with VideoWriter(film, Fraction(25), (48, 64)) as writer:
         for _ in range(4):
             writer.write(frame)
     labels = np.zeros((48, 64), np.uint8)

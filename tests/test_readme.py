@@ -18,7 +18,7 @@ from tinct.cli import app
 from tinct.evaluation.ablation_rows import ABLATIONS
 from tinct.evaluation.published import published_results
 from tinct.io.mask_files import write_mask
-from tinct.io.video import FilmWriter, Video
+from tinct.io.video import Video, VideoWriter
 from tinct.zoo import METHODS, preset_options
 
 ROOT = Path(__file__).parents[1]
@@ -65,7 +65,7 @@ def write_davis(root: Path, colours: np.ndarray) -> None:
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder in which the files that the pages name lie."""
     colours = np.array([(70, 90, 60), (220, 60, 30), (40, 60, 220)], np.uint8)
-    with FilmWriter(tmp_path / "clip.mp4", Fraction(25), SIZE) as film:
+    with VideoWriter(tmp_path / "clip.mp4", Fraction(25), SIZE) as film:
         for index in range(FRAMES):
             film.write(colours[painted(index)])
     write_mask(tmp_path / "first.png", painted(0))

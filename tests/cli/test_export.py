@@ -12,7 +12,7 @@ from command_kit import tinct_command
 from tinct.cli.export import parse_names, parse_rate
 from tinct.errors import OptionError
 from tinct.io.mask_files import read_label_png, write_mask
-from tinct.io.video_writer import FilmWriter
+from tinct.io.video_writer import VideoWriter
 
 H, W = 10, 14
 
@@ -20,7 +20,7 @@ H, W = 10, 14
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A finished run of five frames at 24000/1001 with the objects 1 and 2."""
-    with FilmWriter(tmp_path / "walk.mp4", Fraction(24000, 1001)) as film:
+    with VideoWriter(tmp_path / "walk.mp4", Fraction(24000, 1001)) as film:
         for t in range(5):
             film.write(np.full((H, W, 3), 30 * t, np.uint8))
     (tmp_path / "run" / "masks").mkdir(parents=True)

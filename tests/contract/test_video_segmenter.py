@@ -19,7 +19,7 @@ from tinct.io.masks import ObjectMasks
 from tinct.io.video import Video
 from tinct.methods import dyenet
 from tinct.methods.dyenet.linking import LinkingRules
-from tinct.networks.dyenet.network import DyeNetMake, DyeNetNetwork
+from tinct.networks.dyenet.network import DyeNetConfig, DyeNetNetwork
 
 RULES = LinkingRules(trim=True, prefer="similar", overrule_margin=0.01)
 H, W = 47, 61
@@ -37,7 +37,7 @@ def untrained_dyenet(**changes: Any) -> VideoSegmenter:
 
 
 def untrained_advanced_dyenet() -> VideoSegmenter:
-    make = DyeNetMake("mobilenetv2", hidden=16, pyramid=True, two_streams=True)
+    make = DyeNetConfig("mobilenetv2", hidden=16, pyramid=True, two_streams=True)
     return untrained_dyenet(make=make, patches=True, patch_side=32, flip=True, linking=RULES)
 
 

@@ -25,7 +25,7 @@ from tinct.evaluation.ablation_rows import DYENET
 from tinct.evaluation.ablation_tables import ablation_json, ablation_markdown
 from tinct.evaluation.evaluate import Evaluation
 from tinct.evaluation.results import ObjectScores, Scores, SequenceScores, Statistics
-from tinct.evaluation.retrieval import RoundShares, read_accounts, shares_of_rounds
+from tinct.evaluation.retrieval import RoundShares, read_traces, shares_of_rounds
 from tinct.evaluation.tables import DASH
 from tinct.networks.dyenet.network import COMPACT, DyeNetNetwork
 from tinct.networks.weights import save_weights
@@ -162,10 +162,10 @@ def test_shares_are_of_all_videos_and_an_ended_loop_stays_where_it_was() -> None
 
 def test_accounts_that_are_not_there_or_broken(tmp_path: Path) -> None:
     (tmp_path / "cow").mkdir()
-    assert read_accounts(tmp_path, ["cow"]) == []
+    assert read_traces(tmp_path, ["cow"]) == []
     (tmp_path / "cow" / "why.json").write_text("{")
     with pytest.raises(OutputError, match=r"why\.json cannot be read"):
-        read_accounts(tmp_path, ["cow"])
+        read_traces(tmp_path, ["cow"])
 
 
 def test_occlusion_clips_are_compared_after_reappearances(masked_photos: Path, tmp_path: Path) -> None:

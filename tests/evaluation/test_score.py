@@ -20,7 +20,7 @@ from tinct.evaluation import score
 from tinct.evaluation.results import Scores, SequenceScores, Statistics
 from tinct.evaluation.score import score_folders
 from tinct.evaluation.tables import rule_lines
-from tinct.evaluation.workers import settled
+from tinct.evaluation.workers import outcomes_of
 from tinct.io.mask_files import write_mask
 from tinct.metrics import contour_accuracy, region_similarity
 
@@ -465,7 +465,7 @@ def test_a_worker_that_dies_twice_leaves_the_others_work(
 ) -> None:
     frames = {name: [R] * 4 for name in "abc"}
     scored(frames, frames, "plain")
-    monkeypatch.setattr(score, "settled", partial(settled, context="fork"))
+    monkeypatch.setattr(score, "outcomes_of", partial(outcomes_of, context="fork"))
     original = score.score_sequence
 
     def dying(task: score.Task) -> SequenceScores:

@@ -17,7 +17,7 @@ import pytest
 
 from tinct.errors import MaskError, WorkerError
 from tinct.evaluation import workers as workers_module
-from tinct.evaluation.workers import Failure, in_workers, settled
+from tinct.evaluation.workers import Failure, in_workers, outcomes_of
 
 SECONDS_TO_END = 20
 """What a process may take to end on a busy machine."""
@@ -141,7 +141,7 @@ def test_errors_come_after_all_results_the_first_task_first(workers: int) -> Non
 
 
 def test_the_caller_may_judge_errors_itself() -> None:
-    outcomes = dict(settled(halved, [2, 1], 1))
+    outcomes = dict(outcomes_of(halved, [2, 1], 1))
     failure = outcomes[1]
     assert outcomes[0] == 1.0
     assert isinstance(failure, Failure)
@@ -149,7 +149,7 @@ def test_the_caller_may_judge_errors_itself() -> None:
 
 
 def test_what_cannot_be_pickled_is_an_error_of_its_task_alone() -> None:
-    outcomes = dict(settled(troublesome, ["error", "lambda", "fine"], 2, context="spawn"))
+    outcomes = dict(outcomes_of(troublesome, ["error", "lambda", "fine"], 2, context="spawn"))
     assert outcomes[2] == "fine"
     assert "FussyError: one" in str(outcomes[0].error)
     assert "lambda" in str(outcomes[1].error) + "".join(outcomes[1].error.__notes__)

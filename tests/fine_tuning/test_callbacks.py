@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from tinct.data.online_samples import AnnotatedFrame
-from tinct.fine_tuning.callbacks import TuningNews, tell_of_tuning, tuning_told_to
+from tinct.fine_tuning.callbacks import FineTuningProgress, fine_tuning_callback, report_fine_tuning
 from tinct.fine_tuning.fine_tune import Budget, FineTuning, FineTuningWarning
-from tinct.fine_tuning.per_object import tune_objects
+from tinct.fine_tuning.per_object import fine_tune_objects
 from tinct.networks.side_outputs import SideLogits
 
 
@@ -39,10 +39,10 @@ def painted() -> AnnotatedFrame:
     return AnnotatedFrame(image, labels)
 
 
-def news_of(budget: Budget, **options: float) -> list[TuningNews]:
-    heard: list[TuningNews] = []
-    with tuning_told_to(heard.append):
-        tune_objects(OneLayer(), [painted()], (1, 4), FineTuning(budget=budget, **options))
+def news_of(budget: Budget, **options: float) -> list[FineTuningProgress]:
+    heard: list[FineTuningProgress] = []
+    with fine_tuning_callback(heard.append):
+        fine_tune_objects(OneLayer(), [painted()], (1, 4), FineTuning(budget=budget, **options))
     return heard
 
 
@@ -78,15 +78,15 @@ def test_nothing_is_told_where_nothing_is_tuned() -> None:
 
 def test_a_listener_hears_its_own_block_alone() -> None:
     first, second, elsewhere = [], [], []
-    news = TuningNews(1, 0, 1, 1, 0.1, 0.5, 0.5, 2)
-    tell_of_tuning(news)
-    with tuning_told_to(first.append):
-        with tuning_told_to(second.append):
-            tell_of_tuning(news)
-        thread = threading.Thread(target=lambda: elsewhere.append(tell_of_tuning(news)))
+    news = FineTuningProgress(1, 0, 1, 1, 0.1, 0.5, 0.5, 2)
+    report_fine_tuning(news)
+    with fine_tuning_callback(first.append):
+        with fine_tuning_callback(second.append):
+            report_fine_tuning(news)
+        thread = threading.Thread(target=lambda: elsewhere.append(report_fine_tuning(news)))
         thread.start()
         thread.join()
-    tell_of_tuning(news)
+    report_fine_tuning(news)
     assert (first, second, elsewhere) == ([], [news], [None])
 
 

@@ -21,7 +21,12 @@ from tinct.fine_tuning.fine_tune import (
     FineTuningWarning,
     fine_tune,
 )
-from tinct.fine_tuning.per_object import ObjectWeights, resized_frame, tune_after_painting, tune_objects
+from tinct.fine_tuning.per_object import (
+    ObjectWeights,
+    fine_tune_objects,
+    fine_tune_on_annotation,
+    resized_frame,
+)
 from tinct.networks.side_outputs import SideLogits
 from tinct.ops.losses import FrameLossOptions
 
@@ -164,7 +169,7 @@ def test_hard_samples_after_an_easy_one_are_no_divergence(stream: TinyStream) ->
 
 
 def test_objects_are_tuned_apart_and_called_with_their_own_layers(stream: TinyStream) -> None:
-    weights = tune_objects(stream, [painted()], (1, 4), options(budget=Budget(steps=80)))
+    weights = fine_tune_objects(stream, [painted()], (1, 4), options(budget=Budget(steps=80)))
     assert set(weights) == {1, 4}
     frames = torch.from_numpy(painted().image).permute(2, 0, 1)[None].float() / 255
     features, guide = stream.features(frames), torch.zeros(1, 1, 32, 40)
@@ -185,16 +190,16 @@ def test_after_painting_the_painted_objects_are_tuned_and_the_others_kept(stream
     budget = options(budget=Budget(steps=3))
     fourth = AnnotatedFrame(painted().image, painted().labels * (painted().labels == 4))
     first_only = AnnotatedFrame(painted().image, painted().labels * (painted().labels == 1))
-    weights, frames = tune_after_painting(stream, None, first_only, (1,), budget)
+    weights, frames = fine_tune_on_annotation(stream, None, first_only, (1,), budget)
     assert frames == (first_only,)
     state = Painted((1,), tuple(weights.values()), frames)
-    both, frames = tune_after_painting(stream, state, fourth, (4,), budget)
+    both, frames = fine_tune_on_annotation(stream, state, fourth, (4,), budget)
     assert frames == (first_only, fourth)
     assert set(both) == {1, 4}
     assert both[1] is weights[1]
     state = Painted((1, 4), (both[1], both[4]), frames)
-    again, frames = tune_after_painting(stream, state, painted(), (1, 4), budget)
-    expected = tune_objects(stream, [first_only, fourth, frames[2]], (1, 4), budget)
+    again, frames = fine_tune_on_annotation(stream, state, painted(), (1, 4), budget)
+    expected = fine_tune_objects(stream, [first_only, fourth, frames[2]], (1, 4), budget)
     for i in (1, 4):
         for own, wanted in zip(again[i].tensors, expected[i].tensors, strict=True):
             assert torch.equal(own, wanted)
@@ -202,12 +207,12 @@ def test_after_painting_the_painted_objects_are_tuned_and_the_others_kept(stream
 
 
 def test_an_object_that_vanished_at_the_working_size_keeps_the_parents_layers(stream: TinyStream) -> None:
-    assert tune_objects(stream, [painted()], (9,), options()) == {9: ObjectWeights()}
+    assert fine_tune_objects(stream, [painted()], (9,), options()) == {9: ObjectWeights()}
 
 
 def test_tuning_works_under_inference_mode(stream: TinyStream) -> None:
     with torch.inference_mode():
-        weights = tune_objects(stream, [painted()], (1,), options(budget=Budget(steps=3)))
+        weights = fine_tune_objects(stream, [painted()], (1,), options(budget=Budget(steps=3)))
     assert weights[1].tensors
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from tinct.errors import MaskError, OptionError
 from tinct.inference import directions
-from tinct.inference.bidirectional import BothWays, nearest_prompt
+from tinct.inference.bidirectional import Bidirectional, nearest_prompt
 from tinct.inference.directions import backwards
 from tinct.inference.segmenter import StreamingSegmenter, segment_video
 from tinct.io.masks import ObjectMasks
@@ -77,7 +77,7 @@ def distances(results: Mapping[int, ObjectMasks], object_id: int) -> list[int]:
 
 
 def run(segmenter: StreamingSegmenter[Any], video: Video, prompts: Mapping[int, np.ndarray]) -> Any:
-    return dict(segment_video(BothWays(segmenter), video, prompts))
+    return dict(segment_video(Bidirectional(segmenter), video, prompts))
 
 
 def test_every_frame_comes_from_the_nearest_painted_one(video: Video) -> None:
@@ -101,7 +101,7 @@ def test_every_frame_comes_from_the_nearest_painted_one(video: Video) -> None:
 
 def test_where_two_runs_meet_they_are_compared(video: Video) -> None:
     prompts = {2: square(1, 0), 7: square(1, 2), 8: square(1, 2)}
-    compared = list(BothWays(Tracer()).compared(video, prompts))
+    compared = list(Bidirectional(Tracer()).compared(video, prompts))
     plain = run(Tracer(), video, prompts)
     assert all(np.array_equal(masks.probs, plain[index].probs) for index, masks, _ in compared)
     # Squares of 3 × 3 that lie two columns apart: 3 of 15 pixels. Frames 7 and 8 are painted themselves.
@@ -110,7 +110,7 @@ def test_where_two_runs_meet_they_are_compared(video: Video) -> None:
 
 def test_only_objects_whose_runs_meet_are_compared(video: Video) -> None:
     prompts = {0: square(1, 0) + square(5, 6), 6: square(1, 0), 8: square(5, 6), 11: square(2, 3)}
-    compared = BothWays(Tracer()).compared(video, prompts)
+    compared = Bidirectional(Tracer()).compared(video, prompts)
     agreed = {index: value for index, _, value in compared if value is not None}
     assert agreed == {3: 1.0, 4: 1.0}
 
@@ -184,7 +184,7 @@ def test_results_stream_and_what_runs_backwards_is_not_in_memory() -> None:
     for frames in (40, 160):
         video = Video.from_arrays([frame] * frames)
         tracemalloc.start()
-        for _ in segment_video(BothWays(Plain()), video, {frames - 1: labels}):
+        for _ in segment_video(Bidirectional(Plain()), video, {frames - 1: labels}):
             pass
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()

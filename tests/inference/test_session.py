@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tinct import zoo
 from tinct.errors import MaskError, NumericalError, OptionError
 from tinct.inference import session as sessions
-from tinct.inference.bidirectional import BothWays
+from tinct.inference.bidirectional import Bidirectional
 from tinct.inference.directions import Direction
 from tinct.inference.segmenter import StreamingRun, StreamingSegmenter, VideoSegmenter, segment_video
 from tinct.inference.session import Session, SessionFrame
@@ -98,7 +98,7 @@ def masks_of(frames: Iterator[SessionFrame]) -> dict[int, ObjectMasks]:
 def expected(video: Video, prompts: Mapping[int, np.ndarray], direction: Direction) -> dict[int, ObjectMasks]:
     """What a fresh run gives, without a session."""
     if direction == "both":
-        return dict(segment_video(BothWays(Drift()), video, prompts))
+        return dict(segment_video(Bidirectional(Drift()), video, prompts))
     return dict(StreamingRun(Drift(), video, prompts, backward=direction == "backward"))
 
 
@@ -298,7 +298,9 @@ def test_where_runs_from_two_prompts_disagree_a_frame_is_less_sure(video: Video)
     left[:, :4], right[:, 7:] = 1, 1
     prompts = {0: left, 9: right}
     frames = {f.index: f for f in Session(Drift(0.0), video, prompts).run(direction="both")}
-    agreed = {i: value for i, _, value in BothWays(Drift(0.0)).compared(video, prompts) if value is not None}
+    agreed = {
+        i: value for i, _, value in Bidirectional(Drift(0.0)).compared(video, prompts) if value is not None
+    }
     assert list(agreed) == [4]
     assert frames[4].confidence == agreed[4] < min(frames[3].confidence, frames[5].confidence)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from tinct.inference.state_cache import KeptStates, StatesInMemory, StatesOnDisk
+from tinct.inference.state_cache import DiskStateCache, MemoryStateCache, StateCache
 
 TRUE = "ab" * 32
 OLD = "cd" * 32
@@ -33,15 +33,15 @@ def true(done: int) -> str:
     return TRUE
 
 
-def on_disk(folder: Path, room_bytes: int = 10**9) -> StatesOnDisk:
-    return StatesOnDisk(folder, Seen, "cpu", room_bytes)
+def on_disk(folder: Path, room_bytes: int = 10**9) -> DiskStateCache:
+    return DiskStateCache(folder, Seen, "cpu", room_bytes)
 
 
 @pytest.fixture(params=["memory", "disk"])
-def shelf(request: pytest.FixtureRequest, tmp_path: Path) -> KeptStates:
+def shelf(request: pytest.FixtureRequest, tmp_path: Path) -> StateCache:
     """Room for seven states or so."""
     if request.param == "memory":
-        return StatesInMemory(7_600)
+        return MemoryStateCache(7_600)
     kept = on_disk(tmp_path / "states")
     kept.keep(0, seen(0), true)
     kept.room_bytes = 7 * next(iter((tmp_path / "states").iterdir())).stat().st_size + 100
@@ -49,11 +49,11 @@ def shelf(request: pytest.FixtureRequest, tmp_path: Path) -> KeptStates:
     return kept
 
 
-def places(shelf: KeptStates) -> list[int]:
+def places(shelf: StateCache) -> list[int]:
     return sorted(place.done for place in shelf.places())
 
 
-def test_the_last_true_state_before_a_place_is_found(shelf: KeptStates) -> None:
+def test_the_last_true_state_before_a_place_is_found(shelf: StateCache) -> None:
     for done in (10, 20, 30):
         shelf.keep(done, seen(done), true)
     for asked, expected in ((10, 10), (19, 10), (20, 20), (99, 30)):
@@ -63,7 +63,7 @@ def test_the_last_true_state_before_a_place_is_found(shelf: KeptStates) -> None:
     assert shelf.nearest(9, true) is None
 
 
-def test_a_state_that_knows_something_else_is_never_handed_out(shelf: KeptStates) -> None:
+def test_a_state_that_knows_something_else_is_never_handed_out(shelf: StateCache) -> None:
     shelf.keep(10, seen(10), true)
     shelf.keep(20, seen(20), lambda done: OLD)
     assert shelf.nearest(30, lambda done: TRUE if done == 10 else "ef" * 32)[0] == 10  # type: ignore[index]
@@ -72,7 +72,7 @@ def test_a_state_that_knows_something_else_is_never_handed_out(shelf: KeptStates
     assert shelf.nearest(30, lambda done: OLD)[0] == 20  # type: ignore[index]
 
 
-def test_beyond_the_room_places_are_thinned_evenly_and_the_newest_stays(shelf: KeptStates) -> None:
+def test_beyond_the_room_places_are_thinned_evenly_and_the_newest_stays(shelf: StateCache) -> None:
     for done in range(1, 101):
         shelf.keep(done, seen(done), true)
         assert places(shelf)[-1] == done
@@ -82,7 +82,7 @@ def test_beyond_the_room_places_are_thinned_evenly_and_the_newest_stays(shelf: K
     assert gaps.max() <= 40
 
 
-def test_untrue_states_go_first_and_precious_ones_last(shelf: KeptStates) -> None:
+def test_untrue_states_go_first_and_precious_ones_last(shelf: StateCache) -> None:
     for done in (1, 2, 3):
         shelf.keep(done, seen(done), lambda done: OLD)
     for done in range(10, 60):
@@ -92,7 +92,7 @@ def test_untrue_states_go_first_and_precious_ones_last(shelf: KeptStates) -> Non
 
 
 def test_two_states_are_kept_however_large() -> None:
-    shelf = StatesInMemory(10)
+    shelf = MemoryStateCache(10)
     for done in range(5):
         shelf.keep(done, seen(done), true)
     assert len(places(shelf)) == 2
@@ -100,7 +100,7 @@ def test_two_states_are_kept_however_large() -> None:
 
 
 def test_what_states_share_counts_once() -> None:
-    shelf = StatesInMemory(0)
+    shelf = MemoryStateCache(0)
     shelf.room_bytes = 4_500
     for done in range(4):
         shelf.keep(done, seen(done), true)

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from tinct.errors import OutputError
-from tinct.io.atomic import folder_written_whole
+from tinct.io.atomic import atomic_folder
 
 
 def test_a_folder_appears_whole(tmp_path: Path) -> None:
-    with folder_written_whole(tmp_path / "out") as part:
+    with atomic_folder(tmp_path / "out") as part:
         (part / "a").write_text("a")
         assert not (tmp_path / "out").exists()
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a"]
@@ -19,7 +19,7 @@ def test_a_folder_appears_whole(tmp_path: Path) -> None:
 
 def test_an_empty_folder_is_filled(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
-    with folder_written_whole(tmp_path / "out") as part:
+    with atomic_folder(tmp_path / "out") as part:
         (part / "a").write_text("a")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a"]
 
@@ -27,7 +27,7 @@ def test_an_empty_folder_is_filled(tmp_path: Path) -> None:
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
 def test_a_folder_that_fails_leaves_nothing(tmp_path: Path, error: type[BaseException]) -> None:
     def fail() -> None:
-        with folder_written_whole(tmp_path / "out") as part:
+        with atomic_folder(tmp_path / "out") as part:
             (part / "a").write_text("a")
             raise error
 
@@ -39,21 +39,21 @@ def test_a_folder_that_fails_leaves_nothing(tmp_path: Path, error: type[BaseExce
 def test_what_is_there_already_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine").write_text("mine")
-    with pytest.raises(OutputError, match="there already"), folder_written_whole(tmp_path / "out"):
+    with pytest.raises(OutputError, match="there already"), atomic_folder(tmp_path / "out"):
         pass
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(OutputError, match="there already"), folder_written_whole(tmp_path / "file"):
+    with pytest.raises(OutputError, match="there already"), atomic_folder(tmp_path / "file"):
         pass
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "out"]
 
 
 def test_a_full_disk_is_explained(tmp_path: Path) -> None:
     def fill() -> None:
-        with folder_written_whole(tmp_path / "out"):
+        with atomic_folder(tmp_path / "out"):
             raise OSError(28, "No space left on device")
 
     with pytest.raises(OutputError, match="out cannot be written: No space left"):
         fill()
     assert not list(tmp_path.iterdir())
-    with pytest.raises(OutputError, match="cannot be written"), folder_written_whole(tmp_path / "no" / "out"):
+    with pytest.raises(OutputError, match="cannot be written"), atomic_folder(tmp_path / "no" / "out"):
         pass

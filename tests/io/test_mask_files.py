@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from tinct.errors import MaskError, OutputError
-from tinct.io.mask_files import read_label_png, read_mask, write_mask, written_whole
+from tinct.io.mask_files import atomic_write, read_label_png, read_mask, write_mask
 from tinct.io.masks import voc_palette
 
 SIZE = (48, 64)
@@ -229,7 +229,7 @@ def test_a_failed_write_leaves_the_old_file_whole(tmp_path: Path) -> None:
     path.write_bytes(b"old")
 
     def fill_the_disk() -> None:
-        with written_whole(path) as part:
+        with atomic_write(path) as part:
             part.write_bytes(b"half")
             raise OSError(28, "No space left on device")
 

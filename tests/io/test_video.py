@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from tinct.errors import OptionError, OutputError, VideoError
-from tinct.io.video import FilmWriter, Video
+from tinct.io.video import Video, VideoWriter
 
 H, W = 48, 64
 FRAMES = 30
@@ -316,7 +316,7 @@ def test_arrays_that_are_no_video_are_refused(
 
 
 def test_a_written_film_shows_what_was_drawn_at_an_even_size(tmp_path: Path) -> None:
-    with FilmWriter(tmp_path / "overlay.mp4", Fraction(30000, 1001), (47, 63)) as writer:
+    with VideoWriter(tmp_path / "overlay.mp4", Fraction(30000, 1001), (47, 63)) as writer:
         for index in range(5):
             writer.write(scene(index)[:47, :63])
     video = Video.open(tmp_path / "overlay.mp4")
@@ -330,7 +330,7 @@ def test_a_written_film_shows_what_was_drawn_at_an_even_size(tmp_path: Path) -> 
 
 def test_an_abandoned_film_leaves_nothing_and_keeps_the_error(tmp_path: Path) -> None:
     def fail() -> None:
-        with FilmWriter(tmp_path / "overlay.mp4") as writer:
+        with VideoWriter(tmp_path / "overlay.mp4") as writer:
             writer.write(scene(0))
             raise FileNotFoundError("something else")
 
@@ -340,7 +340,7 @@ def test_an_abandoned_film_leaves_nothing_and_keeps_the_error(tmp_path: Path) ->
 
 
 def write_film(path: Path, frames: Sequence[np.ndarray]) -> None:
-    with FilmWriter(path, 25) as writer:
+    with VideoWriter(path, 25) as writer:
         for frame in frames:
             writer.write(frame)
 

@@ -18,7 +18,6 @@ from starlette.testclient import TestClient
 
 from tinct.errors import TinctError
 from tinct.web.app import make_app
-from tinct.web.claims import Claims
 from tinct.web.events import Events
 from tinct.web.frames import FrameStore
 from tinct.web.library import Library
@@ -29,6 +28,7 @@ from tinct.web.runner import Runner
 from tinct.web.safety import Guard, known_hosts
 from tinct.web.services import Services
 from tinct.web.worker_process import WorkerProcess
+from tinct.web.writer_locks import WriterLocks
 
 H, W, FRAMES = 24, 32, 12
 FAKE_WORKER = [sys.executable, str(Path(__file__).with_name("fake_worker.py"))]
@@ -122,7 +122,9 @@ class Desk:
         self.runner = Runner(FAKE_WORKER, 1, self.events)
         SHARED.serve(self.runner)
         frames = FrameStore(limits.frame_cache_bytes)
-        self.services = Services(limits, self.library, self.runner, self.events, Claims(self.events), frames)
+        self.services = Services(
+            limits, self.library, self.runner, self.events, WriterLocks(self.events), frames
+        )
         app = Guard(make_app(self.services, Settings()), known_hosts("127.0.0.1"))
         self.client = TestClient(app, base_url="http://127.0.0.1:8765", raise_server_exceptions=False)
         self.tabs = [Tab(self.client, project) for project in ids]

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from tinct.fine_tuning.callbacks import TuningNews, tuning_told_to
+from tinct.fine_tuning.callbacks import FineTuningProgress, fine_tuning_callback
 from tinct.fine_tuning.fine_tune import Budget, FineTuning
-from tinct.inference.bidirectional import BothWays, StartsAtEach
+from tinct.inference.bidirectional import Bidirectional, StartsAtEach
 from tinct.inference.segmenter import StreamingSegmenter, segment_video
 from tinct.io.video import Video
 from tinct.methods import maskrnn, masktrack, osvos
@@ -49,9 +49,9 @@ def tensors(weights: Any) -> list[torch.Tensor]:
 def test_every_object_is_tuned_once_on_all_frames_that_show_it(method: str, video: Video) -> None:
     segmenter = made(method)
     assert isinstance(segmenter, StartsAtEach)
-    heard: list[TuningNews] = []
+    heard: list[FineTuningProgress] = []
     painted = [square(4, 1), square(30, 6) + square(6, 1)]
-    with tuning_told_to(heard.append):
+    with fine_tuning_callback(heard.append):
         first, second = segmenter.start_at_each([video[0], video[3]], painted)
     assert [(n.object_id, n.steps) for n in heard if n.finished] == [(1, 2), (6, 2)]
     assert second.object_ids == (1, 6)
@@ -77,7 +77,7 @@ def test_one_painted_frame_is_a_plain_start(method: str, video: Video) -> None:
 @pytest.mark.parametrize("method", ["osvos", "masktrack", "maskrnn"])
 def test_a_video_runs_both_ways(method: str, video: Video) -> None:
     prompts = {1: square(4, 2), 4: square(30, 7)}
-    results = dict(segment_video(BothWays(made(method)), video, prompts))
+    results = dict(segment_video(Bidirectional(made(method)), video, prompts))
     assert [masks.object_ids for masks in results.values()] == [(2, 7)] * FRAMES
     for index, labels in prompts.items():
         found = results[index].label_map

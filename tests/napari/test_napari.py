@@ -22,10 +22,10 @@ from tinct.inference.segmenter import StreamingSegmenter
 from tinct.io.mask_files import read_label_png, write_mask
 from tinct.io.masks import ObjectMasks
 from tinct.io.video import Video
-from tinct.io.video_writer import FilmWriter
+from tinct.io.video_writer import VideoWriter
 from tinct.napari.frame_stack import FrameStack
 from tinct.napari.reading import get_reader
-from tinct.napari.segmenting import as_video, painted_frames, segment_from_labels
+from tinct.napari.segmenting import annotated_frames, as_video, segment_from_labels
 from tinct.napari.writing import write_labels
 
 H, W, FRAMES = 10, 14, 4
@@ -40,7 +40,7 @@ def labels_at(t: int) -> np.ndarray:
 
 @pytest.fixture
 def film(tmp_path: Path) -> Path:
-    with FilmWriter(tmp_path / "walk.mp4", Fraction(25)) as film:
+    with VideoWriter(tmp_path / "walk.mp4", Fraction(25)) as film:
         for t in range(FRAMES):
             film.write(np.full((H, W, 3), 50 * t, np.uint8))
     return tmp_path / "walk.mp4"
@@ -266,12 +266,12 @@ def test_the_command_segments_from_what_is_painted(
 def test_an_unpainted_layer_is_refused(film: Path) -> None:
     video = Video.open(film)
     with pytest.raises(MaskError, match="Nothing is painted"):
-        painted_frames(np.zeros((FRAMES, H, W), np.uint8), video)
+        annotated_frames(np.zeros((FRAMES, H, W), np.uint8), video)
     with pytest.raises(MaskError, match="labels layer has the shape"):
-        painted_frames(np.ones((FRAMES, H, W + 1), np.uint8), video)
+        annotated_frames(np.ones((FRAMES, H, W + 1), np.uint8), video)
     with pytest.raises(MaskError, match="300"):
-        painted_frames(np.full((FRAMES, H, W), 300), video)
-    assert list(painted_frames(labels_at(0), video)) == [0]
+        annotated_frames(np.full((FRAMES, H, W), 300), video)
+    assert list(annotated_frames(labels_at(0), video)) == [0]
 
 
 @pytest.mark.parametrize(

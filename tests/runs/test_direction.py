@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from drift_kit import Drift, DriftState
 
-from tinct.inference.bidirectional import BothWays
+from tinct.inference.bidirectional import Bidirectional
 from tinct.inference.confidence import frame_confidence
 from tinct.errors import OptionError, OutputError
 from tinct.runs import segment_to_folder as predict
 from tinct.runs.segment_to_folder import RunInterrupted, RunReport, segment_to_folder
 from tinct.inference.segmenter import StreamingRun
-from tinct.fine_tuning.callbacks import TuningNews, tell_of_tuning
+from tinct.fine_tuning.callbacks import FineTuningProgress, report_fine_tuning
 from tinct.io.video import Video
 
 H, W, FRAMES = 13, 18, 12
@@ -28,7 +28,7 @@ class TunedDrift(Drift):
     """Says that it learnt the first painted frame in a step."""
 
     def start(self, frame: np.ndarray, labels: np.ndarray) -> DriftState:
-        tell_of_tuning(TuningNews(1, 0, 1, steps=1, seconds=0.0, loss=0.5, share=1.0, units=1, finished=True))
+        report_fine_tuning(FineTuningProgress(1, 0, 1, steps=1, seconds=0.0, loss=0.5, share=1.0, units=1, finished=True))
         return super().start(frame, labels)
 
 
@@ -127,7 +127,7 @@ def test_a_segmenter_of_whole_videos_has_no_direction(
     video: Video, prompts: dict[int, np.ndarray], tmp_path: Path
 ) -> None:
     with pytest.raises(OptionError, match="sees whole videos"):
-        run(video, prompts, tmp_path / "out", segmenter=BothWays(TunedDrift()))
+        run(video, prompts, tmp_path / "out", segmenter=Bidirectional(TunedDrift()))
     assert not (tmp_path / "out").exists()
 
 
@@ -164,10 +164,10 @@ def test_frames_that_are_not_there_yet_have_no_confidence(
 def test_a_run_both_ways_says_how_well_its_runs_agree(
     video: Video, prompts: dict[int, np.ndarray], tmp_path: Path
 ) -> None:
-    run(video, prompts, tmp_path, segmenter=BothWays(TunedDrift()), backward=False)
+    run(video, prompts, tmp_path, segmenter=Bidirectional(TunedDrift()), backward=False)
     confidence = run_json(tmp_path)["confidence"]
     agreed = {
-        i: value for i, _, value in BothWays(TunedDrift()).compared(video, prompts) if value is not None
+        i: value for i, _, value in Bidirectional(TunedDrift()).compared(video, prompts) if value is not None
     }
     assert confidence["agreement"] == {"7": pytest.approx(agreed[7], abs=1e-4)}
     assert list(agreed) == [7]

@@ -18,7 +18,7 @@ from tinct.runs.segment_to_folder import RunInterrupted, segment_to_folder
 from tinct.io.masks import ObjectMasks
 from tinct.inference.segmenter import StreamingSegmenter
 from tinct.fine_tuning.per_object import ObjectWeights
-from tinct.fine_tuning.callbacks import TuningNews, tell_of_tuning
+from tinct.fine_tuning.callbacks import FineTuningProgress, report_fine_tuning
 from tinct.io.video import Video
 
 H, W, FRAMES = 8, 10, 9
@@ -42,9 +42,9 @@ class Learner(StreamingSegmenter[Taught]):
         ids = ObjectMasks.from_label_map(labels).object_ids
         for position, object_id in enumerate(ids):
             for step in (1, 2):
-                tell_of_tuning(TuningNews(object_id, position, len(ids), step, 0.5, 0.25, step / 2, 2))
-            tell_of_tuning(
-                TuningNews(object_id, position, len(ids), 2, 1.0, 0.25, 1.0, 2, finished=True, diverged=True)
+                report_fine_tuning(FineTuningProgress(object_id, position, len(ids), step, 0.5, 0.25, step / 2, 2))
+            report_fine_tuning(
+                FineTuningProgress(object_id, position, len(ids), 2, 1.0, 0.25, 1.0, 2, finished=True, diverged=True)
             )
         return Taught(ids, tuple(ObjectWeights((torch.rand(1),)) for _ in ids))
 

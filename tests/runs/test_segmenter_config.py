@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from tinct import zoo
-from tinct.inference.bidirectional import BothWays
+from tinct.inference.bidirectional import Bidirectional
 from tinct.errors import OptionError
 from tinct.runs.segmenter_config import SegmenterChoice
 from tinct.io.masks import ObjectMasks
@@ -97,7 +97,7 @@ def test_flow_options_and_both_ways_are_passed_on_and_said(calls: list[Any], tmp
     choice = SegmenterChoice(
         "masktrack", flow=FlowChoice(), direction="both", options={"dilation_px": 3}, device="cpu"
     )
-    assert isinstance(choice.build(), BothWays)
+    assert isinstance(choice.build(), Bidirectional)
     assert isinstance(calls[0][1]["flow"], DisFlow)
     assert calls[0][1]["dilation_px"] == 3
     said = choice.described()

@@ -6,7 +6,7 @@ import pytest
 import torch
 from rich.console import Console
 
-from tinct.training.progress import shown_progress, title
+from tinct.training.progress import progress_display, title
 from tinct.training.stages import Stage
 
 
@@ -23,7 +23,7 @@ def stages() -> list[Stage]:
 def shown(*, terminal: bool, first: int = 1) -> str:
     stream = io.StringIO()
     console = Console(file=stream, force_terminal=terminal, width=120)
-    with shown_progress(console, every=2) as make:
+    with progress_display(console, every=2) as make:
         progress = make(stages())
         for stage in stages():
             for step in range(first, stage.steps + 1):

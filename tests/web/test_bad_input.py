@@ -14,7 +14,7 @@ import pytest
 from fake_worker import SLOW
 from web_kit import FRAMES, SMALL, Desk, H, W, frame_of, painting, png, write_frames
 
-from tinct.web import lasting_log
+from tinct.web import durable_log
 
 
 def film(path: Path, frames: int = 5, size: tuple[int, int] = (H, W)) -> Path:
@@ -248,7 +248,7 @@ def test_a_full_disk_changes_nothing_and_work_goes_on_once_there_is_space(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(lasting_log, "os", FullDisk(full))
+        patch.setattr(durable_log, "os", FullDisk(full))
         said = desk.tab.error("PUT", "/prompts/1", 507, content=png(painting(2)))
         assert "No space left on device" in said
         assert desk.tab.document()["prompts"] == [0]

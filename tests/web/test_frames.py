@@ -11,7 +11,7 @@ from web_kit import until
 
 from tinct.errors import OptionError, VideoError
 from tinct.io.video import Video
-from tinct.io.video_writer import FilmWriter
+from tinct.io.video_writer import VideoWriter
 from tinct.shapes import Image as Frame
 from tinct.web.frames import BLOCK, FrameReader, FrameStore
 
@@ -22,7 +22,7 @@ COUNT = 60
 def film(tmp_path_factory: pytest.TempPathFactory) -> Video:
     """Frames whose grey tells their index."""
     path = tmp_path_factory.mktemp("film") / "film.mp4"
-    with FilmWriter(path, 24) as writer:
+    with VideoWriter(path, 24) as writer:
         for index in range(COUNT):
             writer.write(np.full((32, 48, 3), 4 * index, np.uint8))
     return Video.open(path)

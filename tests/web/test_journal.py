@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinct.web.journal import Journal, PaintedObject
-from tinct.web.refusals import ConflictError
+from tinct.web.http_errors import ConflictError
+from tinct.web.journal import AnnotatedObject, Journal
 
 ACTS = st.lists(
     st.one_of(
@@ -58,7 +58,7 @@ def act(journal: Journal, twin: Snapshots, what: Any) -> None:
             journal.redo()
             twin.redo()
     elif what[0] == "object":
-        made = None if what[2] is None else PaintedObject(what[2], "#000000")
+        made = None if what[2] is None else AnnotatedObject(what[2], "#000000")
         journal.do({what[1]: made})
         twin.do(0, what[1], made)
     else:
@@ -103,7 +103,7 @@ def test_what_changes_nothing_is_no_step(tmp_path: Path) -> None:
 
 def test_a_deletion_makes_nothing_stale_but_taking_it_back_does(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "j")
-    journal.do({1: PaintedObject("x", "#000000")}, {2: "both"})
+    journal.do({1: AnnotatedObject("x", "#000000")}, {2: "both"})
     before = journal.state
     journal.do({1: None}, {2: "one"}, deletes=True)
     assert journal.prompts_changed_since(before) == []

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinct.web.refusals import TooMuchError
+from tinct.web.http_errors import TooMuchError
 from tinct.web.uploads import MAX_FILE_NAME, Upload, clean_name, receive, slug
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from web_kit import FAKE_WORKER, painting, write_frames
 
-from tinct.fine_tuning.callbacks import TuningNews, tell_of_tuning
+from tinct.fine_tuning.callbacks import FineTuningProgress, report_fine_tuning
 from tinct.inference.segmenter import StreamingSegmenter
 from tinct.io.mask_files import read_label_png, write_mask
 from tinct.io.masks import ObjectMasks
@@ -26,7 +26,7 @@ class Falls(StreamingSegmenter[np.ndarray]):
     """Every object moves down a pixel per frame; it tells of fine-tuning, too."""
 
     def start(self, frame: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        tell_of_tuning(TuningNews(1, 0, 1, 5, 0.1, 0.2, 0.5, 10))
+        report_fine_tuning(FineTuningProgress(1, 0, 1, 5, 0.1, 0.2, 0.5, 10))
         return labels
 
     def step(

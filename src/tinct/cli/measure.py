@@ -360,9 +360,9 @@ def _keep(scores: Scores, json_file: Path | None, per_frame: bool, csv: Path | N
 
 
 def _write_json(path: Path, content: Any) -> None:
-    from tinct.io.atomic import written_whole
+    from tinct.io.atomic import atomic_write
 
-    with written_whole(path) as part:
+    with atomic_write(path) as part:
         part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 

@@ -88,7 +88,7 @@ def segment(
     if both_ways and direction not in (None, "both"):
         raise OptionError(f"--both-ways came with --direction {direction}; give one of the two.")
 
-    from tinct.inference.callbacks import loop_told_to
+    from tinct.inference.callbacks import loop_callbacks
     from tinct.inference.directions import check_direction
     from tinct.io.video import Video
     from tinct.runs.segment_to_folder import RunInterrupted, segment_to_folder
@@ -127,7 +127,7 @@ def segment(
             write_explanation(account, file)
 
     try:
-        with progress_bar() as progress, loop_told_to(explanation=explained):
+        with progress_bar() as progress, loop_callbacks(explanation=explained):
             report = segment_to_folder(
                 segmenter,
                 clip,
@@ -175,14 +175,14 @@ def _read_prompts(
     video: Video, files: Sequence[tuple[int | None, Path]], repair: bool
 ) -> tuple[dict[int, LabelMap], dict[int, str]]:
     """The painted frames of all files, and the names of their objects: one label is one object in all."""
-    from tinct.interchange.imports import read_painted
+    from tinct.interchange.imports import read_annotations
     from tinct.io.masks import object_ids_of
 
     prompts: dict[int, LabelMap] = {}
     names: dict[int, str] = {}
     known: dict[int, str] = {}
     for index, path in files:
-        painted = read_painted(path, video, frame=index, known=known, repair=repair)
+        painted = read_annotations(path, video, frame=index, known=known, repair=repair)
         check_one_per_frame([*prompts, *painted.prompts])
         prompts |= painted.prompts
         names |= painted.names

@@ -66,7 +66,7 @@ def run_recipe(
     from tinct.training.arguments import parse_duration, parse_steps
     from tinct.training.interruption import TrainingInterrupted
     from tinct.training.options import LoopOptions
-    from tinct.training.progress import shown_progress
+    from tinct.training.progress import progress_display
 
     stop_after_s = None if stop_after is None else parse_duration(stop_after)
     options = LoopOptions(out, method, variant, stop_after_s=stop_after_s, **loop)
@@ -75,7 +75,7 @@ def run_recipe(
 
         torch.set_num_threads(threads)
     try:
-        with shown_progress() as progress:
+        with progress_display() as progress:
             outcome = train(options, None if steps is None else parse_steps(steps), progress)
     except TrainingInterrupted as interruption:
         print(f"tinct: {interruption}", file=sys.stderr)

@@ -34,7 +34,7 @@ MOVED_OBJECT = Motion(
 
 
 @dataclass(frozen=True)
-class PaintedFrame:
+class LabelledFrame:
     """A frame on which all objects were painted.
 
     Attributes:
@@ -48,7 +48,7 @@ class PaintedFrame:
     video: int = 0
 
 
-class PaintedRegions(RegionSource):
+class AnnotatedRegions(RegionSource):
     """Painted frames; every object of every video is an identity.
 
     Args:
@@ -58,7 +58,7 @@ class PaintedRegions(RegionSource):
         MaskError: None does.
     """
 
-    def __init__(self, frames: SequenceOf[PaintedFrame]) -> None:
+    def __init__(self, frames: SequenceOf[LabelledFrame]) -> None:
         self.frames = [frame for frame in frames if ids_in([frame.labels])]
         if not self.frames:
             raise MaskError(
@@ -71,14 +71,14 @@ class PaintedRegions(RegionSource):
         self.identities = len(known)
 
     @classmethod
-    def of_first_frames(cls, sequences: SequenceDataset) -> PaintedRegions:
+    def of_first_frames(cls, sequences: SequenceDataset) -> AnnotatedRegions:
         """The first frames of a split: for training per data set.
 
         Raises:
             DatasetError: A file is broken.
             MaskError: No frame shows an object.
         """
-        return cls([PaintedFrame(s.read_frame(0), s.read_labels(0), v) for v, s in enumerate(sequences)])
+        return cls([LabelledFrame(s.read_frame(0), s.read_labels(0), v) for v, s in enumerate(sequences)])
 
     def describe(self) -> str:
         """How many frames and objects."""
@@ -113,7 +113,7 @@ class OnlineClips(RegionClips):
         lucid: Share of the clips that are put together anew.
     """
 
-    def __init__(self, painted: PaintedRegions, options: RegionOptions, lucid: float = 0.6) -> None:
+    def __init__(self, painted: AnnotatedRegions, options: RegionOptions, lucid: float = 0.6) -> None:
         super().__init__([(painted, 1.0)], options)
         self.painted, self.lucid = painted, lucid
 

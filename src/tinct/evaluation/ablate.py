@@ -23,7 +23,7 @@ from tinct.evaluation.evaluate import Evaluation, evaluate
 from tinct.evaluation.occlusion import phase_scores
 from tinct.evaluation.published import PublishedResult, published_results
 from tinct.evaluation.results import Scores
-from tinct.evaluation.retrieval import RoundShares, read_accounts, shares_of_rounds
+from tinct.evaluation.retrieval import RoundShares, read_traces, shares_of_rounds
 from tinct.runs.segment_to_folder import Progress
 from tinct.runs.segmenter_config import SegmenterChoice
 
@@ -265,7 +265,7 @@ def _measured(
     ours = {measure: of.mean for measure, of in scores.statistics.items()}
     if table.measure == "G":
         ours |= {"G": scores.j_and_f, **_after_reappearances(setup, scores)}
-    return ours, shares_of_rounds(read_accounts(out, evaluation.sequences))
+    return ours, shares_of_rounds(read_traces(out, evaluation.sequences))
 
 
 def _after_reappearances(setup: Setup, scores: Scores) -> dict[str, float]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tinct.evaluation.ablate import Ablation, Change, RowResult
 from tinct.evaluation.tables import DASH, markdown_row
-from tinct.io.atomic import written_whole
+from tinct.io.atomic import atomic_write
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -89,7 +89,7 @@ def write_ablation(ablation: Ablation, out: Path) -> tuple[Path, Path]:
     paths = out / "ablation.json", out / "ablation.md"
     texts = json.dumps(ablation_json(ablation), indent=1) + "\n", ablation_markdown(ablation)
     for path, text in zip(paths, texts, strict=True):
-        with written_whole(path) as part:
+        with atomic_write(path) as part:
             part.write_text(text, encoding="utf-8")
     return paths
 

@@ -31,8 +31,8 @@ from tinct.evaluation.beginnings import Beginning, check_max_frames
 from tinct.evaluation.failures import one_error
 from tinct.evaluation.results import Scores, write_scores
 from tinct.evaluation.score import checked_rules, score_folders
-from tinct.evaluation.workers import Failure, settled
-from tinct.inference.callbacks import loop_told_to
+from tinct.evaluation.workers import Failure, outcomes_of
+from tinct.inference.callbacks import loop_callbacks
 from tinct.io.video import Video
 from tinct.metrics import DEFAULT_BOUND_TH
 from tinct.networks.dyenet.proposal_sources import check_proposals
@@ -116,7 +116,7 @@ class SequenceSegmentation:
         if self.choice.per_video:
             segmenter = self.choice.build(video, sequence.name, prompts)
         out = self.out / sequence.name
-        with loop_told_to(explanation=lambda account: write_explanation(account, out / ACCOUNT)):
+        with loop_callbacks(explanation=lambda account: write_explanation(account, out / ACCOUNT)):
             segment_to_folder(
                 segmenter,
                 video,
@@ -310,7 +310,7 @@ def _segment_all(
     failures: dict[str, Exception] = {}
     with (
         _threads_kept(),
-        closing(settled(function, chosen.sequences, workers, context="spawn", name=_name)) as outcomes,
+        closing(outcomes_of(function, chosen.sequences, workers, context="spawn", name=_name)) as outcomes,
     ):
         for index, outcome in outcomes:
             if not isinstance(outcome, Failure):

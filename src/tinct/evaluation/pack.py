@@ -25,7 +25,7 @@ from tinct.data.sequences import Sequence
 from tinct.data.youtube_vos import YouTubeVos
 from tinct.errors import DatasetError, OptionError, near_match
 from tinct.evaluation.predictions import Predictions, find_predictions
-from tinct.io.atomic import written_whole
+from tinct.io.atomic import atomic_write
 from tinct.io.masks import object_ids_of, voc_palette
 from tinct.shapes import VOID
 
@@ -125,7 +125,7 @@ def pack(
     _compare_names(found, expected, problems)
     common = {name: found[name] for name in sorted(found.keys() & expected.keys())}
     recoloured = 0
-    with written_whole(out) as part:
+    with atomic_write(out) as part:
         with zipfile.ZipFile(part, "w") as archive:
             for done, (name, files) in enumerate(common.items(), 1):
                 for frame, entry in _checked_masks(name, files, expected[name], problems):

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from tinct.errors import OptionError
-from tinct.io.atomic import written_whole
+from tinct.io.atomic import atomic_write
 from tinct.metrics import decay, mean, recall
 
 MEASURES = ("J", "F", "T")
@@ -236,7 +236,7 @@ def write_scores(path: Path, scores: Scores, *, per_frame: bool = False) -> None
         OutputError: The file cannot be written.
     """
     text = json.dumps(scores.to_json(per_frame=per_frame), indent=1, allow_nan=False)
-    with written_whole(path) as part:
+    with atomic_write(path) as part:
         part.write_text(text + "\n", encoding="utf-8")
 
 

@@ -30,7 +30,7 @@ class RoundShares:
     masks: float
 
 
-def read_accounts(out: Path, sequences: Iterable[str]) -> list[dict[str, Any]]:
+def read_traces(out: Path, sequences: Iterable[str]) -> list[dict[str, Any]]:
     """The accounts that an evaluation wrote beside its masks; none where one is not there.
 
     Raises:

@@ -24,7 +24,7 @@ from tinct.evaluation.protocols import Protocol, compatibility_of, protocol_of
 from tinct.evaluation.results import MEASURES, Scores, SequenceScores
 from tinct.evaluation.tracks import Rules, Tracks
 from tinct.evaluation.truth import find_truth, label_folder, labels_to_score
-from tinct.evaluation.workers import Failure, settled
+from tinct.evaluation.workers import Failure, outcomes_of
 from tinct.metrics import DEFAULT_BOUND_TH
 from tinct.metrics.boundary import tolerance_radius_px
 from tinct.shapes import LabelMap
@@ -210,7 +210,7 @@ class _Outcome:
 def _score_all(tasks: Sequence[Task], workers: int, progress: OnSequence | None) -> _Outcome:
     scored: dict[int, SequenceScores] = {}
     failures: dict[int, Exception] = {}
-    with closing(settled(score_sequence, tasks, workers, name=_name)) as outcomes:
+    with closing(outcomes_of(score_sequence, tasks, workers, name=_name)) as outcomes:
         for index, outcome in outcomes:
             if isinstance(outcome, Failure):
                 failures[index] = outcome.error

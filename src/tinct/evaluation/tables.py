@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from tinct.data.lists import first_names
 from tinct.errors import OptionError, OutputError
 from tinct.evaluation.results import LEFT_OUT, Scores, Statistics, j_and_f
-from tinct.io.atomic import written_whole
+from tinct.io.atomic import atomic_write
 from tinct.metrics import DEFAULT_BOUND_TH
 
 if TYPE_CHECKING:
@@ -345,7 +345,7 @@ def _csv_paths(folder: Path, set_name: str) -> tuple[Path, Path]:
 def _write_rows(path: Path, rows: Iterable[Sequence[str]]) -> None:
     text = io.StringIO(newline="")
     csv.writer(text, lineterminator="\n").writerows(rows)
-    with written_whole(path) as part:
+    with atomic_write(path) as part:
         part.write_bytes(text.getvalue().encode(errors="backslashreplace"))
 
 

@@ -82,7 +82,7 @@ def in_workers(
         Exception: Whatever a task raised.
     """
     failures: dict[int, Exception] = {}
-    with closing(settled(function, tasks, workers, context=context, name=name)) as outcomes:
+    with closing(outcomes_of(function, tasks, workers, context=context, name=name)) as outcomes:
         for index, outcome in outcomes:
             if isinstance(outcome, Failure):
                 failures[index] = outcome.error
@@ -95,7 +95,7 @@ def in_workers(
         raise first
 
 
-def settled(
+def outcomes_of(
     function: Callable[[Task], Result],
     tasks: Sequence[Task],
     workers: int,
@@ -136,7 +136,7 @@ class _Worker:
 
 
 class _Crew(Generic[Task, Result]):
-    """The workers of one call of `settled`, and the tasks that none of them has taken yet."""
+    """The workers of one call of `outcomes_of`, and the tasks that none of them has taken yet."""
 
     def __init__(
         self,

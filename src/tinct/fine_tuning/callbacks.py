@@ -1,6 +1,6 @@
 """News of fine-tuning: a segmenter tunes inside `start` and `step`, and whoever drives it may listen.
 
-    with tuning_told_to(lambda news: print(news.object_id, news.share)):
+    with fine_tuning_callback(lambda news: print(news.object_id, news.share)):
         state = segmenter.start(frame, labels)
 
 A context variable carries the listener, so that neither the methods nor the interface of segmenters
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class TuningNews:
+class FineTuningProgress:
     """Where the fine-tuning of one painted frame stands.
 
     Attributes:
@@ -50,13 +50,13 @@ class TuningNews:
         return self.position * self.units + round(share * self.units), self.objects * self.units
 
 
-OnTuning = Callable[[TuningNews], None]
+FineTuningCallback = Callable[[FineTuningProgress], None]
 
-_LISTENER: ContextVar[OnTuning | None] = ContextVar("tinct_tuning_listener", default=None)
+_LISTENER: ContextVar[FineTuningCallback | None] = ContextVar("tinct_tuning_listener", default=None)
 
 
 @contextmanager
-def tuning_told_to(listener: OnTuning | None) -> Iterator[None]:
+def fine_tuning_callback(listener: FineTuningCallback | None) -> Iterator[None]:
     """Within this block, `listener` is told of every step of fine-tuning, and of every object's end."""
     token = _LISTENER.set(listener)
     try:
@@ -65,7 +65,7 @@ def tuning_told_to(listener: OnTuning | None) -> Iterator[None]:
         _LISTENER.reset(token)
 
 
-def tell_of_tuning(news: TuningNews) -> None:
+def report_fine_tuning(news: FineTuningProgress) -> None:
     """Pass news on to the listener, if there is one."""
     listener = _LISTENER.get()
     if listener is not None:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from tinct.data.online_samples import AnnotatedFrame
 from tinct.fine_tuning.budget import Budget
-from tinct.fine_tuning.callbacks import TuningNews, tell_of_tuning
+from tinct.fine_tuning.callbacks import FineTuningProgress, report_fine_tuning
 from tinct.fine_tuning.fine_tune import FineTuned, FineTuning, Progress, fine_tune
 from tinct.networks.side_outputs import SideLogits
 from tinct.shapes import VOID
@@ -60,7 +60,7 @@ def resized_frame(frame: AnnotatedFrame, size: tuple[int, int]) -> AnnotatedFram
     return AnnotatedFrame(np.asarray(image, np.uint8), np.asarray(labels, np.uint8))
 
 
-def tune_objects(
+def fine_tune_objects(
     network: nn.Module,
     painted: Sequence[AnnotatedFrame],
     object_ids: Sequence[int],
@@ -94,7 +94,7 @@ def tune_objects(
 
 
 @runtime_checkable
-class PaintedState(Protocol):
+class AnnotatedState(Protocol):
     """A segmenter's state, as far as fine-tuning goes."""
 
     @property
@@ -113,9 +113,9 @@ class PaintedState(Protocol):
         ...
 
 
-def tune_after_painting(
+def fine_tune_on_annotation(
     network: nn.Module,
-    state: PaintedState | None,
+    state: AnnotatedState | None,
     frame: AnnotatedFrame,
     object_ids: Sequence[int],
     options: FineTuning,
@@ -134,7 +134,7 @@ def tune_after_painting(
     """
     painted = (*(state.painted if state else ()), frame)
     known = dict(zip(state.object_ids, state.weights, strict=True)) if state else {}
-    return known | tune_objects(network, painted, object_ids, options), painted
+    return known | fine_tune_objects(network, painted, object_ids, options), painted
 
 
 @dataclass(frozen=True)
@@ -150,17 +150,19 @@ class _Teller:
     def step(self, steps: int, seconds: float, loss: float) -> None:
         if self.progress is not None:
             self.progress(steps, seconds, loss)
-        tell_of_tuning(self._news(steps, seconds, loss))
+        report_fine_tuning(self._news(steps, seconds, loss))
 
     def end(self, tuned: FineTuned) -> None:
         if tuned.steps:
             news = self._news(tuned.steps, tuned.seconds, tuned.loss)
-            tell_of_tuning(replace(news, finished=True, diverged=tuned.diverged))
+            report_fine_tuning(replace(news, finished=True, diverged=tuned.diverged))
 
-    def _news(self, steps: int, seconds: float, loss: float) -> TuningNews:
+    def _news(self, steps: int, seconds: float, loss: float) -> FineTuningProgress:
         units = self.budget.steps or math.ceil(self.budget.seconds or 0)
         share = self.budget.share(steps, seconds)
-        return TuningNews(self.object_id, self.position, self.objects, steps, seconds, loss, share, units)
+        return FineTuningProgress(
+            self.object_id, self.position, self.objects, steps, seconds, loss, share, units
+        )
 
 
 def _of_object(frame: AnnotatedFrame, object_id: int) -> AnnotatedFrame:

@@ -32,7 +32,7 @@ class StartsAtEach(Protocol):
         ...
 
 
-class BothWays(VideoSegmenter):
+class Bidirectional(VideoSegmenter):
     """Runs a streaming segmenter from every painted frame in both directions.
 
     Each object of each frame comes from the nearest frame on which that object was painted; of two
@@ -90,7 +90,7 @@ def _met(owners: Mapping[int, Sequence[int]], index: int) -> dict[int, int]:
     return {i: prompt for i, prompt in ahead.items() if nearest[i] not in (index, prompt)}
 
 
-def runs_both_ways(prompts: Mapping[int, LabelMap], frames: int) -> list[range]:
+def bidirectional_runs(prompts: Mapping[int, LabelMap], frames: int) -> list[range]:
     """The frames of every run, in its order, each from its painted frame on."""
     reaches = _reaches(_owners(prompts), frames)
     return [

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from tinct.errors import OptionError
-from tinct.inference.bidirectional import BothWays
+from tinct.inference.bidirectional import Bidirectional
 from tinct.inference.confidence import frame_confidence
 from tinct.inference.directions import check_direction, travel
 from tinct.inference.fingerprints import fingerprint_of, labels_sha256, segmenter_sha256, video_sha256
@@ -31,9 +31,9 @@ from tinct.inference.segmenter import (
 from tinct.inference.state_cache import (
     IN_MEMORY_BYTES,
     ON_DISK_BYTES,
-    KeptStates,
-    StatesInMemory,
-    StatesOnDisk,
+    DiskStateCache,
+    MemoryStateCache,
+    StateCache,
 )
 from tinct.io.masks import ObjectMasks, object_ids_of
 from tinct.io.video import Video
@@ -89,7 +89,7 @@ class Session:
     ) -> None:
         self.segmenter, self.video, self.folder = segmenter, video, folder
         self._prompts: dict[int, LabelMap] = {}
-        self._states: dict[bool, list[tuple[int, KeptStates]]] = {}
+        self._states: dict[bool, list[tuple[int, StateCache]]] = {}
         self._identity = ""
         for index, labels in (prompts or {}).items():
             self.correct(index, labels)
@@ -182,7 +182,11 @@ class Session:
         frames = travel(len(self.video), start, stop, backward=backward)
         if isinstance(self.segmenter, StreamingSegmenter) and direction != "both":
             return self._stream(self.segmenter, prompts, frames)
-        whole = BothWays(self.segmenter) if isinstance(self.segmenter, StreamingSegmenter) else self.segmenter
+        whole = (
+            Bidirectional(self.segmenter)
+            if isinstance(self.segmenter, StreamingSegmenter)
+            else self.segmenter
+        )
         return _of_whole_video(whole, self.video, prompts, frames[::-1] if backward else frames)
 
     def _stream(
@@ -214,7 +218,7 @@ class Session:
                     states.keep(done, state, knowledge.fingerprint, knowledge.places)
 
     def _begin(
-        self, kept: list[tuple[int, KeptStates]], knowledge: _Knowledge, place: int
+        self, kept: list[tuple[int, StateCache]], knowledge: _Knowledge, place: int
     ) -> tuple[int, Any | None]:
         """(frames done, state after them) of the kept state from which a run comes to `place` the soonest."""
         found = [states.nearest(place, knowledge.fingerprint) for _, states in kept]
@@ -222,17 +226,17 @@ class Session:
         # What lies before the first prompt has no objects, and needs no computing.
         return begun or (min(place, knowledge.places[0]), None)
 
-    def _kept(self, *, backward: bool) -> list[tuple[int, KeptStates]]:
+    def _kept(self, *, backward: bool) -> list[tuple[int, StateCache]]:
         """(frames from one state to the next, states), in memory and on disk."""
         if backward not in self._states:
-            shelves: list[tuple[int, KeptStates]] = [
-                (BETWEEN_STATES_IN_MEMORY, StatesInMemory(IN_MEMORY_BYTES))
+            shelves: list[tuple[int, StateCache]] = [
+                (BETWEEN_STATES_IN_MEMORY, MemoryStateCache(IN_MEMORY_BYTES))
             ]
             state_class = state_class_of(self.segmenter)
             if self.folder is not None and state_class is not None:
                 folder = self.folder / ("backward" if backward else "forward")
                 device = str(getattr(self.segmenter, "device", "cpu"))
-                on_disk = StatesOnDisk(folder, state_class, device, ON_DISK_BYTES)
+                on_disk = DiskStateCache(folder, state_class, device, ON_DISK_BYTES)
                 shelves.append((BETWEEN_STATES_ON_DISK, on_disk))
             self._states[backward] = shelves
         return self._states[backward]
@@ -270,7 +274,7 @@ def _of_whole_video(
     segmenter: VideoSegmenter, video: Video, prompts: Mapping[int, LabelMap], frames: range
 ) -> Iterator[SessionFrame]:
     """Some frames, in the order of the video, of a run that computes all of them."""
-    if isinstance(segmenter, BothWays):
+    if isinstance(segmenter, Bidirectional):
         results = segmenter.compared(video, prompts)
     else:
         results = ((index, masks, None) for index, masks in segment_video(segmenter, video, prompts))

@@ -46,7 +46,7 @@ class Place:
     fingerprint: str
 
 
-class KeptStates(ABC):
+class StateCache(ABC):
     """States by their places, thinned to so many bytes.
 
     Args:
@@ -110,7 +110,7 @@ class KeptStates(ABC):
         return min(common, key=gap)
 
 
-class StatesInMemory(KeptStates):
+class MemoryStateCache(StateCache):
     """States as they are: they are never edited, and share what they have in common."""
 
     def __init__(self, room_bytes: int) -> None:
@@ -136,7 +136,7 @@ class StatesInMemory(KeptStates):
         return sum(found.values())
 
 
-class StatesOnDisk(KeptStates):
+class DiskStateCache(StateCache):
     """States in files, which outlive the process.
 
     Args:

@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from tinct.errors import OutputError, TinctError
-from tinct.io.atomic import written_whole
+from tinct.io.atomic import atomic_write
 
 T = TypeVar("T")
 _KEY = "tinct_state"
@@ -44,7 +44,7 @@ def save_state(path: Path, state: Any, extra: Mapping[str, str | int] | None = N
     text = json.dumps({"state": _encode(state, tensors, "state"), "extra": dict(extra or {})})
     # safetensors refuses a file without any tensor's bytes on some versions; one zero is no price.
     tensors = tensors or {"empty": torch.zeros(1)}
-    with written_whole(path) as part:
+    with atomic_write(path) as part:
         try:
             save_file(tensors, part, metadata={_KEY: text})
         except SafetensorError as error:

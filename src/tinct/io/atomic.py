@@ -13,14 +13,14 @@ from tinct.errors import OutputError
 
 
 @contextmanager
-def written_whole(path: str | Path, *, lasting: bool = False) -> Iterator[Path]:
+def atomic_write(path: str | Path, *, durable: bool = False) -> Iterator[Path]:
     """A path beside `path` to write to; it becomes `path` when the block ends, and goes away if it fails.
 
     So `path` never holds half a file, not even after a kill or on a full disk.
 
     Args:
         path: The file.
-        lasting: Return only when the file would also outlive a power cut; costs a few milliseconds.
+        durable: Return only when the file would also outlive a power cut; costs a few milliseconds.
 
     Raises:
         OutputError: An `OSError` arose in the block or in the making and moving of the file.
@@ -35,11 +35,11 @@ def written_whole(path: str | Path, *, lasting: bool = False) -> Iterator[Path]:
         part = Path(name)
         part.chmod(0o666 & ~_umask())
         yield part
-        if lasting:
+        if durable:
             flushed(part)
         os.replace(part, path)
         part = None
-        if lasting:
+        if durable:
             flushed(path.parent)
     except OSError as error:
         reason = error.strerror or str(error) or type(error).__name__
@@ -63,7 +63,7 @@ def flushed(path: Path) -> None:
 
 
 @contextmanager
-def folder_written_whole(path: Path) -> Iterator[Path]:
+def atomic_folder(path: Path) -> Iterator[Path]:
     """An empty folder beside `path`; it becomes `path` when the block ends, and goes away if it fails.
 
     Raises:

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float
 
 from tinct.errors import DatasetError
-from tinct.io.atomic import written_whole
+from tinct.io.atomic import atomic_write
 
 TAG = b"PIEH"
 HEADER_BYTES = 12
@@ -33,7 +33,7 @@ def write_flo(path: str | os.PathLike[str], flow: Flow) -> None:
     """
     height, width = flow.shape[:2]
     header = TAG + np.array([width, height], "<i4").tobytes()
-    with written_whole(Path(path)) as part:
+    with atomic_write(Path(path)) as part:
         part.write_bytes(header + np.ascontiguousarray(flow, "<f4").tobytes())
 
 

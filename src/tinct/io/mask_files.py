@@ -22,7 +22,7 @@ from PIL import Image as Pictures
 from PIL import UnidentifiedImageError
 
 from tinct.errors import MaskError, near_match
-from tinct.io.atomic import written_whole
+from tinct.io.atomic import atomic_write
 from tinct.io.mask_repair import blends, flat_colours, snap_strays, stray_colours
 from tinct.io.masks import MAX_OBJECTS, check_labels, check_size, voc_palette
 from tinct.shapes import VOID, Bool, Int64, LabelMap, Shaped, UInt8
@@ -80,17 +80,17 @@ def read_label_png(path: str | Path) -> LabelMap:
         return np.array(_loaded(picture, path), np.uint8)
 
 
-def write_mask(path: str | Path, labels: LabelMap, *, lasting: bool = False) -> None:
+def write_mask(path: str | Path, labels: LabelMap, *, durable: bool = False) -> None:
     """Write a label map as an 8-bit palette PNG with the VOC palette, whole or not at all.
 
-    `lasting` is that of `written_whole`.
+    `durable` is that of `atomic_write`.
 
     Raises:
         OutputError: The file cannot be written (no such folder, read-only, disk full).
     """
     picture = Pictures.fromarray(np.ascontiguousarray(labels))
     picture.putpalette(voc_palette().tobytes())
-    with written_whole(path, lasting=lasting) as part:
+    with atomic_write(path, durable=durable) as part:
         picture.save(part, format="PNG", compress_level=2)
 
 

@@ -13,11 +13,11 @@ from PIL import Image as PillowImage
 from PIL import ImageDraw, ImageFont
 
 from tinct.errors import OptionError
-from tinct.io.atomic import written_whole
+from tinct.io.atomic import atomic_write
 from tinct.io.mask_files import read_label_png
 from tinct.io.masks import check_size, object_ids_of
 from tinct.io.video import Video
-from tinct.io.video_writer import FilmWriter
+from tinct.io.video_writer import VideoWriter
 from tinct.shapes import BinaryMask, Image, LabelMap, UInt8
 
 FILL = 0.45
@@ -177,7 +177,7 @@ def write_overlay(
         VideoError: A frame cannot be read.
         OutputError: The film cannot be written.
     """
-    with FilmWriter(path, video.rate, video.size) as film:
+    with VideoWriter(path, video.rate, video.size) as film:
         for done, drawn in enumerate(draw_video(video, masks_folder), start=1):
             film.write(drawn)
             if progress is not None:
@@ -212,7 +212,7 @@ def contact_sheet(
     for position, image in enumerate(cells):
         left = gap + position * (cell + gap)
         sheet[gap : gap + image.shape[0], left : left + cell] = image
-    with written_whole(path) as part:
+    with atomic_write(path) as part:
         PillowImage.fromarray(sheet).save(part, format="PNG", optimize=True)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image as Pictures
 
 from tinct.errors import MaskError, OutputError
-from tinct.io.atomic import written_whole
+from tinct.io.atomic import atomic_write
 from tinct.io.masks import ObjectMasks, check_size
 from tinct.shapes import Float, Shaped
 
@@ -44,7 +44,7 @@ def write_soft_mask(path: Path, probabilities: Float[np.ndarray, "H W"]) -> None
         OutputError: The file cannot be written.
     """
     grey = np.rint(probabilities.clip(0, 1) * np.float32(FULL)).astype(np.uint16)
-    with written_whole(path) as part:
+    with atomic_write(path) as part:
         Pictures.fromarray(grey).save(part, format="PNG", compress_level=2)
 
 

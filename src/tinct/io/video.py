@@ -30,7 +30,7 @@ from PIL import ImageOps
 
 from tinct.errors import OptionError, VideoError
 from tinct.io.video_writer import (
-    FilmWriter as FilmWriter,  # re-exported: reading and writing have one address
+    VideoWriter as VideoWriter,  # re-exported: reading and writing have one address
 )
 from tinct.shapes import Image, Shaped
 

@@ -14,11 +14,11 @@ from av.error import FFmpegError
 from av.video.frame import VideoFrame
 
 from tinct.errors import OutputError
-from tinct.io.atomic import written_whole
+from tinct.io.atomic import atomic_write
 from tinct.shapes import Image
 
 
-class FilmWriter:
+class VideoWriter:
     """Writes H.264 (yuv420p) MP4, which every browser and player shows. A context manager.
 
     The film appears at its path when the block ends, and not at all if it fails. A side of odd
@@ -45,8 +45,8 @@ class FilmWriter:
         self._written = 0
         self._files = ExitStack()
 
-    def __enter__(self) -> FilmWriter:
-        part = self._files.enter_context(written_whole(self.path))
+    def __enter__(self) -> VideoWriter:
+        part = self._files.enter_context(atomic_write(self.path))
         with self._explained():
             self._container = av.open(
                 str(part.resolve()), "w", format="mp4", options={"movflags": "faststart"}
@@ -111,4 +111,4 @@ class FilmWriter:
 
 
 class _Abandoned(Exception):  # noqa: N818 - a signal, never seen outside
-    """Tells `written_whole` to drop its file."""
+    """Tells `atomic_write` to drop its file."""

@@ -39,7 +39,12 @@ from tinct.data.deform import coarsened
 from tinct.data.online_samples import WHOLE_FRAME, AnnotatedFrame, OnlineAugmentation
 from tinct.errors import OptionError, near_match
 from tinct.fine_tuning.fine_tune import Budget, FineTuning
-from tinct.fine_tuning.per_object import ObjectWeights, resized_frame, tune_after_painting, tune_objects
+from tinct.fine_tuning.per_object import (
+    ObjectWeights,
+    fine_tune_objects,
+    fine_tune_on_annotation,
+    resized_frame,
+)
 from tinct.inference.segmenter import StreamingSegmenter, VideoSegmenter, check_prompts
 from tinct.io.masks import ObjectMasks, object_ids_of
 from tinct.io.video import Video
@@ -208,7 +213,7 @@ class MaskRnn(StreamingSegmenter[MaskRnnState]):
         """States at several painted frames, all tuned on all of them; see `both_ways`."""
         painted = tuple(self._resized(f, painted) for f, painted in zip(frames, labels, strict=True))
         ids = sorted({i for painted in labels for i in object_ids_of(painted)})
-        tuned = tune_objects(self.network.streams.appearance, painted, ids, self.options.fine_tuning)
+        tuned = fine_tune_objects(self.network.streams.appearance, painted, ids, self.options.fine_tuning)
         masks = (ObjectMasks.from_label_map(painted) for painted in labels)
         return [self._placed(tuned, painted, f, m) for f, m in zip(frames, masks, strict=True)]
 
@@ -308,7 +313,7 @@ class MaskRnn(StreamingSegmenter[MaskRnnState]):
     ) -> MaskRnnState:
         """The state after a painted frame: its objects are tuned on all painted frames."""
         learnt_from, ids = self._resized(frame, labels), object_ids_of(labels)
-        known, painted = tune_after_painting(
+        known, painted = fine_tune_on_annotation(
             self.network.streams.appearance, state, learnt_from, ids, self.options.fine_tuning
         )
         return self._placed(known, painted, frame, masks)

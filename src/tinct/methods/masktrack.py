@@ -40,7 +40,12 @@ from tinct.data.online_samples import AnnotatedFrame, OnlineAugmentation
 from tinct.data.synthetic import Motion
 from tinct.errors import OptionError, near_match
 from tinct.fine_tuning.fine_tune import Budget, FineTuning
-from tinct.fine_tuning.per_object import ObjectWeights, resized_frame, tune_after_painting, tune_objects
+from tinct.fine_tuning.per_object import (
+    ObjectWeights,
+    fine_tune_objects,
+    fine_tune_on_annotation,
+    resized_frame,
+)
 from tinct.inference.segmenter import StreamingSegmenter
 from tinct.io.masks import ObjectMasks, object_ids_of
 from tinct.networks.deeplab_v2 import SCORE_RATES, DeepLabV2Stream
@@ -259,7 +264,7 @@ class MaskTrack(StreamingSegmenter[MaskTrackState]):
         believed = [self._believed(f, painted) for f, painted in zip(frames, labels, strict=True)]
         painted = tuple(self._resized(f, b) for f, b in zip(frames, believed, strict=True))
         ids = sorted({i for painted in labels for i in object_ids_of(painted)})
-        tuned = tune_objects(self.network.stream, painted, ids, self.options.fine_tuning)
+        tuned = fine_tune_objects(self.network.stream, painted, ids, self.options.fine_tuning)
         masks = (
             ObjectMasks.from_label_map(b, object_ids_of(painted))
             for b, painted in zip(believed, labels, strict=True)
@@ -365,7 +370,7 @@ class MaskTrack(StreamingSegmenter[MaskTrackState]):
         """The state after a painted frame: its objects are tuned on all painted frames."""
         ids, believed = object_ids_of(labels), self._believed(frame, labels)
         learnt_from = self._resized(frame, believed)
-        known, painted = tune_after_painting(
+        known, painted = fine_tune_on_annotation(
             self.network.stream, state, learnt_from, ids, self.options.fine_tuning
         )
         masks = found.corrected(believed) if found else ObjectMasks.from_label_map(believed, ids)

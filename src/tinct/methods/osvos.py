@@ -38,7 +38,12 @@ from tinct.data.online_samples import AnnotatedFrame, OnlineAugmentation
 from tinct.data.synthetic import Motion
 from tinct.errors import OptionError, near_match
 from tinct.fine_tuning.fine_tune import Budget, FineTuning
-from tinct.fine_tuning.per_object import ObjectWeights, resized_frame, tune_after_painting, tune_objects
+from tinct.fine_tuning.per_object import (
+    ObjectWeights,
+    fine_tune_objects,
+    fine_tune_on_annotation,
+    resized_frame,
+)
 from tinct.inference.segmenter import StreamingSegmenter
 from tinct.io.masks import ObjectMasks, object_ids_of
 from tinct.networks.dyenet.guided_pyramid import GuidedPyramid
@@ -210,7 +215,7 @@ class Osvos(StreamingSegmenter[OsvosState]):
         """Every object's test network is tuned on all painted frames at once; see `both_ways`."""
         painted = tuple(self._resized(f, painted) for f, painted in zip(frames, labels, strict=True))
         ids = tuple(sorted({i for painted in labels for i in object_ids_of(painted)}))
-        tuned = tune_objects(self.network.stream, painted, ids, self.options.fine_tuning)
+        tuned = fine_tune_objects(self.network.stream, painted, ids, self.options.fine_tuning)
         return [OsvosState(ids, tuple(tuned[i] for i in ids), painted)] * len(frames)
 
     def step(
@@ -256,7 +261,7 @@ class Osvos(StreamingSegmenter[OsvosState]):
     def _painted(self, state: OsvosState | None, frame: Image, labels: LabelMap) -> OsvosState:
         """The state after a painted frame: its objects learn from all painted frames."""
         learnt_from, ids = self._resized(frame, labels), object_ids_of(labels)
-        known, painted = tune_after_painting(
+        known, painted = fine_tune_on_annotation(
             self.network.stream, state, learnt_from, ids, self.options.fine_tuning
         )
         object_ids = tuple(sorted(known))

@@ -49,14 +49,14 @@ def segment_arrays(frames: Any, labels: Any, method: str) -> Any:
     from tinct.zoo import build_segmenter
 
     video = as_video(frames)
-    prompts = painted_frames(labels, video)
+    prompts = annotated_frames(labels, video)
     masks = np.zeros((len(video), *video.size), np.uint8)
     for index, found in segment_video(build_segmenter(method), video, prompts):
         masks[index] = found.label_map
     return masks
 
 
-def painted_frames(labels: Any, video: Video) -> dict[int, LabelMap]:
+def annotated_frames(labels: Any, video: Video) -> dict[int, LabelMap]:
     """The frames of a labels layer in which anything is painted.
 
     Raises:

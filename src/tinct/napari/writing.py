@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinct.errors import MaskError
-from tinct.io.atomic import folder_written_whole
+from tinct.io.atomic import atomic_folder
 from tinct.io.mask_files import write_mask
 from tinct.shapes import VOID, LabelMap
 
@@ -37,7 +37,7 @@ def write_labels(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
         write_mask(file, _label_map(data, "The layer"))
         return [str(file)]
     names = _frame_names(attributes.get("metadata") or {}, shape[0])
-    with folder_written_whole(Path(path)) as folder:
+    with atomic_folder(Path(path)) as folder:
         for index, name in enumerate(names):
             write_mask(folder / f"{name}.png", _label_map(data[index], f"Frame {index}"))
     return [str(Path(path) / f"{name}.png") for name in names]

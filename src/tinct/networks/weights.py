@@ -19,7 +19,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from tinct.errors import OutputError, WeightsError
-from tinct.io.atomic import written_whole
+from tinct.io.atomic import atomic_write
 
 FORMAT = "tinct-weights-1"
 """The `format` entry of the file's metadata."""
@@ -62,7 +62,7 @@ def save_weights(
     tensors = {name: _to_half(name, tensor) for name, tensor in network.state_dict().items()}
     metadata = {**(extra or {}), "format": FORMAT, "method": method, "variant": variant}
     data = save(tensors, metadata)
-    with written_whole(path) as part, part.open("wb") as file:
+    with atomic_write(path) as part, part.open("wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())

@@ -16,7 +16,7 @@ import torch
 
 from tinct._version import __version__
 from tinct.errors import OutputError
-from tinct.io.atomic import written_whole
+from tinct.io.atomic import atomic_write
 
 
 class RunFile:
@@ -88,7 +88,7 @@ class RunFile:
             OutputError: It cannot be written.
         """
         self._content |= {**values, "run": self.identity, "object_ids": list(self.object_ids)}
-        with written_whole(self.path) as part:
+        with atomic_write(self.path) as part:
             part.write_text(_readable(self._content) + "\n", encoding="utf-8")
 
 

@@ -22,12 +22,12 @@ from typing import Any
 
 import numpy as np
 
-from tinct.inference.bidirectional import BothWays
+from tinct.inference.bidirectional import Bidirectional
 from tinct.errors import OptionError, OutputError, TinctError, VideoError
 from tinct.runs.confidences import Confidences
 from tinct.runs.run_file import RunFile, environment, peak_memory
 from tinct.runs.run_folder import are_whole, claim, run_identity
-from tinct.inference.callbacks import loop_told_to
+from tinct.inference.callbacks import loop_callbacks
 from tinct.io.mask_files import write_mask
 from tinct.io.masks import ObjectMasks
 from tinct.io.overlay import mask_paths, write_overlay
@@ -41,7 +41,7 @@ from tinct.inference.segmenter import (
 from tinct.shapes import LabelMap
 from tinct.io.soft_masks import write_soft
 from tinct.inference.state_files import load_state, read_extra, save_state
-from tinct.fine_tuning.callbacks import TuningNews, tuning_told_to
+from tinct.fine_tuning.callbacks import FineTuningProgress, fine_tuning_callback
 from tinct.io.video import Video
 
 FRAMES_BETWEEN_STATES = 25
@@ -160,7 +160,7 @@ def segment_to_folder(
     run = _Run(segmenter, video, prompts, out, file, how_to_go_on, way, soft)
     claim(out, file, resume, notes or {})
     try:
-        with tuning_told_to(partial(_note_tuning, run, progress)), loop_told_to(progress):
+        with fine_tuning_callback(partial(_note_tuning, run, progress)), loop_callbacks(progress):
             resumed_at, object_ids = _segment(run, paths, progress)
         film = out / "overlay.mp4" if overlay else None
         if film is not None and not (film.exists() and resumed_at == len(video)):
@@ -234,7 +234,7 @@ def _begun(
     run: _Run, first: int, state: Any
 ) -> tuple[StreamingRun[Any] | None, Iterator[tuple[int, ObjectMasks, float | None]]]:
     """(the run frame by frame, if it is one, and its results with the agreement of two runs)."""
-    if isinstance(run.segmenter, BothWays):
+    if isinstance(run.segmenter, Bidirectional):
         return None, run.segmenter.compared(run.video, run.prompts)
     if isinstance(run.segmenter, VideoSegmenter):
         whole = run.segmenter.segment(run.video, run.prompts)
@@ -328,7 +328,7 @@ def _costs(run: _Run) -> dict[str, Any]:
     }
 
 
-def _note_tuning(run: _Run, progress: Progress | None, news: TuningNews) -> None:
+def _note_tuning(run: _Run, progress: Progress | None, news: FineTuningProgress) -> None:
     """Keep what fine-tuning an object took, and show how far it is."""
     if progress is not None:
         progress("fine-tune", *news.done_of_all)

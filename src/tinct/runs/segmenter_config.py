@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tinct import zoo
-from tinct.inference.bidirectional import BothWays, runs_both_ways
+from tinct.inference.bidirectional import Bidirectional, bidirectional_runs
 from tinct.inference.directions import Direction
 from tinct.errors import OptionError
 from tinct.networks.flow_choice import FlowChoice
@@ -140,7 +140,7 @@ class SegmenterChoice:
                 f"{self.method} with the preset {self.preset} sees whole videos, past and future, and has no "
                 f"direction; leave {self.direction} out{', or take the preset default' if streams else ''}."
             )
-        return BothWays(segmenter) if self.direction == "both" else segmenter
+        return Bidirectional(segmenter) if self.direction == "both" else segmenter
 
     def for_any_video(self) -> SegmenterChoice:
         """The same with the method's own flow and boxes: whether it can be built before a video is there."""
@@ -175,7 +175,7 @@ class SegmenterChoice:
     def _runs(self, prompts: Mapping[int, LabelMap], frames: int) -> list[range]:
         """The frames of every run, in its order."""
         if self.direction == "both":
-            return runs_both_ways(prompts, frames)
+            return bidirectional_runs(prompts, frames)
         if self.direction == "backward":
             return [range(max(prompts, default=-1), -1, -1)]
         return [range(min(prompts, default=frames), frames)]

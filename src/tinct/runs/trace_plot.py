@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tinct.errors import OptionError
 from tinct.runs.traces import remarks_of
-from tinct.io.atomic import written_whole
+from tinct.io.atomic import atomic_write
 from tinct.io.masks import voc_palette
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def draw_loop_timeline(account: Account, path: Path) -> None:
     middle.set_xlabel("frame")
     remarks = [*account["remarks"], *remarks_of(account)]
     bottom.set_xlabel("\n".join(fill(text, REMARK_WIDTH) for text in remarks), loc="left", fontsize="small")
-    with written_whole(path) as part:
+    with atomic_write(path) as part:
         # Without the library's version in it, the same account gives the same bytes.
         figure.savefig(part, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
 

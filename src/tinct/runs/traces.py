@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tinct.errors import OptionError
-from tinct.io.atomic import written_whole
+from tinct.io.atomic import atomic_write
 
 NAMED_FRAMES = 3
 """How many frames a remark names."""
@@ -66,5 +66,5 @@ def write_explanation(account: Mapping[str, Any], path: Path) -> None:
 
         draw_loop_timeline(account, path)
         return
-    with written_whole(path) as part:
+    with atomic_write(path) as part:
         part.write_text(json.dumps(account, indent=1) + "\n", encoding="utf-8")

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from tinct.errors import OptionError, OutputError, TinctError
-from tinct.io.atomic import written_whole
+from tinct.io.atomic import atomic_write
 from tinct.training.stages import Stage
 
 FORMAT = "tinct-checkpoint-1"
@@ -58,7 +58,7 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """
     content = {each.name: getattr(checkpoint, each.name) for each in fields(checkpoint)}
     try:
-        with written_whole(path) as part, part.open("wb") as file:
+        with atomic_write(path) as part, part.open("wb") as file:
             torch.save({"format": FORMAT, **content}, file)
             file.flush()
             os.fsync(file.fileno())

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tinct.io.atomic import written_whole
+from tinct.io.atomic import atomic_write
 
 FILE_NAME = "curve.jsonl"
 
@@ -44,5 +44,5 @@ def rewind(folder: Path, stages: Sequence[str], stage: int, step: int, *, score:
             line = json.loads(text)
             if (stages.index(line["stage"]), line["step"], score in line) <= (stage, step, False):
                 kept.append(text + "\n")
-    with written_whole(path) as part:
+    with atomic_write(path) as part:
         part.write_text("".join(kept), encoding="utf-8")

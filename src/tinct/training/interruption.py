@@ -34,7 +34,7 @@ class Interruption:
 
 
 @contextmanager
-def noted_interruption() -> Iterator[Interruption]:
+def catch_interruption() -> Iterator[Interruption]:
     """Note SIGINT and SIGTERM instead of obeying them; a second SIGINT ends the process as ever.
 
     Only the main thread may take over signals: in any other one nothing is changed.

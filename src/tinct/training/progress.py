@@ -16,7 +16,7 @@ from tinct.training.stages import Stage
 
 
 @contextmanager
-def shown_progress(
+def progress_display(
     console: Console | None = None, *, every: int = 20
 ) -> Iterator[Callable[[Sequence[Stage]], Progress]]:
     """What shows the progress of a run while the context is open.

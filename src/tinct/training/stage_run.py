@@ -22,7 +22,7 @@ from tinct.networks.weights import save_weights
 from tinct.training import checkpoint as checkpoints
 from tinct.training import curve
 from tinct.training.checkpoint import Checkpoint
-from tinct.training.interruption import Interruption, TrainingInterrupted, noted_interruption, start_worker
+from tinct.training.interruption import Interruption, TrainingInterrupted, catch_interruption, start_worker
 from tinct.training.options import LoopOptions, OnStageEnd, Progress
 from tinct.training.stages import Stage, Task
 
@@ -113,7 +113,7 @@ class StageRun:
             pin_memory=device.type == "cuda",
         )
         self.task.train()
-        with noted_interruption() as noted, closing(_plainly(loader)) as made:
+        with catch_interruption() as noted, closing(_plainly(loader)) as made:
             for batch in made:
                 figures = self._train_step({k: v.to(device, non_blocking=True) for k, v in batch.items()})
                 self.step += 1

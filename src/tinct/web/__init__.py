@@ -2,7 +2,7 @@
 
     limits, refusals   what is refused, and how that is said
     safety             who may ask: hosts, origins, the token, the headers of every answer
-    lasting_log        lines on disk that a killed server finds again
+    durable_log        lines on disk that a killed server finds again
     journal            what was painted and named, step by step, with undo and redo
     mask_store         the computed masks on disk, and which of them a later change has overtaken
     run_log            every run that was begun

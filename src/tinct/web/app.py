@@ -16,7 +16,7 @@ from starlette.types import Scope
 
 from tinct.errors import TinctError
 from tinct.web import file_routes, picture_routes, project_routes, run_routes
-from tinct.web.refusals import is_full_disk, status_of
+from tinct.web.http_errors import is_full_disk, status_of
 from tinct.web.run_log import Settings
 from tinct.web.services import Services
 

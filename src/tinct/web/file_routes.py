@@ -13,9 +13,9 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from tinct.errors import OptionError, OutputError
-from tinct.io.atomic import written_whole
+from tinct.io.atomic import atomic_write
+from tinct.web.http_errors import NotFoundError
 from tinct.web.project import Project
-from tinct.web.refusals import NotFoundError
 from tinct.web.services import (
     changed,
     chunks_of,
@@ -75,7 +75,7 @@ def exported(project: Project, to: str, first: int, last: int) -> str:
 def _zipped(folder: Path) -> Path:
     """A folder as one file, not pressed further: its pictures are pressed already."""
     target = folder.with_name(folder.name + ".zip")
-    with written_whole(target) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
+    with atomic_write(target) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
         for path in sorted(folder.rglob("*")):
             if path.is_file():
                 archive.write(path, path.relative_to(folder.parent).as_posix())
@@ -110,11 +110,11 @@ def imported(project: Project, file: Path, index: int) -> list[int]:
     Raises:
         TinctError: The file is none that is understood, or does not fit the video.
     """
-    from tinct.interchange.imports import read_painted
+    from tinct.interchange.imports import read_annotations
 
     project.check_frame(index)
     known = {object_id: made.name for object_id, made in project.journal.objects.items()}
-    read = read_painted(file, project.video, frame=index, known=known)
+    read = read_annotations(file, project.video, frame=index, known=known)
     paintings = {}
     for frame, labels in read.prompts.items():
         shown = project.labels(frame)

@@ -1,6 +1,6 @@
 """What people did to a project, step by step: objects and painted frames, with undo and redo.
 
-The journal is a `LastingLog`; reading it again gives the same project. A step holds what was before and
+The journal is a `DurableLog`; reading it again gives the same project. A step holds what was before and
 what came after, and the step it was done on (its parent), so that steps that were undone and left for
 others stay in the tree: a mask that was computed in any state can tell which painted frames have changed
 since. A painted frame is named by its content (`tinct.web.project`), which makes that comparison exact.
@@ -13,19 +13,19 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tinct.web.lasting_log import LastingLog
-from tinct.web.refusals import ConflictError
+from tinct.web.durable_log import DurableLog
+from tinct.web.http_errors import ConflictError
 
 
 @dataclass(frozen=True)
-class PaintedObject:
+class AnnotatedObject:
     """An object as people see it: its name and its colour, `#rrggbb`."""
 
     name: str
     colour: str
 
 
-ObjectChange = tuple[PaintedObject | None, PaintedObject | None]
+ObjectChange = tuple[AnnotatedObject | None, AnnotatedObject | None]
 PromptChange = tuple[str | None, str | None]
 
 
@@ -59,12 +59,12 @@ class Journal:
     """
 
     def __init__(self, path: Path) -> None:
-        self.objects: dict[int, PaintedObject] = {}
+        self.objects: dict[int, AnnotatedObject] = {}
         self.prompts: dict[int, str] = {}
         self.state = 0
         self._steps: dict[int, Step] = {}
         self._undone: list[int] = []
-        self._log = LastingLog(path)
+        self._log = DurableLog(path)
         for entry in self._log.entries:
             self._apply(entry)
 
@@ -90,7 +90,7 @@ class Journal:
 
     def do(
         self,
-        objects: Mapping[int, PaintedObject | None] | None = None,
+        objects: Mapping[int, AnnotatedObject | None] | None = None,
         prompts: Mapping[int, str | None] | None = None,
         *,
         deletes: bool = False,
@@ -203,8 +203,8 @@ def _written(step: Step) -> dict[str, Any]:
 
 
 def _read(entry: Mapping[str, Any]) -> Step:
-    def object_of(value: Mapping[str, str] | None) -> PaintedObject | None:
-        return None if value is None else PaintedObject(**value)
+    def object_of(value: Mapping[str, str] | None) -> AnnotatedObject | None:
+        return None if value is None else AnnotatedObject(**value)
 
     return Step(
         entry["number"],

@@ -16,9 +16,9 @@ from typing import IO, Any
 from tinct.errors import OutputError, TinctError, VideoError
 from tinct.io.atomic import flushed
 from tinct.io.video import IMAGE_SUFFIXES, Video
+from tinct.web.http_errors import CallError, NotFoundError, TooMuchError
 from tinct.web.limits import Limits
 from tinct.web.project import About, Project, summary
-from tinct.web.refusals import CallError, NotFoundError, TooMuchError
 from tinct.web.uploads import clean_name, receive, slug
 
 _INCOMING = ".incoming-"

@@ -49,7 +49,7 @@ class ComputedMask:
         """
         from tinct.io.mask_files import write_mask
 
-        write_mask(folder / self.name, labels, lasting=True)
+        write_mask(folder / self.name, labels, durable=True)
 
 
 class MaskStore:

@@ -11,7 +11,7 @@ from PIL import Image as Pictures
 from tinct.errors import MaskError
 from tinct.io.masks import MAX_OBJECTS, check_labels, check_size, object_ids_of
 from tinct.shapes import LabelMap
-from tinct.web.refusals import CallError
+from tinct.web.http_errors import CallError
 
 
 def read_painting(body: bytes, size: tuple[int, int], index: int) -> LabelMap:

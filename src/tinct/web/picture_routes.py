@@ -12,10 +12,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tinct.errors import OptionError, near_match
+from tinct.web.http_errors import NotFoundError
 from tinct.web.outline import Hint, outlined
 from tinct.web.painting import png_of
 from tinct.web.project import Project, Which
-from tinct.web.refusals import NotFoundError
 from tinct.web.services import json_of, project_of, services_of, whole_number
 
 

@@ -22,15 +22,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tinct.errors import OptionError, TinctError, VideoError
-from tinct.io.atomic import written_whole
+from tinct.io.atomic import atomic_write
 from tinct.io.mask_files import read_label_png, write_mask
 from tinct.io.masks import object_ids_of, voc_palette
 from tinct.io.video import Video
 from tinct.shapes import LabelMap
-from tinct.web.journal import Journal, PaintedObject
+from tinct.web.http_errors import NotFoundError
+from tinct.web.journal import AnnotatedObject, Journal
 from tinct.web.mask_store import ComputedMask, MaskStore, overtaken, ranges
 from tinct.web.painting import check_number_of_objects, name_of
-from tinct.web.refusals import NotFoundError
 from tinct.web.run_log import RunLog, Settings
 from tinct.web.run_state import RunState, state_after_restart
 
@@ -75,7 +75,7 @@ class About:
 
     def write(self, folder: Path) -> None:
         """Write it, lasting; OutputError if that fails."""
-        with written_whole(folder / "project.json", lasting=True) as part:
+        with atomic_write(folder / "project.json", durable=True) as part:
             part.write_text(json.dumps(asdict(self), indent=1, ensure_ascii=False), encoding="utf-8")
 
     @staticmethod
@@ -164,14 +164,14 @@ class Project:
         """
         with self.lock:
             prompts: dict[int, str | None] = {}
-            new: dict[int, PaintedObject | None] = {}
+            new: dict[int, AnnotatedObject | None] = {}
             for index, labels in paintings.items():
                 self.check_frame(index)
                 prompts[index] = self._keep(labels)
                 for object_id in object_ids_of(labels):
                     if object_id not in self.journal.objects:
                         name = (names or {}).get(object_id, f"object {object_id}")
-                        new[object_id] = PaintedObject(_clean(name), colour_of(object_id))
+                        new[object_id] = AnnotatedObject(_clean(name), colour_of(object_id))
             check_number_of_objects(len(self.journal.objects) + len(new))
             self.journal.do(new, prompts)
 
@@ -197,7 +197,7 @@ class Project:
             ]
             can_have = wanted is not None and 1 <= wanted <= 254 and wanted not in used
             object_id = wanted if wanted is not None and can_have else free[0]
-            made = PaintedObject(_clean(name or f"object {object_id}"), colour or colour_of(object_id))
+            made = AnnotatedObject(_clean(name or f"object {object_id}"), colour or colour_of(object_id))
             self.journal.do({object_id: made})
             return object_id
 
@@ -205,7 +205,7 @@ class Project:
         """Another name or colour."""
         with self.lock:
             old = self._object(object_id)
-            self.journal.do({object_id: PaintedObject(_clean(name or old.name), colour or old.colour)})
+            self.journal.do({object_id: AnnotatedObject(_clean(name or old.name), colour or old.colour)})
 
     def delete_object(self, object_id: int) -> None:
         """Take an object away from all painted frames, and from every mask."""
@@ -229,7 +229,7 @@ class Project:
         with self.lock:
             return min(self.journal.redo().prompts, default=None)
 
-    def _object(self, object_id: int) -> PaintedObject:
+    def _object(self, object_id: int) -> AnnotatedObject:
         if object_id not in self.journal.objects:
             known = ", ".join(map(str, self.journal.objects)) or "none"
             raise NotFoundError(f"There is no object {object_id} in this project. There are: {known}.")
@@ -240,7 +240,7 @@ class Project:
         name = name_of(labels)
         path = self.folder / "prompts" / name
         if not path.exists():
-            write_mask(path, labels, lasting=True)
+            write_mask(path, labels, durable=True)
         return name
 
     def _ids(self, name: str) -> tuple[int, ...]:

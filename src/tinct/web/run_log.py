@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
 from tinct.errors import OptionError, near_match
-from tinct.web.lasting_log import LastingLog
+from tinct.web.durable_log import DurableLog
 
 Direction = Literal["forward", "backward", "both"]
 Status = Literal["starting", "running", "paused", "done", "cancelled", "failed"]
@@ -134,7 +134,7 @@ class RunLog:
     def __init__(self, path: Path) -> None:
         self.plans: dict[int, Plan] = {}
         self._ends: dict[int, tuple[Status, str]] = {}
-        self._log = LastingLog(path)
+        self._log = DurableLog(path)
         for entry in self._log.entries:
             self._apply(entry)
 

@@ -16,9 +16,9 @@ from typing import Any
 
 from tinct.errors import OptionError, TinctError
 from tinct.web.events import Events
+from tinct.web.http_errors import CallError, ConflictError
 from tinct.web.mask_store import ComputedMask
 from tinct.web.project import Project
-from tinct.web.refusals import CallError, ConflictError
 from tinct.web.run_log import Direction, Settings, Status, planned_legs
 from tinct.web.run_state import RunState
 from tinct.web.worker_process import ENDED, News, WorkerProcess

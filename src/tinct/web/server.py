@@ -78,13 +78,13 @@ def serve(options: ServerOptions, say: Callable[[str], None] = print) -> None:
         OutputError: The folder of projects cannot be used, or another server uses it.
     """
     check_installed()
-    from tinct.web.claims import Claims
     from tinct.web.events import Events
     from tinct.web.frames import FrameStore
     from tinct.web.library import Library
     from tinct.web.runner import Runner
     from tinct.web.services import Services
     from tinct.web.worker_process import worker_command
+    from tinct.web.writer_locks import WriterLocks
 
     library = Library(options.projects, options.limits)
     first = [library.name(path) for path in options.videos]
@@ -94,7 +94,7 @@ def serve(options: ServerOptions, say: Callable[[str], None] = print) -> None:
     frames = FrameStore(options.limits.frame_cache_bytes)
     runner = Runner(command, options.threads, events, partial(_have_ready, frames))
     runner.worker.start()  # networks load while the page opens
-    services = Services(options.limits, library, runner, events, Claims(events), frames)
+    services = Services(options.limits, library, runner, events, WriterLocks(events), frames)
     try:
         threading.Thread(target=library.open_named, name="opening videos", daemon=True).start()
         _run(options, services, listening, first, say)

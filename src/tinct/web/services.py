@@ -12,14 +12,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from tinct.errors import OptionError
-from tinct.web.claims import Claims
 from tinct.web.events import Events
 from tinct.web.frames import FrameStore
+from tinct.web.http_errors import CallError, TooMuchError
 from tinct.web.library import Library
 from tinct.web.limits import Limits, in_units
 from tinct.web.project import Project
-from tinct.web.refusals import CallError, TooMuchError
 from tinct.web.runner import Runner
+from tinct.web.writer_locks import WriterLocks
 
 T = TypeVar("T")
 
@@ -32,7 +32,7 @@ class Services:
     library: Library
     runner: Runner
     events: Events
-    claims: Claims
+    claims: WriterLocks
     frames: FrameStore
 
 

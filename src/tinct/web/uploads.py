@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from tinct.errors import OutputError
+from tinct.web.http_errors import CallError, TooMuchError
 from tinct.web.limits import in_units
-from tinct.web.refusals import CallError, TooMuchError
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks

@@ -26,8 +26,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from tinct.errors import TinctError
-from tinct.fine_tuning.callbacks import tuning_told_to
-from tinct.inference.callbacks import loop_told_to
+from tinct.fine_tuning.callbacks import fine_tuning_callback
+from tinct.inference.callbacks import loop_callbacks
 from tinct.web.mask_store import ComputedMask
 from tinct.web.run_log import Leg, Settings
 
@@ -120,7 +120,10 @@ class Worker:
             self._orders.check(ticket)
 
         try:
-            with tuning_told_to(lambda news: told("fine-tune", *news.done_of_all)), loop_told_to(told):
+            with (
+                fine_tuning_callback(lambda news: told("fine-tune", *news.done_of_all)),
+                loop_callbacks(told),
+            ):
                 told("prepare", 0, 0)
                 with closing(self._masks(order)) as masks:
                     for mask in masks:

@@ -16,7 +16,7 @@ from tinct.interchange.exports import FORMATS, LabelledVideo, export
 from tinct.io.mask_files import read_label_png
 from tinct.io.masks import ObjectMasks
 from tinct.io.video import Video
-from tinct.io.video_writer import FilmWriter
+from tinct.io.video_writer import VideoWriter
 from tinct.runs.segment_to_folder import segment_to_folder
 
 H, W = 12, 16
@@ -48,7 +48,7 @@ def prompt() -> np.ndarray:
 
 @pytest.fixture
 def film(tmp_path: Path) -> Path:
-    with FilmWriter(tmp_path / "walk.mp4", Fraction(24000, 1001)) as film:
+    with VideoWriter(tmp_path / "walk.mp4", Fraction(24000, 1001)) as film:
         for t in range(4):
             film.write(np.full((H, W, 3), 40 * t, np.uint8))
     return tmp_path / "walk.mp4"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tinct.errors import MaskError
 from tinct.interchange.exports import LabelledVideo, export
-from tinct.interchange.imports import read_painted
+from tinct.interchange.imports import read_annotations
 from tinct.interchange.imports.coco import unpacked
 from tinct.io.video import Video
 
@@ -62,14 +62,14 @@ def test_run_lengths_come_back_exactly(video: Video, save: Save, way: Callable[.
         {"category_id": 4, "segmentation": way(painted == 2), "track_id": 2, "iscrowd": 1},
         {"category_id": 2, "segmentation": way(painted == 5), "track_id": 5},
     )
-    prompts, names = read_painted(save(content), video)
+    prompts, names = read_annotations(save(content), video)
     np.testing.assert_array_equal(prompts[0], painted)
     assert names == {2: "dog", 5: "cat"}
 
 
 def test_polygons_are_filled_and_joined(video: Video, save: Save) -> None:
     content = coco({"category_id": 4, "segmentation": [polygon(1, 1, 4, 3), polygon(8, 5, 9, 12)]})
-    prompts, _ = read_painted(save(content), video)
+    prompts, _ = read_annotations(save(content), video)
     expected = np.zeros((12, 16), np.uint8)
     expected[1:3, 1:4] = 1
     expected[5:12, 8] = 1
@@ -84,7 +84,7 @@ def test_polygons_agree_with_pycocotools_but_for_the_rim(video: Video, save: Sav
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
         theirs = reference.decode(reference.merge(reference.frPyObjects([points], 12, 16)))
-    ours = read_painted(save(coco({"category_id": 4, "segmentation": [points]})), video).prompts[0]
+    ours = read_annotations(save(coco({"category_id": 4, "segmentation": [points]})), video).prompts[0]
     different = ours != theirs
     import cv2
 
@@ -100,7 +100,7 @@ def test_every_annotation_of_one_picture_is_an_object(video: Video, save: Save) 
         {"category_id": 4, "segmentation": [polygon(4, 0, 6, 2)]},
         {"category_id": 2, "segmentation": [polygon(5, 0, 8, 2)]},
     )
-    prompts, names = read_painted(save(content), video, frame=3)
+    prompts, names = read_annotations(save(content), video, frame=3)
     assert prompts[3][0].tolist() == [1, 1, 0, 0, 2, 3, 3, 3, 0, 0, 0, 0, 0, 0, 0, 0]
     assert names == {1: "dog", 2: "dog", 3: "cat"}
 
@@ -112,7 +112,7 @@ def test_over_several_pictures_a_category_is_an_object(video: Video, save: Save)
         {"category_id": 2, "segmentation": [polygon(8, 0, 9, 2)], "image_id": 10},
         images=3,
     )
-    prompts, names = read_painted(save(content), video)
+    prompts, names = read_annotations(save(content), video)
     assert list(prompts) == [0, 2]
     # In the order of the categories.
     assert names == {1: "dog", 2: "cat"}
@@ -130,7 +130,7 @@ def test_track_ids_are_object_ids(video: Video, save: Save, where: str) -> None:
         {"category_id": 4, "segmentation": [polygon(4, 0, 6, 2)], **track(3)},
         {"category_id": 4, "segmentation": [polygon(8, 0, 9, 2)], **track(1000)},
     )
-    prompts, names = read_painted(save(content), video)
+    prompts, names = read_annotations(save(content), video)
     # 1000 is no id that a label map can hold; it gets the lowest that is free.
     assert prompts[0][0].tolist() == [7, 7, 0, 0, 3, 3, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0]
     assert names == {1: "dog", 3: "dog", 7: "dog"}
@@ -143,7 +143,7 @@ def test_a_track_takes_no_id_of_another_object(
     video: Video, save: Save, known: dict[int, str], expected: int
 ) -> None:
     content = coco({"category_id": 4, "segmentation": [polygon(0, 0, 2, 2)], "track_id": 7})
-    assert read_painted(save(content), video, known=known).prompts[0].max() == expected
+    assert read_annotations(save(content), video, known=known).prompts[0].max() == expected
 
 
 def test_what_tinct_exports_comes_back(video: Video, tmp_path: Path) -> None:
@@ -159,7 +159,7 @@ def test_what_tinct_exports_comes_back(video: Video, tmp_path: Path) -> None:
         {5: "cat"},
     )
     path = export(source, "coco", tmp_path / "masks", first=1, last=3)
-    prompts, names = read_painted(path, video)
+    prompts, names = read_annotations(path, video)
     assert names == {5: "cat"}
     assert list(prompts) == [1, 2, 3]
     for index, labels_there in prompts.items():
@@ -182,11 +182,11 @@ def test_of_several_videos_the_folder_of_this_one_is_taken(save: Save, tmp_path:
         {"category_id": 4, "segmentation": [polygon(4, 0, 6, 2)], "image_id": 11},
         images=0,
     ) | {"images": images}
-    prompts, _ = read_painted(save(content), video)
+    prompts, _ = read_annotations(save(content), video)
     assert prompts[1][0, :6].tolist() == [0, 0, 0, 0, 1, 1]
     images[1]["file_name"] = "jump/00001.jpg"
     with pytest.raises(MaskError, match="several videos"):
-        read_painted(save({**content, "images": images}), video)
+        read_annotations(save({**content, "images": images}), video)
 
 
 ONE = {"category_id": 4, "segmentation": [polygon(0, 0, 2, 2)]}
@@ -236,14 +236,14 @@ ONE = {"category_id": 4, "segmentation": [polygon(0, 0, 2, 2)]}
 )
 def test_a_wrong_file_is_explained(video: Video, save: Save, content: Any, message: str) -> None:
     with pytest.raises(MaskError, match=message):
-        read_painted(save(content), video)
+        read_annotations(save(content), video)
 
 
 @pytest.mark.parametrize("counts", ["", "0", "é", "zzzz", "0" * 400, "P", "o" * 1000, "~", "Z6"])
 def test_damaged_run_lengths_are_refused(video: Video, save: Save, counts: str) -> None:
     content = coco({**ONE, "segmentation": {"size": [12, 16], "counts": counts}})
     with pytest.raises(MaskError, match="Annotation 0 of masks"):
-        read_painted(save(content), video)
+        read_annotations(save(content), video)
 
 
 @given(seed=st.integers(0, 10**6), size=st.tuples(st.integers(1, 70), st.integers(1, 70)))

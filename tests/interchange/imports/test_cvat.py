@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tinct.errors import MaskError
-from tinct.interchange.imports import read_painted
+from tinct.interchange.imports import read_annotations
 from tinct.io.video import Video
 
 Save = Callable[..., Path]
@@ -40,7 +40,7 @@ def test_shapes_are_painted_by_their_height(video: Video, save: Save) -> None:
         + '<mask label="dog" rle="1, 2, 3, 2" left="3" top="4" width="4" height="2" z_order="1"></mask>'
         + '<tag label="dog"></tag>'
     )
-    prompts, names = read_painted(save(cvat(picture(shapes)), "a.xml"), video)
+    prompts, names = read_annotations(save(cvat(picture(shapes)), "a.xml"), video)
     assert list(prompts) == [1]
     # The order of the task's labels, not that of the shapes.
     assert names == {1: "cat", 2: "dog"}
@@ -55,7 +55,7 @@ def test_shapes_are_painted_by_their_height(video: Video, save: Save) -> None:
 
 def test_a_mask_is_counted_along_its_rows(video: Video, save: Save) -> None:
     shapes = '<mask label="dog" rle="1, 2, 3, 2" left="10" top="8" width="4" height="2" z_order="0"></mask>'
-    labels = read_painted(save(cvat(picture(shapes)), "a.xml"), video).prompts[1]
+    labels = read_annotations(save(cvat(picture(shapes)), "a.xml"), video).prompts[1]
     assert labels[8:10, 10:14].tolist() == [[0, 1, 1, 0], [0, 0, 1, 1]]
     assert labels.sum() == 4
 
@@ -63,15 +63,15 @@ def test_a_mask_is_counted_along_its_rows(video: Video, save: Save) -> None:
 def test_several_pictures_are_several_frames(video: Video, save: Save) -> None:
     cat = '<box label="cat" xtl="8" ytl="2" xbr="10" ybr="4" z_order="0" group_id="0"></box>'
     text = cvat(picture(cat, "a/00003.png"), picture("", "a/00002.png"), picture(DOG, "a/00000.png"))
-    prompts, names = read_painted(save(text, "a.xml"), video)
+    prompts, names = read_annotations(save(text, "a.xml"), video)
     assert list(prompts) == [0, 3]
     assert names == {1: "cat", 2: "dog"}
     assert (prompts[0].max(), prompts[3].max()) == (2, 1)
     # One of them alone has the same ids.
-    alone = read_painted(save(text, "a.xml"), video, frame=0)
+    alone = read_annotations(save(text, "a.xml"), video, frame=0)
     assert (list(alone.prompts), alone.names) == ([0], {2: "dog"})
     with pytest.raises(MaskError, match="none is called like frame 1"):
-        read_painted(save(text, "a.xml"), video, frame=1)
+        read_annotations(save(text, "a.xml"), video, frame=1)
 
 
 def test_groups_are_objects(video: Video, save: Save) -> None:
@@ -79,7 +79,7 @@ def test_groups_are_objects(video: Video, save: Save) -> None:
         f'<box label="cat" xtl="{x}" ytl="0" xbr="{x + 2}" ybr="1" z_order="0" group_id="{group}"></box>'
         for x, group in ((0, 2), (4, 1), (8, 2))
     )
-    labels = read_painted(save(cvat(picture(shapes)), "a.xml"), video).prompts[1]
+    labels = read_annotations(save(cvat(picture(shapes)), "a.xml"), video).prompts[1]
     assert labels[0].tolist() == [2, 2, 0, 0, 1, 1, 0, 0, 2, 2, 0, 0, 0, 0, 0, 0]
 
 
@@ -91,7 +91,7 @@ OUTSIDE = '<!DOCTYPE a [<!ENTITY b SYSTEM "file:///etc/passwd">]>'
 def test_document_types_are_refused(video: Video, save: Save, doctype: str) -> None:
     text = cvat(picture(DOG)).replace("<annotations>", f"{doctype}<annotations>")
     with pytest.raises(MaskError, match="DOCTYPE"):
-        read_painted(save(text, "a.xml"), video)
+        read_annotations(save(text, "a.xml"), video)
 
 
 @pytest.mark.parametrize(
@@ -131,4 +131,4 @@ def test_document_types_are_refused(video: Video, save: Save, doctype: str) -> N
 )
 def test_a_wrong_file_is_explained(video: Video, save: Save, text: str, message: str) -> None:
     with pytest.raises(MaskError, match=message):
-        read_painted(save(text, "a.xml"), video)
+        read_annotations(save(text, "a.xml"), video)

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from tinct.errors import MaskError
-from tinct.interchange.imports import read_painted
+from tinct.interchange.imports import read_annotations
 from tinct.io.video import Video
 
 Save = Callable[..., Path]
@@ -37,7 +37,7 @@ def test_labels_are_objects_and_later_shapes_lie_on_top(video: Video, save: Save
         shape("dog", box(10, 0, 12, 2)),
         shape("ball", [[13.5, 8.5], [13.5, 9.6]], "circle"),
     )
-    painted = read_painted(save(content), video)
+    painted = read_annotations(save(content), video)
     assert list(painted.prompts) == [2]
     assert painted.names == {1: "dog", 2: "cat", 3: "ball"}
     expected = np.zeros((12, 16), np.uint8)
@@ -55,7 +55,7 @@ def test_groups_tell_objects_of_one_label_apart(video: Video, save: Save) -> Non
         shape("dog", box(4, 0, 6, 2), group_id=9),
         shape("dog", box(8, 0, 10, 2), group_id=7),
     )
-    prompts, names = read_painted(save(content), video)
+    prompts, names = read_annotations(save(content), video)
     assert prompts[2][0].tolist() == [1, 1, 0, 0, 2, 2, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0]
     assert names == {1: "dog", 2: "dog"}
 
@@ -66,28 +66,28 @@ def test_a_painted_patch_is_read(video: Video, save: Save) -> None:
     Image.fromarray(patch).convert("1").save(file, "PNG")
     encoded = base64.b64encode(file.getvalue()).decode()
     content = labelme(shape("dog", [[5, 3], [7, 4]], "mask", mask=encoded))
-    labels = read_painted(save(content), video).prompts[2]
+    labels = read_annotations(save(content), video).prompts[2]
     np.testing.assert_array_equal(labels[3:5, 5:8], patch // 255)
     assert labels.sum() == 4
 
 
 def test_a_known_label_keeps_its_id(video: Video, save: Save) -> None:
     content = labelme(shape("bird", box(0, 0, 2, 2)), shape("dog", box(4, 0, 6, 2)))
-    prompts, names = read_painted(save(content), video, known={3: "dog", 1: ""})
+    prompts, names = read_annotations(save(content), video, known={3: "dog", 1: ""})
     assert names == {2: "bird", 3: "dog"}
     assert sorted(set(prompts[2].ravel().tolist())) == [0, 2, 3]
 
 
 def test_an_object_that_tinct_named_keeps_its_id(video: Video, save: Save) -> None:
-    prompts, names = read_painted(save(labelme(shape("object 9", box(0, 0, 2, 2)))), video)
+    prompts, names = read_annotations(save(labelme(shape("object 9", box(0, 0, 2, 2)))), video)
     assert (names, int(prompts[2].max())) == ({}, 9)
 
 
 def test_the_index_wins_over_the_name(video: Video, save: Save) -> None:
     path = save(labelme(shape("dog", box(0, 0, 2, 2)), picture="elsewhere.png"))
-    assert list(read_painted(path, video, frame=4).prompts) == [4]
+    assert list(read_annotations(path, video, frame=4).prompts) == [4]
     with pytest.raises(MaskError, match=r"painted on elsewhere\.png, and no frame .* INDEX:masks\.json"):
-        read_painted(path, video)
+        read_annotations(path, video)
 
 
 @pytest.mark.parametrize(
@@ -106,15 +106,15 @@ def test_pictures_are_found_by_name(named_video: Video, save: Save, picture: str
     path = save(labelme(shape("dog", box(0, 0, 2, 2)), picture=picture))
     if index is None:
         with pytest.raises(MaskError, match="no frame of the video is called so"):
-            read_painted(path, named_video)
+            read_annotations(path, named_video)
     else:
-        assert list(read_painted(path, named_video).prompts) == [index]
+        assert list(read_annotations(path, named_video).prompts) == [index]
 
 
 @pytest.mark.parametrize("picture", ["frame_000003.png", "3.jpg", "clip.mp4_3", "00003"])
 def test_pictures_of_a_film_are_found_by_number(video: Video, save: Save, picture: str) -> None:
     path = save(labelme(shape("dog", box(0, 0, 2, 2)), picture=picture))
-    assert list(read_painted(path, video).prompts) == [3]
+    assert list(read_annotations(path, video).prompts) == [3]
 
 
 @pytest.mark.parametrize(
@@ -136,4 +136,4 @@ def test_pictures_of_a_film_are_found_by_number(video: Video, save: Save, pictur
 )
 def test_a_wrong_file_is_explained(video: Video, save: Save, content: Any, message: str) -> None:
     with pytest.raises(MaskError, match=message):
-        read_painted(save(content), video)
+        read_annotations(save(content), video)

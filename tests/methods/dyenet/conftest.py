@@ -23,7 +23,7 @@ from tinct.io.video import Video
 from tinct.methods.dyenet import DyeNet, Options
 from tinct.methods.dyenet.linking import LinkingRules
 from tinct.methods.dyenet.tracklets import RoiMask, StartingPoint, Stop, Tracklet
-from tinct.networks.dyenet.network import DyeNetMake, FrameFeatures, Propagated, Proposals
+from tinct.networks.dyenet.network import DyeNetConfig, FrameFeatures, Propagated, Proposals
 from tinct.networks.flow import FlowEstimator
 from tinct.ops.rois import pooled
 from tinct.shapes import Image
@@ -49,7 +49,7 @@ class ColourNetwork(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.make = DyeNetMake()
+        self.make = DyeNetConfig()
         self.mask_grid = GRID
         self.count = Counter()
         self.recurrent = SimpleNamespace(attention=None)

@@ -16,10 +16,10 @@ from tinct.errors import OptionError, WeightsError
 from tinct.inference.segmenter import segment_video
 from tinct.io.video import Video
 from tinct.methods.dyenet import DyeNet, Options, join_weights
-from tinct.networks.dyenet.network import DyeNetMake, DyeNetNetwork
+from tinct.networks.dyenet.network import DyeNetConfig, DyeNetNetwork
 from tinct.networks.weights import load_weights, save_weights
 
-MAKE = DyeNetMake(roi_grid=6, hidden=6)
+MAKE = DyeNetConfig(roi_grid=6, hidden=6)
 EASY = {"make": MAKE, "least_area": 0.0, "least_box_cells": 0.0, "working_height": None, "re_id": False}
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from tinct.errors import OptionError
 from tinct.networks.dyenet.guided_pyramid import take_over_pyramid
-from tinct.networks.dyenet.network import COMPACT, PAPER, DyeNetMake, DyeNetNetwork, FrameFeatures
+from tinct.networks.dyenet.network import COMPACT, PAPER, DyeNetConfig, DyeNetNetwork, FrameFeatures
 from tinct.networks.dyenet.pyramid import FeaturePyramid
 from tinct.ops.rois import pooled
 from tinct.ops.views import full_view
@@ -26,12 +26,12 @@ INDEX = torch.tensor([0, 1, 1])
 
 MAKES = {
     "compact": replace(COMPACT, roi_grid=8, hidden=12),
-    "compact, plain": DyeNetMake("mobilenetv2", roi_grid=7, hidden=12, attention=False),
+    "compact, plain": DyeNetConfig("mobilenetv2", roi_grid=7, hidden=12, attention=False),
     "compact, two streams": replace(COMPACT, roi_grid=8, hidden=12, two_streams=True),
     "resnet101": replace(PAPER, roi_grid=8, hidden=20),
     "resnet101, advanced": replace(PAPER, roi_grid=8, hidden=6, pyramid=True, two_streams=True),
     "xception65": replace(PAPER, backbone="xception65", roi_grid=8, hidden=16),
-    "xception65, advanced": DyeNetMake("xception65", 8, 6, pyramid=True, two_streams=True, mask_guide=True),
+    "xception65, advanced": DyeNetConfig("xception65", 8, 6, pyramid=True, two_streams=True, mask_guide=True),
 }
 
 
@@ -250,7 +250,7 @@ def test_training_freezes_the_first_layers(network: DyeNetNetwork) -> None:
 )
 def test_a_make_that_cannot_be(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(OptionError, match=message):
-        DyeNetMake(**fields)
+        DyeNetConfig(**fields)
 
 
 def test_the_compact_network_is_small() -> None:

@@ -23,7 +23,7 @@ from PIL import Image as PillowImage
 from tinct.data.occlusion.make import ObjectStory, OcclusionClip, OcclusionClips
 from tinct.data.visibility import GONE_FRAMES, GONE_SHARE, Visibility, from_letters, to_letters
 from tinct.errors import DatasetError, OutputError
-from tinct.io.atomic import written_whole
+from tinct.io.atomic import atomic_write
 from tinct.io.mask_files import write_mask
 from tinct.shapes import Image
 
@@ -70,13 +70,13 @@ def write_occlusion_split(
     listing, told = _list_file(root, split), visibility_file(root, split)
     for folder in (listing.parent, told.parent):
         _made(folder)
-    with written_whole(listing) as part:
+    with atomic_write(listing) as part:
         part.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
     rule = {"gone_share": GONE_SHARE, "gone_frames": GONE_FRAMES}
     head = {"split": split, "command": command, "options": asdict(clips.options), "rule": rule}
     # A clip per line: every figure on a line of its own would make a file of ten thousand lines.
     lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(clip)}" for name, clip in content.items())
-    with written_whole(told) as part:
+    with atomic_write(told) as part:
         part.write_text(f'{json.dumps(head)[:-1]}, "clips": {{\n{lines}\n}}}}\n', encoding="utf-8")
     return told
 
@@ -125,7 +125,7 @@ def _made(folder: Path) -> Path:
 
 
 def _write_jpeg(path: Path, image: Image) -> None:
-    with written_whole(path) as part:
+    with atomic_write(path) as part:
         PillowImage.fromarray(image).save(part, format="JPEG", quality=JPEG_QUALITY)
 
 

@@ -24,7 +24,7 @@ from tinct.evaluation.report.timeline import Timeline, timelines
 from tinct.evaluation.report.worst_frames import PicturedFrame, Sources, WorstFrame, pictured, worst_frames
 from tinct.evaluation.results import LEFT_OUT, Scores
 from tinct.evaluation.tables import columns_for, left_out_lines, method_of, percent
-from tinct.io.atomic import written_whole
+from tinct.io.atomic import atomic_write
 
 _FOLDER = Path(__file__).parent
 _PER_FRAME_HINT = "The scores hold no per-frame values. Score again with --per-frame to see them."
@@ -113,7 +113,7 @@ def write_report(
         "attributes": attribute_part,
         **_CONSTANTS,
     }
-    with written_whole(path) as part:
+    with atomic_write(path) as part:
         # File names may hold bytes that are no text; the page shows them as references.
         part.write_text(_rendered(context), encoding="utf-8", errors="xmlcharrefreplace")
 

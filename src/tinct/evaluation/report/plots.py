@@ -15,7 +15,7 @@ from tinct.errors import OptionError, OutputError
 from tinct.evaluation.report.by_attribute import AttributeScore, attribute_scores
 from tinct.evaluation.report.timeline import Timeline, timelines
 from tinct.evaluation.results import Scores
-from tinct.io.atomic import written_whole
+from tinct.io.atomic import atomic_write
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -100,7 +100,7 @@ def _figure(width: float, height: float) -> tuple[Figure, Axes]:
 
 
 def _saved(figure: Figure, path: Path) -> Path:
-    with written_whole(path) as part, warnings.catch_warnings():
+    with atomic_write(path) as part, warnings.catch_warnings():
         # A name in a script that the font lacks shows as boxes; that is no reason to fail.
         warnings.filterwarnings("ignore", message="Glyph")
         # Without the library's version in it, the same scores give the same bytes.

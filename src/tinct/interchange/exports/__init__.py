@@ -19,12 +19,12 @@ from tinct.interchange.exports.cutout_prores import write_cutout_prores
 from tinct.interchange.exports.exr import write_exrs
 from tinct.interchange.exports.formats import ExportFormat, ExportJob
 from tinct.interchange.exports.object_png import write_object_pngs
-from tinct.interchange.exports.overlay_film import write_overlay_film
+from tinct.interchange.exports.overlay_video import write_overlay_video
 from tinct.interchange.exports.palette_png import write_palette_pngs
 from tinct.interchange.exports.soft_png import write_soft_pngs
 from tinct.interchange.exports.source import LabelledVideo
 from tinct.interchange.exports.youtube_vis import write_youtube_vis
-from tinct.io.atomic import folder_written_whole, written_whole
+from tinct.io.atomic import atomic_folder, atomic_write
 
 __all__ = ["FORMATS", "ExportFormat", "ExportJob", "LabelledVideo", "export"]
 
@@ -35,7 +35,7 @@ _ALL = (
     ExportFormat("coco", "COCO RLE JSON with track ids", write_coco, ".json", "coco"),
     ExportFormat("youtube-vis", "YouTube-VIS JSON", write_youtube_vis, ".json", "coco"),
     ExportFormat(
-        "overlay", "Film with the masks drawn in (MP4)", write_overlay_film, ".mp4", needs_video=True
+        "overlay", "Film with the masks drawn in (MP4)", write_overlay_video, ".mp4", needs_video=True
     ),
     ExportFormat(
         "cutout-prores",
@@ -108,7 +108,7 @@ def export(
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{path.parent} cannot be made: {error.strerror or error}.") from error
-    whole: AbstractContextManager[Path] = (written_whole if one.one_file else folder_written_whole)(path)
+    whole: AbstractContextManager[Path] = (atomic_write if one.one_file else atomic_folder)(path)
     with whole as part:
         one.write(ExportJob(source, part, first, last, soft, tell))
     return path

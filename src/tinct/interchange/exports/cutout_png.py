@@ -13,7 +13,7 @@ from PIL import Image as Pictures
 
 from tinct.interchange.exports.alpha import alpha_of
 from tinct.interchange.exports.formats import ExportJob
-from tinct.io.atomic import written_whole
+from tinct.io.atomic import atomic_write
 
 
 def write_cutout_pngs(job: ExportJob) -> None:
@@ -21,5 +21,5 @@ def write_cutout_pngs(job: ExportJob) -> None:
     for index, frame in job.frames():
         alpha = alpha_of(job, index)[..., None]
         picture = Pictures.fromarray(np.concatenate([np.where(alpha > 0, frame, 0), alpha], axis=2))
-        with written_whole(job.out / f"{job.source.frame_names[index]}.png") as part:
+        with atomic_write(job.out / f"{job.source.frame_names[index]}.png") as part:
             picture.save(part, format="PNG", compress_level=2)

@@ -15,7 +15,7 @@ import numpy as np
 
 from tinct.interchange.exports.formats import ExportJob
 from tinct.interchange.exports.object_names import channel_names
-from tinct.io.atomic import written_whole
+from tinct.io.atomic import atomic_write
 from tinct.io.optional import needed
 
 
@@ -34,5 +34,5 @@ def write_exrs(job: ExportJob) -> None:
         if job.rate is not None:
             header["frameRate"] = str(job.rate)
         maps = source.read_object(index, soft=job.soft).astype(np.float16)
-        with written_whole(job.out / f"{source.frame_names[index]}.exr") as part:
+        with atomic_write(job.out / f"{source.frame_names[index]}.exr") as part:
             exr.File(header, dict(zip(channels, maps, strict=True))).write(str(part))

@@ -13,7 +13,7 @@ from PIL import Image as Pictures
 
 from tinct.interchange.exports.formats import ExportJob
 from tinct.interchange.exports.object_names import folder_name
-from tinct.io.atomic import written_whole
+from tinct.io.atomic import atomic_write
 
 
 def write_object_pngs(job: ExportJob) -> None:
@@ -26,5 +26,5 @@ def write_object_pngs(job: ExportJob) -> None:
         labels = source.read(index)
         for folder, object_id in zip(folders, source.object_ids, strict=True):
             picture = Pictures.fromarray((labels == object_id).view(np.uint8) * np.uint8(255))
-            with written_whole(folder / f"{source.frame_names[index]}.png") as part:
+            with atomic_write(folder / f"{source.frame_names[index]}.png") as part:
                 picture.save(part, format="PNG", compress_level=2)

@@ -14,18 +14,18 @@ from tinct.errors import MaskError
 from tinct.interchange.imports.coco import coco_pictures
 from tinct.interchange.imports.cvat import cvat_pictures
 from tinct.interchange.imports.labelme import labelme_pictures
-from tinct.interchange.imports.painted import Painted, paint
-from tinct.interchange.imports.pictures import PaintedPicture
+from tinct.interchange.imports.pictures import AnnotatedPicture
+from tinct.interchange.imports.prompts import Painted, paint
 from tinct.io.mask_files import read_mask
 from tinct.io.video import Video
 
-__all__ = ["LARGEST_FILE", "Painted", "read_painted"]
+__all__ = ["LARGEST_FILE", "Painted", "read_annotations"]
 
 LARGEST_FILE = 512 * 2**20
 """Bytes of a JSON or XML file that are read; a hundred thousand masks are smaller."""
 
 
-def read_painted(
+def read_annotations(
     path: str | Path,
     video: Video,
     *,
@@ -84,7 +84,7 @@ def _text_of(path: Path) -> str | None:
         raise MaskError(f"{path} cannot be read: {error}.") from error
 
 
-def _pictures(text: str, name: str) -> list[PaintedPicture]:
+def _pictures(text: str, name: str) -> list[AnnotatedPicture]:
     """The painted pictures of a JSON or XML text."""
     if text.lstrip().startswith("<"):
         return cvat_pictures(text, name)

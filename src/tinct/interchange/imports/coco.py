@@ -17,8 +17,8 @@ import numpy as np
 
 from tinct.errors import MaskError
 from tinct.interchange.imports.pictures import (
-    PaintedObject,
-    PaintedPicture,
+    AnnotatedObject,
+    AnnotatedPicture,
     Region,
     named,
     number,
@@ -30,7 +30,7 @@ from tinct.shapes import BinaryMask, Float
 _Row = Mapping[str, Any]
 
 
-def coco_pictures(content: _Row, name: str) -> list[PaintedPicture]:
+def coco_pictures(content: _Row, name: str) -> list[AnnotatedPicture]:
     """The pictures of a COCO file.
 
     Args:
@@ -56,7 +56,7 @@ def coco_pictures(content: _Row, name: str) -> list[PaintedPicture]:
         shape = _checked(row.get("segmentation"), size, _called(row, name))
         regions[row["image_id"]].append(Region(owner, partial(_mask, shape, size, _called(row, name))))
     return [
-        PaintedPicture(str(image.get("file_name") or ""), _size(image, name), tuple(regions[key]))
+        AnnotatedPicture(str(image.get("file_name") or ""), _size(image, name), tuple(regions[key]))
         for key, image in images.items()
     ]
 
@@ -79,7 +79,7 @@ def _size(image: _Row, name: str) -> tuple[int, int]:
     return whole_number(image.get("height"), where), whole_number(image.get("width"), where)
 
 
-def _owners(annotations: list[_Row], categories: Mapping[Any, str], name: str) -> list[PaintedObject]:
+def _owners(annotations: list[_Row], categories: Mapping[Any, str], name: str) -> list[AnnotatedObject]:
     """The object of each annotation."""
     labels = [_label(row, categories, name) for row in annotations]
     tracks = [_track(row) for row in annotations]

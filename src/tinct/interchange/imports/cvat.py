@@ -16,7 +16,7 @@ from xml.parsers import expat
 import numpy as np
 
 from tinct.errors import MaskError
-from tinct.interchange.imports.pictures import PaintedPicture, Region, named, number, whole_number
+from tinct.interchange.imports.pictures import AnnotatedPicture, Region, named, number, whole_number
 from tinct.interchange.imports.polygons import fill_box, fill_polygon
 from tinct.shapes import BinaryMask
 
@@ -25,7 +25,7 @@ _NOT_DRAWN = ("tag",)
 """What stands among the shapes but is a word about the whole picture."""
 
 
-def cvat_pictures(text: str, name: str) -> list[PaintedPicture]:
+def cvat_pictures(text: str, name: str) -> list[AnnotatedPicture]:
     """The pictures of a CVAT file.
 
     Args:
@@ -73,13 +73,13 @@ def parse_safely(text: str, name: str) -> Element:
     return tree.close()
 
 
-def _picture(image: Element, labels: list[str], name: str) -> PaintedPicture:
+def _picture(image: Element, labels: list[str], name: str) -> AnnotatedPicture:
     file_name = image.get("name", "")
     where = f"Picture {file_name!r} of {name}"
     size = whole_number(image.get("height"), where), whole_number(image.get("width"), where)
     shapes = [shape for shape in image if shape.tag not in _NOT_DRAWN]
     shapes.sort(key=lambda shape: whole_number(shape.get("z_order", "0"), f"{where}: z_order"))
-    return PaintedPicture(file_name, size, tuple(_region(shape, labels, size, where) for shape in shapes))
+    return AnnotatedPicture(file_name, size, tuple(_region(shape, labels, size, where) for shape in shapes))
 
 
 def _region(shape: Element, labels: list[str], size: tuple[int, int], where: str) -> Region:

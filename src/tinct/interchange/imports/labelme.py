@@ -17,14 +17,14 @@ import numpy as np
 from PIL import Image as Pictures
 
 from tinct.errors import MaskError
-from tinct.interchange.imports.pictures import PaintedPicture, Region, named, number, whole_number
+from tinct.interchange.imports.pictures import AnnotatedPicture, Region, named, number, whole_number
 from tinct.interchange.imports.polygons import fill_box, fill_circle, fill_polygon
 from tinct.shapes import BinaryMask, Float
 
 _KINDS = ("polygon", "rectangle", "circle", "mask")
 
 
-def labelme_pictures(content: Mapping[str, Any], name: str) -> list[PaintedPicture]:
+def labelme_pictures(content: Mapping[str, Any], name: str) -> list[AnnotatedPicture]:
     """The one picture of a LabelMe file.
 
     Args:
@@ -40,7 +40,7 @@ def labelme_pictures(content: Mapping[str, Any], name: str) -> list[PaintedPictu
     if not isinstance(shapes, list) or not all(isinstance(shape, dict) for shape in shapes):
         raise MaskError(f"`shapes` of {name} is no list of shapes; save it again with LabelMe.")
     regions = tuple(_region(shape, f"Shape {at} of {name}", (H, W)) for at, shape in enumerate(shapes))
-    return [PaintedPicture(str(content.get("imagePath") or ""), (H, W), regions)]
+    return [AnnotatedPicture(str(content.get("imagePath") or ""), (H, W), regions)]
 
 
 def _region(shape: Mapping[str, Any], where: str, size: tuple[int, int]) -> Region:

@@ -16,7 +16,7 @@ LONGEST_NAME = 100
 
 
 @dataclass(frozen=True)
-class PaintedObject:
+class AnnotatedObject:
     """An object as its file knows it.
 
     Args:
@@ -41,12 +41,12 @@ class Region:
         mask: Makes the pixels, bool [H, W]; called when the picture is painted.
     """
 
-    owner: PaintedObject
+    owner: AnnotatedObject
     mask: Callable[[], BinaryMask]
 
 
 @dataclass(frozen=True)
-class PaintedPicture:
+class AnnotatedPicture:
     """One picture with what was painted on it.
 
     Args:
@@ -62,13 +62,13 @@ class PaintedPicture:
 
 def named(
     key: str, label: str, wanted_id: int | None = None, rank: tuple[int, int] = (0, 0)
-) -> PaintedObject:
+) -> AnnotatedObject:
     """An object by its label; `object 3`, as tinct's exports call what has no name, is id 3."""
     name = re.sub(r"[\x00-\x1f\x7f]+", " ", label).strip()[:LONGEST_NAME]
     own = re.fullmatch(r"object (\d{1,3})", name, re.ASCII)
     if own:
-        return PaintedObject(key, "", int(own[1]) if wanted_id is None else wanted_id, rank)
-    return PaintedObject(key, name, wanted_id, rank)
+        return AnnotatedObject(key, "", int(own[1]) if wanted_id is None else wanted_id, rank)
+    return AnnotatedObject(key, name, wanted_id, rank)
 
 
 def number(value: Any, what: str) -> float:

@@ -14,7 +14,7 @@ from pathlib import Path
 from torch import nn
 
 from tinct.errors import OptionError
-from tinct.networks.dyenet.network import PAPER, DyeNetMake, DyeNetNetwork
+from tinct.networks.dyenet.network import PAPER, DyeNetConfig, DyeNetNetwork
 from tinct.networks.weights import load_weights, save_weights
 
 ENSEMBLE = "ensemble"
@@ -24,12 +24,12 @@ BACKBONES = ("resnet101", "xception65")
 """Of its networks; the first one proposes the boxes."""
 
 
-def ensemble_network(make: DyeNetMake) -> nn.ModuleDict:
+def ensemble_network(make: DyeNetConfig) -> nn.ModuleDict:
     """A network of each backbone, as chance made it; all else of the make is the same for both."""
     return nn.ModuleDict({name: DyeNetNetwork(replace(make, backbone=name)) for name in BACKBONES})
 
 
-def join_weights(weights: Mapping[str, Path], out: Path, make: DyeNetMake = PAPER) -> str:
+def join_weights(weights: Mapping[str, Path], out: Path, make: DyeNetConfig = PAPER) -> str:
     """Write the ensemble's weights, from those of its networks.
 
     Args:

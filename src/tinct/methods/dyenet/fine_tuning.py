@@ -19,11 +19,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import default_collate
 
-from tinct.data.online_clips import OnlineClips, PaintedFrame, PaintedRegions
+from tinct.data.online_clips import AnnotatedRegions, LabelledFrame, OnlineClips
 from tinct.data.region_clips import RegionOptions
 from tinct.errors import OptionError
 from tinct.fine_tuning.budget import Budget
-from tinct.fine_tuning.callbacks import TuningNews, tell_of_tuning
+from tinct.fine_tuning.callbacks import FineTuningProgress, report_fine_tuning
 from tinct.fine_tuning.fine_tune import FineTuningWarning, mix_in_parent, rate_factor
 from tinct.networks.dyenet.network import DyeNetNetwork
 from tinct.networks.dyenet.oim import OnlineInstanceMatching
@@ -86,7 +86,7 @@ class OnlineTraining:
 
 def trained_online(
     network: DyeNetNetwork,
-    painted: Sequence[PaintedFrame],
+    painted: Sequence[LabelledFrame],
     options: OnlineTraining,
     *,
     flow: FlowEstimator | None = None,
@@ -107,7 +107,7 @@ def trained_online(
     tuned = deepcopy(network)
     if options.budget.is_none:
         return tuned
-    regions = PaintedRegions(painted)
+    regions = AnnotatedRegions(painted)
     rows, columns = painted[0].labels.shape
     size = (options.height, max(8, round(options.height * columns / rows / 8) * 8))
     clips = OnlineClips(regions, replace(options.clips, size=size, seed=options.seed))
@@ -135,7 +135,7 @@ def trained_online(
 
 def tuned_for_video(
     network: DyeNetNetwork,
-    painted: Sequence[PaintedFrame],
+    painted: Sequence[LabelledFrame],
     options: OnlineTraining,
     place: int = 0,
     networks: int = 1,
@@ -151,18 +151,18 @@ def tuned_for_video(
         place: Of the network among those of an ensemble.
         networks: How many these are.
     """
-    budget, last = options.budget, TuningNews(0, place, networks, 0, 0.0, math.nan, 0.0, 1)
+    budget, last = options.budget, FineTuningProgress(0, place, networks, 0, 0.0, math.nan, 0.0, 1)
 
     def tell(steps: int, seconds: float, loss: float) -> None:
         nonlocal last
         units = budget.steps or math.ceil(budget.seconds or 0)
         share = budget.share(steps, seconds)
-        last = TuningNews(0, place, networks, steps, seconds, loss, share, units)
-        tell_of_tuning(last)
+        last = FineTuningProgress(0, place, networks, steps, seconds, loss, share, units)
+        report_fine_tuning(last)
 
     with torch.inference_mode(False), torch.enable_grad():
         tuned = trained_online(network, painted, options, progress=tell)
-    tell_of_tuning(replace(last, finished=True, diverged=not math.isfinite(last.loss)))
+    report_fine_tuning(replace(last, finished=True, diverged=not math.isfinite(last.loss)))
     return tuned.eval()
 
 

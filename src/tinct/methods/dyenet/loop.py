@@ -20,7 +20,7 @@ templates, until nothing new is found.
 | linking (2.2) | `linking.linked` |
 | iterative inference with template expansion (2) | `DyeNet._loop`, `run.Run` |
 | online training (ECCV paper) | `fine_tuning.trained_online`, `Options.fine_tuning` |
-| ensemble, patches, two streams (3) | `members`, `ensemble`, `Options.patches`, `DyeNetMake.two_streams` |
+| ensemble, patches, two streams (3) | `members`, `ensemble`, `Options.patches`, `DyeNetConfig.two_streams` |
 
 What goes beyond the paper is an `Options` field that the preset "paper" switches off; the page
 docs/methods/dyenet.md gives the reason for each.
@@ -33,8 +33,8 @@ from typing import Any
 
 import torch
 
-from tinct.data.online_clips import PaintedFrame
-from tinct.inference.callbacks import tell_explanation
+from tinct.data.online_clips import LabelledFrame
+from tinct.inference.callbacks import report_explanation
 from tinct.inference.segmenter import VideoSegmenter, check_prompts
 from tinct.io.masks import ObjectMasks, object_ids_of
 from tinct.io.video import Video
@@ -94,7 +94,7 @@ class DyeNet(VideoSegmenter):
         training = self.options.fine_tuning
         if training.budget.is_none:
             return self.members
-        painted = [PaintedFrame(video[index], labels) for index, labels in prompts.items()]
+        painted = [LabelledFrame(video[index], labels) for index, labels in prompts.items()]
         several = [member.network for member in self.members if not member.mirrored]
         tuned = [
             tuned_for_video(network, painted, training, place, len(several))
@@ -121,5 +121,5 @@ class DyeNet(VideoSegmenter):
             starts = run.match(number) if self.options.re_id and number <= self.options.rounds else []
             if not starts:
                 break
-        tell_explanation(run.account())
+        report_explanation(run.account())
         return run.tubes

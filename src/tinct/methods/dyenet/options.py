@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from tinct.errors import OptionError
 from tinct.methods.dyenet.fine_tuning import OnlineTraining
 from tinct.methods.dyenet.linking import LinkingRules
-from tinct.networks.dyenet.network import COMPACT as COMPACT_MAKE
-from tinct.networks.dyenet.network import DyeNetMake
+from tinct.networks.dyenet.network import COMPACT as COMPACT_CONFIG
+from tinct.networks.dyenet.network import DyeNetConfig
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Options:
         OptionError: A number that makes no sense.
     """
 
-    make: DyeNetMake = field(default_factory=DyeNetMake)
+    make: DyeNetConfig = field(default_factory=DyeNetConfig)
     attention: bool = True
     re_id: bool = True
     rho: float = 0.7
@@ -112,7 +112,7 @@ PAPER = Options(working_height=480)
 """Frames of 480 pixels, as the benchmark that the paper reports on gives them."""
 
 COMPACT = Options(
-    make=COMPACT_MAKE,
+    make=COMPACT_CONFIG,
     rounds=3,
     refinements=1,
     linking=LinkingRules(trim=True, prefer="similar", overrule_margin=0.1),
@@ -122,21 +122,21 @@ COMPACT = Options(
 )
 """Chosen on `dev` and on occlusion clips whose backgrounds are of `fit` (docs/experiments.md)."""
 
-ADVANCED = replace(PAPER, make=DyeNetMake(pyramid=True, two_streams=True), patches=True, flip=True)
+ADVANCED = replace(PAPER, make=DyeNetConfig(pyramid=True, two_streams=True), patches=True, flip=True)
 """The form of the DAVIS-2018 challenge (3); its weights are its own: `tinct train dyenet --with`."""
 
 PRESETS: Mapping[str, Mapping[str, Options]] = {
     "mobilenetv2": {
         "default": COMPACT,
         "fast": replace(COMPACT, working_height=288, max_proposals=50, rounds=2),
-        "paper": replace(PAPER, make=COMPACT_MAKE),
-        "advanced": replace(COMPACT, make=replace(COMPACT_MAKE, two_streams=True), patches=True, flip=True),
+        "paper": replace(PAPER, make=COMPACT_CONFIG),
+        "advanced": replace(COMPACT, make=replace(COMPACT_CONFIG, two_streams=True), patches=True, flip=True),
     },
     **{
         name: {
-            "default": replace(PAPER, make=DyeNetMake(backbone=name)),
-            "fast": replace(PAPER, make=DyeNetMake(backbone=name), working_height=288),
-            "paper": replace(PAPER, make=DyeNetMake(backbone=name)),
+            "default": replace(PAPER, make=DyeNetConfig(backbone=name)),
+            "fast": replace(PAPER, make=DyeNetConfig(backbone=name), working_height=288),
+            "paper": replace(PAPER, make=DyeNetConfig(backbone=name)),
             "advanced": replace(ADVANCED, make=replace(ADVANCED.make, backbone=name)),
         }
         for name in ("resnet101", "xception65")

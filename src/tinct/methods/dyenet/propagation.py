@@ -13,10 +13,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from tinct.methods.dyenet.annotated_cells import AnnotatedCells
 from tinct.methods.dyenet.members import Look, averaged
 from tinct.methods.dyenet.merging import shared_out
 from tinct.methods.dyenet.options import Options
-from tinct.methods.dyenet.painted_cells import PaintedCells
 from tinct.methods.dyenet.reid import TemplateSet
 from tinct.methods.dyenet.sources import Sources
 from tinct.methods.dyenet.tracklets import (
@@ -52,7 +52,7 @@ class Surroundings:
     painted: Collection[tuple[int, int]]
     areas: Mapping[int, float]
     templates: TemplateSet
-    cells: PaintedCells
+    cells: AnnotatedCells
 
 
 @dataclass(frozen=True)

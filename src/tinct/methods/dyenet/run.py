@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from tinct.inference.callbacks import tell_of_loop
+from tinct.inference.callbacks import report_loop_progress
 from tinct.io.masks import object_ids_of
+from tinct.methods.dyenet.annotated_cells import AnnotatedCells
 from tinct.methods.dyenet.linking import Link, contradiction_at_start, is_covered, join, linked
 from tinct.methods.dyenet.options import Options
-from tinct.methods.dyenet.painted_cells import PaintedCells
 from tinct.methods.dyenet.propagation import Surroundings, least_side_px, propagated
 from tinct.methods.dyenet.record import Decision, Outcome, Record
 from tinct.methods.dyenet.reid import Match, Template, TemplateSet, matched
@@ -63,7 +63,7 @@ class Run:
         self.record = Record(sources.video.names, object_ids, options.rho, options.doubt_margin)
         self._round = 0
         self._links: list[Link] = []
-        self._cells = PaintedCells()
+        self._cells = AnnotatedCells()
         self._painted: set[tuple[int, int]] = set()
         self._areas: dict[int, float] = {}
         self._taken: set[tuple[int, int]] = set()
@@ -100,7 +100,7 @@ class Run:
                 self.record.without_proposals.append(frame)
                 continue
             starts += self._with_masks(matched(candidates, templates, self.options.rho, self._taken))
-            tell_of_loop(f"round {number}: match", frame + 1, len(self.sources))
+            report_loop_progress(f"round {number}: match", frame + 1, len(self.sources))
         return starts
 
     def propagate(self, starts: Sequence[StartingPoint]) -> None:
@@ -121,7 +121,7 @@ class Run:
                 self.tracklets.append(tracklet)
                 join(tracklet, place, self.tubes, self.options.linking)
             done += len(all_of_frame)
-            tell_of_loop(f"round {self._round}: propagate", done, len(starts))
+            report_loop_progress(f"round {self._round}: propagate", done, len(starts))
 
     def link(self) -> None:
         """Link all tracklets anew: those of this round may rank above older ones (2.2)."""

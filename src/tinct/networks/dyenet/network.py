@@ -46,7 +46,7 @@ from tinct.networks.staged_backbones import FirstStages, LastStage, imagenet_ten
 from tinct.ops.rois import pooled
 from tinct.ops.views import View
 
-__all__ = ["COMPACT", "PAPER", "DyeNetMake", "DyeNetNetwork", "FrameFeatures", "Propagated", "Proposals"]
+__all__ = ["COMPACT", "PAPER", "DyeNetConfig", "DyeNetNetwork", "FrameFeatures", "Propagated", "Proposals"]
 
 BACKBONES = ("resnet101", "xception65", "mobilenetv2")
 
@@ -55,7 +55,7 @@ PAPER_WIDTH, COMPACT_WIDTH = 256, 48
 
 
 @dataclass(frozen=True)
-class DyeNetMake:
+class DyeNetConfig:
     """What trained weights are bound to; the defaults are the paper's.
 
     Attributes:
@@ -94,8 +94,8 @@ class DyeNetMake:
             )
 
 
-PAPER = DyeNetMake()
-COMPACT = DyeNetMake(backbone="mobilenetv2", hidden=64, pyramid=True, mask_guide=True, template_guide=True)
+PAPER = DyeNetConfig()
+COMPACT = DyeNetConfig(backbone="mobilenetv2", hidden=64, pyramid=True, mask_guide=True, template_guide=True)
 
 
 class Propagated(NamedTuple):
@@ -123,7 +123,7 @@ class DyeNetNetwork(nn.Module):
         mask_grid: M, cells of each side of a mask: m, or 2 m with the pyramid.
     """
 
-    def __init__(self, make: DyeNetMake) -> None:
+    def __init__(self, make: DyeNetConfig) -> None:
         super().__init__()
         self.make = make
         self.mask_grid = make.roi_grid * (2 if make.pyramid else 1)
@@ -318,13 +318,13 @@ class DyeNetNetwork(nn.Module):
         return pooled(features.fine, boxes, index, self.mask_grid, FINE_STRIDE)
 
 
-def _last_stage(make: DyeNetMake, inputs: int, channels: int, *, strided: bool) -> SmallStage | LastStage:
+def _last_stage(make: DyeNetConfig, inputs: int, channels: int, *, strided: bool) -> SmallStage | LastStage:
     if make.backbone == COMPACT.backbone:
         return SmallStage(inputs, channels, strided=strided)
     return LastStage(make.backbone, strided=strided)
 
 
-def _reid(make: DyeNetMake, inputs: int, identity: int) -> tuple[int, ReidNetwork | WeighingReidNetwork]:
+def _reid(make: DyeNetConfig, inputs: int, identity: int) -> tuple[int, ReidNetwork | WeighingReidNetwork]:
     """The re-identification network and the grid that it sees; half as fine in the compact make."""
     stage = _last_stage(make, inputs, SMALL_WIDTH, strided=True)
     if identity:

@@ -25,13 +25,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tinct.data.online_clips import OnlineClips, PaintedRegions
+from tinct.data.online_clips import AnnotatedRegions, OnlineClips
 from tinct.data.region_clips import PhotoRegions, RegionClips, RegionOptions, RegionSource, VideoRegions
 from tinct.data.samplers import Samples
 from tinct.errors import OptionError
 from tinct.fine_tuning.fine_tune import Budget
 from tinct.networks.dyenet.guided_pyramid import take_over_pyramid
-from tinct.networks.dyenet.network import COMPACT, PAPER, DyeNetMake, DyeNetNetwork
+from tinct.networks.dyenet.network import COMPACT, PAPER, DyeNetConfig, DyeNetNetwork
 from tinct.networks.dyenet.training_network import DyeNetLossOptions
 from tinct.networks.flow import DisFlow
 from tinct.ops.losses import RegionLossOptions
@@ -102,7 +102,7 @@ def _clips(data: Sources, options: RegionOptions, photos: float, stored_px: int)
 
 def _online_clips(data: Sources, options: RegionOptions) -> Samples:
     """All first frames of the split, put together anew."""
-    painted = PaintedRegions.of_first_frames(data.first_frames())
+    painted = AnnotatedRegions.of_first_frames(data.first_frames())
     return FlowClips(OnlineClips(painted, options), DisFlow())
 
 
@@ -148,14 +148,14 @@ def _paper_stage(name: str, clips: Samples, steps: int, learning_rate: float) ->
     )  # fmt: skip
 
 
-def paper_task(make: DyeNetMake) -> DyeNetTask:
+def paper_task(make: DyeNetConfig) -> DyeNetTask:
     """The network of a paper's variant, as chance made it."""
     network = DyeNetNetwork(make)
     network.freeze_for_training()
     return DyeNetTask(network, PAPER_LOSS, rates=())
 
 
-def compact_task(make: DyeNetMake) -> DyeNetTask:
+def compact_task(make: DyeNetConfig) -> DyeNetTask:
     """The compact network, as chance made it.
 
     Its backbone is frozen, as most of the paper's is (conv1 to conv4_20): a step then takes half the
@@ -186,7 +186,7 @@ def _segmenter(variant: str, weights: Path, device: torch.device, budget: Budget
     )
 
 
-def recipe_of(make: DyeNetMake) -> ObjectRecipe:
+def recipe_of(make: DyeNetConfig) -> ObjectRecipe:
     """The recipe of a network of some make.
 
     Region attention can be left out (table 1: "Re-MP, no attention"); what makes the advanced form of it

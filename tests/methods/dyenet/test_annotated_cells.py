@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tinct.methods.dyenet.painted_cells import PaintedCells
+from tinct.methods.dyenet.annotated_cells import AnnotatedCells
 from tinct.methods.dyenet.sources import Sources
 from tinct.methods.dyenet.tracklets import RoiMask, StartingPoint
 from tinct.networks.dyenet.template_guide import TemplateCells
@@ -44,7 +44,7 @@ def start(frame: int, object_id: int, x: float) -> StartingPoint:
 
 
 def test_a_row_for_each_object_in_the_order_asked_for() -> None:
-    cells = PaintedCells()
+    cells = AnnotatedCells()
     guided = Looking(Remembering(guided=True))
     cells.learn([start(0, 7, 40.0), start(0, 1, 80.0)], guided)
     cells.learn([start(2, 7, 40.0)], guided)
@@ -62,8 +62,8 @@ def test_a_row_for_each_object_in_the_order_asked_for() -> None:
 
 
 def test_members_without_a_guide_have_none() -> None:
-    cells = PaintedCells()
+    cells = AnnotatedCells()
     cells.learn([start(0, 1, 0.0)], Looking(Remembering(guided=False), Remembering(guided=True)))
     assert cells.of(0, [1]) is None
     assert cells.of(1, [1]) is not None
-    assert PaintedCells().of(0, [1]) is None
+    assert AnnotatedCells().of(0, [1]) is None

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tinct.errors import MaskError
-from tinct.interchange.imports.pictures import PaintedObject, PaintedPicture
+from tinct.interchange.imports.pictures import AnnotatedObject, AnnotatedPicture
 from tinct.io.masks import check_labels, check_size
 from tinct.io.video import IMAGE_SUFFIXES, Video
 from tinct.shapes import LabelMap
@@ -32,7 +32,7 @@ class Painted(NamedTuple):
 
 def paint(
     source: str,
-    pictures: Sequence[PaintedPicture],
+    pictures: Sequence[AnnotatedPicture],
     video: Video,
     frame: int | None,
     known: Mapping[int, str],
@@ -71,14 +71,14 @@ def paint(
 
 
 def object_ids(
-    objects: Iterable[PaintedObject], known: Mapping[int, str], source: str
-) -> dict[PaintedObject, int]:
+    objects: Iterable[AnnotatedObject], known: Mapping[int, str], source: str
+) -> dict[AnnotatedObject, int]:
     """An id for each object: the file's own if it is free or the same object's, its name's, or the next.
 
     Raises:
         MaskError: There are more than 254 objects.
     """
-    ids: dict[PaintedObject, int] = {}
+    ids: dict[AnnotatedObject, int] = {}
     waiting = []
     for one in objects:
         wanted = one.wanted_id
@@ -102,7 +102,9 @@ def object_ids(
     return ids
 
 
-def _of_one_frame(source: str, painted: Sequence[PaintedPicture], video: Video, frame: int) -> PaintedPicture:
+def _of_one_frame(
+    source: str, painted: Sequence[AnnotatedPicture], video: Video, frame: int
+) -> AnnotatedPicture:
     """The picture of a frame: the only one there is, else that which is called like it."""
     if len(painted) == 1:
         return painted[0]
@@ -115,9 +117,9 @@ def _of_one_frame(source: str, painted: Sequence[PaintedPicture], video: Video, 
     return found[frame]
 
 
-def _by_frame(source: str, painted: Sequence[PaintedPicture], video: Video) -> dict[int, PaintedPicture]:
+def _by_frame(source: str, painted: Sequence[AnnotatedPicture], video: Video) -> dict[int, AnnotatedPicture]:
     """The pictures by the frames that they are called after."""
-    frames: dict[int, PaintedPicture] = {}
+    frames: dict[int, AnnotatedPicture] = {}
     for index, picture in _matches(_own(painted, video), video):
         if index is None:
             raise MaskError(
@@ -134,14 +136,16 @@ def _by_frame(source: str, painted: Sequence[PaintedPicture], video: Video) -> d
     return frames
 
 
-def _own(painted: Sequence[PaintedPicture], video: Video) -> Sequence[PaintedPicture]:
+def _own(painted: Sequence[AnnotatedPicture], video: Video) -> Sequence[AnnotatedPicture]:
     """Of a file of several videos, those that lie in a folder of this video's name."""
     title = "" if video.path is None else video.path.resolve().stem
     own = [p for p in painted if title and _as_path(p.file_name).parent.name == title]
     return own or painted
 
 
-def _matches(pictures: Iterable[PaintedPicture], video: Video) -> Iterable[tuple[int | None, PaintedPicture]]:
+def _matches(
+    pictures: Iterable[AnnotatedPicture], video: Video
+) -> Iterable[tuple[int | None, AnnotatedPicture]]:
     """(frame index or None, picture): by the name, or by its last number where names are numbers."""
     by_name = {name: index for index, name in enumerate(video.names)}
     numbered = all(name.isdecimal() for name in video.names)

@@ -11,7 +11,7 @@ from tinct.networks.dyenet.template_guide import TemplateCells
 from tinct.ops.rois import cropped, pasted
 
 
-class PaintedCells:
+class AnnotatedCells:
     """The painted frames' cells, of every object, as every member of an ensemble sees them."""
 
     def __init__(self) -> None:

@@ -13,7 +13,7 @@ from tinct.io.atomic import flushed
 Entry = dict[str, Any]
 
 
-class LastingLog:
+class DurableLog:
     """A file of JSON lines that only grows.
 
     An entry is on disk when `append` returns. A line that was cut short by a kill or by a full disk was

@@ -10,17 +10,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tinct.errors import OutputError
-from tinct.web.lasting_log import LastingLog
+from tinct.web.durable_log import DurableLog
 
 ENTRIES = [{"a": 1}, {"b": "ü\u2028x\ny"}, {"c": [1, {"d": None}]}]
 
 
 def test_entries_come_back_in_order(tmp_path: Path) -> None:
-    log = LastingLog(tmp_path / "log")
+    log = DurableLog(tmp_path / "log")
     assert log.entries == []
     for entry in ENTRIES:
         log.append(entry)
-    assert LastingLog(tmp_path / "log").entries == ENTRIES == log.entries
+    assert DurableLog(tmp_path / "log").entries == ENTRIES == log.entries
 
 
 @settings(max_examples=40)  # each entry waits for the disk
@@ -29,7 +29,7 @@ def test_a_log_cut_anywhere_holds_its_whole_lines_and_can_go_on(
     tmp_path_factory: pytest.TempPathFactory, cut: int
 ) -> None:
     path = tmp_path_factory.mktemp("log") / "log"
-    log = LastingLog(path)
+    log = DurableLog(path)
     lengths = [0]
     for entry in ENTRIES:
         log.append(entry)
@@ -37,14 +37,14 @@ def test_a_log_cut_anywhere_holds_its_whole_lines_and_can_go_on(
     cut = min(cut, lengths[-1])
     path.write_bytes(path.read_bytes()[:cut])
     whole = sum(length <= cut for length in lengths) - 1
-    after = LastingLog(path)
+    after = DurableLog(path)
     assert after.entries == ENTRIES[:whole]
     after.append({"new": True})
-    assert LastingLog(path).entries == [*ENTRIES[:whole], {"new": True}]
+    assert DurableLog(path).entries == [*ENTRIES[:whole], {"new": True}]
 
 
 def test_what_could_not_be_written_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    log = LastingLog(tmp_path / "log")
+    log = DurableLog(tmp_path / "log")
     log.append(ENTRIES[0])
     write = os.write
 
@@ -57,12 +57,12 @@ def test_what_could_not_be_written_is_not_there(tmp_path: Path, monkeypatch: pyt
         with pytest.raises(OutputError, match="No space left on device"):
             log.append(ENTRIES[1])
     assert log.entries == ENTRIES[:1]
-    assert LastingLog(tmp_path / "log").entries == ENTRIES[:1]
+    assert DurableLog(tmp_path / "log").entries == ENTRIES[:1]
     log.append(ENTRIES[2])
-    assert LastingLog(tmp_path / "log").entries == [ENTRIES[0], ENTRIES[2]]
+    assert DurableLog(tmp_path / "log").entries == [ENTRIES[0], ENTRIES[2]]
 
 
 def test_a_log_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "log").mkdir()
     with pytest.raises(OutputError, match="cannot be read"):
-        LastingLog(tmp_path / "log")
+        DurableLog(tmp_path / "log")

@@ -6,13 +6,13 @@ import threading
 import time
 
 from tinct.web.events import Events
-from tinct.web.refusals import CallError, ConflictError
+from tinct.web.http_errors import CallError, ConflictError
 
 GRACE_S = 5.0
 """A tab without an open stream is taken for alive so long after its last call: a reload is no farewell."""
 
 
-class Claims:
+class WriterLocks:
     """The writing tab of every project."""
 
     def __init__(self, events: Events) -> None:

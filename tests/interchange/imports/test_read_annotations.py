@@ -8,9 +8,9 @@ import pytest
 
 from tinct.errors import MaskError
 from tinct.interchange import imports
-from tinct.interchange.imports import read_painted
-from tinct.interchange.imports.painted import object_ids
+from tinct.interchange.imports import read_annotations
 from tinct.interchange.imports.pictures import named
+from tinct.interchange.imports.prompts import object_ids
 from tinct.io.mask_files import write_mask
 from tinct.io.video import Video
 
@@ -20,7 +20,7 @@ def test_a_picture_keeps_its_ids(video: Video, tmp_path: Path) -> None:
     labels[2:5, 2:5] = 9
     write_mask(tmp_path / "a.png", labels)
     for frame, index in ((None, 0), (3, 3)):
-        prompts, names = read_painted(tmp_path / "a.png", video, frame=frame)
+        prompts, names = read_annotations(tmp_path / "a.png", video, frame=frame)
         assert (list(prompts), names) == ([index], {})
         np.testing.assert_array_equal(prompts[index], labels)
 
@@ -28,13 +28,13 @@ def test_a_picture_keeps_its_ids(video: Video, tmp_path: Path) -> None:
 def test_the_content_says_what_a_file_is(video: Video, save: Callable[..., Path]) -> None:
     text = '\ufeff\n {"shapes": [{"label": "dog", "points": [[0, 0], [3, 0], [3, 3]]}], '
     text += '"imageHeight": 12, "imageWidth": 16, "imagePath": "00004.png"}'
-    assert list(read_painted(save(text, "a.txt"), video).prompts) == [4]
+    assert list(read_annotations(save(text, "a.txt"), video).prompts) == [4]
 
 
 @pytest.mark.parametrize("name", ["none.json", "none.png"])
 def test_a_missing_file_is_explained(video: Video, tmp_path: Path, name: str) -> None:
     with pytest.raises(MaskError, match="no mask file"):
-        read_painted(tmp_path / name, video)
+        read_annotations(tmp_path / name, video)
 
 
 def test_a_file_that_is_too_large_is_not_read(
@@ -42,14 +42,14 @@ def test_a_file_that_is_too_large_is_not_read(
 ) -> None:
     monkeypatch.setattr(imports, "LARGEST_FILE", 2**20)
     with pytest.raises(MaskError, match="2 MB; at most 1 are read"):
-        read_painted(save('{"shapes": "' + "x" * 2**21 + '"}'), video)
+        read_annotations(save('{"shapes": "' + "x" * 2**21 + '"}'), video)
 
 
 @pytest.mark.parametrize("content", [b"{\xff\xfe}", b"<\xff>", b"{\x00"])
 def test_what_is_no_text_is_explained(video: Video, tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.json").write_bytes(content)
     with pytest.raises(MaskError):
-        read_painted(tmp_path / "a.json", video)
+        read_annotations(tmp_path / "a.json", video)
 
 
 def test_ids_do_not_depend_on_what_else_is_known() -> None:

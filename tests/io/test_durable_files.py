@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tinct.errors import OutputError
-from tinct.io.atomic import written_whole
+from tinct.io.atomic import atomic_write
 from tinct.io.mask_files import read_label_png, write_mask
 
 
@@ -28,7 +28,7 @@ def test_a_lasting_file_is_on_the_disk_before_and_after_it_gets_its_name(
     write_mask(path, np.eye(3, dtype=np.uint8))
     assert flushed == []
     path.unlink()
-    write_mask(path, np.eye(3, dtype=np.uint8), lasting=True)
+    write_mask(path, np.eye(3, dtype=np.uint8), durable=True)
     (part, there_before), (folder, there_after) = flushed
     assert ".part" in part
     assert not there_before
@@ -43,7 +43,7 @@ def test_what_cannot_be_flushed_is_not_there(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(os, "fsync", full)
     with (
         pytest.raises(OutputError, match="No space left"),
-        written_whole(tmp_path / "a", lasting=True) as part,
+        atomic_write(tmp_path / "a", durable=True) as part,
     ):
         part.write_bytes(b"x")
     assert list(tmp_path.iterdir()) == []

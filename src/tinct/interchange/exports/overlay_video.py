@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from tinct.interchange.exports.formats import ExportJob
 from tinct.io.overlay import draw_masks
-from tinct.io.video_writer import FilmWriter
+from tinct.io.video_writer import VideoWriter
 
 
-def write_overlay_film(job: ExportJob) -> None:
+def write_overlay_video(job: ExportJob) -> None:
     """Write the film."""
-    with FilmWriter(job.out, job.rate, job.source.size) as film:
+    with VideoWriter(job.out, job.rate, job.source.size) as film:
         for index, frame in job.frames():
             film.write(draw_masks(frame, job.source.read(index)))
