@@ -157,6 +157,7 @@ def test_the_advanced_form_can_be_trained(data: Sources, thin_networks: Any) -> 
         recipe.with_added(["attention"])
 
 
+@pytest.mark.slow
 def test_a_second_stream_begins_on_top_of_one_streams_weights(data: Sources, tmp_path: Path) -> None:
     file = tmp_path / "one.safetensors"
     one = RECIPES["mobilenetv2"].build_task().network
