@@ -13,9 +13,9 @@ import pytest
 import torch
 
 from tinct.data.held_out import held_out
+from tinct.data.occlusion.clips import OcclusionClips
 from tinct.data.occlusion.files import write_occlusion_split
-from tinct.data.occlusion.make import OcclusionClips
-from tinct.data.occlusion.objects import Cast, Scenery
+from tinct.data.occlusion.objects import BackgroundPool, ObjectPool
 from tinct.data.occlusion.plan import OcclusionOptions
 from tinct.data.static_images import StaticImages
 from tinct.errors import OutputError, WeightsError
@@ -171,7 +171,9 @@ def test_accounts_that_are_not_there_or_broken(tmp_path: Path) -> None:
 def test_occlusion_clips_are_compared_after_reappearances(masked_photos: Path, tmp_path: Path) -> None:
     stills = StaticImages(masked_photos, only=held_out)
     clips = OcclusionClips(
-        Cast(stills, None), Scenery(stills, None), OcclusionOptions(size=(64, 112), frames=(24, 24))
+        ObjectPool(stills, None),
+        BackgroundPool(stills, None),
+        OcclusionOptions(size=(64, 112), frames=(24, 24)),
     )
     write_occlusion_split(clips, tmp_path / "OCC", "occlusion", 1)
     torch.manual_seed(0)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tinct import zoo
-from tinct.data.occlusion.files import read_stories, visibility_file
+from tinct.data.occlusion.files import read_visibility, visibility_file
 from tinct.errors import OptionError, TinctError, WeightsError, near_match
 from tinct.evaluation.ablation_rows import AblationRow, AblationTable, ablation_of
 from tinct.evaluation.evaluate import Evaluation, evaluate
@@ -273,7 +273,7 @@ def _after_reappearances(setup: Setup, scores: Scores) -> dict[str, float]:
     split = setup.split
     if setup.dataset != "davis-2017" or split is None or not visibility_file(setup.root, split).is_file():
         return {}
-    after = phase_scores(scores, read_stories(setup.root, split))["after"]
+    after = phase_scores(scores, read_visibility(setup.root, split))["after"]
     return {AFTER: after.g, "found again": after.statistics["J"].recall}
 
 
