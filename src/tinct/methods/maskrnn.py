@@ -45,7 +45,7 @@ from tinct.fine_tuning.per_object import (
     fine_tune_on_annotation,
     resized_frame,
 )
-from tinct.inference.segmenter import StreamingSegmenter, VideoSegmenter, check_prompts
+from tinct.inference.segmenter import StreamingSegmenter, VideoSegmenter
 from tinct.io.masks import ObjectMasks, object_ids_of
 from tinct.io.video import Video
 from tinct.networks.dyenet.two_streams import StreamFeatures, TwoStreams, VggTwoStreams
@@ -360,10 +360,9 @@ class MaskRnnLookingAhead(VideoSegmenter):
 
     def segment(self, video: Video, prompts: Mapping[int, LabelMap]) -> Iterator[tuple[int, ObjectMasks]]:
         """Masks of every frame, each as soon as the frame after it was read."""
-        checked = check_prompts(video, prompts)
         state: MaskRnnState | None = None
         for index, (frame, following) in enumerate(_with_following(video)):
-            labels = checked.get(index)
+            labels = prompts.get(index)
             if state is not None:
                 state, masks = self.segmenter.advance(state, frame, following, labels)
             elif labels is None:
