@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from tinct.methods.feelvos import COMPACT, FeelvosNetwork, Options
-from tinct.training.recipes.feelvos import build_task
+from tinct.training.recipes.feelvos import RECIPES
 from tinct.training.recipes.feelvos_task import COMPACT_LOSS, FeelvosTask, LossOptions, stack_scores
 
 H, W = 48, 64
@@ -36,7 +36,7 @@ def batch(
 @pytest.fixture(scope="module")
 def compact() -> FeelvosTask:
     torch.manual_seed(0)
-    return build_task("mobilenetv2", imagenet=None).train()
+    return RECIPES["mobilenetv2"].build_task().train()
 
 
 def test_a_step_teaches_all_but_the_frozen_layers(compact: FeelvosTask) -> None:

@@ -37,7 +37,7 @@ from tinct.networks.flow import DisFlow
 from tinct.ops.losses import RegionLossOptions
 from tinct.training.flow_clips import FlowClips
 from tinct.training.recipes.dyenet_task import DyeNetTask
-from tinct.training.recipes.object_recipe import ObjectRecipe
+from tinct.training.recipes.recipe import Recipe
 from tinct.training.sources import Sources
 from tinct.training.stages import SGD, AdamW, CosineSchedule, Stage, StairSchedule
 
@@ -186,21 +186,21 @@ def _segmenter(variant: str, weights: Path, device: torch.device, budget: Budget
     )
 
 
-def recipe_of(make: DyeNetConfig) -> ObjectRecipe:
+def recipe_of(make: DyeNetConfig) -> Recipe:
     """The recipe of a network of some make.
 
     Region attention can be left out (table 1: "Re-MP, no attention"); what makes the advanced form of it
     (3), the second stream and the pyramid, can be added where it is missing.
     """
 
-    def changed(**changes: Any) -> Callable[[ObjectRecipe], ObjectRecipe]:
+    def changed(**changes: Any) -> Callable[[Recipe], Recipe]:
         return lambda _: recipe_of(replace(make, **changes))
 
     additions = {} if make.two_streams else {"two-streams": changed(two_streams=True)}
     if not make.pyramid:
         additions["pyramid"] = changed(pyramid=True)
     compact = make.backbone == COMPACT.backbone
-    return ObjectRecipe(
+    return Recipe(
         "dyenet",
         make.backbone,
         COMPACT_STEPS if compact else PAPER_STEPS,
