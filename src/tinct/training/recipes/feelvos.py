@@ -75,9 +75,9 @@ def paper_stages(data: Sources, steps: Mapping[str, int], seed: int) -> list[Sta
 
 def _task(options: Options, loss: LossOptions) -> FeelvosTask:
     """A network as chance made it, with what stays as ImageNet made it taken out of training."""
-    network = FeelvosNetwork(options)
+    network = FeelvosNetwork(options.config, options.output_stride)
     network.freeze_for_training()
-    return FeelvosTask(network, loss)
+    return FeelvosTask(network, options, loss)
 
 
 def _from_imagenet(network: nn.Module, source: str) -> str:
