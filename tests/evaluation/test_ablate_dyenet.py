@@ -120,16 +120,16 @@ def test_the_row_of_another_method_has_its_weights_and_as_long_a_fine_tuning() -
     assert (tuned.fine_tune, tuned.weights) == ("30s", Path("m"))
 
 
-def test_weights_of_a_rows_own_change_the_make() -> None:
+def test_weights_of_a_rows_own_change_the_config() -> None:
     plain = row_choice(setup_of(), ROW["re-mp-without-attention"])
     assert plain is not None
     assert plain.options == {"re_id": False, "attention": False}
     files = {"re-mp-without-attention": Path("a"), "advanced": Path("b")}
     made = [row_choice(setup_of(row_weights=files), ROW[name]) for name in files]
     assert made[0] is not None
-    assert made[0].options["make"] == replace(COMPACT, attention=False)
+    assert made[0].options["config"] == replace(COMPACT, attention=False)
     assert made[1] is not None
-    assert made[1].options["make"] == replace(COMPACT, two_streams=True)
+    assert made[1].options["config"] == replace(COMPACT, two_streams=True)
     assert made[1].options["patches"]
 
 
@@ -179,7 +179,7 @@ def test_occlusion_clips_are_compared_after_reappearances(masked_photos: Path, t
     torch.manual_seed(0)
     weights = tmp_path / "w.safetensors"
     save_weights(weights, DyeNetNetwork(SMALL), method="dyenet", variant="mobilenetv2")
-    options = {"make": SMALL, "working_height": 64, "rho": 0.99}
+    options = {"config": SMALL, "working_height": 64, "rho": 0.99}
     setup = setup_of(
         choice_of(preset="fast", weights=weights, options=options),
         root=tmp_path / "OCC",

@@ -227,8 +227,8 @@ def row_choice(setup: Setup, row: AblationRow) -> SegmenterChoice | None:
     for name in options:
         if name not in known:
             raise OptionError(f"{base.method} has no option {name!r}. {near_match(name, known)}")
-    if row.make and row.name in setup.row_weights:
-        options["make"] = replace(known["make"], **row.make)
+    if row.config and row.name in setup.row_weights:
+        options["config"] = replace(known["config"], **row.config)
     return replace(
         base,
         weights=setup.row_weights.get(row.name, base.weights),

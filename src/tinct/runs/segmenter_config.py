@@ -18,6 +18,9 @@ from tinct.shapes import LabelMap
 from tinct.fine_tuning.budget import Budget
 from tinct.io.video import Video
 
+ON_DISK = {"config": "make"}
+"""Options whose names in `run.json` are older than their own."""
+
 
 @dataclass(frozen=True)
 class SegmenterChoice:
@@ -92,7 +95,8 @@ class SegmenterChoice:
         if self.direction != "forward":
             words["direction"] = self.direction
         if self.options:
-            words["options"] = {name: _plain(value) for name, value in sorted(self.options.items())}
+            named = {ON_DISK.get(name, name): _plain(value) for name, value in self.options.items()}
+            words["options"] = dict(sorted(named.items()))
         return words
 
     def build(
