@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar, get_args, get_origin
 
 import numpy as np
 
-from tinct.errors import NumericalError, OptionError, TinctError
+from tinct.errors import FrameIndexError, NumericalError, OptionError, TinctError
 from tinct.inference.directions import frames_from
 from tinct.io.masks import ObjectMasks, check_labels
 from tinct.io.video import Video
@@ -178,7 +178,7 @@ def check_prompts(video: Video, prompts: Mapping[int, LabelMap]) -> dict[int, La
         raise OptionError("No prompt came; give the mask of at least one frame, {frame index: label map}.")
     outside = sorted(index for index in prompts if not 0 <= index < len(video))
     if outside:
-        raise OptionError(
+        raise FrameIndexError(
             f"A prompt for frame {outside[0]} came, but the video has frames 0 to {len(video) - 1} "
             "(the first frame is 0)."
         )
