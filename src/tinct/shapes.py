@@ -83,8 +83,8 @@ def holds_arrays(cls: Class) -> Class:
     `@dataclass(repr=False)` leaves it to this decorator.
     """
 
-    def equal(self: Any, other: object) -> Any:
-        if type(self) is not type(other):
+    def equal(self: Any, other: Any) -> Any:
+        if other.__class__ is not self.__class__:
             return NotImplemented
         names = [field.name for field in dataclasses.fields(self) if field.compare]
         return all(_same(getattr(self, name), getattr(other, name)) for name in names)

@@ -25,7 +25,7 @@ from tinct.errors import MaskError, MissingMaskError, OptionError, near_match
 from tinct.io.atomic import atomic_write
 from tinct.io.mask_repair import blends, flat_colours, snap_strays, stray_colours
 from tinct.io.masks import MAX_OBJECTS, MaskLike, as_label_map, check_labels, check_size, voc_palette
-from tinct.shapes import VOID, Bool, Int64, LabelMap, Shaped, UInt8
+from tinct.shapes import VOID, Bool, Int64, LabelMap, Shaped, UInt8, holds_arrays
 
 REPAIR_HINT = "repair=True (--repair-mask on the command line)"
 
@@ -105,7 +105,8 @@ def write_mask(path: str | Path, labels: MaskLike, *, durable: bool = False) -> 
         picture.save(part, format="PNG", compress_level=2)
 
 
-@dataclass(frozen=True)
+@holds_arrays
+@dataclass(frozen=True, repr=False)
 class _Painting:
     """A painted mask as an indexed image: one code per distinct colour.
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, SupportsIndex
+from typing import TYPE_CHECKING, Any, SupportsIndex, TypeAlias
 
 import numpy as np
 
@@ -31,7 +31,9 @@ if TYPE_CHECKING:
     import torch
     from PIL import Image as Pictures
 
-    MaskLike = np.ndarray[Any, Any] | torch.Tensor | Pictures.Image | Sequence[Sequence[int]] | "ObjectMasks"
+    MaskLike: TypeAlias = (
+        "np.ndarray[Any, Any] | torch.Tensor | Pictures.Image | Sequence[Sequence[int]] | ObjectMasks"
+    )
 else:
     MaskLike = Any
 """What people have for a label map; `as_label_map` says what becomes of each."""
@@ -94,7 +96,8 @@ class ObjectMasks:
         if wanted not in self.object_ids:
             known = ", ".join(str(i) for i in self.object_ids) or "none"
             raise UnknownObjectError(f"These masks have no object {wanted}; their objects are: {known}.")
-        return self.probs[self.object_ids.index(wanted)]
+        probs: Float[np.ndarray, "H W"] = self.probs[self.object_ids.index(wanted)]
+        return probs
 
     def __repr__(self) -> str:
         """How many objects, which, and of what size."""

@@ -57,7 +57,7 @@ from tinct.ops.losses import BALANCED
 from tinct.ops.precision import bfloat16_is_faster
 from tinct.ops.resize import enlarged_probs, working_frame
 from tinct.ops.warp import magnitude_image, warp
-from tinct.shapes import Image, LabelMap
+from tinct.shapes import Image, LabelMap, holds_arrays
 
 COMPACT_BACKBONES = {"mobilenetv2": "mobilenetv2_100"}
 """Backbones of compact variants, and timm's names for them."""
@@ -164,7 +164,8 @@ class MaskRnnNetwork(nn.Module):
             self.streams = VggTwoStreams()
 
 
-@dataclass(frozen=True)
+@holds_arrays
+@dataclass(frozen=True, repr=False)
 class MaskRnnState:
     """What is carried from frame to frame.
 

@@ -59,7 +59,7 @@ from tinct.ops.losses import PLAIN
 from tinct.ops.precision import bfloat16_is_faster
 from tinct.ops.resize import enlarged_probs, resize_area, working_frame
 from tinct.ops.warp import magnitude_image, warp
-from tinct.shapes import Image, LabelMap
+from tinct.shapes import Image, LabelMap, holds_arrays
 
 COMPACT_BACKBONES = {"mobilenetv2": "mobilenetv2_100"}
 """Backbones of compact variants, and timm's names for them."""
@@ -209,7 +209,8 @@ class MaskTrackNetwork(nn.Module):
         return output
 
 
-@dataclass(frozen=True)
+@holds_arrays
+@dataclass(frozen=True, repr=False)
 class MaskTrackState:
     """What is carried from frame to frame.
 

@@ -29,13 +29,14 @@ from tinct.data.visibility import (
     visibility_states,
 )
 from tinct.errors import DatasetError
-from tinct.shapes import Float, UInt8
+from tinct.shapes import Float, UInt8, holds_arrays
 
 FIRST_FRAME_SHARE = 0.6
 """So much of an object the first frame shows at least: a prompt needs an object."""
 
 
-@dataclass(frozen=True)
+@holds_arrays
+@dataclass(frozen=True, repr=False)
 class ObjectStory:
     """What becomes of one object.
 
@@ -65,7 +66,8 @@ class ObjectStory:
         return bool((self.states == Visibility.REAPPEARED).any())
 
 
-@dataclass(frozen=True)
+@holds_arrays
+@dataclass(frozen=True, repr=False)
 class OcclusionClip:
     """A clip with its truth.
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from tinct.data.occlusion.objects import Cut
 from tinct.errors import OptionError
-from tinct.shapes import Float, Image
+from tinct.shapes import Float, Image, holds_arrays
 
 Curve = Float[np.ndarray, "T"]
 """A figure in every frame of the clip."""
@@ -65,7 +65,8 @@ class OcclusionOptions:
             )
 
 
-@dataclass(frozen=True)
+@holds_arrays
+@dataclass(frozen=True, repr=False)
 class Take:
     """A time for which an actor is on.
 
@@ -121,7 +122,8 @@ class Player:
         return [take for take in self.takes if take.first <= t][-1]
 
 
-@dataclass(frozen=True)
+@holds_arrays
+@dataclass(frozen=True, repr=False)
 class Plan:
     """A clip before it is drawn.
 
