@@ -18,7 +18,7 @@ from tinct.errors import OptionError, OutputError
 from tinct.runs import segment_to_folder as predict
 from tinct.runs.segment_to_folder import RunInterrupted, RunReport, segment_to_folder
 from tinct.inference.segmenter import check_prompts, frame_results
-from tinct.fine_tuning.callbacks import FineTuningProgress, report_fine_tuning
+from tinct.inference.callbacks import FineTuningProgress, report_fine_tuning
 from tinct.io.video import Video
 
 H, W, FRAMES = 13, 18, 12

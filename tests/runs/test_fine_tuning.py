@@ -18,7 +18,7 @@ from tinct.runs.segment_to_folder import RunInterrupted, segment_to_folder
 from tinct.io.masks import ObjectMasks
 from tinct.inference.segmenter import StreamingSegmenter
 from tinct.fine_tuning.per_object import ObjectWeights
-from tinct.fine_tuning.callbacks import FineTuningProgress, report_fine_tuning
+from tinct.inference.callbacks import FineTuningProgress, report_fine_tuning
 from tinct.io.video import Video
 
 H, W, FRAMES = 8, 10, 9

@@ -32,7 +32,7 @@ from tinct.evaluation.failures import one_error
 from tinct.evaluation.results import Scores, write_scores
 from tinct.evaluation.score import checked_rules, score_folders
 from tinct.evaluation.workers import Failure, outcomes_of
-from tinct.inference.callbacks import loop_callbacks
+from tinct.inference.callbacks import callbacks
 from tinct.io.video import Video
 from tinct.metrics import DEFAULT_BOUND_TH
 from tinct.networks.dyenet.proposal_sources import check_proposals
@@ -116,7 +116,7 @@ class SequenceSegmentation:
         if self.choice.per_video:
             segmenter = self.choice.build(video, sequence.name, prompts)
         out = self.out / sequence.name
-        with loop_callbacks(explanation=lambda account: write_explanation(account, out / ACCOUNT)):
+        with callbacks(explanation=lambda account: write_explanation(account, out / ACCOUNT)):
             segment_to_folder(
                 segmenter,
                 video,

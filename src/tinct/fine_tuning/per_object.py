@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from tinct.data.online_samples import AnnotatedFrame
 from tinct.fine_tuning.budget import Budget
-from tinct.fine_tuning.callbacks import FineTuningProgress, report_fine_tuning
 from tinct.fine_tuning.fine_tune import FineTuned, FineTuning, Progress, fine_tune
+from tinct.inference.callbacks import FineTuningProgress, report_fine_tuning
 from tinct.networks.side_outputs import SideLogits
 from tinct.shapes import VOID
 
@@ -139,7 +139,7 @@ def fine_tune_on_annotation(
 
 @dataclass(frozen=True)
 class _Teller:
-    """Tells `tinct.fine_tuning.callbacks` and one's own callback how far an object is."""
+    """Tells `tinct.inference.callbacks` and one's own callback how far an object is."""
 
     object_id: int
     position: int

@@ -26,7 +26,7 @@ from tinct.errors import OptionError, OutputError, TinctError
 from tinct.runs.confidences import Confidences
 from tinct.runs.run_file import RunFile, environment, peak_memory
 from tinct.runs.run_folder import are_whole, claim, run_identity
-from tinct.inference.callbacks import loop_callbacks
+from tinct.inference.callbacks import callbacks
 from tinct.io.mask_files import write_mask
 from tinct.io.overlay import mask_paths, write_overlay
 from tinct.inference.segmenter import (
@@ -41,7 +41,7 @@ from tinct.inference.segmenter import (
 from tinct.shapes import LabelMap
 from tinct.io.soft_masks import write_soft
 from tinct.inference.state_files import load_state, read_extra, save_state
-from tinct.fine_tuning.callbacks import FineTuningProgress, fine_tuning_callback
+from tinct.inference.callbacks import FineTuningProgress, callbacks
 from tinct.io.video import Video
 
 FRAMES_BETWEEN_STATES = 25
@@ -160,7 +160,7 @@ def segment_to_folder(
     run = _Run(segmenter, video, checked, out, file, how_to_go_on, way, soft)
     claim(out, file, resume, notes or {})
     try:
-        with fine_tuning_callback(partial(_note_tuning, run, progress)), loop_callbacks(progress):
+        with callbacks(progress, fine_tuning=partial(_record_fine_tuning, run)):
             resumed_at, object_ids = _segment(run, paths, progress)
         film = out / "overlay.mp4" if overlay else None
         if film is not None and not (film.exists() and resumed_at == len(video)):
@@ -301,15 +301,13 @@ def _costs(run: _Run) -> dict[str, Any]:
     }
 
 
-def _note_tuning(run: _Run, progress: Progress | None, news: FineTuningProgress) -> None:
-    """Keep what fine-tuning an object took, and show how far it is."""
-    if progress is not None:
-        progress("fine-tune", *news.done_of_all)
-    if news.finished:
+def _record_fine_tuning(run: _Run, tuned: FineTuningProgress) -> None:
+    """Write down what fine-tuning an object took."""
+    if tuned.finished:
         frame = run.way[run.whole[0]]
-        entry: dict[str, Any] = {"frame": frame, "object_id": news.object_id, "steps": news.steps}
-        entry |= {"seconds": round(news.seconds, 2), "diverged": news.diverged}
-        run.tuned.append(entry | ({"loss": round(news.loss, 5)} if math.isfinite(news.loss) else {}))
+        entry: dict[str, Any] = {"frame": frame, "object_id": tuned.object_id, "steps": tuned.steps}
+        entry |= {"seconds": round(tuned.seconds, 2), "diverged": tuned.diverged}
+        run.tuned.append(entry | ({"loss": round(tuned.loss, 5)} if math.isfinite(tuned.loss) else {}))
         run.file.write(fine_tuned=run.tuned)
 
 
