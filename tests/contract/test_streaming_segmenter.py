@@ -128,7 +128,24 @@ MADE_HERE = {
 }
 
 
-@pytest.fixture(scope="module", params=[*MADE_HERE, *(f"{m} {v}" for m, v in _with_weights())])
+FAST = (
+    "colour tracker",
+    "osvos untrained",
+    "masktrack untrained",
+    "maskrnn untrained",
+    "feelvos mobilenetv2",
+)
+"""Those whose promises `make test` asks for; the others' are a part of `make test-all`."""
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        # Each segmenter is made in one process alone.
+        pytest.param(name, marks=[pytest.mark.xdist_group(name)] + [pytest.mark.slow] * (name not in FAST))
+        for name in (*MADE_HERE, *(f"{method} {variant}" for method, variant in _with_weights()))
+    ],
+)
 def segmenter(request: pytest.FixtureRequest) -> StreamingSegmenter[Any]:
     if request.param in MADE_HERE:
         with request.getfixturevalue("thin_networks")():  # of the papers' networks; others stay as they are

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from tinct.errors import OptionError, OutputError
-from tinct.runs.traces import write_explanation
 from tinct.runs.trace_plot import kind_of, refused_stretches
+from tinct.runs.traces import write_explanation
 
 
 def point(frame: int, object_id: int, outcome: str, **changes: Any) -> dict[str, Any]:

@@ -233,7 +233,8 @@ def state_class_of(segmenter: StreamingSegmenter[Any] | VideoSegmenter) -> type 
     """The class that a streaming segmenter names as its state: `class X(StreamingSegmenter[XState])`."""
     for cls in type(segmenter).__mro__:
         for base in getattr(cls, "__orig_bases__", ()):
-            if get_origin(base) is StreamingSegmenter and isinstance(get_args(base)[0], type):
+            streams = issubclass(get_origin(base) or object, StreamingSegmenter)
+            if streams and isinstance(get_args(base)[0], type):
                 state_class: type = get_args(base)[0]
                 return state_class
     return None

@@ -23,12 +23,7 @@ from typing import Any
 import numpy as np
 
 from tinct.errors import OptionError, OutputError, TinctError
-from tinct.runs.confidences import Confidences
-from tinct.runs.run_file import RunFile, environment, peak_memory
-from tinct.runs.run_folder import are_whole, claim, run_identity
-from tinct.inference.callbacks import callbacks
-from tinct.io.mask_files import write_mask
-from tinct.io.overlay import mask_paths, write_overlay
+from tinct.inference.callbacks import FineTuningProgress, callbacks
 from tinct.inference.segmenter import (
     FrameResult,
     Prompts,
@@ -38,11 +33,15 @@ from tinct.inference.segmenter import (
     frame_results,
     state_class_of,
 )
-from tinct.shapes import LabelMap
-from tinct.io.soft_masks import write_soft
 from tinct.inference.state_files import load_state, read_extra, save_state
-from tinct.inference.callbacks import FineTuningProgress, callbacks
+from tinct.io.mask_files import write_mask
+from tinct.io.overlay import mask_paths, write_overlay
+from tinct.io.soft_masks import write_soft
 from tinct.io.video import Video
+from tinct.runs.confidences import Confidences
+from tinct.runs.run_file import RunFile, environment, peak_memory
+from tinct.runs.run_folder import are_whole, claim, run_identity
+from tinct.shapes import LabelMap
 
 FRAMES_BETWEEN_STATES = 25
 """A killed run repeats at most this many frames; saving costs about as much as one frame."""
@@ -52,8 +51,8 @@ WORTH_SAVING_S = 2.0
 
 Segmenter = StreamingSegmenter[Any] | VideoSegmenter
 Progress = Callable[[str, int, int], None]
-"""Called with (`segment` or `overlay`, frames done, frames in all), with (`fine-tune`, steps or seconds
-done, and in all) while a method learns from a painted frame, and with the stages of `tinct.inference.callbacks`."""
+"""Called with (`segment` or `overlay`, frames done, frames in all), and with the stages of
+`tinct.inference.callbacks`."""
 
 
 class RunInterrupted(KeyboardInterrupt):
@@ -129,8 +128,8 @@ def segment_to_folder(
         video: The frames.
         prompts: As for `segment_video`.
         out: The run folder; it is made if need be.
-        backward: Go from the last painted frame to the video's first (`tinct.inference.directions`); later frames
-            stay empty. Only a streaming segmenter has a direction.
+        backward: Go from the last annotated frame to the video's first (`tinct.inference.directions`);
+            later frames stay empty. Only a streaming segmenter has a direction.
         resume: Go on with the run that the folder holds, if it is this one; without one, begin it.
         overlay: Whether to make the film.
         soft: Whether to keep the objects' probabilities too; a run with them is another run.

@@ -1,7 +1,7 @@
 """The timeline of a loop over a whole video: why every object was found in a frame, or lost.
 
-From the account that `tinct.inference.callbacks` brings: starting points, tracklets, links, refusals, and how the
-templates grew.
+From the trace that `tinct.inference.callbacks` brings: starting points, tracklets, links, refusals, and how
+the templates grew.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from tinct.errors import OptionError
-from tinct.runs.traces import remarks_of
 from tinct.io.atomic import atomic_write
 from tinct.io.masks import voc_palette
+from tinct.runs.traces import remarks_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
