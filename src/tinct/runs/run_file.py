@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import platform
 import re
@@ -16,6 +15,7 @@ import torch
 
 from tinct._version import __version__
 from tinct.errors import OutputError
+from tinct.inference.fingerprints import fingerprint_of
 from tinct.io.atomic import atomic_write
 
 
@@ -39,7 +39,7 @@ class RunFile:
     @property
     def fingerprint(self) -> str:
         """One hash of the identity."""
-        return hashlib.sha256(json.dumps(self.identity, sort_keys=True).encode()).hexdigest()
+        return fingerprint_of(self.identity)
 
     def compare(self, resume: bool) -> None:
         """Take up what the folder's own `run.json` says, if it is this run and we are to go on with it.
