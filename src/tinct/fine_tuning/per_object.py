@@ -22,10 +22,11 @@ from tinct.fine_tuning.budget import Budget
 from tinct.fine_tuning.fine_tune import FineTuned, FineTuning, fine_tune
 from tinct.inference.callbacks import FineTuningProgress, report_fine_tuning
 from tinct.networks.side_outputs import SideLogits
-from tinct.shapes import VOID
+from tinct.shapes import VOID, holds_arrays
 
 
-@dataclass(frozen=True)
+@holds_arrays
+@dataclass(frozen=True, repr=False)
 class ObjectWeights:
     """One object's own layers, for a segmenter's state; none where the parent's are used.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal, get_args
 
-from tinct.errors import OptionError, VideoError, near_match
+from tinct.errors import FrameIndexError, OptionError, VideoError, near_match
 from tinct.io.video import Video
 from tinct.shapes import Image
 
@@ -47,7 +47,7 @@ def travel(frames: int, start: int | None, stop: int | None, *, backward: bool =
     last = everything[-1] + step if stop is None else stop
     if first not in everything or last not in range(-1, frames + 1):
         came = f"frame {first}" if first not in everything else f"a stop at frame {last}"
-        raise OptionError(
+        raise FrameIndexError(
             f"{came[:1].upper() + came[1:]} came, but the video has frames 0 to {frames - 1} (the first "
             "frame is 0)."
         )

@@ -15,7 +15,7 @@ from typing import Any, Generic, NewType, TypeVar, get_args, get_origin
 
 import numpy as np
 
-from tinct.errors import MaskError, NumericalError, OptionError, TinctError
+from tinct.errors import FrameIndexError, MaskError, NumericalError, OptionError, TinctError
 from tinct.inference.directions import cut_short, frames_of
 from tinct.io.masks import ObjectMasks, check_labels
 from tinct.io.video import Video
@@ -251,7 +251,7 @@ def check_prompts(video: Video, prompts: Mapping[int, LabelMap]) -> Prompts:
         raise OptionError("No prompt came; give the mask of at least one frame, {frame index: label map}.")
     outside = sorted(index for index in prompts if not 0 <= index < len(video))
     if outside:
-        raise OptionError(
+        raise FrameIndexError(
             f"A prompt for frame {outside[0]} came, but the video has frames 0 to {len(video) - 1} "
             "(the first frame is 0)."
         )

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from tinct.errors import OptionError
+from tinct.errors import OptionError, UnknownObjectError
 from tinct.inference.bidirectional import Bidirectional
 from tinct.inference.confidence import frame_confidence
 from tinct.inference.directions import check_direction, travel
@@ -143,7 +143,9 @@ class Session:
         """
         if object_id not in self.object_ids:
             known = ", ".join(str(i) for i in self.object_ids) or "none"
-            raise OptionError(f"Object {object_id} was to be deleted, but the painted objects are: {known}.")
+            raise UnknownObjectError(
+                f"Object {object_id} was to be deleted, but the painted objects are: {known}."
+            )
         without: dict[int, LabelMap] = {}
         for index, labels in self._prompts.items():
             left = np.where(labels == object_id, np.uint8(0), labels)

@@ -51,7 +51,7 @@ from tinct.ops.matching import ReferenceSet, global_matching, local_matching, sq
 from tinct.ops.membership import PixelSet, label_membership, label_positions
 from tinct.ops.precision import Precision, bfloat16_is_faster
 from tinct.ops.resize import enlarged_probs, resize_area, working_size
-from tinct.shapes import Image, LabelMap
+from tinct.shapes import Image, LabelMap, holds_arrays
 
 COMPACT_BACKBONES = {"mobilenetv2": "mobilenetv2_100"}
 """Backbones of compact variants, and timm's names for them."""
@@ -164,7 +164,8 @@ PRESETS: Mapping[str, Mapping[str, Options]] = {
 """Variant → preset → options; "paper" switches off what goes beyond the paper, but for the config."""
 
 
-@dataclass(frozen=True)
+@holds_arrays
+@dataclass(frozen=True, repr=False)
 class FrameEncoding:
     """Frames seen by the network: everything that does not depend on the objects.
 
@@ -253,7 +254,8 @@ class DynamicSegmentationHead(nn.Module):
         return HeadOutput(self.refinement(encoding.skip, owners, hidden, coarse)[:, 0], coarse[:, 0])
 
 
-@dataclass(frozen=True)
+@holds_arrays
+@dataclass(frozen=True, repr=False)
 class ObjectMatches:
     """What one frame's pixels have found: for every label, the background's first.
 
@@ -395,7 +397,8 @@ def match(
     return ObjectMatches(nearest.reshape(-1, *grid), local, previous_probs)
 
 
-@dataclass(frozen=True)
+@holds_arrays
+@dataclass(frozen=True, repr=False)
 class FeelvosState:
     """What is carried from frame to frame; L counts the objects and the background, which comes first.
 

@@ -54,7 +54,7 @@ from tinct.ops.boxes import enlarged_boxes, hull_boxes, inside_boxes, mask_boxes
 from tinct.ops.losses import BALANCED
 from tinct.ops.tensors import flow_tensor, frame_tensor, object_masks
 from tinct.ops.warp import magnitude_image, warp
-from tinct.shapes import Image, LabelMap
+from tinct.shapes import Image, LabelMap, holds_arrays
 
 COMPACT_BACKBONES = {"mobilenetv2": "mobilenetv2_100"}
 """Backbones of compact variants, and timm's names for them."""
@@ -154,7 +154,8 @@ class MaskRnnNetwork(nn.Module):
             self.streams = VggTwoStreams()
 
 
-@dataclass(frozen=True)
+@holds_arrays
+@dataclass(frozen=True, repr=False)
 class MaskRnnState(FineTunedState):
     """What is carried from frame to frame, beside each object's own layers of the appearance stream.
 

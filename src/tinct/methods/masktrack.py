@@ -54,7 +54,7 @@ from tinct.ops.losses import PLAIN
 from tinct.ops.resize import resize_area
 from tinct.ops.tensors import flow_tensor, frame_tensor, object_masks, object_probs
 from tinct.ops.warp import magnitude_image, warp
-from tinct.shapes import Image, LabelMap
+from tinct.shapes import Image, LabelMap, holds_arrays
 
 COMPACT_BACKBONES = {"mobilenetv2": "mobilenetv2_100"}
 """Backbones of compact variants, and timm's names for them."""
@@ -197,7 +197,8 @@ class MaskTrackNetwork(nn.Module):
         return output
 
 
-@dataclass(frozen=True)
+@holds_arrays
+@dataclass(frozen=True, repr=False)
 class MaskTrackState(FineTunedState):
     """What is carried from frame to frame, beside each object's own layers.
 

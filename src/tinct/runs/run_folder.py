@@ -31,7 +31,7 @@ def run_identity(
     }
 
 
-def claim(out: Path, file: RunFile, resume: bool, notes: Mapping[str, Any]) -> None:
+def prepare_folder(out: Path, file: RunFile, resume: bool, notes: Mapping[str, Any]) -> None:
     """Make the folder this run's own.
 
     Args:

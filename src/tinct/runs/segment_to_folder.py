@@ -40,7 +40,7 @@ from tinct.io.soft_masks import write_soft
 from tinct.io.video import Video
 from tinct.runs.confidences import Confidences
 from tinct.runs.run_file import RunFile, environment, peak_memory
-from tinct.runs.run_folder import are_whole, claim, run_identity
+from tinct.runs.run_folder import are_whole, prepare_folder, run_identity
 from tinct.shapes import LabelMap
 
 FRAMES_BETWEEN_STATES = 25
@@ -90,15 +90,15 @@ class _Run:
     prompts: Prompts
     out: Path
     file: RunFile
-    how_to_go_on: str
-    way: range
+    resume_hint: str
+    order: range
     """The frames in the order of the run: from the last to the first, if it goes backward."""
     soft: bool = False
     seconds: list[float] = field(default_factory=list)
     whole: tuple[int, Any] = (0, None)
-    """(frames of the way whose masks are on disk, the state after them)."""
-    tuned: list[dict[str, Any]] = field(default_factory=list)
-    """What fine-tuning took for every object, as it stands in the account."""
+    """(frames of the order whose masks are on disk, the state after them)."""
+    fine_tuned: list[dict[str, Any]] = field(default_factory=list)
+    """What fine-tuning took for every object, as it stands in the record."""
     confidences: Confidences = field(default_factory=Confidences)
 
     @property
@@ -119,7 +119,7 @@ def segment_to_folder(
     info: Mapping[str, Any] | None = None,
     notes: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
-    how_to_go_on: str = "the same command with --resume",
+    resume_hint: str = "the same command with --resume",
 ) -> RunReport:
     """Segment a video into a folder.
 
@@ -137,7 +137,7 @@ def segment_to_folder(
             A run is the same run if its info, video and prompts are the same.
         notes: What else `run.json` shall say; it does not make the run another one.
         progress: Told of every frame.
-        how_to_go_on: What the message of a run that was cut short tells the person to do.
+        resume_hint: What the message of a run that was cut short tells the person to do.
 
     Raises:
         OptionError: No prompt, or one outside the video, or `backward` with a segmenter of whole videos.
@@ -152,12 +152,12 @@ def segment_to_folder(
         raise OptionError(
             "A backward run came for a segmenter that sees whole videos; leave the direction out."
         )
-    way = range(len(video))[:: -1 if backward else 1]
-    paths = mask_paths(video, out / "masks")[:: way.step]
+    order = range(len(video))[:: -1 if backward else 1]
+    paths = mask_paths(video, out / "masks")[:: order.step]
     info = {**(info or {}), **({"soft": True} if soft else {})}
     file = RunFile(out / "run.json", run_identity(video, checked, info, backward=backward))
-    run = _Run(segmenter, video, checked, out, file, how_to_go_on, way, soft)
-    claim(out, file, resume, notes or {})
+    run = _Run(segmenter, video, checked, out, file, resume_hint, order, soft)
+    prepare_folder(out, file, resume, notes or {})
     try:
         with callbacks(progress, fine_tuning=partial(_record_fine_tuning, run)):
             resumed_at, object_ids = _segment(run, paths, progress)
@@ -178,15 +178,15 @@ def segment_to_folder(
 
 def _segment(run: _Run, paths: list[Path], progress: Progress | None) -> tuple[int, tuple[int, ...]]:
     """Write every mask that is not there yet; return the first frame computed and all object ids."""
-    first, begun, object_ids = _where_to_go_on(run, paths)
+    first, begun, object_ids = _place_to_resume(run, paths)
     run.whole = (first, begun)
-    run.tuned = [entry for entry in run.file.fine_tuned if entry["frame"] in run.way[:first]]
-    run.confidences = Confidences.of_account(run.file.confidence, run.way[:first])
-    # A run that is complete keeps the account of the machine that made it.
+    run.fine_tuned = [entry for entry in run.file.fine_tuned if entry["frame"] in run.order[:first]]
+    run.confidences = Confidences.from_record(run.file.confidence, run.order[:first])
+    # A run that is complete keeps the record of the machine that made it.
     machine = environment(_device(run.segmenter)) if first < len(run.video) else {}
     run.file.write(status="running", message="", resumed_at=first, **machine)
-    tell = _stage(progress, "segment", len(run.video))
-    tell(first)
+    report = _stage(progress, "segment", len(run.video))
+    report(first)
     for done, result in enumerate(_timed(run, first, begun), start=first + 1):
         masks = result.masks
         object_ids = tuple(sorted({*object_ids, *masks.object_ids}))
@@ -200,7 +200,7 @@ def _segment(run: _Run, paths: list[Path], progress: Progress | None) -> tuple[i
         taught = result.index in run.prompts and bool(run.seconds) and run.seconds[-1] >= WORTH_SAVING_S
         if taught or done % FRAMES_BETWEEN_STATES == 0:
             _save_state(run)
-        tell(done)
+        report(done)
     return first, object_ids
 
 
@@ -208,7 +208,7 @@ def _timed(run: _Run, first: int, state: Any) -> Iterator[FrameResult]:
     """The results of the frames from the `first` on, timed; decoding is part of the time."""
     if first == len(run.video):
         return
-    results = frame_results(run.segmenter, run.video, run.prompts, run.way[first:], state)
+    results = frame_results(run.segmenter, run.video, run.prompts, run.order[first:], state)
     while True:
         before = time.perf_counter()
         result = next(results, None)
@@ -222,7 +222,7 @@ def _timed(run: _Run, first: int, state: Any) -> Iterator[FrameResult]:
         yield result
 
 
-def _where_to_go_on(run: _Run, paths: list[Path]) -> tuple[int, Any, tuple[int, ...]]:
+def _place_to_resume(run: _Run, paths: list[Path]) -> tuple[int, Any, tuple[int, ...]]:
     """(first frame to compute, state before it, object ids so far)."""
     if run.file.frames_done == len(paths) and _are_whole(run, paths):
         return len(paths), None, run.file.object_ids
@@ -254,7 +254,7 @@ def _device(segmenter: Segmenter) -> str:
 def _save_state(run: _Run) -> None:
     frames, state = run.whole
     # Before the state: whoever goes on from it finds the confidence of all frames before it.
-    run.file.write(confidence=run.confidences.account(len(run.video), run.prompts))
+    run.file.write(confidence=run.confidences.record(len(run.video), run.prompts))
     if state is not None:
         ids = " ".join(str(i) for i in run.file.object_ids)
         extra: dict[str, str | int] = {"frames": frames, "object_ids": ids, "run": run.file.fingerprint}
@@ -266,7 +266,7 @@ def _stop(run: _Run, status: str, reason: str) -> str:
     frames = run.whole[0]
     message = (
         f"{reason.rstrip('.')}. {frames} of {len(run.video)} masks are whole in {run.out / 'masks'}; "
-        f"{run.how_to_go_on} goes on from there."
+        f"{run.resume_hint} goes on from there."
     )
     try:
         _save_state(run)
@@ -279,7 +279,7 @@ def _stop(run: _Run, status: str, reason: str) -> str:
 
 def _finish(run: _Run, object_ids: tuple[int, ...]) -> None:
     run.file.object_ids = object_ids
-    confidence = run.confidences.account(len(run.video), run.prompts)
+    confidence = run.confidences.record(len(run.video), run.prompts)
     message = f"{len(run.video)} masks written."
     run.file.write(status="complete", message=message, confidence=confidence, **_costs(run))
     run.state_path.unlink(missing_ok=True)
@@ -303,16 +303,16 @@ def _costs(run: _Run) -> dict[str, Any]:
 def _record_fine_tuning(run: _Run, tuned: FineTuningProgress) -> None:
     """Write down what fine-tuning an object took."""
     if tuned.finished:
-        frame = run.way[run.whole[0]]
+        frame = run.order[run.whole[0]]
         entry: dict[str, Any] = {"frame": frame, "object_id": tuned.object_id, "steps": tuned.steps}
         entry |= {"seconds": round(tuned.seconds, 2), "diverged": tuned.diverged}
-        run.tuned.append(entry | ({"loss": round(tuned.loss, 5)} if math.isfinite(tuned.loss) else {}))
-        run.file.write(fine_tuned=run.tuned)
+        run.fine_tuned.append(entry | ({"loss": round(tuned.loss, 5)} if math.isfinite(tuned.loss) else {}))
+        run.file.write(fine_tuned=run.fine_tuned)
 
 
 def _stage(progress: Progress | None, stage: str, frames: int) -> Callable[[int], None]:
-    def tell(done: int) -> None:
+    def report(done: int) -> None:
         if progress is not None:
             progress(stage, done, frames)
 
-    return tell
+    return report

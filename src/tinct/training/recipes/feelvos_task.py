@@ -27,6 +27,7 @@ from tinct.methods.feelvos import (
 from tinct.ops.losses import bootstrapped_cross_entropy, bootstrapping_schedule, soft_dice
 from tinct.ops.membership import PixelSet, label_membership
 from tinct.ops.resize import resize_area, resize_nearest
+from tinct.shapes import holds_arrays
 from tinct.training.stages import Task
 
 
@@ -61,7 +62,8 @@ COMPACT_LOSS = LossOptions(
 )  # fmt: skip
 
 
-@dataclass
+@holds_arrays
+@dataclass(repr=False)
 class _ClipRun:
     """Where the roll-out of one clip of the batch stands."""
 
