@@ -29,7 +29,7 @@ class Confidences:
         agreements = {int(i): value for i, value in record.get("agreement", {}).items()}
         return cls(*({i: each[i] for i in each if i in frames} for each in (margins, agreements)))
 
-    def note(self, index: int, masks: ObjectMasks, agreed: float | None) -> None:
+    def add(self, index: int, masks: ObjectMasks, agreed: float | None) -> None:
         """Measure a frame; `agreed` is the agreement of two runs that met there."""
         self.margins[index] = round(frame_confidence(masks), 4)
         if agreed is not None:

@@ -47,7 +47,7 @@ FRAMES_BETWEEN_STATES = 25
 """A killed run repeats at most this many frames; saving costs about as much as one frame."""
 
 WORTH_SAVING_S = 2.0
-"""What a painted frame taught in so many seconds (fine-tuning) is saved at once, and not learnt again."""
+"""What an annotated frame taught in so many seconds (fine-tuning) is saved at once, and not learnt again."""
 
 Segmenter = StreamingSegmenter[Any] | VideoSegmenter
 Progress = Callable[[str, int, int], None]
@@ -95,8 +95,10 @@ class _Run:
     """The frames in the order of the run: from the last to the first, if it goes backward."""
     soft: bool = False
     seconds: list[float] = field(default_factory=list)
-    whole: tuple[int, Any] = (0, None)
-    """(frames of the order whose masks are on disk, the state after them)."""
+    frames_done: int = 0
+    """How many masks are on disk."""
+    state: Any = None
+    """The state after them."""
     fine_tuned: list[dict[str, Any]] = field(default_factory=list)
     """What fine-tuning took for every object, as it stands in the record."""
     confidences: Confidences = field(default_factory=Confidences)
@@ -161,9 +163,9 @@ def segment_to_folder(
     try:
         with callbacks(progress, fine_tuning=partial(_record_fine_tuning, run)):
             resumed_at, object_ids = _segment(run, paths, progress)
-        film = out / "overlay.mp4" if overlay else None
-        if film is not None and not (film.exists() and resumed_at == len(video)):
-            write_overlay(video, out / "masks", film, _stage(progress, "overlay", len(video)))
+        overlay_path = out / "overlay.mp4" if overlay else None
+        if overlay_path is not None and not (overlay_path.exists() and resumed_at == len(video)):
+            write_overlay(video, out / "masks", overlay_path, _stage(progress, "overlay", len(video)))
     except KeyboardInterrupt as error:
         raise RunInterrupted(_stop(run, "interrupted", "Interrupted")) from error
     except TinctError as error:
@@ -173,13 +175,13 @@ def segment_to_folder(
         raise OutputError(_stop(run, "failed", text)) from error
     _finish(run, object_ids)
     median = float(np.median(run.seconds)) if run.seconds else None
-    return RunReport(out / "masks", film, len(video), resumed_at, object_ids, median)
+    return RunReport(out / "masks", overlay_path, len(video), resumed_at, object_ids, median)
 
 
 def _segment(run: _Run, paths: list[Path], progress: Progress | None) -> tuple[int, tuple[int, ...]]:
     """Write every mask that is not there yet; return the first frame computed and all object ids."""
-    first, begun, object_ids = _place_to_resume(run, paths)
-    run.whole = (first, begun)
+    first, run.state, object_ids = _place_to_resume(run, paths)
+    run.frames_done = first
     run.fine_tuned = [entry for entry in run.file.fine_tuned if entry["frame"] in run.order[:first]]
     run.confidences = Confidences.from_record(run.file.confidence, run.order[:first])
     # A run that is complete keeps the record of the machine that made it.
@@ -187,28 +189,29 @@ def _segment(run: _Run, paths: list[Path], progress: Progress | None) -> tuple[i
     run.file.write(status="running", message="", resumed_at=first, **machine)
     report = _stage(progress, "segment", len(run.video))
     report(first)
-    for done, result in enumerate(_timed(run, first, begun), start=first + 1):
+    for done, result in enumerate(_timed(run), start=first + 1):
         masks = result.masks
         object_ids = tuple(sorted({*object_ids, *masks.object_ids}))
         if run.soft:
             # Before the mask: where that is, all that belongs to the frame is.
             write_soft(run.out / "soft", paths[done - 1].stem, masks, object_ids)
         write_mask(paths[done - 1], masks.label_map)
-        run.whole = (done, result.state)
+        run.frames_done, run.state = done, result.state
         run.file.object_ids = object_ids
-        run.confidences.note(result.index, masks, result.agreement)
-        taught = result.index in run.prompts and bool(run.seconds) and run.seconds[-1] >= WORTH_SAVING_S
-        if taught or done % FRAMES_BETWEEN_STATES == 0:
+        run.confidences.add(result.index, masks, result.agreement)
+        costly = result.index in run.prompts and bool(run.seconds) and run.seconds[-1] >= WORTH_SAVING_S
+        if costly or done % FRAMES_BETWEEN_STATES == 0:
             _save_state(run)
         report(done)
     return first, object_ids
 
 
-def _timed(run: _Run, first: int, state: Any) -> Iterator[FrameResult]:
-    """The results of the frames from the `first` on, timed; decoding is part of the time."""
-    if first == len(run.video):
+def _timed(run: _Run) -> Iterator[FrameResult]:
+    """The results of the frames that are still to do, timed; decoding is part of the time."""
+    to_do = run.order[run.frames_done :]
+    if not to_do:
         return
-    results = frame_results(run.segmenter, run.video, run.prompts, run.order[first:], state)
+    results = frame_results(run.segmenter, run.video, run.prompts, to_do, run.state)
     while True:
         before = time.perf_counter()
         result = next(results, None)
@@ -252,20 +255,23 @@ def _device(segmenter: Segmenter) -> str:
 
 
 def _save_state(run: _Run) -> None:
-    frames, state = run.whole
     # Before the state: whoever goes on from it finds the confidence of all frames before it.
     run.file.write(confidence=run.confidences.record(len(run.video), run.prompts))
-    if state is not None:
+    if run.state is not None:
         ids = " ".join(str(i) for i in run.file.object_ids)
-        extra: dict[str, str | int] = {"frames": frames, "object_ids": ids, "run": run.file.fingerprint}
-        save_state(run.state_path, state, extra)
+        extra: dict[str, str | int] = {
+            "frames": run.frames_done,
+            "object_ids": ids,
+            "run": run.file.fingerprint,
+        }
+        save_state(run.state_path, run.state, extra)
 
 
 def _stop(run: _Run, status: str, reason: str) -> str:
     """Leave the folder so that the run can go on; return the message for the person."""
-    frames = run.whole[0]
     message = (
-        f"{reason.rstrip('.')}. {frames} of {len(run.video)} masks are whole in {run.out / 'masks'}; "
+        f"{reason.rstrip('.')}. "
+        f"{run.frames_done} of {len(run.video)} masks are whole in {run.out / 'masks'}; "
         f"{run.resume_hint} goes on from there."
     )
     try:
@@ -287,9 +293,9 @@ def _finish(run: _Run, object_ids: tuple[int, ...]) -> None:
 
 def _costs(run: _Run) -> dict[str, Any]:
     if not run.seconds:
-        return {"frames_done": run.whole[0]}
+        return {"frames_done": run.frames_done}
     return {
-        "frames_done": run.whole[0],
+        "frames_done": run.frames_done,
         "seconds_per_frame": {
             "mean": round(float(np.mean(run.seconds)), 5),
             "median": round(float(np.median(run.seconds)), 5),
@@ -303,7 +309,7 @@ def _costs(run: _Run) -> dict[str, Any]:
 def _record_fine_tuning(run: _Run, tuned: FineTuningProgress) -> None:
     """Write down what fine-tuning an object took."""
     if tuned.finished:
-        frame = run.order[run.whole[0]]
+        frame = run.order[run.frames_done]
         entry: dict[str, Any] = {"frame": frame, "object_id": tuned.object_id, "steps": tuned.steps}
         entry |= {"seconds": round(tuned.seconds, 2), "diverged": tuned.diverged}
         run.fine_tuned.append(entry | ({"loss": round(tuned.loss, 5)} if math.isfinite(tuned.loss) else {}))
