@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from tinct.fine_tuning.callbacks import FineTuningProgress, fine_tuning_callback
 from tinct.fine_tuning.fine_tune import Budget, FineTuning
 from tinct.inference.bidirectional import Bidirectional, StartsAtEach
+from tinct.inference.callbacks import FineTuningProgress, callbacks
 from tinct.inference.segmenter import StreamingSegmenter, segment_video
 from tinct.io.video import Video
 from tinct.methods import maskrnn, masktrack, osvos
@@ -51,7 +51,7 @@ def test_every_object_is_tuned_once_on_all_frames_that_show_it(method: str, vide
     assert isinstance(segmenter, StartsAtEach)
     heard: list[FineTuningProgress] = []
     painted = [square(4, 1), square(30, 6) + square(6, 1)]
-    with fine_tuning_callback(heard.append):
+    with callbacks(fine_tuning=heard.append):
         first, second = segmenter.start_at_each([video[0], video[3]], painted)
     assert [(n.object_id, n.steps) for n in heard if n.finished] == [(1, 2), (6, 2)]
     assert second.object_ids == (1, 6)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from web_kit import FAKE_WORKER, painting, write_frames
 
-from tinct.fine_tuning.callbacks import FineTuningProgress, report_fine_tuning
+from tinct.inference.callbacks import FineTuningProgress, report_fine_tuning
 from tinct.inference.segmenter import StreamingSegmenter, VideoSegmenter
 from tinct.io.mask_files import read_label_png, write_mask
 from tinct.io.masks import ObjectMasks

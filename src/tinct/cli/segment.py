@@ -88,7 +88,7 @@ def segment(
     if both_ways and direction not in (None, "both"):
         raise OptionError(f"--both-ways came with --direction {direction}; give one of the two.")
 
-    from tinct.inference.callbacks import loop_callbacks
+    from tinct.inference.callbacks import callbacks
     from tinct.inference.directions import check_direction
     from tinct.io.video import Video
     from tinct.runs.segment_to_folder import RunInterrupted, segment_to_folder
@@ -127,7 +127,7 @@ def segment(
             write_explanation(account, file)
 
     try:
-        with progress_bar() as progress, loop_callbacks(explanation=explained):
+        with progress_bar() as progress, callbacks(explanation=explained):
             report = segment_to_folder(
                 segmenter,
                 clip,

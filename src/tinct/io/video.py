@@ -7,7 +7,6 @@ dropped, deeper than 8 bits cut to the upper 8. One frame is in memory at a time
 from __future__ import annotations
 
 import itertools
-import re
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -29,6 +28,7 @@ from PIL import Image as Pictures
 from PIL import ImageOps
 
 from tinct.errors import OptionError, VideoError
+from tinct.io.natural_order import natural_key
 from tinct.io.video_writer import (
     VideoWriter as VideoWriter,  # re-exported: reading and writing have one address
 )
@@ -206,13 +206,7 @@ def _frame_files(folder: Path) -> list[Path]:
     if times > 1:
         twins = ", ".join(sorted(f.name for f in files if f.stem == stem))
         raise VideoError(f"{folder} holds one frame twice ({twins}); keep the images of one kind.")
-    return sorted(files, key=_natural_key)
-
-
-def _natural_key(file: Path) -> tuple[list[tuple[int, int, str]], str]:
-    """Runs of digits compare as numbers; the full name settles ties such as 1 and 01."""
-    parts = re.split(r"([0-9]+)", file.stem)
-    return [(0, int(p), "") if p.isdigit() and p.isascii() else (1, 0, p) for p in parts if p], file.name
+    return sorted(files, key=lambda file: natural_key(file.stem))
 
 
 def _picture_size(file: Path) -> tuple[int, int]:

@@ -26,8 +26,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from tinct.errors import TinctError
-from tinct.fine_tuning.callbacks import fine_tuning_callback
-from tinct.inference.callbacks import loop_callbacks
+from tinct.inference.callbacks import callbacks
 from tinct.web.mask_store import ComputedMask
 from tinct.web.run_log import Leg, Settings
 
@@ -120,10 +119,7 @@ class Worker:
             self._orders.check(ticket)
 
         try:
-            with (
-                fine_tuning_callback(lambda news: told("fine-tune", *news.done_of_all)),
-                loop_callbacks(told),
-            ):
+            with callbacks(told):
                 told("prepare", 0, 0)
                 with closing(self._masks(order)) as masks:
                     for mask in masks:

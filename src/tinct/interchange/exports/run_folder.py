@@ -8,11 +8,11 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from tinct.data.annotations import natural_key
 from tinct.errors import MaskError, OptionError, OutputError
 from tinct.interchange.exports.source import LabelledVideo
 from tinct.io.mask_files import read_label_png
 from tinct.io.masks import ObjectMasks, object_ids_of
+from tinct.io.natural_order import natural_key
 from tinct.io.soft_masks import read_soft, soft_path
 from tinct.io.video import IMAGE_SUFFIXES, Video
 from tinct.shapes import LabelMap

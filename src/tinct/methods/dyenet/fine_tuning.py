@@ -23,8 +23,8 @@ from tinct.data.online_clips import AnnotatedRegions, LabelledFrame, OnlineClips
 from tinct.data.region_clips import RegionOptions
 from tinct.errors import OptionError
 from tinct.fine_tuning.budget import Budget
-from tinct.fine_tuning.callbacks import FineTuningProgress, report_fine_tuning
 from tinct.fine_tuning.fine_tune import FineTuningWarning, mix_in_parent, rate_factor
+from tinct.inference.callbacks import FineTuningProgress, report_fine_tuning
 from tinct.networks.dyenet.network import DyeNetNetwork
 from tinct.networks.dyenet.oim import OnlineInstanceMatching
 from tinct.networks.dyenet.training_network import DyeNetLearning, DyeNetLossOptions
@@ -140,7 +140,7 @@ def tuned_for_video(
     place: int = 0,
     networks: int = 1,
 ) -> DyeNetNetwork:
-    """`trained_online` inside a segmenter, which tells `tinct.fine_tuning.callbacks` of it.
+    """`trained_online` inside a segmenter, which tells `tinct.inference.callbacks` of it.
 
     All objects are learned together; the news names object 0.
 

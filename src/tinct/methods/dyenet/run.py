@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from tinct.inference.callbacks import report_loop_progress
+from tinct.inference.callbacks import report_progress
 from tinct.io.masks import object_ids_of
 from tinct.methods.dyenet.annotated_cells import AnnotatedCells
 from tinct.methods.dyenet.linking import Link, contradiction_at_start, is_covered, join, linked
@@ -100,7 +100,7 @@ class Run:
                 self.record.without_proposals.append(frame)
                 continue
             starts += self._with_masks(matched(candidates, templates, self.options.rho, self._taken))
-            report_loop_progress(f"round {number}: match", frame + 1, len(self.sources))
+            report_progress(f"round {number}: match", frame + 1, len(self.sources))
         return starts
 
     def propagate(self, starts: Sequence[StartingPoint]) -> None:
@@ -121,7 +121,7 @@ class Run:
                 self.tracklets.append(tracklet)
                 join(tracklet, place, self.tubes, self.options.linking)
             done += len(all_of_frame)
-            report_loop_progress(f"round {self._round}: propagate", done, len(starts))
+            report_progress(f"round {self._round}: propagate", done, len(starts))
 
     def link(self) -> None:
         """Link all tracklets anew: those of this round may rank above older ones (2.2)."""

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from tinct.inference.callbacks import report_loop_progress
+from tinct.inference.callbacks import report_progress
 from tinct.io.video import Video
 from tinct.methods.dyenet.members import Look, Member, averaged, joined
 from tinct.methods.dyenet.options import Options
@@ -139,7 +139,7 @@ class Sources:
         looks = [Look(f, (full_view(self.size),)) for f in features]
         if self.options.re_id and index not in self._candidates:
             self._candidates[index] = self._found(index, looks)
-            report_loop_progress("look", len(self._candidates), len(self))
+            report_progress("look", len(self._candidates), len(self))
         return looks
 
     def around(self, index: int, boxes: Float[Tensor, "N 4"]) -> list[Look]:
