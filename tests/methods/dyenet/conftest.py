@@ -79,7 +79,7 @@ class ColourNetwork(nn.Module):
         cells = pooled(features.coarse, boxes, index, GRID, 1)
         return _carried(_main_colour(cells, (masks > 0.5).float()))
 
-    def propagate(
+    def forward(
         self,
         features: FrameFeatures,
         boxes: Tensor,

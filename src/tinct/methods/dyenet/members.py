@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from tinct.networks.dyenet.network import FrameFeatures, Proposals
+from tinct.networks.dyenet.network import FrameFeatures, Propagated, Proposals
 from tinct.networks.dyenet.template_guide import TemplateCells
 from tinct.ops.views import View
 
@@ -136,7 +136,7 @@ class Member:
         """Equations 1 and 2: each object's probabilities, and its hidden state."""
         placed = self._placed(look, boxes)
         with self._autocast():
-            step = self.network.propagate(
+            step: Propagated = self.network(
                 look.features, *placed, self._back(hidden), self._back(masks), templates, before
             )
         return self._back(step.mask_logits).sigmoid(), self._back(step.hidden)

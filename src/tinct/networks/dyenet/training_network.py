@@ -224,7 +224,7 @@ class DyeNetLearning:
         known = torch.cat([identities, identities.new_full((len(all_boxes) - len(boxes),), UNLABELLED)])
         reference = (all_frames % 2 == 0) & (known != UNLABELLED)
         self.matching.update(embeddings[reference], known[reference])
-        loss = self.matching.loss(embeddings, known)
+        loss: Tensor = self.matching(embeddings, known)
         with torch.no_grad():
             recognised = self._recognised(embeddings[~reference], known[~reference])
         self.matching.update(embeddings[~reference], known[~reference])
