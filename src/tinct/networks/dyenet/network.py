@@ -71,7 +71,7 @@ class DyeNetConfig:
         two_streams: A second stream sees the optical flow (3).
         attention: Region attention (2.2).
         mask_guide: Beyond the paper: the warped mask joins the recurrent input as one more channel.
-        template_guide: Beyond the paper: so does what the cells recall of the painted frames, and of the
+        template_guide: Beyond the paper: so does what the cells recall of the annotated frames, and of the
             frame before.
 
     Raises:
@@ -216,7 +216,7 @@ class DyeNetNetwork(nn.Module):
         """What masks teach `forward` of their objects; None without a template guide.
 
         Args:
-            features: Of the painted pictures, or of those of the frame before.
+            features: Of the annotated pictures, or of those of the frame before.
             boxes: Around the masks and some of their surroundings.
             index: The picture of each box.
             masks: In [0, 1], over the boxes' cells; of any grid.

@@ -187,9 +187,9 @@ class DyeNetLearning:
         index = drawn.to(frame.device)[frame]
         found = {}
         if options.masks:
-            kept = torch.randperm(len(boxes))[: options.most_masks].to(index.device)
-            logits = self.network.mask_logits(features, boxes[kept], index[kept])
-            found["masks"] = self._mask_loss(logits, shown[frame[kept]], object_id[kept], boxes[kept])
+            chosen = torch.randperm(len(boxes))[: options.most_masks].to(index.device)
+            logits = self.network.mask_logits(features, boxes[chosen], index[chosen])
+            found["masks"] = self._mask_loss(logits, shown[frame[chosen]], object_id[chosen], boxes[chosen])
         if options.identities:
             identities = batch["identities"].flatten()[
                 (frame // 2) * batch["identities"].shape[1] + object_id - 1
