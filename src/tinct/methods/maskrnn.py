@@ -36,19 +36,21 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from tinct.data.deform import coarsened
-from tinct.data.online_samples import WHOLE_FRAME, AnnotatedFrame, OnlineAugmentation
+from tinct.data.online_samples import WHOLE_FRAME, OnlineAugmentation
 from tinct.errors import OptionError, near_match
 from tinct.fine_tuning.budget import Budget
 from tinct.fine_tuning.fine_tune import COMPACT_GUIDED, FineTuning
 from tinct.fine_tuning.per_object import ObjectWeights
-from tinct.fine_tuning.segmenter import FineTunedSegmenter, FineTunedState
+from tinct.fine_tuning.segmenter import FineTunedSegmenter, FineTunedState, Learnt
 from tinct.inference.segmenter import VideoSegmenter, check_prompts
 from tinct.io.masks import ObjectMasks
 from tinct.io.video import Video
+from tinct.networks.dyenet.guided_pyramid import GuidedPyramid
 from tinct.networks.dyenet.two_streams import StreamFeatures, TwoStreams, VggTwoStreams
 from tinct.networks.flow import DisFlow, FlowEstimator
 from tinct.networks.localization import located, proposals_of
 from tinct.networks.presets import variant_options
+from tinct.networks.vgg import VggStream
 from tinct.networks.weights import load_weights
 from tinct.ops.boxes import enlarged_boxes, hull_boxes, inside_boxes, mask_boxes
 from tinct.ops.losses import BALANCED
@@ -153,6 +155,11 @@ class MaskRnnNetwork(nn.Module):
         else:
             self.streams = VggTwoStreams()
 
+    @property
+    def stream(self) -> GuidedPyramid | VggStream:
+        """What is fine-tuned: the appearance stream, since annotated frames come without flow."""
+        return self.streams.appearance
+
 
 @dataclass(frozen=True)
 class MaskRnnState(FineTunedState):
@@ -187,11 +194,6 @@ class MaskRnn(FineTunedSegmenter[MaskRnnState]):
     ) -> None:
         super().__init__(network, device)
         self.flow = flow or DisFlow()
-
-    @property
-    def stream(self) -> nn.Module:
-        """The appearance stream, since annotated frames come without flow."""
-        return self.network.streams.appearance
 
     def step(
         self, state: MaskRnnState, frame: Image, labels: LabelMap | None = None
@@ -233,16 +235,10 @@ class MaskRnn(FineTunedSegmenter[MaskRnnState]):
             return self.corrected(state, frame, labels, masks)
         return replace(state, image=image, previous=logits.sigmoid()), masks
 
-    def certain_state(
-        self,
-        weights: Mapping[int, ObjectWeights],
-        annotated: tuple[AnnotatedFrame, ...],
-        frame: Image,
-        masks: ObjectMasks,
-    ) -> MaskRnnState:
+    def certain_state(self, learnt: Learnt, frame: Image, masks: ObjectMasks) -> MaskRnnState:
         """Masks that are certain are b_t."""
-        image, own = self.working(frame), tuple(weights[i] for i in masks.object_ids)
-        return MaskRnnState(masks.object_ids, own, annotated, image, self.working_masks(masks, image))
+        image = self.working(frame)
+        return MaskRnnState(*learnt.of(masks.object_ids), image, self.working_masks(masks, image))
 
     def _features(
         self, image: Image, backward: Float[Tensor, "1 2 h w"], following: Image | None

@@ -34,13 +34,13 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from tinct.data.deform import coarsened, filled_box
-from tinct.data.online_samples import AnnotatedFrame, OnlineAugmentation
+from tinct.data.online_samples import OnlineAugmentation
 from tinct.data.synthetic import Motion
 from tinct.errors import OptionError, near_match
 from tinct.fine_tuning.budget import Budget
 from tinct.fine_tuning.fine_tune import COMPACT_GUIDED, FineTuning
 from tinct.fine_tuning.per_object import ObjectWeights
-from tinct.fine_tuning.segmenter import FineTunedSegmenter, FineTunedState
+from tinct.fine_tuning.segmenter import FineTunedSegmenter, FineTunedState, Learnt
 from tinct.io.masks import ObjectMasks, object_ids_of
 from tinct.networks.deeplab_v2 import SCORE_RATES, DeepLabV2Stream
 from tinct.networks.dyenet.guided_pyramid import GuidedPyramid
@@ -236,11 +236,6 @@ class MaskTrack(FineTunedSegmenter[MaskTrackState]):
         if self.options.crf:
             check_dense_crf()
 
-    @property
-    def stream(self) -> nn.Module:
-        """The network that is fine-tuned for each object (3.3)."""
-        return self.network.stream
-
     @torch.inference_mode()
     def step(
         self, state: MaskTrackState, frame: Image, labels: LabelMap | None = None
@@ -263,16 +258,10 @@ class MaskTrack(FineTunedSegmenter[MaskTrackState]):
         previous = self.working_masks(masks, image) if sharp else object_probs(logits, image.shape[:2])
         return replace(state, image=image, previous=previous), masks
 
-    def certain_state(
-        self,
-        weights: Mapping[int, ObjectWeights],
-        annotated: tuple[AnnotatedFrame, ...],
-        frame: Image,
-        masks: ObjectMasks,
-    ) -> MaskTrackState:
+    def certain_state(self, learnt: Learnt, frame: Image, masks: ObjectMasks) -> MaskTrackState:
         """Masks that are certain are the previous ones of the frame that comes next."""
-        image, own = self.working(frame), tuple(weights[i] for i in masks.object_ids)
-        return MaskTrackState(masks.object_ids, own, annotated, image, self.working_masks(masks, image))
+        image = self.working(frame)
+        return MaskTrackState(*learnt.of(masks.object_ids), image, self.working_masks(masks, image))
 
     @torch.inference_mode()
     def believed(self, frame: Image, labels: LabelMap) -> LabelMap:

@@ -32,13 +32,12 @@ import torch
 from jaxtyping import Float, Integer
 from torch import Tensor, nn
 
-from tinct.data.online_samples import AnnotatedFrame, OnlineAugmentation
+from tinct.data.online_samples import OnlineAugmentation
 from tinct.data.synthetic import Motion
 from tinct.errors import OptionError, near_match
 from tinct.fine_tuning.budget import Budget
 from tinct.fine_tuning.fine_tune import FineTuning
-from tinct.fine_tuning.per_object import ObjectWeights
-from tinct.fine_tuning.segmenter import FineTunedSegmenter, FineTunedState
+from tinct.fine_tuning.segmenter import FineTunedSegmenter, FineTunedState, Learnt
 from tinct.io.masks import ObjectMasks
 from tinct.networks.dyenet.guided_pyramid import GuidedPyramid
 from tinct.networks.presets import variant_options
@@ -190,11 +189,6 @@ class Osvos(FineTunedSegmenter[OsvosState]):
                 'slic; or take boundary="guided".'
             )
 
-    @property
-    def stream(self) -> nn.Module:
-        """The parent network, which becomes each object's test network."""
-        return self.network.stream
-
     def step(
         self, state: OsvosState, frame: Image, labels: LabelMap | None = None
     ) -> tuple[OsvosState, ObjectMasks]:
@@ -230,16 +224,9 @@ class Osvos(FineTunedSegmenter[OsvosState]):
             return ObjectMasks(masks.object_ids, np.stack(voted).astype(np.float32))
         return masks
 
-    def certain_state(
-        self,
-        weights: Mapping[int, ObjectWeights],
-        annotated: tuple[AnnotatedFrame, ...],
-        frame: Image,
-        masks: ObjectMasks,
-    ) -> OsvosState:
-        """All objects so far: on every frame each is looked for anew."""
-        object_ids = tuple(sorted(weights))
-        return OsvosState(object_ids, tuple(weights[i] for i in object_ids), annotated)
+    def certain_state(self, learnt: Learnt, frame: Image, masks: ObjectMasks) -> OsvosState:
+        """Of all objects so far: on every frame each is looked for anew."""
+        return OsvosState(*learnt.of(tuple(sorted(learnt.weights))))
 
 
 def build(variant: str, preset: str, weights: Path, device: torch.device, **overrides: Any) -> Osvos:
