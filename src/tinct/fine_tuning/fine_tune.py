@@ -104,7 +104,7 @@ class FineTuning:
             raise OptionError(f"tuned_share = {self.tuned_share} came; it lies in (0, 1].")
 
     def with_compact_rates(self) -> FineTuning:
-        """These samples and this loss; optimiser and rate are a compact network's, whose backbone is fixed."""
+        """These samples and this loss; optimiser and rate are a compact network's, its backbone fixed."""
         return FineTuning(augmentation=self.augmentation, loss=self.loss)
 
     def make_optimiser(self, layers: Mapping[str, nn.Parameter]) -> torch.optim.Optimizer:

@@ -247,12 +247,12 @@ class MaskTrack(FineTunedSegmenter[MaskTrackState]):
         if self.options.gate_reach:
             logits = self._gated(logits, guides)
         masks = object_masks(state.object_ids, logits, frame.shape[:2])
+        previous = object_probs(logits, image.shape[:2])
         if self.options.crf:
             masks = ObjectMasks(state.object_ids, dense_crf(masks.probs, frame))
+            previous = self.working_masks(masks, image)
         if labels is not None:
             return self.corrected(state, frame, labels, masks)
-        sharp = self.options.crf
-        previous = self.working_masks(masks, image) if sharp else object_probs(logits, image.shape[:2])
         return replace(state, image=image, previous=previous), masks
 
     def certain_state(self, learnt: Learnt, frame: Image, masks: ObjectMasks) -> MaskTrackState:
