@@ -18,7 +18,7 @@ from tinct.errors import OptionError
 
 @app.command()
 def ablate(
-    method: Annotated[str, typer.Argument(help="osvos, masktrack, maskrnn or dyenet.")],
+    method: Annotated[str, typer.Argument(help=f"One of {choosing.those_where('has_ablation')}.")],
     data: Annotated[Path, typer.Option(help="The dataset, in its official layout.")],
     out: Annotated[Path, typer.Option(help="The folder for one evaluation per row, and the table.")],
     split: Annotated[str, typer.Option(help="A list of the dataset.")] = "val",
