@@ -76,6 +76,17 @@ Explain = Annotated[
         "decision. May be given twice.",
     ),
 ]
+Threads = Annotated[int | None, typer.Option(min=1, help="Processor threads; all of them by default.")]
+WorkerThreads = Annotated[int | None, typer.Option(min=1, help="Processor threads of each worker.")]
+Workers = Annotated[int, typer.Option(min=1, help="Processes that share the sequences.")]
+
+
+def set_threads(threads: int | None) -> None:
+    """Give torch so many threads; None leaves it as it is."""
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(threads)
 
 
 def flow_choice(flow: str | None, weights: Path | None, cache: Path | None) -> FlowChoice | None:

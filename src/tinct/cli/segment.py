@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,18 +26,44 @@ if TYPE_CHECKING:
     from tinct.shapes import LabelMap
 
 
+Masks = Annotated[
+    list[str],
+    typer.Option(
+        metavar="[INDEX:]FILE",
+        help="The painted mask of the first frame, or INDEX:FILE for that of another frame (the first is 0): "
+        "a PNG, COCO JSON, LabelMe JSON or CVAT XML. The last three know their frames themselves. May be "
+        "given several times.",
+    ),
+]
+Frames = Annotated[
+    str | None,
+    typer.Option(
+        metavar="START:STOP",
+        help="Only the frames from START up to, not including, STOP, such as 10:200, 10: or :200 (the first "
+        "frame is 0). Masks keep the frames' own names and numbers.",
+    ),
+]
+Way = Annotated[
+    str,
+    typer.Option(
+        metavar="forward|backward|both",
+        help="From each mask to the frames after it, to those before it, or to both: then each frame is "
+        "taken from the nearest mask.",
+    ),
+]
+RepairMask = Annotated[
+    bool,
+    typer.Option("--repair-mask", help="Take stray colours of blurred edges for the nearest object."),
+]
+Soft = Annotated[
+    bool, typer.Option("--soft", help="Keep soft masks too (soft/, 16-bit PNGs), for `tinct export`.")
+]
+
+
 @app.command()
 def segment(
     video: Annotated[Path, typer.Argument(help="A video file, or a folder of frames.")],
-    mask: Annotated[
-        list[str],
-        typer.Option(
-            metavar="[INDEX:]FILE",
-            help="The painted mask of the first frame, or INDEX:FILE for that of another frame (the first "
-            "is 0): a PNG, COCO JSON, LabelMe JSON or CVAT XML. The last three know their frames "
-            "themselves. May be given several times.",
-        ),
-    ],
+    mask: Masks,
     out: Annotated[Path, typer.Option(help="The folder for masks/, overlay.mp4 and run.json.")],
     method: choosing.Method = "feelvos",
     variant: choosing.Variant = None,
@@ -49,34 +76,13 @@ def segment(
     flow_cache: choosing.FlowCache = None,
     proposals: choosing.Proposals = None,
     explain: choosing.Explain = None,
-    frames: Annotated[
-        str | None,
-        typer.Option(
-            metavar="START:STOP",
-            help="Only the frames from START up to, not including, STOP, such as 10:200, 10: or :200 (the "
-            "first frame is 0). Masks keep the frames' own names and numbers.",
-        ),
-    ] = None,
-    direction: Annotated[
-        str | None,
-        typer.Option(
-            metavar="forward|backward|both",
-            help="From each mask to the frames after it (by default), to those before it, or to both: then "
-            "each frame is taken from the nearest mask.",
-        ),
-    ] = None,
+    frames: Frames = None,
+    direction: Way = "forward",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
-    repair_mask: Annotated[
-        bool,
-        typer.Option("--repair-mask", help="Take stray colours of blurred edges for the nearest object."),
-    ] = False,
+    repair_mask: RepairMask = False,
     overlay: Annotated[bool, typer.Option(help="Make the film with the masks drawn in.")] = True,
-    soft: Annotated[
-        bool, typer.Option("--soft", help="Keep soft masks too (soft/, 16-bit PNGs), for `tinct export`.")
-    ] = False,
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="Processor threads; all of them by default.")
-    ] = None,
+    soft: Soft = False,
+    threads: choosing.Threads = None,
 ) -> None:
     """Segment a video from the mask of its first frame."""
     prompt_files = [parse_prompt(text) for text in mask]
@@ -93,24 +99,13 @@ def segment(
         zoo.check_capability(method, "explains")
     check_explanations(files)
     span = None if frames is None else parse_range(frames)
-    if threads is not None:
-        import torch
-
-        torch.set_num_threads(threads)
+    choosing.set_threads(threads)
     whole = Video.open(video)
     clip = whole if span is None else VideoRange(whole, *span)
     prompts, names = _read_prompts(whole, prompt_files, repair_mask)
-    config = SegmenterConfig(
-        method,
-        variant,
-        preset,
-        weights,
-        device,
-        fine_tune,
-        choosing.flow_choice(flow, flow_weights, flow_cache),
-        check_direction(direction or "forward"),
-        proposals=proposals,
-    )
+    flow_chosen = choosing.flow_choice(flow, flow_weights, flow_cache)
+    config = SegmenterConfig(method, variant, preset, weights, device, fine_tune, flow_chosen)
+    config = replace(config, direction=check_direction(direction), proposals=proposals)
     info = {"video": video.resolve().name}
     if isinstance(clip, VideoRange):
         prompts, info["frame_range"] = clip.prompts(prompts), str(clip)

@@ -16,7 +16,7 @@ import numpy as np
 from tinct.data.annotations import Annotations
 from tinct.data.lists import known_sequences
 from tinct.errors import DatasetError, OptionError, WorkerError
-from tinct.evaluation.completeness import Mismatch, check_complete, refuse_confused_folders, scored_range
+from tinct.evaluation.completeness import Mismatch, check_complete, check_distinct_folders, scored_range
 from tinct.evaluation.failures import one_error
 from tinct.evaluation.groups import Groups, find_groups
 from tinct.evaluation.predictions import find_predictions, paired, read_prediction
@@ -84,7 +84,7 @@ def score_folders(
     """
     if isinstance(rules, str):
         rules = scoring_rules(rules)
-    refuse_confused_folders(pred, truth)
+    check_distinct_folders(pred, truth)
     annotations = find_truth(truth, rules.protocol, split=split, sequences=sequences, resolution=resolution)
     predictions = find_predictions(pred)
     if sequences is None:
@@ -174,7 +174,7 @@ def score_sequence(task: Task) -> SequenceScores:
         DatasetError: A file of the truth is broken.
         MaskError: A prediction is broken, or shows an object that the truth lacks.
     """
-    keep_freed_memory()
+    retain_freed_memory()
     tracks = Tracks(task.rules, task.groups)
     frames_scored, missing = 0, []
     for index, name, truth in _scored_truth(task, tracks):
@@ -201,7 +201,7 @@ def _scored_truth(task: Task, tracks: Tracks) -> Iterator[tuple[int, str, LabelM
             yield index, names[index], truth
 
 
-def keep_freed_memory() -> None:
+def retain_freed_memory() -> None:
     """Let glibc keep the memory that a frame's arrays leave, for those of the next frame.
 
     It gives blocks above a threshold back to the system, which then clears them anew, frame after
