@@ -6,7 +6,23 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from tinct._version import __version__
-from tinct.errors import TinctError
+from tinct.errors import (
+    DatasetError,
+    FrameIndexError,
+    MaskError,
+    MissingExtraError,
+    MissingMaskError,
+    MissingVideoError,
+    MissingWeightsError,
+    NumericalError,
+    OptionError,
+    OutputError,
+    TinctError,
+    UnknownObjectError,
+    VideoError,
+    WeightsError,
+    WorkerError,
+)
 
 if TYPE_CHECKING:
     from tinct.inference.segmenter import StreamingSegmenter, VideoSegmenter, segment_video
@@ -17,13 +33,27 @@ if TYPE_CHECKING:
     from tinct.zoo import build_segmenter
 
 __all__ = [
+    "DatasetError",
+    "FrameIndexError",
+    "MaskError",
+    "MissingExtraError",
+    "MissingMaskError",
+    "MissingVideoError",
+    "MissingWeightsError",
+    "NumericalError",
     "ObjectMasks",
+    "OptionError",
+    "OutputError",
     "Session",
     "SessionFrame",
     "StreamingSegmenter",
     "TinctError",
+    "UnknownObjectError",
     "Video",
+    "VideoError",
     "VideoSegmenter",
+    "WeightsError",
+    "WorkerError",
     "__version__",
     "build_segmenter",
     "read_mask",

@@ -50,7 +50,7 @@ def test_every_row_is_sound(table: AblationTable, row: AblationRow) -> None:
         assert "J" in found[0].measures
     known = vars(zoo.preset_options(row.method or table.method, None, "paper"))
     assert set(row.options) <= {*known, "crf"}
-    assert set(row.make) <= set(vars(known["make"]) if row.make else ())
+    assert set(row.config) <= set(vars(known["config"]) if row.config else ())
     assert zoo.method_record(table.method).fine_tunes
 
 

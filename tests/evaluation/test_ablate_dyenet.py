@@ -13,9 +13,9 @@ import pytest
 import torch
 
 from tinct.data.held_out import held_out
+from tinct.data.occlusion.clips import OcclusionClips
 from tinct.data.occlusion.files import write_occlusion_split
-from tinct.data.occlusion.make import OcclusionClips
-from tinct.data.occlusion.objects import Cast, Scenery
+from tinct.data.occlusion.objects import BackgroundPool, ObjectPool
 from tinct.data.occlusion.plan import OcclusionOptions
 from tinct.data.static_images import StaticImages
 from tinct.errors import OutputError, WeightsError
@@ -121,16 +121,16 @@ def test_the_row_of_another_method_has_its_weights_and_as_long_a_fine_tuning() -
     assert (tuned.fine_tune, tuned.weights) == ("30s", Path("m"))
 
 
-def test_weights_of_a_rows_own_change_the_make() -> None:
+def test_weights_of_a_rows_own_change_the_config() -> None:
     plain = row_config(setup_of(), ROW["re-mp-without-attention"])
     assert plain is not None
     assert plain.options == {"re_id": False, "attention": False}
     files = {"re-mp-without-attention": Path("a"), "advanced": Path("b")}
     made = [row_config(setup_of(row_weights=files), ROW[name]) for name in files]
     assert made[0] is not None
-    assert made[0].options["make"] == replace(COMPACT, attention=False)
+    assert made[0].options["config"] == replace(COMPACT, attention=False)
     assert made[1] is not None
-    assert made[1].options["make"] == replace(COMPACT, two_streams=True)
+    assert made[1].options["config"] == replace(COMPACT, two_streams=True)
     assert made[1].options["patches"]
 
 
@@ -172,13 +172,15 @@ def test_accounts_that_are_not_there_or_broken(tmp_path: Path) -> None:
 def test_occlusion_clips_are_compared_after_reappearances(masked_photos: Path, tmp_path: Path) -> None:
     stills = StaticImages(masked_photos, only=held_out)
     clips = OcclusionClips(
-        Cast(stills, None), Scenery(stills, None), OcclusionOptions(size=(64, 112), frames=(24, 24))
+        ObjectPool(stills, None),
+        BackgroundPool(stills, None),
+        OcclusionOptions(size=(64, 112), frames=(24, 24)),
     )
     write_occlusion_split(clips, tmp_path / "OCC", "occlusion", 1)
     torch.manual_seed(0)
     weights = tmp_path / "w.safetensors"
     save_weights(weights, DyeNetNetwork(SMALL), method="dyenet", variant="mobilenetv2")
-    options = {"make": SMALL, "working_height": 64, "rho": 0.99}
+    options = {"config": SMALL, "working_height": 64, "rho": 0.99}
     setup = setup_of(
         config_of(preset="fast", weights=weights, options=options),
         data=DatasetSplit("davis-2017", tmp_path / "OCC", "occlusion"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from tinct.inference.segmenter import StreamingSegmenter, VideoSegmenter, segmen
 from tinct.io.masks import ObjectMasks
 from tinct.io.video import Video
 from tinct.methods import maskrnn, masktrack
+from tinct.networks.dyenet.network import DyeNetConfig
 from tinct.networks.flow import DisFlow, FlowEstimator, FlowFolder
 from tinct.networks.flow_choice import FlowChoice
 from tinct.runs.segmenter_config import SegmenterConfig
@@ -124,6 +125,12 @@ def flow_asked_for(
     SegmenterConfig(method, flow=FlowChoice("a/b"), **more).build(video, prompts=prompts)
     assert len(set(asked)) == len(asked)
     return set(asked)
+
+
+def test_the_config_of_a_network_is_written_under_its_older_name() -> None:
+    config = DyeNetConfig("mobilenetv2", hidden=8)
+    said = SegmenterConfig("dyenet", options={"rho": 0.6, "config": config}).described()
+    assert said["options"] == {"make": asdict(config), "rho": 0.6}
 
 
 def test_only_flow_that_will_be_asked_for_must_be_in_a_folder(

@@ -18,7 +18,7 @@ from tinct.data.region_clips import Part, Random, RegionClips, RegionOptions, Re
 from tinct.data.sequences import SequenceDataset
 from tinct.data.synthetic import Motion, compose
 from tinct.errors import MaskError
-from tinct.shapes import VOID, BinaryMask, Image, LabelMap
+from tinct.shapes import VOID, BinaryMask, Image, LabelMap, holds_arrays
 
 MOVED_FRAME = Motion(
     scale=(0.9, 1.8), turn_degrees=10.0, shift=0.12, step_scale=0.02, step_turn_degrees=1.5,
@@ -33,7 +33,8 @@ MOVED_OBJECT = Motion(
 """An object by itself, relative to its size in the frame: anywhere (Lucid: 15 % of size; 30 degrees)."""
 
 
-@dataclass(frozen=True)
+@holds_arrays
+@dataclass(frozen=True, repr=False)
 class LabelledFrame:
     """A frame on which all objects were painted.
 

@@ -18,12 +18,13 @@ from tinct.data.degrade import degrade_mask
 from tinct.data.synthetic import Layer, Motion, SamplingMap, compose, draw_motion, move_each
 from tinct.data.transforms import jitter_colours
 from tinct.errors import MaskError, OptionError
-from tinct.shapes import VOID, BinaryMask, Image, LabelMap
+from tinct.shapes import VOID, BinaryMask, Image, LabelMap, holds_arrays
 
 Random = np.random.Generator
 
 
-@dataclass(frozen=True)
+@holds_arrays
+@dataclass(frozen=True, repr=False)
 class AnnotatedFrame:
     """A frame on which one object was painted.
 
@@ -36,7 +37,8 @@ class AnnotatedFrame:
     labels: LabelMap
 
 
-@dataclass(frozen=True)
+@holds_arrays
+@dataclass(frozen=True, repr=False)
 class OnlineSample:
     """What one step of fine-tuning learns from.
 

@@ -28,7 +28,7 @@ from tinct.data.stored_frames import StoredFrames
 from tinct.data.synthetic import Layer, Motion, compose, draw_motion, move_each
 from tinct.data.transforms import jitter_colours
 from tinct.errors import DatasetError, OptionError
-from tinct.shapes import VOID, Image, LabelMap
+from tinct.shapes import VOID, Image, LabelMap, holds_arrays
 
 Random = np.random.Generator
 
@@ -85,7 +85,8 @@ class RegionOptions:
             )
 
 
-@dataclass(frozen=True)
+@holds_arrays
+@dataclass(frozen=True, repr=False)
 class Part:
     """Frames of a source: a video's, one per frame of the clip, or a photo's one.
 

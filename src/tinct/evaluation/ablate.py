@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tinct import zoo
-from tinct.data.occlusion.files import read_stories, visibility_file
+from tinct.data.occlusion.files import read_visibility, visibility_file
 from tinct.errors import OptionError, TinctError, WeightsError, near_match
 from tinct.evaluation.ablation_rows import AblationRow, AblationTable, ablation_of
 from tinct.evaluation.dataset_split import DatasetSplit
@@ -225,8 +225,8 @@ def row_config(setup: Setup, row: AblationRow) -> SegmenterConfig | None:
     for name in options:
         if name not in known:
             raise OptionError(f"{base.method} has no option {name!r}. {near_match(name, known)}")
-    if row.make and row.name in setup.row_weights:
-        options["make"] = replace(known["make"], **row.make)
+    if row.config and row.name in setup.row_weights:
+        options["config"] = replace(known["config"], **row.config)
     return replace(
         base,
         weights=setup.row_weights.get(row.name, base.weights),
@@ -281,7 +281,7 @@ def _after_reappearances(data: DatasetSplit, scores: Scores) -> dict[str, float]
     split = data.split
     if data.dataset != "davis-2017" or split is None or not visibility_file(data.root, split).is_file():
         return {}
-    after = phase_scores(scores, read_stories(data.root, split))["after"]
+    after = phase_scores(scores, read_visibility(data.root, split))["after"]
     return {AFTER: after.g, "found again": after.statistics["J"].recall}
 
 

@@ -249,12 +249,12 @@ def read_scores(path: Path) -> Scores:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         return Scores.from_json(content)
+    except OptionError as error:
+        raise OptionError(f"{path}: {error}") from error
     except (OSError, ValueError, RecursionError) as error:
         raise OptionError(
             f"{path} cannot be read as scores: {error}. Give a JSON file that `tinct score --json` wrote."
         ) from error
-    except OptionError as error:
-        raise OptionError(f"{path}: {error}") from error
 
 
 def _mean_over(

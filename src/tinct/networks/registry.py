@@ -28,11 +28,13 @@ import torch
 from torch import Tensor
 
 from tinct.errors import WeightsError
+from tinct.shapes import holds_arrays
 
 DOWNLOAD_TIMEOUT_S = 900.0
 
 
-@dataclass(frozen=True)
+@holds_arrays
+@dataclass(frozen=True, repr=False)
 class Found:
     """A checkpoint that was found.
 

@@ -18,6 +18,9 @@ from tinct.networks.dyenet.proposal_sources import describe_proposals, proposal_
 from tinct.networks.flow_choice import FlowChoice
 from tinct.shapes import LabelMap
 
+ON_DISK = {"config": "make"}
+"""Options whose names in `run.json` are older than their own."""
+
 
 @dataclass(frozen=True)
 class SegmenterConfig:
@@ -92,7 +95,8 @@ class SegmenterConfig:
         if self.direction != "forward":
             words["direction"] = self.direction
         if self.options:
-            words["options"] = {name: _plain(value) for name, value in sorted(self.options.items())}
+            named = {ON_DISK.get(name, name): _plain(value) for name, value in self.options.items()}
+            words["options"] = dict(sorted(named.items()))
         return words
 
     def build(

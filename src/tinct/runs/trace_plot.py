@@ -11,7 +11,7 @@ from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
-from tinct.errors import OptionError
+from tinct.errors import MissingExtraError
 from tinct.runs.traces import remarks_of
 from tinct.io.atomic import atomic_write
 from tinct.io.masks import voc_palette
@@ -55,7 +55,7 @@ def draw_loop_timeline(account: Account, path: Path) -> None:
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise OptionError(
+        raise MissingExtraError(
             "The timeline needs matplotlib, which is not installed: pip install matplotlib, or take .json."
         ) from error
     object_ids, frames = account["object_ids"], len(account["frames"])

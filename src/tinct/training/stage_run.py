@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Sampler
 
-from tinct.errors import NumericalError, OptionError, TinctError
+from tinct.errors import MissingExtraError, NumericalError, OptionError, TinctError
 from tinct.networks.weights import save_weights
 from tinct.training import checkpoint as checkpoints
 from tinct.training import curve
@@ -29,7 +29,7 @@ from tinct.training.stages import Stage, Task
 try:
     from accelerate import Accelerator, PartialState
 except ModuleNotFoundError as missing:
-    raise OptionError(
+    raise MissingExtraError(
         "Training needs accelerate, which is not installed: pip install 'tinct[train]'"
     ) from missing
 

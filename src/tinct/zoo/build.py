@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tinct.errors import OptionError, WeightsError, near_match
+from tinct.errors import MissingWeightsError, OptionError, WeightsError, near_match
 from tinct.zoo.methods import Score, check_capability, method_record
 
 if TYPE_CHECKING:
@@ -125,7 +125,8 @@ def file_sha256(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise WeightsError(f"The weights {path} cannot be read: {error.strerror}. Check the path.") from error
+        kind = MissingWeightsError if isinstance(error, FileNotFoundError) else WeightsError
+        raise kind(f"The weights {path} cannot be read: {error.strerror}. Check the path.") from error
 
 
 def resolve_weights(method: str, variant: str, weights: Path | None) -> tuple[Path, str]:
@@ -144,7 +145,7 @@ def resolve_weights(method: str, variant: str, weights: Path | None) -> tuple[Pa
             f"{method_record(method).module}.join_weights and give the file with --weights FILE."
         )
     if record is None:
-        raise WeightsError(
+        raise MissingWeightsError(
             f"The package holds no weights for {method} {variant}; give some with --weights FILE "
             f"(build_segmenter(weights=...)), train them (tinct train {method} --variant {variant}), or take "
             "a variant that `tinct models` lists with weights."

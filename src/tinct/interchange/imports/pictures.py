@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tinct.errors import MaskError
-from tinct.shapes import BinaryMask
+from tinct.shapes import BinaryMask, holds_arrays
 
 LONGEST_NAME = 100
 """Characters of an object's name that are kept."""
@@ -32,7 +32,8 @@ class AnnotatedObject:
     rank: tuple[int, int] = (0, 0)
 
 
-@dataclass(frozen=True)
+@holds_arrays
+@dataclass(frozen=True, repr=False)
 class Region:
     """One part of one object in one picture.
 

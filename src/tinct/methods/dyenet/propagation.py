@@ -34,6 +34,7 @@ from tinct.networks.frame_features import FINE_STRIDE, STRIDE
 from tinct.ops.boxes import enlarged_boxes, mask_boxes
 from tinct.ops.rois import cropped, pasted, warped_between_boxes
 from tinct.ops.warp import warp
+from tinct.shapes import holds_arrays
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,8 @@ class Surroundings:
     cells: AnnotatedCells
 
 
-@dataclass(frozen=True)
+@holds_arrays
+@dataclass(frozen=True, repr=False)
 class _Memory:
     """What is carried from frame to frame of the starting points that are still under way.
 
@@ -245,7 +247,7 @@ class _Walk:
 
 def least_side_px(sources: Sources, options: Options) -> float:
     """Below which a box is too small for the finest features, in pixels of the working frame."""
-    stride = FINE_STRIDE if sources.members[0].network.make.pyramid else STRIDE
+    stride = FINE_STRIDE if sources.members[0].network.config.pyramid else STRIDE
     return options.least_box_cells * stride
 
 

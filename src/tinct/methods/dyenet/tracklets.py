@@ -17,6 +17,7 @@ from torch import Tensor
 
 from tinct.ops.boxes import enlarged_boxes, mask_boxes
 from tinct.ops.rois import pasted
+from tinct.shapes import holds_arrays
 
 Box = tuple[float, float, float, float]
 """(x0, y0, x1, y1) as in `tinct.ops.boxes`."""
@@ -25,7 +26,8 @@ OVERLAP_GRID = 48
 """Where two boxes meet, their masks are compared at so many points across and down."""
 
 
-@dataclass(frozen=True)
+@holds_arrays
+@dataclass(frozen=True, repr=False)
 class RoiMask:
     """An object's mask in one frame: probabilities over its box, 0 outside.
 
@@ -111,7 +113,8 @@ def overlaps(firsts: Sequence[RoiMask], seconds: Sequence[RoiMask]) -> list[Over
     ]
 
 
-@dataclass(frozen=True)
+@holds_arrays
+@dataclass(frozen=True, repr=False)
 class StartingPoint:
     """A mask from which to propagate (section 2.1).
 

@@ -30,7 +30,7 @@ from tinct.networks.dyenet.template_guide import TemplateCells
 from tinct.ops.boxes import mask_boxes
 from tinct.ops.losses import RegionLossOptions, region_loss
 from tinct.ops.rois import cropped
-from tinct.shapes import VOID
+from tinct.shapes import VOID, holds_arrays
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,8 @@ class DyeNetLossOptions:
 PARTS = ("proposals", "identities", "masks", "propagation")
 
 
-@dataclass(frozen=True)
+@holds_arrays
+@dataclass(frozen=True, repr=False)
 class Regions:
     """Objects that frames show.
 
@@ -152,7 +153,7 @@ class DyeNetLearning:
         T = labels.shape[1]
         pictures = frames.flatten(0, 1).permute(0, 3, 1, 2).float() / 255
         flows = None
-        if self.network.make.two_streams:
+        if self.network.config.two_streams:
             flows = _flow_of(batch, pictures)
         features = self.network.features(pictures, flows)
         parts: dict[str, Tensor] = {}
