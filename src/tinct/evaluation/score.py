@@ -14,7 +14,7 @@ from pathlib import Path
 from tinct.data.annotations import Annotations
 from tinct.data.lists import known_sequences
 from tinct.errors import DatasetError, OptionError, WorkerError
-from tinct.evaluation.completeness import Mismatch, check_complete, refuse_confused_folders, scored_range
+from tinct.evaluation.completeness import Mismatch, check_complete, check_distinct_folders, scored_range
 from tinct.evaluation.failures import one_error
 from tinct.evaluation.groups import Groups, find_groups
 from tinct.evaluation.predictions import find_predictions, paired, read_prediction
@@ -25,7 +25,6 @@ from tinct.evaluation.truth import find_truth, label_folder, labels_to_score
 from tinct.evaluation.workers import Failure, outcomes_of
 from tinct.metrics import DEFAULT_BOUND_TH
 from tinct.metrics.boundary import tolerance_radius_px
-from tinct.ops.allocator import keep_freed_memory
 from tinct.shapes import LabelMap
 
 OnSequence = Callable[[SequenceScores, int, int], None]
@@ -83,7 +82,7 @@ def score_folders(
     """
     if isinstance(rules, str):
         rules = scoring_rules(rules)
-    refuse_confused_folders(pred, truth)
+    check_distinct_folders(pred, truth)
     annotations = find_truth(truth, rules.protocol, split=split, sequences=sequences, resolution=resolution)
     predictions = find_predictions(pred)
     if sequences is None:
