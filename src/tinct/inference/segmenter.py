@@ -15,8 +15,8 @@ import numpy as np
 
 from tinct.errors import FrameIndexError, NumericalError, OptionError, TinctError
 from tinct.inference.directions import frames_from
-from tinct.io.masks import ObjectMasks, check_labels
-from tinct.io.video import Video
+from tinct.io.masks import MaskLike, ObjectMasks, check_labels
+from tinct.io.video import Video, VideoLike, as_video
 from tinct.shapes import Image, LabelMap
 
 State = TypeVar("State")
@@ -64,7 +64,7 @@ class VideoSegmenter(ABC):
 
 
 def segment_video(
-    segmenter: StreamingSegmenter[Any] | VideoSegmenter, video: Video, prompts: Mapping[int, LabelMap]
+    segmenter: StreamingSegmenter[Any] | VideoSegmenter, video: VideoLike, prompts: Mapping[int, MaskLike]
 ) -> Iterator[tuple[int, ObjectMasks]]:
     """Segment a video from painted frames: one result per frame, in order, as soon as it is there.
 
@@ -72,9 +72,10 @@ def segment_video(
 
     Args:
         segmenter: Of either kind.
-        video: The frames.
-        prompts: Frame index → label map [H, W] of the video's size (ids, 0 background, 255 void).
-            A later prompt corrects objects and adds new ones.
+        video: A `Video`, a path, a list or array of frames, or an iterator of frames (see `as_video`); a
+            method that sees the whole video takes no iterator.
+        prompts: Frame index → label map [H, W] of the video's size (ids, 0 background, 255 void), in any
+            form that `tinct.io.masks.as_label_map` takes. A later prompt corrects objects and adds new ones.
 
     Returns:
         (frame index, masks) for every frame. With a `StreamingSegmenter`, frames before the first
@@ -82,16 +83,18 @@ def segment_video(
         pixels become background).
 
     Raises:
-        OptionError: There is no prompt, or its index lies outside the video.
-        MaskError: A prompt is empty or not of the frame's size.
-        VideoError: A frame cannot be read (while iterating).
+        OptionError: There is no prompt, or its index lies outside the video (of an iterator: at its end).
+        MaskError: A prompt is no label map, empty or not of the frame's size.
+        VideoError: It is no video; or a frame cannot be read (while iterating).
         NumericalError: The network gave NaN or infinity (while iterating).
     """
+    whole = as_video(video)
     if isinstance(segmenter, StreamingSegmenter):
-        return iter(StreamingRun(segmenter, video, prompts))
-    checked = check_prompts(video, prompts)
-    results = segmenter.segment(video, checked)
-    return ((index, check_masks(masks, index, video.size)) for index, masks in results)
+        return iter(StreamingRun(segmenter, whole, prompts))
+    len(whole)  # a stream has none, and says so
+    checked = check_prompts(whole, prompts)
+    results = segmenter.segment(whole, checked)
+    return ((index, check_masks(masks, index, whole.size)) for index, masks in results)
 
 
 class StreamingRun(Generic[State]):
@@ -118,7 +121,7 @@ class StreamingRun(Generic[State]):
         self,
         segmenter: StreamingSegmenter[State],
         video: Video,
-        prompts: Mapping[int, LabelMap],
+        prompts: Mapping[int, MaskLike],
         *,
         start_at: int | None = None,
         state: State | None = None,
@@ -146,6 +149,8 @@ class StreamingRun(Generic[State]):
             masks = check_masks(self._advance(frame, self._prompts.get(index)), index, self._video.size)
             self.next_index = index + step
             yield index, masks
+        if not self._backward:
+            _check_reached(self._prompts, self.next_index)
 
     def _advance(self, frame: Image, labels: LabelMap | None) -> ObjectMasks:
         if self.state is not None:
@@ -167,7 +172,7 @@ def state_class_of(segmenter: StreamingSegmenter[Any] | VideoSegmenter) -> type 
     return None
 
 
-def check_prompts(video: Video, prompts: Mapping[int, LabelMap]) -> dict[int, LabelMap]:
+def check_prompts(video: Video, prompts: Mapping[int, MaskLike]) -> dict[int, LabelMap]:
     """The prompts in the order of their frames, each checked against the video.
 
     Raises:
@@ -176,16 +181,23 @@ def check_prompts(video: Video, prompts: Mapping[int, LabelMap]) -> dict[int, La
     """
     if not prompts:
         raise OptionError("No prompt came; give the mask of at least one frame, {frame index: label map}.")
-    outside = sorted(index for index in prompts if not 0 <= index < len(video))
-    if outside:
-        raise FrameIndexError(
-            f"A prompt for frame {outside[0]} came, but the video has frames 0 to {len(video) - 1} "
-            "(the first frame is 0)."
-        )
+    if min(prompts) < 0:
+        raise FrameIndexError(f"A prompt for frame {min(prompts)} came; the first frame is 0.")
+    if video.length is not None:
+        _check_reached(prompts, video.length)
     return {
         index: check_labels(prompts[index], frame_size=video.size, name=f"the mask of frame {index}")
         for index in sorted(prompts)
     }
+
+
+def _check_reached(prompts: Mapping[int, Any], frames: int) -> None:
+    outside = [index for index in sorted(prompts) if index >= frames]
+    if outside:
+        raise FrameIndexError(
+            f"A prompt for frame {outside[0]} came, but the video has frames 0 to {frames - 1} "
+            "(the first frame is 0)."
+        )
 
 
 def check_masks(masks: ObjectMasks, index: int, size: tuple[int, int]) -> ObjectMasks:
