@@ -150,7 +150,7 @@ class StreamingRun(Generic[State]):
             self.next_index = index + step
             yield index, masks
         if not self._backward:
-            _check_reached(self._prompts, self.next_index)
+            _check_inside(self._prompts, self.next_index)
 
     def _advance(self, frame: Image, labels: LabelMap | None) -> ObjectMasks:
         if self.state is not None:
@@ -181,23 +181,19 @@ def check_prompts(video: Video, prompts: Mapping[int, MaskLike]) -> dict[int, La
     """
     if not prompts:
         raise OptionError("No prompt came; give the mask of at least one frame, {frame index: label map}.")
-    if min(prompts) < 0:
-        raise FrameIndexError(f"A prompt for frame {min(prompts)} came; the first frame is 0.")
-    if video.length is not None:
-        _check_reached(prompts, video.length)
+    _check_inside(prompts, video.length)
     return {
         index: check_labels(prompts[index], frame_size=video.size, name=f"the mask of frame {index}")
         for index in sorted(prompts)
     }
 
 
-def _check_reached(prompts: Mapping[int, Any], frames: int) -> None:
-    outside = [index for index in sorted(prompts) if index >= frames]
+def _check_inside(prompts: Mapping[int, Any], frames: int | None) -> None:
+    """FrameIndexError if a prompt lies outside the video; a stream has no end until it is reached."""
+    outside = [i for i in sorted(prompts) if i < 0 or (frames is not None and i >= frames)]
     if outside:
-        raise FrameIndexError(
-            f"A prompt for frame {outside[0]} came, but the video has frames 0 to {frames - 1} "
-            "(the first frame is 0)."
-        )
+        there = "indices start at 0" if frames is None else f"the video has frames 0 to {frames - 1}"
+        raise FrameIndexError(f"A prompt for frame {outside[0]} came, but {there} (the first frame is 0).")
 
 
 def check_masks(masks: ObjectMasks, index: int, size: tuple[int, int]) -> ObjectMasks:

@@ -112,8 +112,9 @@ class Session:
 
         Args:
             index: Of the frame, from 0.
-            labels: [H, W] of the video's size, in any form that `as_label_map` takes. Its ids are taken exactly as painted, new ones join;
-                objects that it does not hold, and void pixels (255), are left to the network.
+            labels: [H, W] of the video's size, in any form that `as_label_map` takes. Its ids are taken
+                exactly as painted, new ones join; objects that it does not hold, and void pixels (255), are
+                left to the network.
 
         Raises:
             OptionError: The frame lies outside the video.
