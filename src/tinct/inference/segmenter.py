@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar, get_args, get_origin
 import numpy as np
 
 from tinct.errors import FrameIndexError, NumericalError, OptionError, TinctError
+from tinct.inference.devices import OnDevice
 from tinct.inference.directions import frames_from
 from tinct.io.masks import MaskLike, ObjectMasks, check_labels
 from tinct.io.video import Video, VideoLike, as_video
@@ -22,7 +23,7 @@ from tinct.shapes import Image, LabelMap
 State = TypeVar("State")
 
 
-class StreamingSegmenter(ABC, Generic[State]):
+class StreamingSegmenter(OnDevice, ABC, Generic[State]):
     """Segments a video frame by frame.
 
     The state is a frozen dataclass of the method: `step` returns a new one and never edits the one
@@ -48,7 +49,7 @@ class StreamingSegmenter(ABC, Generic[State]):
         """
 
 
-class VideoSegmenter(ABC):
+class VideoSegmenter(OnDevice, ABC):
     """Segments a whole video at once, seeing past and future.
 
     Attributes:

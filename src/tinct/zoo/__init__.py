@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tinct.inference.devices import resolve_device
 from tinct.zoo.build import (
     PRESETS,
     WeightsRecord,
@@ -15,7 +16,6 @@ from tinct.zoo.build import (
     method_record,
     preset_options,
     read_card,
-    resolve_device,
     resolve_weights,
     weights_record,
 )

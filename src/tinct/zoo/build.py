@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinct.errors import MissingWeightsError, OptionError, WeightsError, near_match
+from tinct.inference.devices import resolve_device
 from tinct.zoo.methods import METHODS, MethodRecord, Score
 
 if TYPE_CHECKING:
@@ -166,7 +167,7 @@ def build_segmenter(
     variant: str | None = None,
     preset: str = "default",
     weights: Path | str | None = None,
-    device: str = "auto",
+    device: str | torch.device = "auto",
     *,
     fine_tune: str | None = None,
     flow: FlowEstimator | None = None,
@@ -180,7 +181,7 @@ def build_segmenter(
         variant: None for the method's default.
         preset: `default`, `paper` (nothing beyond the paper) or `fast`.
         weights: A safetensors file; None for the one in the package.
-        device: `auto`, `cpu`, `cuda`, `cuda:1`, ... or `mps`.
+        device: `auto`, `cpu`, `cuda`, `cuda:1`, ... or `mps`; or a `torch.device`.
         fine_tune: How long each object is learnt on the painted frames: `auto`, `none`, a number of
             steps such as `200`, or seconds such as `60s`; None leaves it to the preset.
         flow: Gives the optical flow to a method that uses it; None for its own choice.
@@ -280,33 +281,3 @@ def check_explains(method: str) -> None:
     if not method_record(method).explains:
         users = ", ".join(name for name, record in METHODS.items() if record.explains)
         raise OptionError(f"{method} explains nothing; leave --explain out, or take one of {users}.")
-
-
-def resolve_device(name: str) -> torch.device:
-    """The device of that name; `auto` is CUDA, else Apple's MPS, else the processor.
-
-    Raises:
-        OptionError: The name means nothing to torch, or this machine lacks the device.
-    """
-    import torch
-
-    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
-    if name == "auto":
-        return torch.device("cuda" if cuda else "mps" if mps else "cpu")
-    kind, _, number = name.partition(":")
-    if kind not in ("cpu", "cuda", "mps") or (number and not number.isdigit()):
-        raise OptionError(
-            f"There is no device {name!r}. {near_match(name, ['auto', 'cpu', 'cuda', 'cuda:0', 'mps'])}"
-        )
-    if kind == "cuda" and not cuda:
-        raise OptionError(
-            f"The device {name!r} was asked for, but torch sees no CUDA device; use --device cpu or auto."
-        )
-    if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
-        last = torch.cuda.device_count() - 1
-        raise OptionError(f"The device {name!r} was asked for, but the last one here is cuda:{last}.")
-    if kind == "mps" and not mps:
-        raise OptionError(
-            "The device 'mps' was asked for, but this machine has none; use --device cpu or auto."
-        )
-    return torch.device(name)
