@@ -1,13 +1,12 @@
-r"""How methods fare on occlusion clips before an object is gone and after it is back: a row per method.
+r"""Scores of methods on occlusion clips, before an object disappears and after it returns: a row each.
 
     tinct datasets make-occlusion OCC --stills STILLS --data DAVIS
     python benchmarks/occlusion.py --root OCC --out runs/occlusion --threads 2 \
         feelvos masktrack,fine_tune=none "Re-MP alone=dyenet,re_id=False"
 
-A row is METHOD[,KEY=VALUE...], with its name before it (NAME=METHOD...) if it shall have another one.
-KEY is variant, preset, weights, fine_tune, or an option of the method. Masks and scores are kept
-below OUT; the same command goes on where it stopped. OUT/occlusion.json and OUT/occlusion.md hold
-the table.
+A row is METHOD[,KEY=VALUE...], or NAME=METHOD[,KEY=VALUE...] to give it another name. KEY is variant,
+preset, weights, fine_tune, or an option of the method. Masks and scores are stored below OUT, so that
+the same command resumes an interrupted run. OUT/occlusion.json and OUT/occlusion.md hold the table.
 """
 
 from __future__ import annotations
@@ -26,14 +25,16 @@ from typing import Any
 
 import torch
 
-from tinct.data.occlusion.files import read_stories
+from tinct.data.occlusion.files import read_visibility
 from tinct.errors import OptionError, TinctError
+from tinct.evaluation.dataset_split import DatasetSplit
 from tinct.evaluation.evaluate import evaluate
 from tinct.evaluation.occlusion import PhaseScores, phase_scores, phases_json, phases_markdown
 from tinct.io.atomic import atomic_write
+from tinct.runs.segmenter_config import SegmenterConfig
 
 CHOICES = ("variant", "preset", "weights", "fine_tune")
-"""Keys of a row that say which segmenter; all others are fields of its options."""
+"""Keys of a row that choose the segmenter; all others are fields of its options."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +42,9 @@ class Row:
     """One row of the table.
 
     Attributes:
-        name: Its first cell.
-        method: A name of the zoo.
-        choices: Of `CHOICES`.
+        name: The text of its first cell.
+        method: The method's name in the zoo.
+        choices: Values of `CHOICES`.
         options: Fields of the method's options.
     """
 
@@ -54,7 +55,7 @@ class Row:
 
     @property
     def folder(self) -> str:
-        """The name of its folder: that of the row, as a file may be called."""
+        """The folder's name: the row's name without characters that files cannot have."""
         return re.sub(r"[^\w.=,-]+", "-", self.name)
 
 
@@ -73,7 +74,7 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def parse_row(text: str) -> Row:
-    """A row in words.
+    """Parse a row of the command line.
 
     Raises:
         OptionError: It names no method, or a pair lacks its key or value.
@@ -96,7 +97,7 @@ def parse_row(text: str) -> Row:
 
 
 def _value(text: str) -> Any:
-    """A Python literal where the text reads as one, else the text."""
+    """The text as a Python literal if it is one, else the text."""
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError):
@@ -104,39 +105,42 @@ def _value(text: str) -> Any:
 
 
 def measure(row: Row, options: argparse.Namespace) -> tuple[dict[str, PhaseScores], Mapping[str, Any]]:
-    """The scores of a row's phases, and what made its masks and what they cost."""
+    """The scores of a row's phases, and the record of the run that made the masks."""
     choices = dict(row.choices)
     weights = choices.pop("weights", None)
     evaluation = evaluate(
-        "davis-2017",
-        options.root,
-        options.split,
+        DatasetSplit(
+            "davis-2017",
+            options.root,
+            options.split,
+            sequences=options.sequences.split(",") if options.sequences else None,
+        ),
+        SegmenterConfig(
+            row.method,
+            weights=None if weights is None else Path(weights),
+            device=options.device,
+            options=row.options,
+            **choices,
+        ),
         options.out / row.folder,
-        method=row.method,
-        weights=None if weights is None else Path(weights),
-        device=options.device,
-        options=row.options,
         threads=options.threads,
         workers=options.workers,
-        sequences=options.sequences.split(",") if options.sequences else None,
-        progress=None,
-        **choices,
     )
     if evaluation.scores is None:
         raise OptionError(
-            f"The clips of {options.root} have no truth beyond the first frame; make them anew."
+            f"The clips of {options.root} have no truth beyond the first frame; make them again."
         )
-    return phase_scores(evaluation.scores, read_stories(options.root, options.split)), evaluation.run
+    return phase_scores(evaluation.scores, read_visibility(options.root, options.split)), evaluation.run
 
 
 def command() -> str:
-    """The command line as anyone could repeat it: files and folders by their last name."""
+    """The command line without private paths: files and folders by their last name."""
     words = (re.sub(r"[^=]*/(?=.)", "", word.rstrip("/")) for word in sys.argv[1:])
     return shlex.join(["python", "benchmarks/occlusion.py", *words])
 
 
 def run(options: argparse.Namespace) -> None:
-    """Measure the rows one by one; the table is written anew after each."""
+    """Measure the rows one by one, and write the table after each."""
     rows = [parse_row(text) for text in options.rows]
     measured: list[tuple[str, dict[str, PhaseScores]]] = []
     content: dict[str, Any] = {
@@ -166,7 +170,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def main() -> int:
-    """Run, and explain what went wrong in one line."""
+    """Run, and explain an error in one line."""
     try:
         run(arguments())
     except (TinctError, OSError) as error:

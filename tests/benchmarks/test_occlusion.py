@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from tinct.data.held_out import held_out
+from tinct.data.occlusion.clips import OcclusionClips
 from tinct.data.occlusion.files import write_occlusion_split
-from tinct.data.occlusion.make import OcclusionClips
-from tinct.data.occlusion.objects import Cast, Scenery
+from tinct.data.occlusion.objects import BackgroundPool, ObjectPool
 from tinct.data.occlusion.plan import OcclusionOptions
 from tinct.data.static_images import StaticImages
 from tinct.errors import OptionError
@@ -53,7 +53,7 @@ def test_the_table_is_written_with_its_command(
 ) -> None:
     stills = StaticImages(masked_photos, only=held_out)
     options = OcclusionOptions(size=(64, 112), frames=(24, 24))
-    clips = OcclusionClips(Cast(stills, None), Scenery(stills, None), options)
+    clips = OcclusionClips(ObjectPool(stills, None), BackgroundPool(stills, None), options)
     write_occlusion_split(clips, tmp_path / "OCC", "occlusion", 1)
     weights = tmp_path / "w.safetensors"
     torch.manual_seed(0)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinct.data.occlusion.make import ObjectStory
+from tinct.data.occlusion.clips import VisibilityTrace
 from tinct.data.visibility import from_letters
 from tinct.errors import DatasetError, OptionError
 from tinct.evaluation.occlusion import (
@@ -20,9 +20,9 @@ from tinct.evaluation.occlusion import (
 from tinct.evaluation.results import FrameScores, ObjectScores, Scores, SequenceScores, Statistics
 
 
-def story(states: str) -> ObjectStory:
+def trace(states: str) -> VisibilityTrace:
     ones = np.ones(len(states))
-    return ObjectStory("a photo", "leaves", from_letters(states), ones, ones)
+    return VisibilityTrace("a photo", "leaves", from_letters(states), ones, ones)
 
 
 def scored(object_id: int, j: list[float], f: list[float] | None = None) -> ObjectScores:
@@ -57,12 +57,12 @@ def test_which_frames_belong_to_which_phase() -> None:
 
 
 def test_means_are_over_the_frames_and_then_over_the_objects() -> None:
-    stories = {"a": {1: story("vvvooorrr"), 2: story("vvvvvvvvv")}, "b": {5: story("vhhhrrrrr")}}
+    traces = {"a": {1: trace("vvvooorrr"), 2: trace("vvvvvvvvv")}, "b": {5: trace("vhhhrrrrr")}}
     scores = scores_of(
         a=[scored(1, [0.8, 0.6, 1.0, 1.0, 1.0, 0.2, 0.4]), scored(2, [0.5] * 7)],
         b=[scored(5, [1.0, 0.0, 1.0, 0.9, 0.7, 0.6, 0.6], [1.0, 0.0, 1.0, 0.5, 0.5, 0.5, 0.5])],
     )
-    phases = phase_scores(scores, stories)
+    phases = phase_scores(scores, traces)
     assert set(phases) == set(PHASES)
     # The last frame is not scored: of the three frames in which object 1 is back, two count.
     assert (phases["after"].objects, phases["after"].frames) == (2, 6)
@@ -80,7 +80,7 @@ def test_means_are_over_the_frames_and_then_over_the_objects() -> None:
 
 
 def test_an_empty_phase_is_undefined_and_not_zero() -> None:
-    phases = phase_scores(scores_of(a=[scored(2, [0.5, 0.5])]), {"a": {2: story("vvvv")}})
+    phases = phase_scores(scores_of(a=[scored(2, [0.5, 0.5])]), {"a": {2: trace("vvvv")}})
     assert math.isnan(phases["after"].g)
     assert (phases["after"].objects, phases["after"].frames) == (0, 0)
     content = phases_json(phases)
@@ -92,7 +92,7 @@ def test_an_empty_phase_is_undefined_and_not_zero() -> None:
 
 
 def test_the_table_has_a_row_per_method_and_says_what_counts() -> None:
-    phases = phase_scores(scores_of(a=[scored(1, [0.8, 1.0, 1.0, 1.0, 0.25])]), {"a": {1: story("vvooorr")}})
+    phases = phase_scores(scores_of(a=[scored(1, [0.8, 1.0, 1.0, 1.0, 0.25])]), {"a": {1: trace("vvooorr")}})
     table = phases_markdown([("one", phases), ("two", phases)])
     rows = [line for line in table.splitlines() if line.startswith("|")]
     assert len(rows) == 4
@@ -103,7 +103,7 @@ def test_the_table_has_a_row_per_method_and_says_what_counts() -> None:
 @given(st.text("vhor", min_size=3, max_size=20), st.data())
 def test_phases_agree_with_a_plain_loop(states: str, data: st.DataObject) -> None:
     values = data.draw(st.lists(st.floats(0, 1), min_size=len(states) - 2, max_size=len(states) - 2))
-    phases = phase_scores(scores_of(a=[scored(1, values)]), {"a": {1: story(states)}})
+    phases = phase_scores(scores_of(a=[scored(1, values)]), {"a": {1: trace(states)}})
     after = [value for value, state in zip(values, states[1:], strict=False) if state == "r"]
     assert phases["after"].frames == len(after)
     if after:
@@ -111,14 +111,14 @@ def test_phases_agree_with_a_plain_loop(states: str, data: st.DataObject) -> Non
     assert phases["after"].frames >= phases["after hidden"].frames + phases["after outside"].frames
 
 
-def test_other_scores_are_refused() -> None:
-    stories = {"a": {1: story("vvvv")}}
+def test_other_scores_are_errors() -> None:
+    traces = {"a": {1: trace("vvvv")}}
     without = ObjectScores(1, {"J": Statistics(0.5)})
     with pytest.raises(OptionError, match="per frame"):
-        phase_scores(scores_of(a=[without]), stories)
+        phase_scores(scores_of(a=[without]), traces)
     with pytest.raises(DatasetError, match="'b'"):
-        phase_scores(scores_of(b=[scored(1, [0.5])]), stories)
+        phase_scores(scores_of(b=[scored(1, [0.5])]), traces)
     with pytest.raises(DatasetError, match="Object 2"):
-        phase_scores(scores_of(a=[scored(2, [0.5])]), stories)
+        phase_scores(scores_of(a=[scored(2, [0.5])]), traces)
     with pytest.raises(DatasetError, match="4 frames"):
-        phase_scores(scores_of(a=[scored(1, [0.5] * 9)]), stories)
+        phase_scores(scores_of(a=[scored(1, [0.5] * 9)]), traces)

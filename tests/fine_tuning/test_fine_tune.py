@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,7 +23,6 @@ from tinct.fine_tuning.fine_tune import (
 from tinct.fine_tuning.per_object import (
     ObjectWeights,
     fine_tune_objects,
-    fine_tune_on_annotation,
     resized_frame,
 )
 from tinct.networks.side_outputs import SideLogits
@@ -57,15 +55,6 @@ def painted(size: tuple[int, int] = (32, 40)) -> AnnotatedFrame:
     labels[6:20, 4:18], labels[10:26, 22:36] = 1, 4
     image[labels == 1], image[labels == 4] = 240, 10
     return AnnotatedFrame(image, labels)
-
-
-@dataclass(frozen=True)
-class Painted:
-    """A segmenter's state, as far as fine-tuning goes."""
-
-    object_ids: tuple[int, ...]
-    weights: tuple[ObjectWeights, ...]
-    painted: tuple[AnnotatedFrame, ...]
 
 
 @pytest.fixture
@@ -183,27 +172,6 @@ def test_objects_are_tuned_apart_and_called_with_their_own_layers(stream: TinySt
     torch.testing.assert_close(own(features, guide).fused[0], first)
     parent = ObjectWeights().call(stream, features, guide).fused
     torch.testing.assert_close(parent, stream(features, guide).fused)
-
-
-def test_after_painting_the_painted_objects_are_tuned_and_the_others_kept(stream: TinyStream) -> None:
-    """The slow way: everything by hand, on all painted frames."""
-    budget = options(budget=Budget(steps=3))
-    fourth = AnnotatedFrame(painted().image, painted().labels * (painted().labels == 4))
-    first_only = AnnotatedFrame(painted().image, painted().labels * (painted().labels == 1))
-    weights, frames = fine_tune_on_annotation(stream, None, first_only, (1,), budget)
-    assert frames == (first_only,)
-    state = Painted((1,), tuple(weights.values()), frames)
-    both, frames = fine_tune_on_annotation(stream, state, fourth, (4,), budget)
-    assert frames == (first_only, fourth)
-    assert set(both) == {1, 4}
-    assert both[1] is weights[1]
-    state = Painted((1, 4), (both[1], both[4]), frames)
-    again, frames = fine_tune_on_annotation(stream, state, painted(), (1, 4), budget)
-    expected = fine_tune_objects(stream, [first_only, fourth, frames[2]], (1, 4), budget)
-    for i in (1, 4):
-        for own, wanted in zip(again[i].tensors, expected[i].tensors, strict=True):
-            assert torch.equal(own, wanted)
-    assert not torch.equal(again[1].tensors[0], both[1].tensors[0])
 
 
 def test_an_object_that_vanished_at_the_working_size_keeps_the_parents_layers(stream: TinyStream) -> None:

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from fault_kit import FaultyVideo
 
-from tinct.errors import OptionError
-from tinct.inference.directions import check_direction, frames_from, travel
+from tinct.errors import OptionError, VideoError
+from tinct.inference.directions import check_direction, frames_of, travel
 from tinct.io.video import Video
 
 
@@ -46,7 +47,12 @@ def test_frames_outside_the_video_are_refused(start: int, stop: int | None, said
 
 
 @pytest.mark.parametrize("backward", [False, True])
-def test_frames_from(backward: bool) -> None:
+def test_frames_of(backward: bool) -> None:
     video = Video.from_arrays([np.full((2, 3, 3), t, np.uint8) for t in range(40)])
-    found = [int(frame[0, 0, 0]) for frame in frames_from(video, 20, backward=backward)]
-    assert found == list(range(20, -1, -1) if backward else range(20, 40))
+    frames = range(30, 5, -1) if backward else range(20, 33)
+    assert [int(frame[0, 0, 0]) for frame in frames_of(video, frames)] == list(frames)
+
+
+def test_a_video_that_ends_too_early_is_not_turned_round_in_the_wrong_places() -> None:
+    with pytest.raises(VideoError, match="ended after 3 of 6 frames"):
+        list(frames_of(FaultyVideo("too few"), range(5, -1, -1)))

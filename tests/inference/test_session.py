@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from fault_kit import FAULTS, Fault, prompt
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,7 +19,13 @@ from tinct.errors import FrameIndexError, MaskError, NumericalError, OptionError
 from tinct.inference import session as sessions
 from tinct.inference.bidirectional import Bidirectional
 from tinct.inference.directions import Direction
-from tinct.inference.segmenter import StreamingRun, StreamingSegmenter, VideoSegmenter, segment_video
+from tinct.inference.segmenter import (
+    StreamingSegmenter,
+    VideoSegmenter,
+    check_prompts,
+    frame_results,
+    segment_video,
+)
 from tinct.inference.session import Session, SessionFrame
 from tinct.io.masks import ObjectMasks, object_ids_of
 from tinct.io.video import Video
@@ -99,7 +106,9 @@ def expected(video: Video, prompts: Mapping[int, np.ndarray], direction: Directi
     """What a fresh run gives, without a session."""
     if direction == "both":
         return dict(segment_video(Bidirectional(Drift()), video, prompts))
-    return dict(StreamingRun(Drift(), video, prompts, backward=direction == "backward"))
+    frames = range(len(video))[:: -1 if direction == "backward" else 1]
+    results = frame_results(Drift(), video, check_prompts(video, prompts), frames)
+    return {result.index: result.masks for result in results}
 
 
 DIRECTIONS: tuple[Direction, ...] = ("forward", "backward", "both")
@@ -458,3 +467,10 @@ def test_a_session_takes_whatever_is_a_video_but_a_stream(tmp_path: Path) -> Non
 def test_an_unknown_object_is_a_key_error() -> None:
     with pytest.raises(KeyError, match="the painted objects are: none"):
         two_by_three().delete_object(4)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_no_frame_that_breaks_the_rules_comes_out(fault: Fault) -> None:
+    segmenter, video = fault.make()
+    found = fault.found_in(Session(segmenter, video, {0: prompt()}).run())
+    assert [frame.index for frame in found] == fault.good

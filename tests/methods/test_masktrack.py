@@ -155,7 +155,7 @@ def test_a_correction_tunes_the_objects_that_it_shows() -> None:
     later, _ = runner.step(state, frame(1), np.where(labels == 9, 9, 0).astype(np.uint8))
     assert torch.equal(state.weights[0].tensors[0], later.weights[0].tensors[0])
     assert not torch.equal(state.weights[1].tensors[0], later.weights[1].tensors[0])
-    assert len(later.painted) == 2
+    assert len(later.annotated) == 2
 
 
 def test_a_lost_object_keeps_its_id() -> None:

@@ -63,7 +63,7 @@ def test_a_painted_frame_adds_to_what_is_learnt() -> None:
     later, masks = runner.step(state, frame(1), np.where(painted() == 5, 9, 0).astype(np.uint8))
     assert later.object_ids == masks.object_ids == (2, 5, 9)
     assert later.weights[:2] == state.weights
-    assert len(later.painted) == 2
+    assert len(later.annotated) == 2
 
 
 def test_boundaries() -> None:

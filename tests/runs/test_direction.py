@@ -17,7 +17,7 @@ from tinct.inference.confidence import frame_confidence
 from tinct.errors import OptionError, OutputError
 from tinct.runs import segment_to_folder as predict
 from tinct.runs.segment_to_folder import RunInterrupted, RunReport, segment_to_folder
-from tinct.inference.segmenter import StreamingRun
+from tinct.inference.segmenter import check_prompts, frame_results
 from tinct.fine_tuning.callbacks import FineTuningProgress, report_fine_tuning
 from tinct.io.video import Video
 
@@ -136,8 +136,8 @@ def test_the_account_says_how_sure_every_frame_is(
 ) -> None:
     run(video, prompts, tmp_path)
     expected = {
-        index: frame_confidence(masks)
-        for index, masks in StreamingRun(TunedDrift(), video, prompts, backward=True)
+        result.index: frame_confidence(result.masks)
+        for result in frame_results(TunedDrift(), video, check_prompts(video, prompts), range(FRAMES)[::-1])
     }
     confidence = run_json(tmp_path)["confidence"]
     assert confidence["margin"] == [pytest.approx(expected[index], abs=1e-4) for index in range(FRAMES)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -53,17 +53,17 @@ def ablate(
     from tinct.evaluation.ablate import Setup
     from tinct.evaluation.ablate import ablate as run_rows
     from tinct.evaluation.ablation_rows import ablation_of
+    from tinct.evaluation.dataset_split import DatasetSplit
     from tinct.runs.segment_to_folder import RunInterrupted
-    from tinct.runs.segmenter_config import SegmenterChoice
+    from tinct.runs.segmenter_config import SegmenterConfig
 
     ablation_of(method)
     for_all, of_rows = parse_weights(weights or ())
     flow_chosen = choosing.flow_choice(flow, flow_weights, flow_cache)
-    choice = SegmenterChoice(method, variant, preset, for_all, device, fine_tune, flow_chosen)
-    choosing.say_ahead(choice)
-    settings: dict[str, Any] = {"threads": threads, "workers": workers, "resolution": resolution}
-    settings |= {"sequences": listed(sequences), "max_frames": max_frames}
-    setup = Setup(dataset, data, split, choice, of_rows, settings=settings)
+    config = SegmenterConfig(method, variant, preset, for_all, device, fine_tune, flow_chosen)
+    choosing.say_ahead(config)
+    dataset_split = DatasetSplit(dataset, data, split, resolution, listed(sequences), max_frames)
+    setup = Setup(dataset_split, config, of_rows, threads=threads, workers=workers)
     try:
         with progress_bar() as progress:
             ablation = run_rows(setup, out, rows=listed(rows), on_row=_say_row, progress=progress)

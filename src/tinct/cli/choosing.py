@@ -11,7 +11,7 @@ import typer
 
 if TYPE_CHECKING:
     from tinct.networks.flow_choice import FlowChoice
-    from tinct.runs.segmenter_config import SegmenterChoice
+    from tinct.runs.segmenter_config import SegmenterConfig
 
 Method = Annotated[str, typer.Option(help="See `tinct models`.")]
 Variant = Annotated[str | None, typer.Option(help="See `tinct models`.")]
@@ -77,7 +77,7 @@ def say_whether_it_streams(segmenter: object, method: str) -> None:
         print(f"tinct: {method} sees the whole video before the first mask comes", file=sys.stderr)
 
 
-def say_ahead(choice: SegmenterChoice) -> None:
+def say_ahead(choice: SegmenterConfig) -> None:
     """Tell how long `--fine-tune auto` will take and what is downloaded; on stderr, since it is no result."""
     from tinct import zoo
 

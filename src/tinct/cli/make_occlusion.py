@@ -37,9 +37,9 @@ def make_occlusion(
     """
     from tinct.data.davis import Davis
     from tinct.data.held_out import held_out
+    from tinct.data.occlusion.clips import OcclusionClips
     from tinct.data.occlusion.files import write_occlusion_split
-    from tinct.data.occlusion.make import OcclusionClips
-    from tinct.data.occlusion.objects import Cast, Scenery
+    from tinct.data.occlusion.objects import BackgroundPool, ObjectPool
     from tinct.data.occlusion.plan import OcclusionOptions
     from tinct.data.static_images import StaticImages
 
@@ -52,7 +52,7 @@ def make_occlusion(
         photos = StaticImages(stills, without=held_out) if training else StaticImages(stills, only=held_out)
     videos = None if data is None else Davis(data, data_split)
     options = OcclusionOptions(size=(rows, columns), frames=(least, most), seed=seed)
-    made = OcclusionClips(Cast(photos, videos), Scenery(photos, videos), options)
+    made = OcclusionClips(ObjectPool(photos, videos), BackgroundPool(photos, videos), options)
     with progress_bar() as progress:
         print(write_occlusion_split(made, root, split, clips, command=_command(), progress=progress))
 

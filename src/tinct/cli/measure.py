@@ -73,24 +73,19 @@ def score(
     ] = None,
 ) -> None:
     """Score masks against a truth: J, F and T."""
-    from tinct.evaluation.score import checked_rules, score_folders
+    from tinct.evaluation.score import score_folders, scoring_rules
 
-    rules = checked_rules(protocol, listed(metrics), bound_th, compat)
+    rules = scoring_rules(protocol, listed(metrics), bound_th, compat)
     _check_targets(rules.measures, json_file, per_frame, csv, report)
-    if rules.reuses_tables and csv is not None and _shows_old_tables(csv, split):
-        return
     died: WorkerError | None = None
     try:
         with progress_bar() as progress:
             scores = score_folders(
                 pred,
                 gt,
-                protocol,
-                metrics=rules.measures,
+                rules,
                 split=split,
                 sequences=listed(sequences),
-                bound_th=bound_th,
-                compat=compat,
                 allow_missing=allow_missing,
                 resolution=resolution,
                 workers=workers,
@@ -142,36 +137,23 @@ def evaluate(
     report: Annotated[bool, typer.Option(help="Write OUT/report.html.")] = True,
 ) -> None:
     """Segment every sequence of a dataset, then score; run it again to go on where it stopped."""
+    from tinct.evaluation.dataset_split import DatasetSplit
     from tinct.evaluation.evaluate import evaluate as evaluate_dataset
     from tinct.runs.segment_to_folder import RunInterrupted
-    from tinct.runs.segmenter_config import SegmenterChoice
+    from tinct.runs.segmenter_config import SegmenterConfig
 
+    split = split or ("valid" if dataset == "youtube-vos" else "val")
+    data = DatasetSplit(dataset, root, split, resolution, listed(sequences), max_frames)
     flow_chosen = choosing.flow_choice(flow, flow_weights, flow_cache)
-    choice = SegmenterChoice(method, variant, preset, device=device, fine_tune=fine_tune, flow=flow_chosen)
-    choosing.say_ahead(choice)
+    config = SegmenterConfig(
+        method, variant, preset, weights, device, fine_tune, flow_chosen, proposals=proposals
+    )
+    choosing.say_ahead(config)
+    rules: dict[str, Any] = {"metrics": listed(metrics), "bound_th": bound_th}
     try:
         with progress_bar() as progress:
             evaluation = evaluate_dataset(
-                dataset,
-                root,
-                split or ("valid" if dataset == "youtube-vos" else "val"),
-                out,
-                method=method,
-                variant=variant,
-                preset=preset,
-                weights=weights,
-                device=device,
-                fine_tune=fine_tune,
-                flow=flow_chosen,
-                proposals=proposals,
-                threads=threads,
-                workers=workers,
-                resolution=resolution,
-                sequences=listed(sequences),
-                max_frames=max_frames,
-                metrics=listed(metrics),
-                bound_th=bound_th,
-                progress=progress,
+                data, config, out, **rules, threads=threads, workers=workers, progress=progress
             )
     except RunInterrupted as interruption:
         print(f"tinct: {interruption}", file=sys.stderr)
@@ -333,19 +315,6 @@ def _check_targets(
             f"--csv was asked for, but only {', '.join(measures)} would be scored; the official tables "
             "hold J and F. Add --metrics J,F."
         )
-
-
-def _shows_old_tables(folder: Path, split: str | None) -> bool:
-    """Print the tables that lie in the folder, as the toolkit does; False if there are none."""
-    from tinct.evaluation.tables import read_csv
-
-    tables = read_csv(folder, split or "all")
-    if tables is None:
-        return False
-    print(f"tinct: nothing was scored; the tables in {folder} are older.", file=sys.stderr)
-    print("Using precomputed results...")
-    print(tables.text)
-    return True
 
 
 def _keep(scores: Scores, json_file: Path | None, per_frame: bool, csv: Path | None) -> None:

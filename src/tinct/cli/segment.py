@@ -92,7 +92,7 @@ def segment(
     from tinct.inference.directions import check_direction
     from tinct.io.video import Video
     from tinct.runs.segment_to_folder import RunInterrupted, segment_to_folder
-    from tinct.runs.segmenter_config import SegmenterChoice
+    from tinct.runs.segmenter_config import SegmenterConfig
     from tinct.runs.traces import check_explanations, remarks_of, write_explanation
 
     files = explain or []
@@ -105,7 +105,7 @@ def segment(
         torch.set_num_threads(threads)
     clip = Video.open(video)
     prompts, names = _read_prompts(clip, prompt_files, repair_mask)
-    choice = SegmenterChoice(
+    choice = SegmenterConfig(
         method,
         variant,
         preset,

@@ -1,9 +1,9 @@
-"""Whether an object is to be seen, frame by frame: visible, hidden, outside, or back again.
+"""The visibility of an object, frame by frame: visible, hidden, outside, or back again.
 
 An object is *gone* from a frame that shows less than `GONE_SHARE` of it: hidden if the rest of it lies
-inside the frame, behind something; outside if it does not. Gone for `GONE_FRAMES` frames or more and
-then seen again, it has reappeared, and stays so until the end: only a method that finds objects anew
-knows it in those frames. Shorter gaps change nothing.
+inside the frame, behind something; outside if not. Once it was gone for `GONE_FRAMES` frames or more
+and is seen again, it has reappeared, and stays so until the end: only a method that re-identifies
+objects segments it in those frames. Shorter gaps change nothing.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from tinct.errors import DatasetError
 from tinct.shapes import Bool, Float, Int64, UInt8
 
 GONE_SHARE = 0.02
-"""A slit of an object is no object: nobody could say what it is."""
+"""The share of an object below which it counts as gone: nobody could recognise it."""
 
 GONE_FRAMES = 3
-"""A mask that is carried from frame to frame may survive a shorter gap."""
+"""The least length of a disappearance: a propagated mask may survive a shorter gap."""
 
 
 class Visibility(IntEnum):
@@ -34,7 +34,7 @@ class Visibility(IntEnum):
 
     @property
     def letter(self) -> str:
-        """In files, one letter per frame: v, h, o, r."""
+        """The letter that stands for it in files: v, h, o or r."""
         return self.name[0].lower()
 
 
@@ -44,14 +44,14 @@ States = UInt8[np.ndarray, "T"]
 
 @dataclass(frozen=True)
 class Disappearance:
-    """A time for which an object is gone.
+    """A period in which an object is gone.
 
     Attributes:
-        kind: `HIDDEN` or `OUTSIDE`: what it is in most of these frames.
-        first: Its first frame, by index.
-        last: Its last.
-        returns: Whether it is seen again.
-        size_factor: Its size (a length) when it is back, relative to when it went; None if it is not.
+        kind: `HIDDEN` or `OUTSIDE`: the object's state in most of these frames.
+        first: Index of its first frame.
+        last: Index of its last frame.
+        returns: Whether the object is seen again.
+        size_factor: The object's size (a length) after, relative to that before; None if it does not return.
     """
 
     kind: Visibility
@@ -62,14 +62,14 @@ class Disappearance:
 
     @property
     def frames(self) -> int:
-        """How many frames it takes."""
+        """Its length in frames."""
         return self.last - self.first + 1
 
 
 def visibility_states(
     visible_px: Int64[np.ndarray, "T"], inside_px: Int64[np.ndarray, "T"], whole_px: Float[np.ndarray, "T"]
 ) -> States:
-    """What every frame shows of one object.
+    """The visibility of one object in every frame.
 
     Args:
         visible_px: Pixels of the object in the truth.
@@ -87,7 +87,7 @@ def visibility_states(
 
 
 def disappearances(states: States, sizes: Float[np.ndarray, "T"]) -> tuple[Disappearance, ...]:
-    """The times of `GONE_FRAMES` frames or more for which an object is gone.
+    """The periods of `GONE_FRAMES` frames or more in which an object is gone.
 
     Args:
         states: From `visibility_states`.
@@ -116,7 +116,7 @@ def to_letters(states: States) -> str:
 
 
 def from_letters(text: str) -> States:
-    """The states that `to_letters` wrote.
+    """The states from the text of `to_letters`.
 
     Raises:
         DatasetError: Another letter came.
@@ -126,7 +126,7 @@ def from_letters(text: str) -> States:
     if strange:
         raise DatasetError(
             f"A visibility of {', '.join(map(repr, strange))} came; the letters are {', '.join(codes)} "
-            "(visible, hidden, outside, reappeared). Make the clips anew."
+            "(visible, hidden, outside, reappeared). Make the clips again."
         )
     return np.array([codes[letter] for letter in text], np.uint8)
 

@@ -1,8 +1,8 @@
-"""Scores of occlusion clips by phase: what a method knows of an object before and after it was gone.
+"""Scores of occlusion clips by phase: before an object disappears, and after it reappears.
 
-J and F of every frame are those of the protocol "davis-2017"; a phase takes some of an object's frames,
-and its figures are the means over those frames, then over the objects. Frames in which an object
-is gone belong to no phase but "all", where two empty masks agree, as everywhere.
+J and F of every frame are those of the protocol "davis-2017". A phase is a subset of an object's frames;
+its scores are the means over those frames, then over the objects. Frames in which an object is gone
+belong to the phase "all" only, where two empty masks agree, as in every protocol.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from tinct.data.occlusion.files import Stories
+from tinct.data.occlusion.files import ClipTraces
 from tinct.data.visibility import GONE_FRAMES, States, Visibility, disappearances
 from tinct.errors import DatasetError, OptionError
 from tinct.evaluation.results import ObjectScores, Scores, Statistics, j_and_f
@@ -34,18 +34,18 @@ PHASES: Mapping[str, str] = {
     "after hidden": "those after the object was hidden behind something, the last time it was gone",
     "after outside": "those after it was outside the frame",
 }
-"""Phase → which frames count."""
+"""Phase → the frames that it holds."""
 
 
 @dataclass(frozen=True)
 class PhaseScores:
-    """What a method scores in one phase.
+    """The scores of a method in one phase.
 
     Attributes:
         statistics: J and F: mean over the objects of the means over their frames; recall is the share of
             frames whose value is above 0.5. The decay is not defined.
-        objects: How many have such frames.
-        frames: How many there are, over all objects.
+        objects: Number of objects with frames in this phase.
+        frames: Number of frames in this phase, over all objects.
     """
 
     statistics: Mapping[str, Statistics]
@@ -54,16 +54,16 @@ class PhaseScores:
 
     @property
     def g(self) -> float:
-        """G, the mean of J and F; NaN without such frames."""
+        """G, the mean of J and F; NaN if the phase has no frames."""
         return j_and_f(self.statistics)
 
 
-def phase_scores(scores: Scores, stories: Stories) -> dict[str, PhaseScores]:
+def phase_scores(scores: Scores, traces: ClipTraces) -> dict[str, PhaseScores]:
     """The scores of every phase of `PHASES`.
 
     Args:
         scores: Of occlusion clips under "davis-2017", with the values of every frame.
-        stories: Who is to be seen when, from `tinct.data.occlusion.files.read_stories`.
+        traces: The visibility of every object, from `tinct.data.occlusion.files.read_visibility`.
 
     Raises:
         OptionError: The scores have no values per frame, or lack J or F.
@@ -73,7 +73,7 @@ def phase_scores(scores: Scores, stories: Stories) -> dict[str, PhaseScores]:
     frames = dict.fromkeys(PHASES, 0)
     for sequence in scores.sequences:
         for scored in sequence.objects:
-            states, sizes = _story_of(stories, sequence.name, scored.object_id)
+            states, sizes = _trace_of(traces, sequence.name, scored.object_id)
             values, indices = _values(scored, sequence.name, len(states))
             for phase, flags in frames_of_phases(states, sizes).items():
                 chosen = flags[indices]
@@ -91,11 +91,14 @@ def phase_scores(scores: Scores, stories: Stories) -> dict[str, PhaseScores]:
 
 
 def frames_of_phases(states: States, sizes: Sizes) -> dict[str, Bool[np.ndarray, "T"]]:
-    """Which frames of one object belong to each phase.
+    """The frames of one object that belong to each phase.
 
     Args:
-        states: Its visibility.
-        sizes: Its size in every frame.
+        states: The object's visibility in every frame.
+        sizes: The object's size in every frame.
+
+    Returns:
+        By phase, a flag per frame.
     """
     times = np.arange(len(states))
     gone = disappearances(states, sizes)
@@ -115,7 +118,7 @@ def frames_of_phases(states: States, sizes: Sizes) -> dict[str, Bool[np.ndarray,
 
 
 def phases_json(phases: Mapping[str, PhaseScores]) -> dict[str, Any]:
-    """The scores of the phases as JSON values; null where there is no such frame."""
+    """The scores of the phases as JSON values; null where a phase has no frames."""
     return {
         phase: {
             "G": _number(of.g),
@@ -129,10 +132,10 @@ def phases_json(phases: Mapping[str, PhaseScores]) -> dict[str, Any]:
 
 
 def phases_markdown(rows: Sequence[tuple[str, Mapping[str, PhaseScores]]]) -> str:
-    """A table with a row per method, times 100, and what its columns mean.
+    """A Markdown table with a row per method, values × 100, and the meaning of its columns.
 
     Args:
-        rows: Names and scores; all of the same clips.
+        rows: Names and scores of methods, all on the same clips.
     """
     header = [
         "", "G all", "G before", "G after", "J after", "F after", "found again", "G after hidden",
@@ -159,14 +162,14 @@ def phases_markdown(rows: Sequence[tuple[str, Mapping[str, PhaseScores]]]) -> st
     ) + "\n"  # fmt: skip
 
 
-def _story_of(stories: Stories, clip: str, object_id: int) -> tuple[States, Sizes]:
-    if clip not in stories or object_id not in stories[clip]:
+def _trace_of(traces: ClipTraces, clip: str, object_id: int) -> tuple[States, Sizes]:
+    if clip not in traces or object_id not in traces[clip]:
         raise DatasetError(
             f"Object {object_id} of {clip!r} was scored, but the visibility file does not know it; give the "
             "file that was written with these clips."
         )
-    story = stories[clip][object_id]
-    return story.states, story.sizes
+    trace = traces[clip][object_id]
+    return trace.states, trace.sizes
 
 
 def _values(scored: ObjectScores, clip: str, frames: int) -> tuple[dict[str, Values], Int[np.ndarray, "S"]]:
@@ -186,7 +189,7 @@ def _values(scored: ObjectScores, clip: str, frames: int) -> tuple[dict[str, Val
 
 
 def _statistics(values: Values) -> Statistics:
-    """Mean and recall; frames that are apart have no decay."""
+    """Mean and recall; the decay is not defined, as the frames need not be consecutive."""
     of = Statistics.of_frames(values.tolist())
     return Statistics(of.mean, of.recall)
 

@@ -116,6 +116,14 @@ class FineTuning:
         return torch.optim.AdamW(groups, lr=self.learning_rate, weight_decay=self.weight_decay)
 
 
+COMPACT_GUIDED = FineTuning(
+    learning_rate=5e-3,
+    augmentation=OnlineAugmentation(lucid=0.2, in_view=0.9, lost=0.3, disguised=0.3),
+)
+"""What suits compact networks that a mask guides: they learn to find the object without its mask too
+(docs/experiments.md)."""
+
+
 @dataclass(frozen=True)
 class FineTuned:
     """The outcome.

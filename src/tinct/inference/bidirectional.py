@@ -16,8 +16,7 @@ from typing import IO, Any, Protocol, runtime_checkable
 import numpy as np
 
 from tinct.inference.confidence import agreement
-from tinct.inference.directions import backwards
-from tinct.inference.segmenter import StreamingSegmenter, VideoSegmenter, check_masks, check_prompts
+from tinct.inference.segmenter import Prompts, StreamingSegmenter, VideoSegmenter, frame_results
 from tinct.io.masks import ObjectMasks, object_ids_of
 from tinct.io.video import Video
 from tinct.shapes import Image, LabelMap
@@ -57,19 +56,17 @@ class Bidirectional(VideoSegmenter):
         self, video: Video, prompts: Mapping[int, LabelMap]
     ) -> Iterator[tuple[int, ObjectMasks, float | None]]:
         """(index, masks, agreement) of every frame; the agreement of two runs where they meet, else None."""
-        checked = check_prompts(video, prompts)
-        owners = _owners(checked)
-        states = dict(zip(checked, self._states(video, checked), strict=True))
-        with closing(_Runs(self.segmenter, video, checked, states, _reaches(owners, len(video)))) as runs:
+        owners = _owners(prompts)
+        states = dict(zip(prompts, self._states(video, prompts), strict=True))
+        with closing(_Runs(self.segmenter, video, prompts, states, _reaches(owners, len(video)))) as runs:
             for index in range(len(video)):
                 nearest = {i: nearest_prompt(painted, index) for i, painted in owners.items()}
                 found = {p: runs.masks(p, index) for p in sorted(set(nearest.values()))}
                 merged = _merged({i: found[p] for i, p in nearest.items()}, video.size)
-                whole = merged.corrected(checked[index]) if index in checked else merged
+                whole = merged.corrected(prompts[index]) if index in prompts else merged
                 met = _met(owners, index)
                 other = _merged({i: runs.masks(p, index) for i, p in met.items()}, video.size)
-                agreed = agreement(whole, other) if met else None
-                yield index, check_masks(whole, index, video.size), agreed
+                yield index, whole, agreement(whole, other) if met else None
 
     def _states(self, video: Video, prompts: Mapping[int, LabelMap]) -> list[Any]:
         frames, labels = [video[index] for index in prompts], list(prompts.values())
@@ -145,7 +142,7 @@ class _Runs:
         self._segmenter, self._video, self._prompts = segmenter, video, prompts
         self._states, self._reaches = states, reaches
         self._backward: dict[int, _OnDisk] = {}
-        self._forward: dict[int, Iterator[ObjectMasks]] = {}
+        self._forward: dict[int, Iterator[tuple[int, ObjectMasks]]] = {}
 
     def masks(self, prompt: int, index: int) -> ObjectMasks:
         """Of the run from `prompt`, at `index`; asked for every frame of its reach, in order."""
@@ -158,22 +155,19 @@ class _Runs:
                 self._backward.pop(prompt).close()
             return ObjectMasks.from_label_map(self._prompts[prompt])
         if prompt not in self._forward:
-            frames = self._video.frames(prompt + 1, self._reaches[prompt][1] + 1)
-            self._forward[prompt] = self._run(self._states.pop(prompt), frames)
-        return next(self._forward[prompt])
+            frames = range(prompt + 1, self._reaches[prompt][1] + 1)
+            self._forward[prompt] = self._run(prompt, self._states.pop(prompt), frames)
+        return next(self._forward[prompt])[1]
 
-    def _run(self, state: Any, frames: Iterator[Image]) -> Iterator[ObjectMasks]:
-        for frame in frames:
-            state, masks = self._segmenter.step(state, frame)
-            yield masks
+    def _run(self, prompt: int, state: Any, frames: range) -> Iterator[tuple[int, ObjectMasks]]:
+        of_this_run = Prompts({prompt: self._prompts[prompt]})
+        results = frame_results(self._segmenter, self._video, of_this_run, frames, state)
+        return ((result.index, result.masks) for result in results)
 
     def _run_backward(self, prompt: int) -> _OnDisk:
-        first = self._reaches[prompt][0]
         stored = _OnDisk(self._video.size)
-        frames = backwards(self._video, first, prompt)
-        for index, masks in zip(
-            range(prompt - 1, first - 1, -1), self._run(self._states[prompt], frames), strict=True
-        ):
+        frames = range(prompt - 1, self._reaches[prompt][0] - 1, -1)
+        for index, masks in self._run(prompt, self._states[prompt], frames):
             stored.add(index, masks)
         return stored
 

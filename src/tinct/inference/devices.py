@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tinct.errors import OptionError, near_match
 
 if TYPE_CHECKING:
     import torch
+
+Moved = TypeVar("Moved", bound="OnDevice")
 
 
 def resolve_device(device: str | torch.device) -> torch.device:
@@ -49,7 +51,7 @@ class OnDevice:
     is where it runs.
     """
 
-    def to(self, device: str | torch.device) -> Self:
+    def to(self: Moved, device: str | torch.device) -> Moved:
         """The same segmenter on another device: a new one, with copies of the weights; this one stays.
 
         Options, flow and proposals are shared; a precision that was chosen for this device is kept.

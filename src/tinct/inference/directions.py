@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal, get_args
 
-from tinct.errors import FrameIndexError, OptionError, near_match
+from tinct.errors import FrameIndexError, OptionError, VideoError, near_match
 from tinct.io.video import Video
 from tinct.shapes import Image
 
@@ -54,14 +54,31 @@ def travel(frames: int, start: int | None, stop: int | None, *, backward: bool =
     return range(first, last, step)
 
 
-def frames_from(video: Video, index: int, *, backward: bool = False) -> Iterator[Image]:
-    """The frames from `index` to the video's end, or back to its start."""
-    return backwards(video, 0, index + 1) if backward else video.frames(index)
+def frames_of(video: Video, frames: range) -> Iterator[Image]:
+    """These frames, whose step is 1 or -1, in their order; fewer if the video turns out shorter than it said.
+
+    Raises:
+        VideoError: A frame cannot be read, or, of those that come last to first, is not there.
+    """
+    if frames.step > 0:
+        return video.frames(frames.start, frames.stop)
+    return backwards(video, frames.stop + 1, frames.start + 1)
 
 
 def backwards(video: Video, start: int, stop: int) -> Iterator[Image]:
     """The frames from before `stop` down to `start`; a few are in memory at a time."""
     while stop > start:
         chunk = max(start, stop - FRAMES_AT_ONCE)
-        yield from reversed(list(video.frames(chunk, stop)))
+        read = list(video.frames(chunk, stop))
+        if len(read) < stop - chunk:
+            raise cut_short(video, chunk + len(read))
+        yield from reversed(read)
         stop = chunk
+
+
+def cut_short(video: Video, frames: int) -> VideoError:
+    """The error of a video that ended after so many frames."""
+    return VideoError(
+        f"The video ended after {frames} of {len(video)} frames; the file is cut short. "
+        "Check it, or give the frames as a folder of images."
+    )

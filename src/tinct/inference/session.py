@@ -21,11 +21,11 @@ from tinct.inference.confidence import frame_confidence
 from tinct.inference.directions import check_direction, travel
 from tinct.inference.fingerprints import fingerprint_of, labels_sha256, segmenter_sha256, video_sha256
 from tinct.inference.segmenter import (
-    StreamingRun,
+    Prompts,
     StreamingSegmenter,
     VideoSegmenter,
     check_prompts,
-    segment_video,
+    frame_results,
     state_class_of,
 )
 from tinct.inference.state_cache import (
@@ -224,7 +224,7 @@ class Session:
         return _of_whole_video(whole, self.video, prompts, frames[::-1] if backward else frames)
 
     def _stream(
-        self, segmenter: StreamingSegmenter[Any], prompts: Mapping[int, LabelMap], frames: range
+        self, segmenter: StreamingSegmenter[Any], prompts: Prompts, frames: range
     ) -> Iterator[SessionFrame]:
         if not frames:
             return
@@ -232,20 +232,15 @@ class Session:
         knowledge = _Knowledge(self._segmenter_and_video(), prompts, way)
         kept = self._kept(backward=frames.step < 0)
         done, state = self._begin(kept, knowledge, way.index(frames[0]))
-        run = StreamingRun(
-            segmenter, self.video, prompts, start_at=way[done], state=state, backward=frames.step < 0
-        )
+        to_compute = way[done : way.index(frames[-1]) + 1]
         try:
-            for index, masks in run:
-                # Only now: a run that failed has a state that nobody should go on from.
-                done, state = done + 1, run.state
+            for result in frame_results(segmenter, self.video, prompts, to_compute, state):
+                done, state = done + 1, result.state
                 for every, states in kept:
                     if state is not None and (done % every == 0 or done in knowledge.places):
                         states.keep(done, state, knowledge.fingerprint, knowledge.places)
-                if index in frames:
-                    yield SessionFrame(index, masks, frame_confidence(masks))
-                if index == frames[-1]:
-                    return
+                if result.index in frames:
+                    yield SessionFrame(result.index, result.masks, frame_confidence(result.masks))
         finally:
             for _, states in kept:
                 if state is not None:
@@ -305,16 +300,13 @@ class _Knowledge:
 
 
 def _of_whole_video(
-    segmenter: VideoSegmenter, video: Video, prompts: Mapping[int, LabelMap], frames: range
+    segmenter: VideoSegmenter, video: Video, prompts: Prompts, frames: range
 ) -> Iterator[SessionFrame]:
     """Some frames, in the order of the video, of a run that computes all of them."""
-    if isinstance(segmenter, Bidirectional):
-        results = segmenter.compared(video, prompts)
-    else:
-        results = ((index, masks, None) for index, masks in segment_video(segmenter, video, prompts))
-    for index, masks, agreed in results if frames else ():
-        if index in frames:
-            sure = frame_confidence(masks)
-            yield SessionFrame(index, masks, sure if agreed is None else min(sure, agreed))
-        if index == frames[-1]:
+    for result in frame_results(segmenter, video, prompts) if frames else ():
+        if result.index in frames:
+            sure = frame_confidence(result.masks)
+            agreed = 1.0 if result.agreement is None else result.agreement
+            yield SessionFrame(result.index, result.masks, min(sure, agreed))
+        if result.index == frames[-1]:
             return

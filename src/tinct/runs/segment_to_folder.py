@@ -22,20 +22,20 @@ from typing import Any
 
 import numpy as np
 
-from tinct.inference.bidirectional import Bidirectional
-from tinct.errors import OptionError, OutputError, TinctError, VideoError
+from tinct.errors import OptionError, OutputError, TinctError
 from tinct.runs.confidences import Confidences
 from tinct.runs.run_file import RunFile, environment, peak_memory
 from tinct.runs.run_folder import are_whole, claim, run_identity
 from tinct.inference.callbacks import loop_callbacks
 from tinct.io.mask_files import write_mask
-from tinct.io.masks import ObjectMasks
 from tinct.io.overlay import mask_paths, write_overlay
 from tinct.inference.segmenter import (
-    StreamingRun,
+    FrameResult,
+    Prompts,
     StreamingSegmenter,
     VideoSegmenter,
     check_prompts,
+    frame_results,
     state_class_of,
 )
 from tinct.shapes import LabelMap
@@ -88,7 +88,7 @@ class _Run:
 
     segmenter: Segmenter
     video: Video
-    prompts: Mapping[int, LabelMap]
+    prompts: Prompts
     out: Path
     file: RunFile
     how_to_go_on: str
@@ -148,7 +148,7 @@ def segment_to_folder(
         NumericalError: The network gave NaN or infinity; the masks before it are there.
         RunInterrupted: Ctrl-C; the masks so far are there.
     """
-    prompts = check_prompts(video, prompts)
+    checked = check_prompts(video, prompts)
     if backward and not isinstance(segmenter, StreamingSegmenter):
         raise OptionError(
             "A backward run came for a segmenter that sees whole videos; leave the direction out."
@@ -156,8 +156,8 @@ def segment_to_folder(
     way = range(len(video))[:: -1 if backward else 1]
     paths = mask_paths(video, out / "masks")[:: way.step]
     info = {**(info or {}), **({"soft": True} if soft else {})}
-    file = RunFile(out / "run.json", run_identity(video, prompts, info, backward=backward))
-    run = _Run(segmenter, video, prompts, out, file, how_to_go_on, way, soft)
+    file = RunFile(out / "run.json", run_identity(video, checked, info, backward=backward))
+    run = _Run(segmenter, video, checked, out, file, how_to_go_on, way, soft)
     claim(out, file, resume, notes or {})
     try:
         with fine_tuning_callback(partial(_note_tuning, run, progress)), loop_callbacks(progress):
@@ -188,66 +188,39 @@ def _segment(run: _Run, paths: list[Path], progress: Progress | None) -> tuple[i
     run.file.write(status="running", message="", resumed_at=first, **machine)
     tell = _stage(progress, "segment", len(run.video))
     tell(first)
-    for done, (index, masks, state, agreed) in enumerate(_results(run, first, begun), start=first + 1):
+    for done, result in enumerate(_timed(run, first, begun), start=first + 1):
+        masks = result.masks
         object_ids = tuple(sorted({*object_ids, *masks.object_ids}))
         if run.soft:
             # Before the mask: where that is, all that belongs to the frame is.
             write_soft(run.out / "soft", paths[done - 1].stem, masks, object_ids)
         write_mask(paths[done - 1], masks.label_map)
-        run.whole = (done, state)
+        run.whole = (done, result.state)
         run.file.object_ids = object_ids
-        run.confidences.note(index, masks, agreed)
-        taught = index in run.prompts and bool(run.seconds) and run.seconds[-1] >= WORTH_SAVING_S
+        run.confidences.note(result.index, masks, result.agreement)
+        taught = result.index in run.prompts and bool(run.seconds) and run.seconds[-1] >= WORTH_SAVING_S
         if taught or done % FRAMES_BETWEEN_STATES == 0:
             _save_state(run)
         tell(done)
-    if run.whole[0] != len(run.video):
-        raise VideoError(
-            f"The video ended after {run.whole[0]} of {len(run.video)} frames; the file is cut short. "
-            "Check it, or give the frames as a folder of images."
-        )
     return first, object_ids
 
 
-def _results(run: _Run, first: int, state: Any) -> Iterator[tuple[int, ObjectMasks, Any, float | None]]:
-    """(frame index, masks, state after it, agreement of two runs), timed.
-
-    The prompts' checks and decoding are part of the time.
-    """
+def _timed(run: _Run, first: int, state: Any) -> Iterator[FrameResult]:
+    """The results of the frames from the `first` on, timed; decoding is part of the time."""
     if first == len(run.video):
         return
-    stream, results = _begun(run, first, state)
+    results = frame_results(run.segmenter, run.video, run.prompts, run.way[first:], state)
     while True:
         before = time.perf_counter()
-        item = next(results, None)
-        if item is None:
+        result = next(results, None)
+        if result is None:
             if isinstance(run.segmenter, VideoSegmenter) and not run.segmenter.streams:
                 # All the work was done before the first result came.
                 run.seconds[:] = [sum(run.seconds) / len(run.seconds)] * len(run.seconds)
             return
-        if item[1].object_ids:
+        if result.masks.object_ids:
             run.seconds.append(time.perf_counter() - before)
-        yield item[0], item[1], stream.state if stream else None, item[2]
-
-
-def _begun(
-    run: _Run, first: int, state: Any
-) -> tuple[StreamingRun[Any] | None, Iterator[tuple[int, ObjectMasks, float | None]]]:
-    """(the run frame by frame, if it is one, and its results with the agreement of two runs)."""
-    if isinstance(run.segmenter, Bidirectional):
-        return None, run.segmenter.compared(run.video, run.prompts)
-    if isinstance(run.segmenter, VideoSegmenter):
-        whole = run.segmenter.segment(run.video, run.prompts)
-        return None, ((index, masks, None) for index, masks in whole)
-    stream: StreamingRun[Any] = StreamingRun(
-        run.segmenter,
-        run.video,
-        run.prompts,
-        start_at=run.way[first],
-        state=state,
-        backward=run.way.step < 0,
-    )
-    return stream, ((index, masks, None) for index, masks in stream)
+        yield result
 
 
 def _where_to_go_on(run: _Run, paths: list[Path]) -> tuple[int, Any, tuple[int, ...]]:

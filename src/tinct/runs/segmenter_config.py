@@ -8,19 +8,22 @@ from pathlib import Path
 from typing import Any
 
 from tinct import zoo
+from tinct.errors import OptionError
+from tinct.fine_tuning.budget import Budget
 from tinct.inference.bidirectional import Bidirectional, bidirectional_runs
 from tinct.inference.directions import Direction
-from tinct.errors import OptionError
-from tinct.networks.flow_choice import FlowChoice
-from tinct.networks.dyenet.proposal_sources import describe_proposals, proposal_source
 from tinct.inference.segmenter import StreamingSegmenter, VideoSegmenter
-from tinct.shapes import LabelMap
-from tinct.fine_tuning.budget import Budget
 from tinct.io.video import Video
+from tinct.networks.dyenet.proposal_sources import describe_proposals, proposal_source
+from tinct.networks.flow_choice import FlowChoice
+from tinct.shapes import LabelMap
+
+ON_DISK = {"config": "make"}
+"""Options whose names in `run.json` are older than their own."""
 
 
 @dataclass(frozen=True)
-class SegmenterChoice:
+class SegmenterConfig:
     """What `zoo.build_segmenter` is asked for.
 
     Attributes:
@@ -92,7 +95,8 @@ class SegmenterChoice:
         if self.direction != "forward":
             words["direction"] = self.direction
         if self.options:
-            words["options"] = {name: _plain(value) for name, value in sorted(self.options.items())}
+            named = {ON_DISK.get(name, name): _plain(value) for name, value in self.options.items()}
+            words["options"] = dict(sorted(named.items()))
         return words
 
     def build(
@@ -142,7 +146,7 @@ class SegmenterChoice:
             )
         return Bidirectional(segmenter) if self.direction == "both" else segmenter
 
-    def for_any_video(self) -> SegmenterChoice:
+    def for_any_video(self) -> SegmenterConfig:
         """The same with the method's own flow and boxes: whether it can be built before a video is there."""
         return replace(self, flow=None, proposals=None) if self.per_video else self
 

@@ -209,9 +209,13 @@ def _warm_up(segmenter: Any) -> None:
     """Run a small frame through, so that the first mask does not wait for what libraries do once."""
     import numpy as np
 
+    from tinct.inference.segmenter import segment_video
+    from tinct.io.video import Video
+
     frame, labels = np.zeros((96, 160, 3), np.uint8), np.zeros((96, 160), np.uint8)
     labels[30:60, 40:90] = 1
-    segmenter.step(segmenter.start(frame, labels), frame)
+    for _ in segment_video(segmenter, Video.from_arrays([frame, frame]), {0: labels}):
+        pass
 
 
 if __name__ == "__main__":

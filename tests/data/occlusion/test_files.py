@@ -8,9 +8,9 @@ import pytest
 
 from tinct.data.davis import Davis
 from tinct.data.held_out import held_out
-from tinct.data.occlusion.files import read_stories, visibility_file, write_occlusion_split
-from tinct.data.occlusion.make import OcclusionClip, OcclusionClips
-from tinct.data.occlusion.objects import Cast, Scenery
+from tinct.data.occlusion.clips import OcclusionClip, OcclusionClips
+from tinct.data.occlusion.files import read_visibility, visibility_file, write_occlusion_split
+from tinct.data.occlusion.objects import BackgroundPool, ObjectPool
 from tinct.data.occlusion.plan import OcclusionOptions
 from tinct.data.static_images import StaticImages
 from tinct.errors import DatasetError, OutputError
@@ -22,11 +22,11 @@ FILE = '{"clips": {"a": {"objects": {"1": {"source": "", "role": "", %s}}}}}'
 def clips(masked_photos: Path) -> OcclusionClips:
     stills = StaticImages(masked_photos, only=held_out)
     options = OcclusionOptions(size=(64, 112), frames=(24, 24))
-    return Kept(Cast(stills, None), Scenery(stills, None), options)
+    return CachedClips(ObjectPool(stills, None), BackgroundPool(stills, None), options)
 
 
-class Kept(OcclusionClips):
-    """Every clip is made once."""
+class CachedClips(OcclusionClips):
+    """Every clip is rendered once."""
 
     def __getitem__(self, index: int) -> OcclusionClip:
         made: dict[int, OcclusionClip] = self.__dict__.setdefault("made", {})
@@ -36,15 +36,15 @@ class Kept(OcclusionClips):
 
 
 def test_a_split_is_read_as_it_was_made(clips: OcclusionClips, tmp_path: Path) -> None:
-    told: list[tuple[str, int, int]] = []
+    calls: list[tuple[str, int, int]] = []
     file = write_occlusion_split(
-        clips, tmp_path, "cross", 2, command="the command", progress=lambda *news: told.append(news)
+        clips, tmp_path, "cross", 2, command="the command", progress=lambda *call: calls.append(call)
     )
-    assert told == [("make", 1, 2), ("make", 2, 2)]
+    assert calls == [("make", 1, 2), ("make", 2, 2)]
     assert file == visibility_file(tmp_path, "cross")
     split = Davis(tmp_path, "cross", year="2017")
     assert [sequence.name for sequence in split] == ["cross-000", "cross-001"]
-    stories = read_stories(tmp_path, "cross")
+    traces = read_visibility(tmp_path, "cross")
     for index, sequence in enumerate(split):
         clip = clips[index]
         assert len(sequence) == len(clip.images) == 24
@@ -54,13 +54,13 @@ def test_a_split_is_read_as_it_was_made(clips: OcclusionClips, tmp_path: Path) -
             difference = np.abs(sequence.read_frame(t).astype(float) - clip.images[t])
             assert difference.mean() < 6
         assert set(sequence.prompts()) == {0}
-        assert list(stories[sequence.name]) == list(clip.objects)
-        for object_id, story in stories[sequence.name].items():
+        assert list(traces[sequence.name]) == list(clip.objects)
+        for object_id, trace in traces[sequence.name].items():
             made = clip.objects[object_id]
-            assert (story.source, story.role) == (made.source, made.role)
-            np.testing.assert_array_equal(story.states, made.states)
-            np.testing.assert_allclose(story.sizes, made.sizes, atol=1e-4)
-            np.testing.assert_allclose(story.shares, made.shares, atol=1e-3)
+            assert (trace.source, trace.role) == (made.source, made.role)
+            np.testing.assert_array_equal(trace.states, made.states)
+            np.testing.assert_allclose(trace.sizes, made.sizes, atol=1e-4)
+            np.testing.assert_allclose(trace.shares, made.shares, atol=1e-3)
     content = json.loads(file.read_text())
     assert content["command"] == "the command"
     assert content["options"]["size_change"] == [1.3, 1.9]
@@ -89,11 +89,11 @@ def test_what_cannot_be_written_is_said(clips: OcclusionClips, tmp_path: Path) -
     "text",
     ["", "[]", FILE % '"states": "vv"', FILE % '"states": "vv", "sizes": [1], "shares": [1, 1]'],
 )
-def test_another_file_is_refused(text: str, tmp_path: Path) -> None:
+def test_another_file_is_an_error(text: str, tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="make-occlusion"):
-        read_stories(tmp_path, "cross")
+        read_visibility(tmp_path, "cross")
     file = visibility_file(tmp_path, "cross")
     file.parent.mkdir()
     file.write_text(text)
     with pytest.raises(DatasetError, match="make-occlusion"):
-        read_stories(tmp_path, "cross")
+        read_visibility(tmp_path, "cross")

@@ -49,7 +49,7 @@ class ColourNetwork(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.make = DyeNetConfig()
+        self.config = DyeNetConfig()
         self.mask_grid = GRID
         self.count = Counter()
         self.recurrent = SimpleNamespace(attention=None)

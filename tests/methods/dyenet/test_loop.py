@@ -242,12 +242,12 @@ def test_a_propagation_that_looks_like_nothing_known_ends(clip: Clip, dyenet: Ma
 
 def test_online_training_learns_from_the_painted_frames_and_leaves_the_network(clip: Clip) -> None:
     torch.manual_seed(0)
-    make = replace(COMPACT, roi_grid=6, hidden=8)
+    config = replace(COMPACT, roi_grid=6, hidden=8)
     training = OnlineTraining(Budget(steps=2), height=32, learning_rate=0.01, tuned_share=1.0)
     easy = {"least_area": 0.0, "least_box_cells": 0.0, "re_id": False}
-    network = DyeNetNetwork(make)
-    plain = DyeNet(network, Options(make=make, **easy))
-    tuned = DyeNet(network, Options(make=make, fine_tuning=training, **easy))
+    network = DyeNetNetwork(config)
+    plain = DyeNet(network, Options(config=config, **easy))
+    tuned = DyeNet(network, Options(config=config, fine_tuning=training, **easy))
     before = deepcopy(tuned.members[0].network.state_dict())
     video, truths = clip([[("red", 8 + t, 10, 20)] for t in range(2)])
     news: list[FineTuningProgress] = []

@@ -18,7 +18,7 @@ from tinct.networks.weights import save_weights
 from tinct.ops.losses import BALANCED, PLAIN, class_balanced_cross_entropy, frame_losses
 from tinct.training.options import LoopOptions
 from tinct.training.recipes import maskrnn, masktrack, osvos
-from tinct.training.recipes.object_recipe import ObjectRecipe, train_by_recipe
+from tinct.training.recipes.recipe import Recipe, train_by_recipe
 from tinct.training.sources import Sources
 from tinct.training.stages import SGD, AdamW, PolynomialSchedule, Stage, StepSchedule
 
@@ -29,9 +29,9 @@ PAPERS = [osvos.RECIPES["vgg16"], masktrack.RECIPES["vgg16"], maskrnn.RECIPES["v
 
 @pytest.mark.parametrize("recipe", PAPERS, ids=lambda recipe: recipe.method)
 def test_a_run_from_end_to_end(
-    recipe: ObjectRecipe,
+    recipe: Recipe,
     data: Sources,
-    small: Callable[[ObjectRecipe], ObjectRecipe],
+    small: Callable[[Recipe], Recipe],
     thin_networks: Thin,
     tmp_path: Path,
 ) -> None:
@@ -47,7 +47,7 @@ def test_a_run_from_end_to_end(
     assert "j_and_f" in curve
 
 
-def of(recipe: ObjectRecipe, data: Sources) -> list[Stage]:
+def of(recipe: Recipe, data: Sources) -> list[Stage]:
     return recipe.build_stages(data, None, 0)
 
 

@@ -1,12 +1,12 @@
-"""Occlusion clips on disk: a split in the layout of DAVIS-2017, and beside it who is to be seen when.
+"""Occlusion clips on disk: a split in the layout of DAVIS-2017, with the visibility of every object.
 
     ROOT/JPEGImages/480p/<clip>/<frame>.jpg     ROOT/ImageSets/2017/<split>.txt
     ROOT/Annotations/480p/<clip>/<frame>.png    ROOT/Visibility/<split>.json
 
 So every reader, protocol and verb that knows DAVIS-2017 takes it. The JSON file holds per clip and
 object its source, its role, one letter per frame (v visible, h hidden, o outside, r reappeared), its
-sizes, the shares of it that are seen, and its disappearances. The folder is called 480p at any size,
-as readers expect it.
+sizes, its visible shares, and its disappearances. The folder is called 480p at any size, as readers
+expect it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from PIL import Image as PillowImage
 
-from tinct.data.occlusion.make import ObjectStory, OcclusionClip, OcclusionClips
+from tinct.data.occlusion.clips import OcclusionClip, OcclusionClips, VisibilityTrace
 from tinct.data.visibility import GONE_FRAMES, GONE_SHARE, Visibility, from_letters, to_letters
 from tinct.errors import DatasetError, OutputError
 from tinct.io.atomic import atomic_write
@@ -29,8 +29,8 @@ from tinct.shapes import Image
 
 JPEG_QUALITY = 90
 
-Stories = Mapping[str, Mapping[int, ObjectStory]]
-"""By clip and object id."""
+ClipTraces = Mapping[str, Mapping[int, VisibilityTrace]]
+"""Visibility traces by clip name and object id."""
 
 
 def write_occlusion_split(
@@ -42,22 +42,22 @@ def write_occlusion_split(
     command: str = "",
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Path:
-    """Write the first `count` clips as a split; what is there under the same names is replaced.
+    """Write the first `count` clips as a split, replacing files of the same names.
 
     Args:
-        clips: Where they come from.
+        clips: The clips to write.
         root: The dataset's folder; other splits in it stay.
         split: The list's name; clip 7 is called "<split>-007".
-        count: How many.
-        command: What made the split, for its JSON file.
-        progress: Told ("make", clips done, in all).
+        count: The number of clips.
+        command: The command line that made the split, recorded in its JSON file.
+        progress: Called with ("make", clips done, clips in all) after each clip.
 
     Returns:
-        The JSON file.
+        The path of the JSON file.
 
     Raises:
         DatasetError: The pictures are broken, or give no clip.
-        OutputError: Something cannot be written.
+        OutputError: A file cannot be written.
     """
     names = [f"{split}-{index:03d}" for index in range(count)]
     content: dict[str, Any] = {}
@@ -67,36 +67,36 @@ def write_occlusion_split(
         content[name] = _clip_json(clip)
         if progress is not None:
             progress("make", index + 1, count)
-    listing, told = _list_file(root, split), visibility_file(root, split)
-    for folder in (listing.parent, told.parent):
-        _made(folder)
+    listing, visibility = _list_file(root, split), visibility_file(root, split)
+    for folder in (listing.parent, visibility.parent):
+        _make_folder(folder)
     with atomic_write(listing) as part:
         part.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
     rule = {"gone_share": GONE_SHARE, "gone_frames": GONE_FRAMES}
     head = {"split": split, "command": command, "options": asdict(clips.options), "rule": rule}
     # A clip per line: every figure on a line of its own would make a file of ten thousand lines.
     lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(clip)}" for name, clip in content.items())
-    with atomic_write(told) as part:
+    with atomic_write(visibility) as part:
         part.write_text(f'{json.dumps(head)[:-1]}, "clips": {{\n{lines}\n}}}}\n', encoding="utf-8")
-    return told
+    return visibility
 
 
 def visibility_file(root: Path, split: str) -> Path:
-    """Where a split's JSON file lies."""
+    """The path of a split's JSON file."""
     return root / "Visibility" / f"{split}.json"
 
 
-def read_stories(root: Path, split: str) -> dict[str, dict[int, ObjectStory]]:
-    """Who is to be seen when, in every clip of a split.
+def read_visibility(root: Path, split: str) -> dict[str, dict[int, VisibilityTrace]]:
+    """Read the visibility traces of every clip of a split.
 
     Raises:
-        DatasetError: There is no such file, or it holds something else.
+        DatasetError: The file is missing, or is not of this format.
     """
     path = visibility_file(root, split)
     try:
         clips = json.loads(path.read_text(encoding="utf-8"))["clips"]
         return {
-            name: {int(i): _story(entry) for i, entry in clip["objects"].items()}
+            name: {int(i): _trace(entry) for i, entry in clip["objects"].items()}
             for name, clip in clips.items()
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -107,16 +107,16 @@ def read_stories(root: Path, split: str) -> dict[str, dict[int, ObjectStory]]:
 
 
 def _write_frames(root: Path, name: str, clip: OcclusionClip) -> None:
-    frames, masks = (_made(root / kind / "480p" / name) for kind in ("JPEGImages", "Annotations"))
+    frames, masks = (_make_folder(root / kind / "480p" / name) for kind in ("JPEGImages", "Annotations"))
     for folder in (frames, masks):
-        for old in folder.iterdir():  # of a longer clip that had this name
+        for old in folder.iterdir():  # left by a longer clip of the same name
             old.unlink()
     for t, (image, labels) in enumerate(zip(clip.images, clip.labels, strict=True)):
         _write_jpeg(frames / f"{t:05d}.jpg", image)
         write_mask(masks / f"{t:05d}.png", labels)
 
 
-def _made(folder: Path) -> Path:
+def _make_folder(folder: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -138,27 +138,27 @@ def _clip_json(clip: OcclusionClip) -> dict[str, Any]:
         "frames": len(clip.images),
         "background": clip.background,
         "others": [{"role": role, "source": source} for role, source in clip.others],
-        "objects": {str(i): _object_json(story) for i, story in clip.objects.items()},
+        "objects": {str(i): _object_json(trace) for i, trace in clip.objects.items()},
     }
 
 
-def _object_json(story: ObjectStory) -> dict[str, Any]:
+def _object_json(trace: VisibilityTrace) -> dict[str, Any]:
     return {
-        "source": story.source,
-        "role": story.role,
-        "states": to_letters(story.states),
-        "sizes": [round(float(size), 4) for size in story.sizes],
-        "shares": [round(float(share), 3) for share in story.shares],
+        "source": trace.source,
+        "role": trace.role,
+        "states": to_letters(trace.states),
+        "sizes": [round(float(size), 4) for size in trace.sizes],
+        "shares": [round(float(share), 3) for share in trace.shares],
         "disappearances": [
-            {**asdict(gone), "kind": Visibility(gone.kind).name.lower()} for gone in story.disappearances
+            {**asdict(gone), "kind": Visibility(gone.kind).name.lower()} for gone in trace.disappearances
         ],
     }
 
 
-def _story(entry: Mapping[str, Any]) -> ObjectStory:
-    """An object's entry; its disappearances follow from its states and sizes."""
+def _trace(entry: Mapping[str, Any]) -> VisibilityTrace:
+    """One object's trace from its JSON entry; disappearances follow from states and sizes."""
     states = from_letters(entry["states"])
     sizes, shares = (np.asarray(entry[name], np.float64) for name in ("sizes", "shares"))
     if not len(states) == len(sizes) == len(shares):
         raise ValueError(f"{len(states)} states, {len(sizes)} sizes and {len(shares)} shares")
-    return ObjectStory(entry["source"], entry["role"], states, sizes, shares)
+    return VisibilityTrace(entry["source"], entry["role"], states, sizes, shares)

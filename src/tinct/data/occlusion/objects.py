@@ -1,7 +1,7 @@
-"""Who plays in an occlusion clip, and in front of what: objects cut out of pictures, and empty backgrounds.
+"""The pools that occlusion clips draw from: objects cut out of pictures, and backgrounds without objects.
 
-Objects come from photos with masks, or from the frames of a video, which then move by themselves and
-come back in another pose. Backgrounds are the largest part of a picture that shows no object.
+Objects come from photos with masks, or from the frames of a video; those are animated, and return in
+another pose. A background is the largest part of a picture that shows no object.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ MIN_OBJECT_PX = 3000
 MIN_BACKGROUND_ROWS = 180
 """Smaller parts of a picture are too coarse for a background."""
 
-ROW_OF_FRAMES = 24
-"""A video's object plays so many frames of its video, there and back."""
+VIDEO_POSE_FRAMES = 24
+"""Number of consecutive video frames that a video's object shows, forwards and backwards."""
 
 
 @holds_arrays
 @dataclass(frozen=True, repr=False)
-class Cut:
+class Cutout:
     """An object cut out of a picture, with a margin of `MARGIN` pixels.
 
     Attributes:
-        image: uint8 RGB [h, w, 3]; beyond the object's edge its own colours go on.
+        image: uint8 RGB [h, w, 3]; the object's colours continue beyond its edge.
         alpha: uint8 [h, w], soft at the edge; the object is where it is above 127.
     """
 
@@ -56,34 +56,34 @@ class Cut:
 
 
 @dataclass(frozen=True)
-class Actor:
-    """An object, ready to be shown.
+class ForegroundObject:
+    """An object cut out of a photo or a video.
 
     Attributes:
         source: Where it comes from, such as "feral_cat/cat0003:1".
-        kind: Actors of one kind may look alike: the photo's folder, or the video.
-        poses: One or more rows of cut-outs; each time it comes on, it plays another one.
+        category: The photo's folder, or the video; objects of one category may look alike.
+        poses: One or more series of cut-outs; each segment of a trajectory shows another one.
     """
 
     source: str
-    kind: str
-    poses: tuple[tuple[Cut, ...], ...]
+    category: str
+    poses: tuple[tuple[Cutout, ...], ...]
 
 
-class Cast:
-    """Objects to draw from.
+class ObjectPool:
+    """Samples foreground objects.
 
     Args:
         stills: Photos with masks, or None.
         videos: Sequences with masks, or None.
-        video_share: How often an actor comes from a video, if there are both.
+        video_share: Share of objects that come from a video, if there are both.
     """
 
-    KINDS = 8
-    """So many folders and videos are tried,"""
+    CATEGORIES = 8
+    """Number of folders and videos that are tried."""
 
     ATTEMPTS = 20
-    """and so many objects of each."""
+    """Number of objects that are tried in each."""
 
     def __init__(self, stills: StaticImages | None, videos: Davis | None, video_share: float = 0.2) -> None:
         self.stills, self.videos = stills, videos
@@ -92,41 +92,45 @@ class Cast:
         for index, still in enumerate(stills or ()):
             self._of_folder.setdefault(still.image.parent.parent.name, []).append(index)
 
-    def draw(self, random: Random, kind: str | None = None) -> Actor | None:
-        """An actor, of this kind if one is named: an object that is whole and large enough.
+    def draw(self, random: Random, category: str | None = None) -> ForegroundObject | None:
+        """Draw an object that is whole and large enough.
+
+        Args:
+            random: The source of randomness.
+            category: Only objects of this category; None for any.
 
         Returns:
-            None if a kind is named and none of it was found.
+            None if the category is given and has no such object.
 
         Raises:
-            DatasetError: None was found at all, or a picture is broken.
+            DatasetError: No object was found at all, or a picture is broken.
         """
-        for _ in range(self.KINDS):
-            # Kinds by turns, and each for a while: else the largest, or the tidiest, would play alone.
-            chosen = kind or self._any_kind(random)
+        for _ in range(self.CATEGORIES):
+            # Categories first, then objects: else the largest or the tidiest category would dominate.
+            chosen = category or self._any_category(random)
             for _ in range(self.ATTEMPTS):
-                actor = self._try(random, chosen)
-                if actor is not None:
-                    return actor
-            if kind is not None:
+                instance = self._try(random, chosen)
+                if instance is not None:
+                    return instance
+            if category is not None:
                 return None
         raise DatasetError(
-            f"{self.KINDS * self.ATTEMPTS} objects in a row were cut off, in parts, or smaller than "
+            f"{self.CATEGORIES * self.ATTEMPTS} objects in a row were cut off, in parts, or smaller than "
             f"{MIN_OBJECT_PX} pixels; give more photos or videos that show whole objects."
         )
 
-    def _any_kind(self, random: Random) -> str:
+    def _any_category(self, random: Random) -> str:
         if self.videos is not None and random.random() < self.video_share:
             return self.videos[int(random.integers(len(self.videos)))].name
         return str(random.choice(sorted(self._of_folder)))
 
-    def _try(self, random: Random, kind: str) -> Actor | None:
-        if kind in self._of_folder:
-            return self._from_still(random, int(random.choice(self._of_folder[kind])))
+    def _try(self, random: Random, category: str) -> ForegroundObject | None:
+        if category in self._of_folder:
+            return self._from_still(random, int(random.choice(self._of_folder[category])))
         assert self.videos is not None
-        return self._from_video(random, [sequence.name for sequence in self.videos].index(kind))
+        return self._from_video(random, [sequence.name for sequence in self.videos].index(category))
 
-    def _from_still(self, random: Random, index: int) -> Actor | None:
+    def _from_still(self, random: Random, index: int) -> ForegroundObject | None:
         assert self.stills is not None
         still = self.stills[index]
         image, labels = still.read()
@@ -135,55 +139,54 @@ class Cast:
         if len(ids) == 0:
             return None
         object_id = int(random.choice(ids))
-        cut = whole_object(image, labels, object_id)
-        if cut is None:
+        cutout = cut_out_whole_object(image, labels, object_id)
+        if cutout is None:
             return None
         folder = still.image.parent.parent.name
-        return Actor(f"{folder}/{still.image.stem}:{object_id}", folder, ((cut,),))
+        return ForegroundObject(f"{folder}/{still.image.stem}:{object_id}", folder, ((cutout,),))
 
-    def _from_video(self, random: Random, index: int) -> Actor | None:
+    def _from_video(self, random: Random, index: int) -> ForegroundObject | None:
         assert self.videos is not None
         sequence = self.videos[index]
         poses = []
         for start in random.permutation(len(sequence))[:2]:
             row = []
-            for t in range(int(start), min(len(sequence), int(start) + ROW_OF_FRAMES)):
-                cut = whole_object(sequence.read_frame(t), sequence.read_labels(t), 1)
-                if cut is None:
+            for t in range(int(start), min(len(sequence), int(start) + VIDEO_POSE_FRAMES)):
+                cutout = cut_out_whole_object(sequence.read_frame(t), sequence.read_labels(t), 1)
+                if cutout is None:
                     break
-                row.append(cut)
-            if len(row) < ROW_OF_FRAMES // 2:
+                row.append(cutout)
+            if len(row) < VIDEO_POSE_FRAMES // 2:
                 return None
             poses.append(tuple(row))
-        return Actor(f"{sequence.name}:1", sequence.name, tuple(poses))
+        return ForegroundObject(f"{sequence.name}:1", sequence.name, tuple(poses))
 
 
-def whole_object(image: Image, labels: LabelMap, object_id: int) -> Cut | None:
-    """One object, cut out; None if it is small, in parts, or cut off by the picture's border."""
+def cut_out_whole_object(image: Image, labels: LabelMap, object_id: int) -> Cutout | None:
+    """Cut out one object; None if it is small, in parts, or cut off by the picture's border."""
     solid = (labels == object_id).astype(np.uint8)
     count, _, numbers, _ = cv2.connectedComponentsWithStats(solid)
     if count < 2 or numbers[1:, cv2.CC_STAT_AREA].max() < max(MIN_OBJECT_PX, 0.95 * solid.sum()):
         return None
     x, y, w, h = cv2.boundingRect(solid)
-    margin = Cut.MARGIN
+    margin = Cutout.MARGIN
     rows, columns = solid.shape
     if min(x, y) < margin or x + w > columns - margin or y + h > rows - margin:
         return None
     box = np.s_[y - margin : y + h + margin, x - margin : x + w + margin]
-    # Not `synthetic.cut_out`: it takes the rim off, and with it a walker's ankles.
+    # Not `synthetic.cut_out`: it erodes the rim, and with it a walker's ankles.
     alpha = np.asarray(cv2.GaussianBlur(solid[box] * np.uint8(255), (3, 3), 0), np.uint8)
-    return Cut(_colours_spread(image[box], solid[box]), alpha)
+    return Cutout(_spread_colours(image[box], solid[box]), alpha)
 
 
 RIM_PX = 2
-"""So far inside an object its picture may still show what lay behind it."""
+"""Width of the rim inside an object whose pixels may still show what lay behind it."""
 
 
-def _colours_spread(image: Image, solid: LabelMap) -> Image:
-    """The object's picture without a rim of what lay behind it.
+def _spread_colours(image: Image, solid: LabelMap) -> Image:
+    """Replace the colours of the rim and of what lies beyond it by those of the nearest inner pixel.
 
-    Pixels of the rim and beyond it take the colour of the nearest pixel further inside; parts of the
-    object that are all rim keep their own.
+    Parts of the object that are all rim keep their own colours.
     """
     inner = cv2.erode(solid, np.ones((2 * RIM_PX + 1, 2 * RIM_PX + 1), np.uint8))
     if not inner.any():
@@ -198,22 +201,25 @@ def _colours_spread(image: Image, solid: LabelMap) -> Image:
     return np.asarray(np.where(thin[..., None], image, colours[nearest]), np.uint8)
 
 
-def relit(cuts: Sequence[Cut], random: Random, strength: float) -> tuple[Cut, ...]:
-    """The same cut-outs in another light: one change for all of them."""
+def relight(cutouts: Sequence[Cutout], random: Random, strength: float) -> tuple[Cutout, ...]:
+    """Change the colours of all cut-outs by one and the same jitter, as another light would."""
     seed = int(random.integers(2**32))
     return tuple(
-        Cut(jitter_colours(cut.image[None], np.random.default_rng(seed), strength=strength)[0], cut.alpha)
-        for cut in cuts
+        Cutout(
+            jitter_colours(cutout.image[None], np.random.default_rng(seed), strength=strength)[0],
+            cutout.alpha,
+        )
+        for cutout in cutouts
     )
 
 
-class Scenery:
-    """Backgrounds to draw from.
+class BackgroundPool:
+    """Samples backgrounds.
 
     Args:
         stills: Photos with masks, or None.
-        videos: Sequences with masks, or None; their frames are larger than photos mostly are.
-        video_share: How often a background comes from a video, if there are both.
+        videos: Sequences with masks, or None; their frames are larger than most photos.
+        video_share: Share of backgrounds that come from a video, if there are both.
     """
 
     ATTEMPTS = 300
@@ -223,10 +229,10 @@ class Scenery:
         self.video_share = 0.0 if videos is None else 1.0 if stills is None else video_share
 
     def draw(self, random: Random, aspect: float) -> tuple[str, Image]:
-        """The name and the pixels of a background of this aspect (width / height).
+        """Draw a background of an aspect (width / height): its name and its pixels.
 
         Raises:
-            DatasetError: None was found, or a picture is broken.
+            DatasetError: No background was found, or a picture is broken.
         """
         for _ in range(self.ATTEMPTS):
             name, image, labels = self._read(random)
@@ -259,7 +265,7 @@ def largest_empty_box(labels: LabelMap, aspect: float, step: int = 8) -> tuple[i
     Args:
         labels: Label map.
         aspect: Width / height.
-        step: Heights are tried in steps of so many rows.
+        step: Rows between the heights that are tried.
     """
     near = cv2.dilate((labels > 0).astype(np.uint8), np.ones((7, 7), np.uint8))
     sums = np.pad(near.astype(np.int64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
@@ -278,12 +284,12 @@ def _heights(rows: int, columns: int, aspect: float, step: int) -> Iterable[int]
     return (h for h in range(most, 0, -step) if 1 <= round(h * aspect) <= columns)
 
 
-def pillar(picture: UInt8[np.ndarray, "h w 3"], random: Random) -> Cut:
-    """Something tall that stands in the foreground, of a piece of a background: a wall's edge, a trunk.
+def pillar_cutout(picture: UInt8[np.ndarray, "h w 3"], random: Random) -> Cutout:
+    """A tall occluder made of a strip of a background, like the edge of a wall or a trunk.
 
     Args:
-        picture: Any picture; a strip of it is taken.
-        random: Decides which strip and how it is shaded.
+        picture: Any picture.
+        random: The source of randomness for the strip and its shading.
     """
     rows, columns = picture.shape[:2]
     width = max(8, int(rows * random.uniform(0.18, 0.3)))
@@ -293,7 +299,7 @@ def pillar(picture: UInt8[np.ndarray, "h w 3"], random: Random) -> Cut:
     side = float(random.choice([-1, 1]))
     shade = 0.75 - 0.35 * across**2 + 0.15 * side * across
     image = np.clip(strip * shade[None, :, None], 0, 255).astype(np.uint8)
-    margin = Cut.MARGIN
+    margin = Cutout.MARGIN
     sides = ((margin, margin), (margin, margin))
     alpha = np.pad(np.full(image.shape[:2], 255, np.uint8), sides)
-    return Cut(np.pad(image, (*sides, (0, 0)), mode="edge"), cv2.GaussianBlur(alpha, (3, 3), 0))
+    return Cutout(np.pad(image, (*sides, (0, 0)), mode="edge"), cv2.GaussianBlur(alpha, (3, 3), 0))

@@ -1,9 +1,9 @@
-"""What happens in an occlusion clip: who stands where in every frame, how large, and behind whom.
+"""The plan of an occlusion clip: position, size and depth of every object in every frame.
 
 Lengths are fractions of the frame: x of its width, all others of its height. An object's size is the
-side of a square with its box's area. What stands lower in the frame is nearer and larger, and covers
-what stands higher. An object is on in takes; between two of them, while nobody sees it, it turns
-round, changes its size and pose, and comes into another light.
+side of a square with the area of its box. Objects lower in the frame are nearer and larger, and cover
+those that are higher. A trajectory has segments; between two of them, while the object is invisible,
+its side, size, pose and lighting change.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tinct.data.occlusion.objects import Cut
+from tinct.data.occlusion.objects import Cutout
 from tinct.errors import OptionError
 from tinct.shapes import Float, Image, holds_arrays
 
 Curve = Float[np.ndarray, "T"]
-"""A figure in every frame of the clip."""
+"""One value per frame of the clip."""
 
 
 @dataclass(frozen=True)
@@ -27,14 +27,13 @@ class OcclusionOptions:
 
     Attributes:
         size: (H, W) in pixels.
-        frames: Fewest and most in a clip.
-        objects: Fewest and most in a clip.
-        size_change: The size after a reappearance is so many times larger or smaller than before: least
-            and most.
-        gone: For so many frames an object that comes back is meant to be away: fewest and most.
+        frames: Minimum and maximum number of frames.
+        objects: Minimum and maximum number of objects.
+        size_change: Minimum and maximum factor by which an object is larger or smaller after it reappears.
+        gone: Minimum and maximum number of frames for which a returning object is planned to be gone.
         alike: Share of clips in which two objects are of one kind.
         distractor: Share of clips with a look-alike that is no object.
-        seed: The clip at an index depends on it and on the index alone.
+        seed: Clip i is a function of (seed, i) alone.
 
     Raises:
         OptionError: A number is out of its range.
@@ -67,21 +66,21 @@ class OcclusionOptions:
 
 @holds_arrays
 @dataclass(frozen=True, repr=False)
-class Take:
-    """A time for which an actor is on.
+class TrajectorySegment:
+    """One visible part of an object's trajectory.
 
     Attributes:
-        first: Its first frame; it lasts until the next take.
-        cuts: The pictures that it shows in turn, there and back.
-        x, bottom, size, turn_degrees: Of the whole clip, by frame; those of this take's frames count.
-        depth: Likewise, who is nearer: the bottom without the ups and downs of walking.
+        first: Its first frame; it lasts until the next segment.
+        cutouts: The pictures of the object, shown in turn forwards and backwards.
+        x, bottom, size, turn_degrees: Curves over the whole clip; only this segment's frames are used.
+        depth: A curve that orders objects by depth: `bottom` without the ups and downs of walking.
         mirrored: Whether left and right are swapped.
-        bends: The displacements of the pictures' pixels at the clip's start and end; the same for all
-            pictures, in fractions of the picture.
+        bends: Displacement fields at the clip's start and end, in fractions of the picture; shared by
+            all cut-outs.
     """
 
     first: int
-    cuts: tuple[Cut, ...]
+    cutouts: tuple[Cutout, ...]
     x: Curve
     bottom: Curve
     size: Curve
@@ -90,53 +89,53 @@ class Take:
     mirrored: bool
     bends: tuple[Float[np.ndarray, "b b 2"], Float[np.ndarray, "b b 2"]]
 
-    def cut(self, t: int) -> Cut:
-        """The picture of frame t."""
-        period = max(1, 2 * len(self.cuts) - 2)
+    def cutout(self, t: int) -> Cutout:
+        """The cut-out shown in frame t."""
+        period = max(1, 2 * len(self.cutouts) - 2)
         step = (t - self.first) % period
-        return self.cuts[min(step, period - step)]
+        return self.cutouts[min(step, period - step)]
 
     def zoom(self, t: int, rows: int) -> float:
-        """Pixels of a frame of so many rows per pixel of the picture."""
-        return float(self.size[t]) * rows / math.sqrt(math.prod(self.cuts[0].size))
+        """Frame pixels per pixel of the cut-out, for a frame of `rows` rows."""
+        return float(self.size[t]) * rows / math.sqrt(math.prod(self.cutouts[0].size))
 
 
 @dataclass(frozen=True)
-class Player:
-    """Somebody or something that takes part.
+class ObjectTrajectory:
+    """One object, occluder or distractor, and its motion through a clip.
 
     Attributes:
-        source: Where it comes from.
+        source: The picture or video that it was cut out of.
         role: "leaves", "behind", "crosses", "hides others" or "looks alike".
-        object_id: In the label maps; 0 for what is no object.
-        takes: In order; the first begins at frame 0.
+        object_id: The id in the label maps; 0 for occluders and distractors that are no objects.
+        segments: In order of time; the first begins at frame 0.
     """
 
     source: str
     role: str
     object_id: int
-    takes: tuple[Take, ...]
+    segments: tuple[TrajectorySegment, ...]
 
-    def take(self, t: int) -> Take:
-        """The take of frame t."""
-        return [take for take in self.takes if take.first <= t][-1]
+    def segment(self, t: int) -> TrajectorySegment:
+        """The segment that holds frame t."""
+        return [segment for segment in self.segments if segment.first <= t][-1]
 
 
 @holds_arrays
 @dataclass(frozen=True, repr=False)
-class Plan:
-    """A clip before it is drawn.
+class ClipPlan:
+    """A clip before it is rendered.
 
     Attributes:
-        frames: How many.
-        background: Its name.
-        picture: Its pixels.
-        players: In any order.
+        frames: The number of frames.
+        background: The name of the background.
+        picture: The pixels of the background.
+        trajectories: In any order.
         camera: Per frame the zoom, and the shift in fractions of (W, H): [T, 3].
     """
 
     frames: int
     background: str
     picture: Image
-    players: tuple[Player, ...]
+    trajectories: tuple[ObjectTrajectory, ...]
     camera: Float[np.ndarray, "T 3"]

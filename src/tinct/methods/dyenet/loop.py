@@ -35,7 +35,7 @@ import torch
 
 from tinct.data.online_clips import LabelledFrame
 from tinct.inference.callbacks import report_explanation
-from tinct.inference.segmenter import VideoSegmenter, check_prompts
+from tinct.inference.segmenter import VideoSegmenter
 from tinct.io.masks import ObjectMasks, object_ids_of
 from tinct.io.video import Video
 from tinct.methods.dyenet.fine_tuning import tuned_for_video
@@ -85,14 +85,13 @@ class DyeNet(VideoSegmenter):
 
     def segment(self, video: Video, prompts: Mapping[int, LabelMap]) -> Iterator[tuple[int, ObjectMasks]]:
         """Masks of every frame, of all objects of all prompts; painted masks come out as they are."""
-        checked = check_prompts(video, prompts)
-        object_ids = tuple(sorted({i for labels in checked.values() for i in object_ids_of(labels)}))
-        sources = Sources(video, self._tuned(video, checked), self.flow, self.proposals, self.options)
-        tubes = self._loop(Run(sources, self.options, object_ids), checked)
+        object_ids = tuple(sorted({i for labels in prompts.values() for i in object_ids_of(labels)}))
+        sources = Sources(video, self._tuned(video, prompts), self.flow, self.proposals, self.options)
+        tubes = self._loop(Run(sources, self.options, object_ids), prompts)
         for index in range(len(video)):
             seen = {i: tube[index].mask for i, tube in tubes.items() if index in tube}
             masks = merged(seen, object_ids, sources.size, video.size)
-            yield index, masks.corrected(checked[index]) if index in checked else masks
+            yield index, masks.corrected(prompts[index]) if index in prompts else masks
 
     def _tuned(self, video: Video, prompts: Mapping[int, LabelMap]) -> tuple[Member, ...]:
         """The members, or copies that have learned from the painted frames (ECCV paper: online training)."""

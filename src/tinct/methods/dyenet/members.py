@@ -70,7 +70,7 @@ class Member:
         self, pictures: Float[Tensor, "B 3 H W"], flows: Float[Tensor, "B 2 H W"] | None
     ) -> FrameFeatures:
         """Of pictures in [0, 1]; `flows` lead to the frame before, for a network of two streams."""
-        if not self.network.make.two_streams:
+        if not self.network.config.two_streams:
             flows = None
         if self.mirrored:
             pictures = pictures.flip(-1)

@@ -247,7 +247,7 @@ class _Walk:
 
 def least_side_px(sources: Sources, options: Options) -> float:
     """Below which a box is too small for the finest features, in pixels of the working frame."""
-    stride = FINE_STRIDE if sources.members[0].network.make.pyramid else STRIDE
+    stride = FINE_STRIDE if sources.members[0].network.config.pyramid else STRIDE
     return options.least_box_cells * stride
 
 

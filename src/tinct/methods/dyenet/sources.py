@@ -178,7 +178,7 @@ class Sources:
 
     def _backward_flow(self, index: int) -> Tensor | None:
         """To the frame before, for members of two streams; zero on the first frame."""
-        if not any(member.network.make.two_streams for member in self.members):
+        if not any(member.network.config.two_streams for member in self.members):
             return None
         if index == 0:
             return torch.zeros(1, 2, *self.size, device=self.device)

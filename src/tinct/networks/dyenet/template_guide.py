@@ -1,4 +1,4 @@
-"""Where a box looks like what was painted, cell by cell: beyond DyeNet's paper, for the compact make.
+"""Where a box looks like what was painted, cell by cell: beyond DyeNet's paper, for the compact network.
 
 The paper compares whole boxes with templates, to find objects. A small network whose mask has lost an
 arm does not find it again from its hidden state alone; the painted frame still shows it. So each cell of

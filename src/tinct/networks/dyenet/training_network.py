@@ -153,7 +153,7 @@ class DyeNetLearning:
         T = labels.shape[1]
         pictures = frames.flatten(0, 1).permute(0, 3, 1, 2).float() / 255
         flows = None
-        if self.network.make.two_streams:
+        if self.network.config.two_streams:
             flows = _flow_of(batch, pictures)
         features = self.network.features(pictures, flows)
         parts: dict[str, Tensor] = {}

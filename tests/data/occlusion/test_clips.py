@@ -10,11 +10,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tinct.data.held_out import held_out
-from tinct.data.occlusion import make as occlusion
-from tinct.data.occlusion.drawing import background, drawn, ordered
-from tinct.data.occlusion.make import OcclusionClip, OcclusionClips, comes_off, played
-from tinct.data.occlusion.objects import Cast, Cut, Scenery, largest_empty_box, whole_object
-from tinct.data.occlusion.plan import OcclusionOptions, Plan, Player, Take
+from tinct.data.occlusion import clips as occlusion
+from tinct.data.occlusion.clips import OcclusionClip, OcclusionClips, is_valid, render_clip
+from tinct.data.occlusion.objects import (
+    BackgroundPool,
+    Cutout,
+    ObjectPool,
+    cut_out_whole_object,
+    largest_empty_box,
+)
+from tinct.data.occlusion.plan import ClipPlan, ObjectTrajectory, OcclusionOptions, TrajectorySegment
+from tinct.data.occlusion.rendering import back_to_front, render_background, render_object
 from tinct.data.occlusion.trajectories import smooth_curve
 from tinct.data.static_images import StaticImages
 from tinct.data.visibility import Visibility
@@ -26,7 +32,7 @@ OPTIONS = OcclusionOptions(size=(96, 160), frames=(24, 30))
 
 def clips_of(photos: Path, options: OcclusionOptions = OPTIONS) -> OcclusionClips:
     stills = StaticImages(photos, only=held_out)
-    return OcclusionClips(Cast(stills, None), Scenery(stills, None), options)
+    return OcclusionClips(ObjectPool(stills, None), BackgroundPool(stills, None), options)
 
 
 @pytest.fixture(scope="module")
@@ -55,40 +61,40 @@ def test_ids_are_kept_and_the_first_frame_shows_all(clips: list[OcclusionClip]) 
 
 def test_every_clip_has_a_reappearance(clips: list[OcclusionClip]) -> None:
     for clip in clips:
-        assert any(story.reappears for story in clip.objects.values())
-    kinds = {d.kind for c in clips for story in c.objects.values() for d in story.disappearances}
+        assert any(trace.reappears for trace in clip.objects.values())
+    kinds = {d.kind for c in clips for trace in c.objects.values() for d in trace.disappearances}
     assert kinds == {Visibility.HIDDEN, Visibility.OUTSIDE}
 
 
 def test_events_agree_with_the_truth(clips: list[OcclusionClip]) -> None:
     for clip in clips:
-        for object_id, story in clip.objects.items():
+        for object_id, trace in clip.objects.items():
             seen = (clip.labels == object_id).sum((1, 2))
-            gone = np.isin(story.states, (Visibility.HIDDEN, Visibility.OUTSIDE))
+            gone = np.isin(trace.states, (Visibility.HIDDEN, Visibility.OUTSIDE))
             # Of an object that is gone no more than a slit is left: 2 % of it.
-            whole = np.median(seen[story.shares > 0.9]) if (story.shares > 0.9).any() else seen.max()
+            whole = np.median(seen[trace.shares > 0.9]) if (trace.shares > 0.9).any() else seen.max()
             assert (seen[gone] <= max(1, 0.1 * whole)).all()
             assert (seen[~gone] > 0).all()
-            for event in story.disappearances:
+            for event in trace.disappearances:
                 assert gone[event.first : event.last + 1].all()
 
 
 def test_shares_are_those_of_the_truth(clips: list[OcclusionClip]) -> None:
     for clip in clips:
-        for object_id, story in clip.objects.items():
+        for object_id, trace in clip.objects.items():
             seen = (clip.labels == object_id).sum((1, 2))
-            assert ((story.shares == 0) == (seen == 0)).all()
-            assert story.shares.max() <= 1
+            assert ((trace.shares == 0) == (seen == 0)).all()
+            assert trace.shares.max() <= 1
 
 
 def test_what_was_sent_away_comes_back_at_another_size(clips: list[OcclusionClip]) -> None:
     least, most = OPTIONS.size_change
     factors = []
     for clip in clips:
-        for story in clip.objects.values():
-            if story.role in ("leaves", "behind"):
-                assert story.reappears
-                changes = [d.size_factor for d in story.disappearances if d.size_factor is not None]
+        for trace in clip.objects.values():
+            if trace.role in ("leaves", "behind"):
+                assert trace.reappears
+                changes = [d.size_factor for d in trace.disappearances if d.size_factor is not None]
                 # One of the gaps is the one for which it was sent away; the camera zooms a little.
                 largest = max(max(f, 1 / f) for f in changes)
                 assert 0.9 * least <= largest <= 1.15 * most
@@ -106,8 +112,8 @@ def test_the_same_seed_gives_the_same_clip(masked_photos: Path, clips: list[Occl
 
 def test_objects_move_smoothly_while_they_are_seen(clips: list[OcclusionClip]) -> None:
     for clip in clips:
-        for object_id, story in clip.objects.items():
-            whole = story.shares > 0.97
+        for object_id, trace in clip.objects.items():
+            whole = trace.shares > 0.97
             centres = {
                 t: np.argwhere(clip.labels[t] == object_id).mean(0) for t in np.flatnonzero(whole).tolist()
             }
@@ -115,11 +121,11 @@ def test_objects_move_smoothly_while_they_are_seen(clips: list[OcclusionClip]) -
             assert max(steps, default=0) < 0.2 * 160
 
 
-def block(rows: int = 20, columns: int = 14, colour: int = 200) -> Cut:
+def block(rows: int = 20, columns: int = 14, colour: int = 200) -> Cutout:
     """A rectangle."""
-    margin = Cut.MARGIN
+    margin = Cutout.MARGIN
     alpha = np.pad(np.full((rows, columns), 255, np.uint8), margin)
-    return Cut(np.full((*alpha.shape, 3), colour, np.uint8), alpha)
+    return Cutout(np.full((*alpha.shape, 3), colour, np.uint8), alpha)
 
 
 def standing(
@@ -130,21 +136,25 @@ def standing(
     frames: int = 1,
     turn: float = 0.0,
     colour: int = 200,
-) -> Player:
+) -> ObjectTrajectory:
     """A rectangle that stays where it is."""
     curves = [np.full(frames, value) for value in (x, bottom, size, turn, bottom)]
     still = np.zeros((16, 16, 2), np.float32)
-    take = Take(0, (block(colour=colour),), *curves, mirrored=False, bends=(still, still))
-    return Player("a block", "crosses", object_id, (take,))
+    segment = TrajectorySegment(0, (block(colour=colour),), *curves, mirrored=False, bends=(still, still))
+    return ObjectTrajectory("a block", "crosses", object_id, (segment,))
 
 
-def plan_of(players: list[Player], frames: int = 1, camera: tuple[float, float, float] = (1, 0, 0)) -> Plan:
+def plan_of(
+    trajectories: list[ObjectTrajectory], frames: int = 1, camera: tuple[float, float, float] = (1, 0, 0)
+) -> ClipPlan:
     picture = np.full((96, 160, 3), 50, np.uint8)
-    return Plan(frames, "grey", picture, tuple(players), np.tile(np.array(camera, float), (frames, 1)))
+    return ClipPlan(
+        frames, "grey", picture, tuple(trajectories), np.tile(np.array(camera, float), (frames, 1))
+    )
 
 
-def test_a_player_stands_where_the_plan_says() -> None:
-    layer = drawn(plan_of([]), standing(0.5, 0.8, 0.3, 7), 0, (100, 200))
+def test_an_object_stands_where_the_plan_says() -> None:
+    layer = render_object(plan_of([]), standing(0.5, 0.8, 0.3, 7), 0, (100, 200))
     ys, xs = np.nonzero(layer.labels[0] == 7)
     tall = np.sqrt(20 / 14)
     # The square of side 0.3·100 has the box's area; the box stands on row 80 and is centred on column 100.
@@ -155,7 +165,7 @@ def test_a_player_stands_where_the_plan_says() -> None:
 
 
 def test_the_camera_zooms_about_the_centre_and_shifts_the_rest() -> None:
-    layer = drawn(plan_of([], camera=(2.0, 0.1, 0.0)), standing(0.5, 0.5, 0.2, 7), 0, (100, 200))
+    layer = render_object(plan_of([], camera=(2.0, 0.1, 0.0)), standing(0.5, 0.5, 0.2, 7), 0, (100, 200))
     ys, xs = np.nonzero(layer.labels[0] == 7)
     assert ys.max() + 1 == pytest.approx(50, abs=1)
     assert (xs.min() + xs.max() + 1) / 2 == pytest.approx(100 + 0.1 * 200, abs=1)
@@ -163,7 +173,7 @@ def test_the_camera_zooms_about_the_centre_and_shifts_the_rest() -> None:
 
 
 def test_out_of_the_frame_there_is_nothing() -> None:
-    layer = drawn(plan_of([]), standing(1.6, 0.8, 0.3, 7), 0, (100, 200))
+    layer = render_object(plan_of([]), standing(1.6, 0.8, 0.3, 7), 0, (100, 200))
     assert not layer.alphas.any()
     assert not layer.labels.any()
 
@@ -181,33 +191,33 @@ def test_the_truth_is_what_is_seen(places: list[tuple[float, float, float, float
     size = (24, 40)
     # The last one is no object: it hides others, and is background itself.
     ids = [*range(1, len(places)), 0]
-    players = [standing(x, b, s, i, turn=r) for (x, b, s, r), i in zip(places, ids, strict=True)]
-    players.append(standing(0.5, 0.2, 0.3, len(places)))
-    plan = plan_of(players)
-    clip = played(plan, size)
+    trajectories = [standing(x, b, s, i, turn=r) for (x, b, s, r), i in zip(places, ids, strict=True)]
+    trajectories.append(standing(0.5, 0.2, 0.3, len(places)))
+    plan = plan_of(trajectories)
+    clip = render_clip(plan, size)
     expected = slow_truth_of(plan, size)
     np.testing.assert_array_equal(clip.labels[0], expected)
-    for object_id, story in clip.objects.items():
-        assert (story.shares[0] > 0) == (expected == object_id).any()
+    for object_id, trace in clip.objects.items():
+        assert (trace.shares[0] > 0) == (expected == object_id).any()
 
 
-def slow_truth_of(plan: Plan, size: tuple[int, int]) -> np.ndarray:
+def slow_truth_of(plan: ClipPlan, size: tuple[int, int]) -> np.ndarray:
     labels = np.zeros(size, np.uint8)
-    alphas = [drawn(plan, player, 0, size).alphas[0] for player in plan.players]
+    alphas = [render_object(plan, trajectory, 0, size).alphas[0] for trajectory in plan.trajectories]
     for y in range(size[0]):
         for x in range(size[1]):
-            covering = [p for p, alpha in zip(plan.players, alphas, strict=True) if alpha[y, x] > 127]
+            covering = [p for p, alpha in zip(plan.trajectories, alphas, strict=True) if alpha[y, x] > 127]
             if covering:
-                labels[y, x] = max(covering, key=lambda p: p.takes[0].depth[0]).object_id
+                labels[y, x] = max(covering, key=lambda p: p.segments[0].depth[0]).object_id
     return labels
 
 
 def test_what_stands_lower_covers_what_stands_higher() -> None:
     near, far = standing(0.5, 0.9, 0.4, 1, colour=250), standing(0.5, 0.7, 0.4, 2, colour=10)
-    for players in ([near, far], [far, near]):
-        plan = plan_of(players)
-        assert [p.object_id for p in ordered(plan, 0)] == [2, 1]
-        clip = played(plan, (96, 160))
+    for trajectories in ([near, far], [far, near]):
+        plan = plan_of(trajectories)
+        assert [p.object_id for p in back_to_front(plan, 0)] == [2, 1]
+        clip = render_clip(plan, (96, 160))
         assert (clip.images[clip.labels == 1] > 120).all()
 
 
@@ -217,7 +227,7 @@ def test_a_hidden_object_is_hidden_and_one_beyond_the_border_is_outside() -> Non
         standing(0.5, 0.9, 0.6, 2, 4),
         standing(1.5, 0.8, 0.2, 3, 4),
     )
-    objects = played(plan_of([before, behind, away], 4), (96, 160)).objects
+    objects = render_clip(plan_of([before, behind, away], 4), (96, 160)).objects
     assert set(objects[1].states) == {Visibility.HIDDEN}
     assert set(objects[2].states) == {Visibility.VISIBLE}
     assert set(objects[3].states) == {Visibility.OUTSIDE}
@@ -225,14 +235,14 @@ def test_a_hidden_object_is_hidden_and_one_beyond_the_border_is_outside() -> Non
     np.testing.assert_allclose(objects[1].sizes, 0.2)
 
 
-def test_a_change_that_would_be_seen_does_not_come_off() -> None:
+def test_a_plan_whose_change_is_visible_is_not_valid() -> None:
     def changing(away: list[float]) -> bool:
         """Object 1 is at these places in turn, and changes between the middle two; object 2 stands by."""
         first, other = standing(0.3, 0.8, 0.2, 1, len(away)), standing(0.7, 0.8, 0.2, 2, len(away))
-        old = first.takes[0]
-        takes = [replace(old, first=k, x=np.array(away)) for k in (0, len(away) // 2)]
-        plan = plan_of([Player("a block", "leaves", 1, tuple(takes)), other], len(away))
-        return comes_off(plan, played(plan, (96, 160)).objects)
+        old = first.segments[0]
+        segments = [replace(old, first=k, x=np.array(away)) for k in (0, len(away) // 2)]
+        plan = plan_of([ObjectTrajectory("a block", "leaves", 1, tuple(segments)), other], len(away))
+        return is_valid(plan, render_clip(plan, (96, 160)).objects)
 
     assert changing([0.3, 0.3, 1.5, 1.5, 1.5, 0.3, 0.3])
     assert not changing([0.3, 1.5, 1.5, 1.5, 0.3, 0.3, 0.3, 0.3, 0.3])
@@ -242,7 +252,7 @@ def test_a_change_that_would_be_seen_does_not_come_off() -> None:
 
 def test_the_background_covers_the_frame() -> None:
     plan = plan_of([], camera=(1.0, 0.04, -0.04))
-    assert (background(plan, 0, (96, 160)).images == 50).all()
+    assert (render_background(plan, 0, (96, 160)).images == 50).all()
 
 
 def test_curves_are_smooth_and_stay_within_their_values() -> None:
@@ -295,19 +305,23 @@ def test_only_whole_objects_are_cut_out() -> None:
     image, labels = np.full((120, 160, 3), 90, np.uint8), np.zeros((120, 160), np.uint8)
     labels[20:90, 30:90] = 3
     image[labels == 3] = (200, 30, 30)
-    cut = whole_object(image, labels, 3)
-    assert cut is not None
+    cutout = cut_out_whole_object(image, labels, 3)
+    assert cutout is not None
     # No colour of what lay behind shows.
-    assert cut.size == (70, 60)
-    assert (cut.image == (200, 30, 30)).all()
-    assert (cut.mask[Cut.MARGIN : -Cut.MARGIN, Cut.MARGIN : -Cut.MARGIN]).sum() == cut.mask.sum() == 70 * 60
-    assert whole_object(image, np.roll(labels, -30, 1), 3) is None
+    assert cutout.size == (70, 60)
+    assert (cutout.image == (200, 30, 30)).all()
+    assert (
+        (cutout.mask[Cutout.MARGIN : -Cutout.MARGIN, Cutout.MARGIN : -Cutout.MARGIN]).sum()
+        == cutout.mask.sum()
+        == 70 * 60
+    )
+    assert cut_out_whole_object(image, np.roll(labels, -30, 1), 3) is None
     parts = labels.copy()
     parts[50:60] = 0
-    assert whole_object(image, parts, 3) is None
+    assert cut_out_whole_object(image, parts, 3) is None
     small = np.zeros_like(labels)
     small[20:60, 30:60] = 3
-    assert whole_object(image, small, 3) is None
+    assert cut_out_whole_object(image, small, 3) is None
 
 
 def test_without_objects_or_room_it_says_so(tmp_path: Path) -> None:
@@ -318,14 +332,16 @@ def test_without_objects_or_room_it_says_so(tmp_path: Path) -> None:
     stills = StaticImages(tmp_path)
     random = np.random.default_rng(0)
     with pytest.raises(DatasetError, match="smaller than 3000 pixels"):
-        Cast(stills, None).draw(random)
+        ObjectPool(stills, None).draw(random)
     with pytest.raises(DatasetError, match="180 rows"):
-        Scenery(stills, None).draw(random, 1.0)
+        BackgroundPool(stills, None).draw(random, 1.0)
 
 
-def test_clips_that_never_come_off_are_given_up(masked_photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pictures_without_a_valid_plan_are_an_error(
+    masked_photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(OcclusionClips, "ATTEMPTS", 2)
-    monkeypatch.setattr(occlusion, "comes_off", lambda *_: False)
+    monkeypatch.setattr(occlusion, "is_valid", lambda *_: False)
     with pytest.raises(DatasetError, match="2 clips in a row"):
         clips_of(masked_photos)[0]
 
@@ -335,17 +351,17 @@ def test_clips_that_never_come_off_are_given_up(masked_photos: Path, monkeypatch
     [{"frames": (40, 30)}, {"frames": (10, 30)}, {"objects": (1, 2)}, {"size_change": (0.9, 1.2)},
      {"gone": (2, 4)}, {"size": (16, 160)}, {"seed": -1}],
 )  # fmt: skip
-def test_options_out_of_range_are_refused(changed: dict[str, object]) -> None:
+def test_options_out_of_range_are_errors(changed: dict[str, object]) -> None:
     with pytest.raises(OptionError, match="came"):
         OcclusionOptions(**changed)  # type: ignore[arg-type]
 
 
-def test_videos_play_in_another_pose(shared_data: Path) -> None:
+def test_objects_of_videos_have_two_poses(shared_data: Path) -> None:
     from tinct.data.davis import Davis
 
-    cast = Cast(None, Davis(shared_data / "davis-2016", "dev", only=["lucia"]))
-    actor = cast.draw(np.random.default_rng(0))
-    assert actor is not None
-    assert actor.kind == "lucia"
-    assert len(actor.poses) == 2
-    assert all(len(row) >= 12 for row in actor.poses)
+    pool = ObjectPool(None, Davis(shared_data / "davis-2016", "dev", only=["lucia"]))
+    instance = pool.draw(np.random.default_rng(0))
+    assert instance is not None
+    assert instance.category == "lucia"
+    assert len(instance.poses) == 2
+    assert all(len(row) >= 12 for row in instance.poses)
