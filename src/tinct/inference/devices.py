@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -76,8 +77,16 @@ class OnDevice:
 
     def __repr__(self) -> str:
         """The method, what it is built on, and where it runs."""
-        backbone = getattr(getattr(self, "options", None), "backbone", None)
+        holders = ("options", "options.config", "network.config")
+        backbones = (_attribute(self, f"{holder}.backbone") for holder in holders)
+        backbone = next((found for found in backbones if found is not None), None)
         inner = getattr(self, "segmenter", None)
         device = getattr(self, "device", None) if inner is None else None
-        facts = (backbone, inner, None if device is None else f"on {device}")
-        return f"{type(self).__name__}({', '.join(str(fact) for fact in facts if fact is not None)})"
+        place = None if device is None else f"on {device}"
+        words = [str(word) for word in (inner, backbone, place) if word is not None]
+        return f"{type(self).__name__}({' '.join(words)})"
+
+
+def _attribute(thing: Any, dotted: str) -> Any:
+    """The value behind names with dots between them; None where there is none."""
+    return functools.reduce(lambda found, name: getattr(found, name, None), dotted.split("."), thing)
