@@ -14,7 +14,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from tinct.errors import MissingWeightsError, OptionError, WeightsError, near_match
 from tinct.inference.devices import resolve_device
@@ -162,6 +162,32 @@ def resolve_weights(method: str, variant: str, weights: Path | None) -> tuple[Pa
     return record.path, found
 
 
+@overload
+def build_segmenter(
+    method: Literal["feelvos", "osvos", "masktrack"] = "feelvos",
+    variant: str | None = None,
+    preset: str = "default",
+    weights: Path | str | None = None,
+    device: str | torch.device = "auto",
+    *,
+    fine_tune: str | None = None,
+    flow: FlowEstimator | None = None,
+    proposals: ProposalSource | None = None,
+    **overrides: Any,
+) -> StreamingSegmenter[Any]: ...
+@overload
+def build_segmenter(
+    method: str,
+    variant: str | None = None,
+    preset: str = "default",
+    weights: Path | str | None = None,
+    device: str | torch.device = "auto",
+    *,
+    fine_tune: str | None = None,
+    flow: FlowEstimator | None = None,
+    proposals: ProposalSource | None = None,
+    **overrides: Any,
+) -> StreamingSegmenter[Any] | VideoSegmenter: ...
 def build_segmenter(
     method: str = "feelvos",
     variant: str | None = None,
