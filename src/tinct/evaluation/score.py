@@ -25,6 +25,7 @@ from tinct.evaluation.truth import find_truth, label_folder, labels_to_score
 from tinct.evaluation.workers import Failure, outcomes_of
 from tinct.metrics import DEFAULT_BOUND_TH
 from tinct.metrics.boundary import tolerance_radius_px
+from tinct.ops.allocator import keep_freed_memory
 from tinct.shapes import LabelMap
 
 OnSequence = Callable[[SequenceScores, int, int], None]

@@ -78,6 +78,11 @@ class DyeNet(VideoSegmenter):
         self.proposals = proposals
         self.members = self._members(tuple(networks) if isinstance(networks, Sequence) else (networks,))
 
+    @property
+    def networks(self) -> tuple[Any, ...]:
+        """This segmenter's copies of the networks, without the mirror images."""
+        return tuple(member.network for member in self.members if not member.mirrored)
+
     def segment(self, video: Video, prompts: Mapping[int, LabelMap]) -> Iterator[tuple[int, ObjectMasks]]:
         """Masks of every frame, of all objects of all prompts; annotated masks come out as they are."""
         object_ids = tuple(sorted({i for labels in prompts.values() for i in object_ids_of(labels)}))
@@ -94,7 +99,7 @@ class DyeNet(VideoSegmenter):
         if training.budget.is_none:
             return self.members
         annotated = [LabelledFrame(video[index], labels) for index, labels in prompts.items()]
-        several = [member.network for member in self.members if not member.mirrored]
+        several = self.networks
         tuned = [
             tuned_for_video(network, annotated, training, place, len(several))
             for place, network in enumerate(several)
