@@ -5,8 +5,8 @@
 Channels are called after the objects (`dog`, `object_3`), the same ones in every frame; values are 0
 and 1, or the probabilities with soft edges. Hard masks are exact; soft ones are rounded to half
 floats (11 bits of precision, so within 1/4096). The data window and the display window are the frame.
-A matte has no colours, so there is nothing to be multiplied with alpha. `frameRate` and
-`imageCounter` (the frame's index) stand in the header. Compression is ZIP, without loss.
+A matte has no colours, so nothing is premultiplied. `frameRate` and `imageCounter` (the frame's index)
+are in the header. Compression is ZIP, without loss.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def write_exrs(job: ExportJob) -> None:
     """Write a file per frame.
 
     Raises:
-        OptionError: OpenEXR is not installed, or there are no soft masks to be exported.
+        OptionError: OpenEXR is not installed, or the soft masks are missing.
         OutputError: A file cannot be written.
     """
     exr = needed("OpenEXR", "vfx", "The format exr")
