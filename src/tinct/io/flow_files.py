@@ -53,7 +53,7 @@ def read_flo(path: str | os.PathLike[str], size: tuple[int, int] | None = None) 
     height, width = _checked_size(path, data[:HEADER_BYTES], len(data), size)
     flow = np.frombuffer(data, "<f4", 2 * width * height, HEADER_BYTES).reshape(height, width, 2)
     if not np.isfinite(flow).all():
-        raise DatasetError(f"{path} holds NaN or infinity where pixels were expected; compute it anew.")
+        raise DatasetError(f"{path} holds NaN or infinity where pixels were expected; compute it again.")
     return flow.astype(np.float32)
 
 
@@ -79,7 +79,7 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
             yield file
     except OSError as error:
         raise DatasetError(
-            f"The flow {path} cannot be read: {error.strerror}. Compute it anew, or let tinct compute flow."
+            f"The flow {path} cannot be read: {error.strerror}. Compute it again, or let tinct compute flow."
         ) from error
 
 
@@ -95,7 +95,7 @@ def _checked_size(path: Path, header: bytes, length: int, size: tuple[int, int] 
     if width < 1 or height < 1 or length != expected:
         raise DatasetError(
             f"{path} says {width}×{height} pixels, which takes {max(expected, HEADER_BYTES)} bytes; it has "
-            f"{length}: it is damaged. Compute it anew."
+            f"{length}: it is damaged. Compute it again."
         )
     if size is not None and (height, width) != size:
         raise DatasetError(
