@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tinct.errors import OutputError
-from tinct.io.atomic import flushed
+from tinct.io.atomic import fsync_path
 
 Entry = dict[str, Any]
 
@@ -59,7 +59,7 @@ class DurableLog:
         try:
             self._write(line)
             if new:
-                flushed(self.path.parent)
+                fsync_path(self.path.parent)
         except OSError as error:
             raise OutputError(
                 f"{self.path} cannot be written: {error.strerror}. Nothing was changed; free some space, or "

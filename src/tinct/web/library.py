@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from tinct.errors import OutputError, TinctError, VideoError
-from tinct.io.atomic import flushed
+from tinct.io.atomic import fsync_path
 from tinct.io.video import IMAGE_SUFFIXES, Video
 from tinct.web.http_errors import CallError, NotFoundError, TooMuchError
 from tinct.web.limits import Limits
@@ -105,7 +105,7 @@ class Library:
         info = ProjectInfo.of(video, entry.id, entry.path.name, str(entry.path), uploaded=False)
         folder.mkdir(exist_ok=True)
         info.write(folder)
-        flushed(self.folder)
+        fsync_path(self.folder)
         with self._lock:
             self._projects[entry.id] = Project(folder, info)
 
@@ -203,13 +203,13 @@ class Library:
         with _with_uploaded_name(where, "the images" if images else files[0].name):
             video = Video.open(where)
         self.check_limits(video)
-        flushed(incoming / "video")
+        fsync_path(incoming / "video")
         with self._lock:
             project_id = self._free_id(name)
             relative = where.relative_to(incoming).as_posix()
             ProjectInfo.of(video, project_id, name, relative, uploaded=True).write(incoming)
             incoming.rename(self.folder / project_id)
-            flushed(self.folder)
+            fsync_path(self.folder)
             project = Project(self.folder / project_id)
             self._projects[project_id] = project
         return project

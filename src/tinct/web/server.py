@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tinct.errors import OptionError, TinctError
-from tinct.io.optional import needed
+from tinct.io.optional import import_optional
 from tinct.web.limits import Limits
 from tinct.web.run_log import Settings
 
@@ -111,7 +111,7 @@ def _prefetch_near(frames: FrameCache, project: Project, index: int) -> None:
 def check_installed() -> None:
     """OptionError if the extra `[app]` is not installed."""
     for module in ("starlette", "uvicorn", "python_multipart"):
-        needed(module, "app", "`tinct app`")
+        import_optional(module, "app", "`tinct app`")
 
 
 def listen(host: str, port: int | None) -> socket.socket:

@@ -16,7 +16,7 @@ import numpy as np
 from tinct.interchange.exports.formats import ExportJob
 from tinct.interchange.exports.object_names import channel_names
 from tinct.io.atomic import atomic_write
-from tinct.io.optional import needed
+from tinct.io.optional import import_optional
 
 
 def write_exrs(job: ExportJob) -> None:
@@ -26,7 +26,7 @@ def write_exrs(job: ExportJob) -> None:
         OptionError: OpenEXR is not installed, or the soft masks are missing.
         OutputError: A file cannot be written.
     """
-    exr = needed("OpenEXR", "vfx", "The format exr")
+    exr = import_optional("OpenEXR", "vfx", "The format exr")
     source = job.source
     channels = channel_names(source.object_ids, source.object_names)
     for index in job.indices():

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tinct.io.masks import object_ids_of
-from tinct.io.optional import needed
+from tinct.io.optional import import_optional
 from tinct.shapes import LabelMap
 
 
@@ -33,7 +33,7 @@ class RunLengths:
 
 def coco_module() -> Any:
     """`pycocotools.mask`; OptionError if it is not installed."""
-    return needed("pycocotools.mask", "coco", "COCO's run lengths")
+    return import_optional("pycocotools.mask", "coco", "COCO's run lengths")
 
 
 def run_lengths(labels: LabelMap) -> dict[int, RunLengths]:
