@@ -14,7 +14,8 @@ import numpy as np
 from jaxtyping import UInt8
 
 from tinct.data.online_samples import without_object
-from tinct.data.region_clips import Part, Random, RegionClips, RegionOptions, RegionSource, ids_in
+from tinct.data.pasting import ids_in
+from tinct.data.region_clips import Random, RegionClips, RegionOptions, RegionSource, SourceFrames
 from tinct.data.sequences import SequenceDataset
 from tinct.data.synthetic import Motion, compose
 from tinct.errors import MaskError
@@ -85,24 +86,24 @@ class AnnotatedRegions(RegionSource):
         """How many frames and objects."""
         return f"{len(self.frames)} painted frames of {self.identities} objects"
 
-    def draw(self, frames: int, max_step: int, random: Random) -> Part:
+    def draw(self, frames: int, max_step: int, random: Random) -> SourceFrames:
         """A part of one annotated frame, drawn at random (`frames` and `max_step` are for videos)."""
         return self.part(int(random.integers(len(self.frames))))
 
-    def part(self, chosen: int) -> Part:
+    def part(self, chosen: int) -> SourceFrames:
         """A part of an annotated frame."""
         frame = self.frames[chosen]
         known = {i: self._identity_of[frame.video, i] for i in ids_in([frame.labels])}
-        return Part([frame.image], [frame.labels], known, MOVED_FRAME)
+        return SourceFrames([frame.image], [frame.labels], known, MOVED_FRAME)
 
-    def emptied(self, chosen: int) -> Part:
+    def emptied(self, chosen: int) -> SourceFrames:
         """A part of an annotated frame without its objects, filled in with what surrounds them."""
         frame = self.frames[chosen]
         if chosen not in self._emptied:
             objects = (frame.labels > 0) & (frame.labels != VOID)
             self._emptied[chosen] = without_object(frame.image, objects)
         nothing = np.where(frame.labels == VOID, VOID, 0).astype(np.uint8)
-        return Part([self._emptied[chosen]], [nothing], {}, MOVED_FRAME)
+        return SourceFrames([self._emptied[chosen]], [nothing], {}, MOVED_FRAME)
 
 
 class OnlineClips(RegionClips):
