@@ -4,8 +4,8 @@
 
 Each kind of run is made once undisturbed. Then it is begun, killed with SIGKILL after a random time, and
 begun again, until it is complete. After every kill each file that is there must be that of the undisturbed
-run, and none that was there before may be gone. Processes are forked from one that has the networks loaded, so
-that most of the time goes into the runs themselves.
+run, and none that was there before may be gone. Processes are forked from one that has the networks loaded,
+so that most of the time goes into the runs themselves.
 """
 
 from __future__ import annotations

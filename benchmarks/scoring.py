@@ -33,7 +33,7 @@ import numpy as np
 from PIL import Image as Pictures
 
 from speed import HEIGHT, WIDTH, in_fresh_process
-from tinct.evaluation.score import retain_freed_memory, score_folders
+from tinct.evaluation.score import score_folders
 from tinct.io.masks import voc_palette
 from tinct.metrics.temporal import temporal_stability
 from tinct.shapes import LabelMap
@@ -206,7 +206,7 @@ def temporal_cpu_s(predictions: Path, pairs: int) -> float:
 def decoding_cpu_s(predictions: Path, truth: Path) -> float:
     """CPU seconds to read every PNG once with Pillow, without the interpreter's start."""
     files = sorted([*predictions.glob("*/*.png"), *truth.glob("*/*.png")])
-    retain_freed_memory()  # as a score does
+    keep_freed_memory()  # as a score does
     begun = time.process_time()
     for file in files:
         read(file)

@@ -135,7 +135,7 @@ def _run(
         explanations: Files for the trace of the method's decisions.
         options: Further ones of `segment_to_folder`; its `info` is joined by what the segmenter is.
     """
-    from tinct.inference.callbacks import loop_callbacks
+    from tinct.inference.callbacks import callbacks
     from tinct.runs.segment_to_folder import RunInterrupted, segment_to_folder
     from tinct.runs.traces import remarks_of, write_explanation
 
@@ -152,7 +152,7 @@ def _run(
 
     backward = config.direction == "backward"
     try:
-        with progress_bar() as progress, loop_callbacks(explanation=explained):
+        with progress_bar() as progress, callbacks(explanation=explained):
             return segment_to_folder(
                 segmenter, clip, prompts, out, backward=backward, progress=progress, **options
             )

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tinct.errors import OutputError
-from tinct.runs.traces import ACCOUNT
+from tinct.runs.traces import TRACE_FILE
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def read_traces(out: Path, sequences: Iterable[str]) -> list[dict[str, Any]]:
         OutputError: One cannot be read.
     """
     traces = []
-    for path in (out / name / ACCOUNT for name in sequences):
+    for path in (out / name / TRACE_FILE for name in sequences):
         if not path.exists():
             return []
         try:

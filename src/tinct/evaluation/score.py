@@ -11,8 +11,6 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
-
 from tinct.data.annotations import Annotations
 from tinct.data.lists import known_sequences
 from tinct.errors import DatasetError, OptionError, WorkerError
@@ -27,6 +25,7 @@ from tinct.evaluation.truth import find_truth, label_folder, labels_to_score
 from tinct.evaluation.workers import Failure, outcomes_of
 from tinct.metrics import DEFAULT_BOUND_TH
 from tinct.metrics.boundary import tolerance_radius_px
+from tinct.ops.allocator import keep_freed_memory
 from tinct.shapes import LabelMap
 
 OnSequence = Callable[[SequenceScores, int, int], None]
@@ -174,7 +173,7 @@ def score_sequence(task: Task) -> SequenceScores:
         DatasetError: A file of the truth is broken.
         MaskError: A prediction is broken, or shows an object that the truth lacks.
     """
-    retain_freed_memory()
+    keep_freed_memory()
     tracks = Tracks(task.rules, task.groups)
     frames_scored, missing = 0, []
     for index, name, truth in _scored_truth(task, tracks):
@@ -199,15 +198,6 @@ def _scored_truth(task: Task, tracks: Tracks) -> Iterator[tuple[int, str, LabelM
         tracks.meet(index, truth)
         if index in scored:
             yield index, names[index], truth
-
-
-def retain_freed_memory() -> None:
-    """Let glibc keep the memory that a frame's arrays leave, for those of the next frame.
-
-    It gives blocks above a threshold back to the system, which then clears them anew, frame after
-    frame: a fifth of all processor time. Freeing one large block raises the threshold to its size.
-    """
-    np.empty(8 << 20, np.uint8)
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,7 @@ class SegmenterConfig:
         return self.proposals is not None or (self.flow is not None and self.flow.is_folder)
 
     def described(self) -> dict[str, Any]:
-        """What makes two runs the same, for `run.json`; keys that say nothing are left out.
+        """What makes two runs the same, for their records; keys that say nothing are left out.
 
         Raises:
             OptionError: There is no such method, variant or budget, or flow is of no use to the method.

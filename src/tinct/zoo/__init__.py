@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tinct.inference.devices import resolve_device
 from tinct.zoo.build import (
     WeightsRecord,
     build_segmenter,
@@ -10,7 +11,6 @@ from tinct.zoo.build import (
     fine_tuning_budget,
     preset_options,
     read_card,
-    resolve_device,
     resolve_weights,
     weights_record,
 )

@@ -14,9 +14,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from tinct.errors import MissingWeightsError, OptionError, WeightsError, near_match
+from tinct.inference.devices import resolve_device
 from tinct.zoo.methods import Score, check_capability, method_record
 
 if TYPE_CHECKING:
@@ -159,12 +160,38 @@ def resolve_weights(method: str, variant: str, weights: Path | None) -> tuple[Pa
     return record.path, found
 
 
+@overload
+def build_segmenter(
+    method: Literal["feelvos", "osvos", "masktrack"] = "feelvos",
+    variant: str | None = None,
+    preset: str = "default",
+    weights: Path | str | None = None,
+    device: str | torch.device = "auto",
+    *,
+    fine_tune: str | None = None,
+    flow: FlowEstimator | None = None,
+    proposals: ProposalSource | None = None,
+    **overrides: Any,
+) -> StreamingSegmenter[Any]: ...
+@overload
+def build_segmenter(
+    method: str,
+    variant: str | None = None,
+    preset: str = "default",
+    weights: Path | str | None = None,
+    device: str | torch.device = "auto",
+    *,
+    fine_tune: str | None = None,
+    flow: FlowEstimator | None = None,
+    proposals: ProposalSource | None = None,
+    **overrides: Any,
+) -> StreamingSegmenter[Any] | VideoSegmenter: ...
 def build_segmenter(
     method: str = "feelvos",
     variant: str | None = None,
     preset: str = "default",
     weights: Path | str | None = None,
-    device: str = "auto",
+    device: str | torch.device = "auto",
     *,
     fine_tune: str | None = None,
     flow: FlowEstimator | None = None,
@@ -178,7 +205,7 @@ def build_segmenter(
         variant: None for the method's default.
         preset: `default`, `paper` (nothing beyond the paper) or `fast`.
         weights: A safetensors file; None for the one in the package.
-        device: `auto`, `cpu`, `cuda`, `cuda:1`, ... or `mps`.
+        device: `auto`, `cpu`, `cuda`, `cuda:1`, ... or `mps`; or a `torch.device`.
         fine_tune: How long each object is learnt on the annotated frames: `auto`, `none`, a number of
             steps such as `200`, or seconds such as `60s`; None leaves it to the preset.
         flow: Gives the optical flow to a method that uses it; None for its own choice.
@@ -249,33 +276,3 @@ def fine_tuning_budget(
         return Budget.parse(fine_tune, device)
     budget: Budget = preset_options(method, variant, preset).fine_tuning.budget
     return budget
-
-
-def resolve_device(name: str) -> torch.device:
-    """The device of that name; `auto` is CUDA, else Apple's MPS, else the processor.
-
-    Raises:
-        OptionError: The name means nothing to torch, or this machine lacks the device.
-    """
-    import torch
-
-    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
-    if name == "auto":
-        return torch.device("cuda" if cuda else "mps" if mps else "cpu")
-    kind, _, number = name.partition(":")
-    if kind not in ("cpu", "cuda", "mps") or (number and not number.isdigit()):
-        raise OptionError(
-            f"There is no device {name!r}. {near_match(name, ['auto', 'cpu', 'cuda', 'cuda:0', 'mps'])}"
-        )
-    if kind == "cuda" and not cuda:
-        raise OptionError(
-            f"The device {name!r} was asked for, but torch sees no CUDA device; use --device cpu or auto."
-        )
-    if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
-        last = torch.cuda.device_count() - 1
-        raise OptionError(f"The device {name!r} was asked for, but the last one here is cuda:{last}.")
-    if kind == "mps" and not mps:
-        raise OptionError(
-            "The device 'mps' was asked for, but this machine has none; use --device cpu or auto."
-        )
-    return torch.device(name)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tinct.data.annotations import natural_key
 from tinct.evaluation.results import ObjectScores, Scores, SequenceScores
+from tinct.io.natural_order import natural_key
 from tinct.shapes import Float64, holds_arrays
 
 
