@@ -185,8 +185,8 @@ class Scores:
 
         Returns:
             Rows of `protocol`, `sequence`, `object_id` (1 where all objects are merged), `group` (None
-            without groups), `measure` ("J", "F" or "T"), and its `mean`, `recall` and `decay` over the frames:
-            fractions from 0 to 1, NaN where they are undefined.
+            without groups), `measure` ("J", "F" or "T"), and its `mean`, `recall` and `decay` over the
+            frames: fractions from 0 to 1, NaN where they are undefined.
         """
         return [
             {
