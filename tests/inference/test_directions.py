@@ -5,7 +5,7 @@ import pytest
 from fault_kit import FaultyVideo
 
 from tinct.errors import OptionError, VideoError
-from tinct.inference.directions import check_direction, frames_of, travel
+from tinct.inference.directions import check_direction, frame_range, frames_of
 from tinct.io.video import Video
 
 
@@ -34,8 +34,8 @@ def test_another_name_is_answered_with_the_nearest() -> None:
         (3, 1, False, []),
     ],
 )
-def test_travel(start: int | None, stop: int | None, backward: bool, expected: list[int]) -> None:
-    assert list(travel(5, start, stop, backward=backward)) == expected
+def test_frame_range(start: int | None, stop: int | None, backward: bool, expected: list[int]) -> None:
+    assert list(frame_range(5, start, stop, backward=backward)) == expected
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_travel(start: int | None, stop: int | None, backward: bool, expected: l
 )
 def test_frames_outside_the_video_are_refused(start: int, stop: int | None, said: str) -> None:
     with pytest.raises(OptionError, match=rf"{said}.*frames 0 to 4"):
-        travel(5, start, stop)
+        frame_range(5, start, stop)
 
 
 @pytest.mark.parametrize("backward", [False, True])

@@ -345,7 +345,7 @@ def test_a_written_film_shows_what_was_drawn_at_an_even_size(tmp_path: Path) -> 
     assert [p.name for p in tmp_path.iterdir()] == ["overlay.mp4"]
 
 
-def test_an_abandoned_film_leaves_nothing_and_keeps_the_error(tmp_path: Path) -> None:
+def test_an_aborted_video_leaves_nothing_and_keeps_the_error(tmp_path: Path) -> None:
     def fail() -> None:
         with VideoWriter(tmp_path / "overlay.mp4") as writer:
             writer.write(scene(0))

@@ -14,15 +14,15 @@ from drift_kit import Drift
 from fault_kit import FAULTS, Fault, prompt
 
 from tinct.errors import MaskError, NumericalError, OptionError, OutputError, VideoError
+from tinct.inference.bidirectional import Bidirectional
+from tinct.inference.segmenter import VideoSegmenter, segment_video
+from tinct.io import masks as masks_module
+from tinct.io.mask_files import read_label_png
+from tinct.io.masks import ObjectMasks
+from tinct.io.video import Video
 from tinct.runs import run_folder
 from tinct.runs import segment_to_folder as predict
 from tinct.runs.segment_to_folder import RunInterrupted, RunReport, segment_to_folder
-from tinct.io.mask_files import read_label_png
-from tinct.io import masks as masks_module
-from tinct.io.masks import ObjectMasks
-from tinct.inference.bidirectional import Bidirectional
-from tinct.inference.segmenter import VideoSegmenter, segment_video
-from tinct.io.video import Video
 
 H, W, FRAMES = 13, 18, 12
 INFO = {"method": "drift", "variant": "tiny", "preset": "default", "weights_sha256": "00", "video": "clip"}

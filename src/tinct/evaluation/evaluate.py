@@ -28,14 +28,14 @@ from tinct.evaluation.results import Scores, write_scores
 from tinct.evaluation.score import score_folders, scoring_rules
 from tinct.evaluation.tracks import Rules
 from tinct.evaluation.workers import Failure, outcomes_of
-from tinct.inference.callbacks import loop_callbacks
+from tinct.inference.callbacks import callbacks
+from tinct.io.video_range import VideoRange
 from tinct.metrics import DEFAULT_BOUND_TH
 from tinct.networks.dyenet.proposal_sources import check_proposals
-from tinct.runs.run_file import costs, read_account
+from tinct.runs.run_file import costs, read_record
 from tinct.runs.segment_to_folder import Progress, RunInterrupted, Segmenter, segment_to_folder
 from tinct.runs.segmenter_config import SegmenterConfig
-from tinct.runs.traces import ACCOUNT, write_explanation
-from tinct.runs.video_range import VideoRange
+from tinct.runs.traces import TRACE_FILE, write_explanation
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class SequenceSegmentation:
         if self.config.per_video:
             segmenter = self.config.build(video, sequence.name, prompts)
         out = self.out / sequence.name
-        with loop_callbacks(explanation=lambda trace: write_explanation(trace, out / ACCOUNT)):
+        with callbacks(explanation=lambda trace: write_explanation(trace, out / TRACE_FILE)):
             segment_to_folder(
                 segmenter,
                 video,
@@ -120,7 +120,7 @@ class SequenceSegmentation:
                 overlay=self.overlay,
                 info={**self.info, "video": sequence.name},
                 progress=progress,
-                how_to_go_on="the same command",
+                resume_hint="the same command",
             )
         return len(sequence.annotated) > len(prompts)
 
@@ -288,6 +288,6 @@ def _interrupted(out: Path, names: Collection[str]) -> str:
 
 def _is_complete(path: Path) -> bool:
     try:
-        return path.is_file() and read_account(path).get("status") == "complete"
+        return path.is_file() and read_record(path).get("status") == "complete"
     except OutputError:
         return False

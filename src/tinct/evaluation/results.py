@@ -84,7 +84,7 @@ class ObjectScores:
     Attributes:
         object_id: As in the truth; 1 where all objects are merged.
         statistics: Per measure.
-        frames: Their values frame by frame, if they were kept.
+        frames: Their values frame by frame, if they were recorded.
         group: "seen" or "unseen", where a protocol tells them apart.
     """
 
@@ -343,9 +343,9 @@ def _object_from(object_id: int, entry: Any) -> ObjectScores:
     }
     frames = None
     if "per_frame" in entry:
-        kept = entry["per_frame"]
-        columns = {m: tuple(_value(number) for number in kept[m]) for m in MEASURES if m in kept}
-        frames = FrameScores(tuple(kept["frames"]), columns)
+        recorded = entry["per_frame"]
+        columns = {m: tuple(_value(number) for number in recorded[m]) for m in MEASURES if m in recorded}
+        frames = FrameScores(tuple(recorded["frames"]), columns)
     return ObjectScores(object_id, statistics, frames, entry.get("group"))
 
 

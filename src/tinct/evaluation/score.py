@@ -11,12 +11,10 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
-
 from tinct.data.annotations import Annotations
 from tinct.data.lists import known_sequences
 from tinct.errors import DatasetError, OptionError, WorkerError
-from tinct.evaluation.completeness import Mismatch, check_complete, refuse_confused_folders, scored_range
+from tinct.evaluation.completeness import Mismatch, check_complete, check_distinct_folders, scored_range
 from tinct.evaluation.failures import one_error
 from tinct.evaluation.groups import Groups, find_groups
 from tinct.evaluation.predictions import find_predictions, paired, read_prediction
@@ -27,6 +25,7 @@ from tinct.evaluation.truth import find_truth, label_folder, labels_to_score
 from tinct.evaluation.workers import Failure, outcomes_of
 from tinct.metrics import DEFAULT_BOUND_TH
 from tinct.metrics.boundary import tolerance_radius_px
+from tinct.ops.allocator import keep_freed_memory
 from tinct.shapes import LabelMap
 
 OnSequence = Callable[[SequenceScores, int, int], None]
@@ -84,7 +83,7 @@ def score_folders(
     """
     if isinstance(rules, str):
         rules = scoring_rules(rules)
-    refuse_confused_folders(pred, truth)
+    check_distinct_folders(pred, truth)
     annotations = find_truth(truth, rules.protocol, split=split, sequences=sequences, resolution=resolution)
     predictions = find_predictions(pred)
     if sequences is None:
@@ -199,15 +198,6 @@ def _scored_truth(task: Task, tracks: Tracks) -> Iterator[tuple[int, str, LabelM
         tracks.meet(index, truth)
         if index in scored:
             yield index, names[index], truth
-
-
-def keep_freed_memory() -> None:
-    """Let glibc keep the memory that a frame's arrays leave, for those of the next frame.
-
-    It gives blocks above a threshold back to the system, which then clears them anew, frame after
-    frame: a fifth of all processor time. Freeing one large block raises the threshold to its size.
-    """
-    np.empty(8 << 20, np.uint8)
 
 
 @dataclass(frozen=True)

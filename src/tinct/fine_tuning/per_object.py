@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 from tinct.data.online_samples import AnnotatedFrame
 from tinct.fine_tuning.budget import Budget
-from tinct.fine_tuning.callbacks import FineTuningProgress, report_fine_tuning
 from tinct.fine_tuning.fine_tune import FineTuned, FineTuning, fine_tune
+from tinct.inference.callbacks import FineTuningProgress, report_fine_tuning
 from tinct.networks.side_outputs import SideLogits
 from tinct.shapes import VOID, holds_arrays
 

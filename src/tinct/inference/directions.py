@@ -1,4 +1,4 @@
-"""Which way a video is gone through: forward, backward, or both ways from the painted frames."""
+"""The order of frames: forward, backward, or in both directions from the annotated frames."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tinct.io.video import Video
 from tinct.shapes import Image
 
 Direction = Literal["forward", "backward", "both"]
-"""`forward`: from each painted frame to those after it; `backward`: to those before it; `both`: to both."""
+"""`forward`: from each annotated frame to those after it; `backward`: to those before it; `both`: to both."""
 
 FRAMES_AT_ONCE = 16
 """Video files are read forwards: a backward run reads so many frames, and turns them round."""
@@ -29,8 +29,8 @@ def check_direction(direction: str) -> Direction:
     raise OptionError(f"There is no direction {direction!r}. {near_match(direction, get_args(Direction))}")
 
 
-def travel(frames: int, start: int | None, stop: int | None, *, backward: bool = False) -> range:
-    """The frames from `start` on, to before `stop`, one way or the other.
+def frame_range(frames: int, start: int | None, stop: int | None, *, backward: bool = False) -> range:
+    """The frames from `start` on, to before `stop`, in either direction.
 
     Args:
         frames: How many the video has.

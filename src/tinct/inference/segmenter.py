@@ -33,7 +33,7 @@ class StreamingSegmenter(OnDevice, ABC, Generic[State]):
     """Segments a video frame by frame.
 
     The state is a frozen dataclass of the method: `step` returns a new one and never edits the one
-    it was given, so that a hundred videos can share one segmenter and any state can be kept and
+    it was given, so that a hundred videos can share one segmenter and any state can be stored and
     gone back to. The network's weights are never changed.
     """
 
@@ -48,9 +48,9 @@ class StreamingSegmenter(OnDevice, ABC, Generic[State]):
         Args:
             state: What `start` or the previous `step` returned.
             frame: uint8 RGB, of the size that `start` saw.
-            labels: A correction painted on this frame. Ids that it holds are taken exactly as
-                painted (new ids join the tracked objects); objects that it does not hold keep
-                what the network says, outside the painted pixels; void pixels are left to the
+            labels: A correction of this frame. Ids that it holds are taken exactly as
+                they are there (new ids join the tracked objects); objects that it does not hold keep
+                what the network says, outside the pixels of those; void pixels are left to the
                 network.
         """
 

@@ -1,6 +1,6 @@
 """A video in work: painted, run, watched, corrected and run again, without beginning at its first frame.
 
-A `Session` holds the painted frames (prompts) and the states that its runs leave along the way. Whatever
+A `Session` holds the annotated frames (prompts) and the states that its runs leave behind. Whatever
 was painted, taken back and run before, the masks are those of a fresh run with the prompts as they are now.
 """
 
@@ -18,7 +18,7 @@ import numpy as np
 from tinct.errors import MaskError, OptionError, UnknownObjectError
 from tinct.inference.bidirectional import Bidirectional
 from tinct.inference.confidence import frame_confidence
-from tinct.inference.directions import check_direction, travel
+from tinct.inference.directions import check_direction, frame_range
 from tinct.inference.fingerprints import fingerprint_of, labels_sha256, segmenter_sha256, video_sha256
 from tinct.inference.segmenter import (
     Prompts,
@@ -40,7 +40,7 @@ from tinct.io.video import Video, VideoLike, as_video
 from tinct.shapes import BACKGROUND, VOID, LabelMap
 
 BETWEEN_STATES_IN_MEMORY = 5
-"""Frames from one kept state to the next; keeping one costs nothing but its memory."""
+"""Frames from one cached state to the next; caching one costs nothing but its memory."""
 
 BETWEEN_STATES_ON_DISK = 25
 """Writing a state takes about as long as a frame does."""
@@ -62,7 +62,7 @@ class SessionFrame:
 
 
 class Session:
-    """A video, its painted frames, and the runs that colour the others.
+    """A video, its annotated frames, and the runs that colour the others.
 
     It belongs to one thread at a time; but a run that is under way goes by the prompts that there were
     when it was asked for, and is not disturbed by later ones.
@@ -71,10 +71,10 @@ class Session:
         segmenter: Of either kind.
         video: A `Video`, a path, or a list or array of frames (see `as_video`); no iterator, since a session
             goes back.
-        prompts: The painted frames to begin with: frame index → label map, in any form that
+        prompts: The annotated frames to begin with: frame index → label map, in any form that
             `tinct.io.masks.as_label_map` takes.
-        folder: Where states are kept on disk, for this session and for later ones with the same video;
-            None keeps them in memory alone. Those of another segmenter or video are left aside.
+        folder: Where states are stored on disk, for this session and for later ones with the same video;
+            None stores them in memory alone. Those of another segmenter or video are left aside.
 
     Raises:
         OptionError: A prompt lies outside the video.
@@ -99,7 +99,7 @@ class Session:
 
     @property
     def prompts(self) -> Mapping[int, LabelMap]:
-        """Every painted frame, in order: frame index → label map, uint8 [H, W]."""
+        """Every annotated frame, in order: frame index → label map, uint8 [H, W]."""
         return MappingProxyType(self._prompts)
 
     @property
@@ -158,10 +158,10 @@ class Session:
             OptionError: The frame is not painted.
         """
         if index not in self._prompts:
-            painted = ", ".join(str(i) for i in self._prompts) or "none"
+            annotated = ", ".join(str(i) for i in self._prompts) or "none"
             raise OptionError(
                 f"The prompt of frame {index} was to be withdrawn, but that frame is not painted; painted "
-                f"are: {painted}."
+                f"are: {annotated}."
             )
         self._prompts = {i: labels for i, labels in self._prompts.items() if i != index}
 
@@ -180,9 +180,9 @@ class Session:
             )
         without: dict[int, LabelMap] = {}
         for index, labels in self._prompts.items():
-            left = np.where(labels == object_id, np.uint8(0), labels)
-            if object_ids_of(left):
-                without[index] = left
+            remaining = np.where(labels == object_id, np.uint8(0), labels)
+            if object_ids_of(remaining):
+                without[index] = remaining
         self._prompts = without
 
     def run(
@@ -194,7 +194,7 @@ class Session:
         `backward` gives start, start - 1, ...: every frame knows the prompts at it and after it.
         `both` gives every frame from its nearest prompt (`inference.bidirectional`), in the order of the
         video.
-        Forward and backward runs go on from the nearest kept state that is still true. A run both ways,
+        Forward and backward runs go on from the nearest cached state that is still true. A run both ways,
         or by a segmenter that sees whole videos, computes all that it needs anew; the latter knows no
         direction, and gives the frames that were asked for in the order of the video.
 
@@ -213,7 +213,7 @@ class Session:
         """
         backward = check_direction(direction) == "backward"
         prompts = check_prompts(self.video, self._prompts)
-        frames = travel(len(self.video), start, stop, backward=backward)
+        frames = frame_range(len(self.video), start, stop, backward=backward)
         if isinstance(self.segmenter, StreamingSegmenter) and direction != "both":
             return self._stream(self.segmenter, prompts, frames)
         whole = (
@@ -228,37 +228,37 @@ class Session:
     ) -> Iterator[SessionFrame]:
         if not frames:
             return
-        way = range(len(self.video))[:: frames.step]
-        knowledge = _Knowledge(self._segmenter_and_video(), prompts, way)
-        kept = self._kept(backward=frames.step < 0)
-        done, state = self._begin(kept, knowledge, way.index(frames[0]))
-        to_compute = way[done : way.index(frames[-1]) + 1]
+        order = range(len(self.video))[:: frames.step]
+        fingerprints = _StateFingerprints(self._segmenter_and_video(), prompts, order)
+        caches = self._caches(backward=frames.step < 0)
+        done, state = self._begin(caches, fingerprints, order.index(frames[0]))
+        to_compute = order[done : order.index(frames[-1]) + 1]
         try:
             for result in frame_results(segmenter, self.video, prompts, to_compute, state):
                 done, state = done + 1, result.state
-                for every, states in kept:
-                    if state is not None and (done % every == 0 or done in knowledge.places):
-                        states.keep(done, state, knowledge.fingerprint, knowledge.places)
+                for every, cache in caches:
+                    if state is not None and (done % every == 0 or done in fingerprints.places):
+                        cache.add(done, state, fingerprints.at, fingerprints.places)
                 if result.index in frames:
                     yield SessionFrame(result.index, result.masks, frame_confidence(result.masks))
         finally:
-            for _, states in kept:
+            for _, cache in caches:
                 if state is not None:
-                    states.keep(done, state, knowledge.fingerprint, knowledge.places)
+                    cache.add(done, state, fingerprints.at, fingerprints.places)
 
     def _begin(
-        self, kept: list[tuple[int, StateCache]], knowledge: _Knowledge, place: int
+        self, caches: list[tuple[int, StateCache]], fingerprints: _StateFingerprints, place: int
     ) -> tuple[int, Any | None]:
-        """(frames done, state after them) of the kept state from which a run comes to `place` the soonest."""
-        found = [states.nearest(place, knowledge.fingerprint) for _, states in kept]
+        """(frames done, state after them) of the cached state nearest before `place`."""
+        found = [cache.nearest(place, fingerprints.at) for _, cache in caches]
         begun = max((each for each in found if each is not None), key=lambda each: each[0], default=None)
         # What lies before the first prompt has no objects, and needs no computing.
-        return begun or (min(place, knowledge.places[0]), None)
+        return begun or (min(place, fingerprints.places[0]), None)
 
-    def _kept(self, *, backward: bool) -> list[tuple[int, StateCache]]:
+    def _caches(self, *, backward: bool) -> list[tuple[int, StateCache]]:
         """(frames from one state to the next, states), in memory and on disk."""
         if backward not in self._states:
-            shelves: list[tuple[int, StateCache]] = [
+            caches: list[tuple[int, StateCache]] = [
                 (BETWEEN_STATES_IN_MEMORY, MemoryStateCache(IN_MEMORY_BYTES))
             ]
             state_class = state_class_of(self.segmenter)
@@ -266,8 +266,8 @@ class Session:
                 folder = self.folder / ("backward" if backward else "forward")
                 device = str(getattr(self.segmenter, "device", "cpu"))
                 on_disk = DiskStateCache(folder, state_class, device, ON_DISK_BYTES)
-                shelves.append((BETWEEN_STATES_ON_DISK, on_disk))
-            self._states[backward] = shelves
+                caches.append((BETWEEN_STATES_ON_DISK, on_disk))
+            self._states[backward] = caches
         return self._states[backward]
 
     def _segmenter_and_video(self) -> str:
@@ -277,24 +277,24 @@ class Session:
         return self._identity
 
 
-class _Knowledge:
-    """What a state knows at each place of a way through the video: all prompts that were passed.
+class _StateFingerprints:
+    """The fingerprint of a state at each place of a run: of all prompts that were passed.
 
     Args:
         identity: Of segmenter and video.
         prompts: Frame index → label map.
-        way: The frames in the order of the run.
+        order: The frames in the order of the run.
 
     Attributes:
-        places: Where the prompts stand on the way, in its order.
+        places: Where in the run the prompts stand, increasing.
     """
 
-    def __init__(self, identity: str, prompts: Mapping[int, LabelMap], way: range) -> None:
-        passed = sorted((way.index(index), labels_sha256(labels)) for index, labels in prompts.items())
+    def __init__(self, identity: str, prompts: Mapping[int, LabelMap], order: range) -> None:
+        passed = sorted((order.index(index), labels_sha256(labels)) for index, labels in prompts.items())
         self.places = [place for place, _ in passed]
         self._fingerprints = [fingerprint_of([identity, passed[:n]]) for n in range(len(passed) + 1)]
 
-    def fingerprint(self, done: int) -> str:
+    def at(self, done: int) -> str:
         """Of a true state that has seen so many frames."""
         return self._fingerprints[bisect_left(self.places, done)]
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import operator
-import re
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any, SupportsIndex, TypeAlias, overload
 
 from tinct.errors import FrameIndexError, MissingVideoError, OptionError, UnknownLengthError, VideoError
 from tinct.io.frames import FrameLike, as_frame, check_stack, picture_size, read_picture, sizes_differ
+from tinct.io.natural_order import natural_key
 from tinct.io.video_file import VideoFile
 from tinct.io.video_writer import (
     VideoWriter as VideoWriter,  # re-exported: reading and writing have one address
@@ -362,13 +362,7 @@ def _frame_files(folder: Path) -> list[Path]:
     if times > 1:
         twins = ", ".join(sorted(f.name for f in files if f.stem == stem))
         raise VideoError(f"{folder} holds one frame twice ({twins}); keep the images of one kind.")
-    return sorted(files, key=_natural_key)
-
-
-def _natural_key(file: Path) -> tuple[list[tuple[int, int, str]], str]:
-    """Runs of digits compare as numbers; the full name settles ties such as 1 and 01."""
-    parts = re.split(r"([0-9]+)", file.stem)
-    return [(0, int(p), "") if p.isdigit() and p.isascii() else (1, 0, p) for p in parts if p], file.name
+    return sorted(files, key=lambda file: natural_key(file.stem))
 
 
 class FileVideo(Video):

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from tinct.errors import MissingWeightsError, OptionError, WeightsError, near_match
 from tinct.inference.devices import resolve_device
-from tinct.zoo.methods import METHODS, MethodRecord, Score
+from tinct.zoo.methods import Score, check_capability, method_record
 
 if TYPE_CHECKING:
     import torch
@@ -30,9 +30,6 @@ if TYPE_CHECKING:
 
 WEIGHTS_FOLDER = Path(__file__).parents[1] / "weights"
 """Where the package keeps its weights and their model cards."""
-
-PRESETS = ("default", "paper", "fast")
-"""What every method offers: our best setting, the paper's alone, and the one for live use."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +46,7 @@ class WeightsRecord:
         hardware: What it was trained on.
         seconds: How long that took.
         scores: Name of the benchmark and measure → score.
+        seconds_per_frame: What a frame takes on that hardware, with the default preset; None if not said.
     """
 
     method: str
@@ -60,6 +58,7 @@ class WeightsRecord:
     hardware: str
     seconds: float
     scores: Mapping[str, Score]
+    seconds_per_frame: float | None = None
 
     @property
     def path(self) -> Path:
@@ -67,11 +66,8 @@ class WeightsRecord:
         return WEIGHTS_FOLDER / self.file
 
 
-def method_record(method: str) -> MethodRecord:
-    """The row of a method; an unknown name raises OptionError with the nearest one."""
-    if method not in METHODS:
-        raise OptionError(f"There is no method {method!r}. {near_match(method, METHODS)}")
-    return METHODS[method]
+_CARD_FIELDS = tuple(f.name for f in dataclasses.fields(WeightsRecord) if f.default is dataclasses.MISSING)
+"""What every card must hold."""
 
 
 def check_variant(method: str, variant: str | None) -> str:
@@ -104,8 +100,10 @@ def read_card(path: Path) -> WeightsRecord:
     """
     try:
         card = json.loads(path.read_text(encoding="utf-8"))
-        values = {field.name: card[field.name] for field in dataclasses.fields(WeightsRecord)}
+        values = {name: card[name] for name in _CARD_FIELDS}
         values["seconds"] = float(card["seconds"])
+        if card.get("seconds_per_frame") is not None:
+            values["seconds_per_frame"] = float(card["seconds_per_frame"])
         values["scores"] = {
             name: Score(float(score["value"]), score["source"], score["command"])
             for name, score in card["scores"].items()
@@ -113,7 +111,7 @@ def read_card(path: Path) -> WeightsRecord:
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise WeightsError(
             f"The model card {path} cannot be used: {error!r}. It must hold "
-            f"{', '.join(field.name for field in dataclasses.fields(WeightsRecord))}; install tinct again."
+            f"{', '.join(_CARD_FIELDS)}; install tinct again."
         ) from error
     return WeightsRecord(**values)
 
@@ -208,7 +206,7 @@ def build_segmenter(
         preset: `default`, `paper` (nothing beyond the paper) or `fast`.
         weights: A safetensors file; None for the one in the package.
         device: `auto`, `cpu`, `cuda`, `cuda:1`, ... or `mps`; or a `torch.device`.
-        fine_tune: How long each object is learnt on the painted frames: `auto`, `none`, a number of
+        fine_tune: How long each object is learnt on the annotated frames: `auto`, `none`, a number of
             steps such as `200`, or seconds such as `60s`; None leaves it to the preset.
         flow: Gives the optical flow to a method that uses it; None for its own choice.
         proposals: Gives boxes to a method that looks for objects in them; None for its own.
@@ -231,10 +229,10 @@ def build_segmenter(
         tuning = overrides.get("fine_tuning", options.fine_tuning)
         overrides["fine_tuning"] = dataclasses.replace(tuning, budget=budget)
     if flow is not None:
-        check_uses_flow(method)
+        check_capability(method, "uses_flow")
         overrides["flow"] = flow
     if proposals is not None:
-        check_uses_proposals(method)
+        check_capability(method, "uses_proposals")
         overrides["proposals"] = proposals
     path, _ = resolve_weights(method, variant, None if weights is None else Path(weights))
     module = importlib.import_module(method_record(method).module)
@@ -271,39 +269,10 @@ def fine_tuning_budget(
     if not method_record(method).fine_tunes:
         if fine_tune in (None, "none"):
             return None
-        tuning = ", ".join(name for name, record in METHODS.items() if record.fine_tunes)
-        raise OptionError(
-            f"{method} does not fine-tune, but a budget of {fine_tune!r} came; leave --fine-tune out, or "
-            f"take one of {tuning}."
-        )
+        check_capability(method, "fine_tunes")
     from tinct.fine_tuning.budget import Budget
 
     if fine_tune is not None:
         return Budget.parse(fine_tune, device)
     budget: Budget = preset_options(method, variant, preset).fine_tuning.budget
     return budget
-
-
-def check_uses_flow(method: str) -> None:
-    """OptionError if optical flow is of no use to the method."""
-    if not method_record(method).uses_flow:
-        users = ", ".join(name for name, record in METHODS.items() if record.uses_flow)
-        raise OptionError(
-            f"{method} uses no optical flow; leave --flow and its cache out, or take one of {users}."
-        )
-
-
-def check_uses_proposals(method: str) -> None:
-    """OptionError if object proposals are of no use to the method."""
-    if not method_record(method).uses_proposals:
-        users = ", ".join(name for name, record in METHODS.items() if record.uses_proposals)
-        raise OptionError(
-            f"{method} uses no object proposals; leave --proposals out, or take one of {users}."
-        )
-
-
-def check_explains(method: str) -> None:
-    """OptionError if the method gives no account of its decisions."""
-    if not method_record(method).explains:
-        users = ", ".join(name for name, record in METHODS.items() if record.explains)
-        raise OptionError(f"{method} explains nothing; leave --explain out, or take one of {users}.")

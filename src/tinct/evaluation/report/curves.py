@@ -20,7 +20,7 @@ LEFT, RIGHT, TOP, BOTTOM = 26, 314, 8, 112
 """Where its values are drawn: value 1 at `TOP`, 0 at `BOTTOM`."""
 
 COLOURS = 8
-"""The page's style has this many colours of objects, those of the masks; higher ids begin anew."""
+"""The page's style has this many colours of objects, those of the masks; higher ids begin again."""
 
 
 @dataclass(frozen=True)

@@ -88,15 +88,14 @@ def write_report(
     """
     protocol = protocol_of(scores.protocol)
     split = split or scores.settings.get("split")
-    kept = timelines(scores)
+    recorded = timelines(scores)
     measure = "J" if "J" in scores.measures else "F"
     sources = None
     if predictions is not None and truth is not None:
         sources = Sources(predictions, truth, frames, split)
     letters, attribute_part = _attributes(scores, attributes, truth, measure)
-    name = title or _default_title(scores, split)
     context = {
-        "title": name,
+        "title": title or _default_title(scores, split),
         "scores": scores,
         "object_count": sum(len(sequence.objects) for sequence in scores.sequences),
         "split": split,
@@ -108,8 +107,8 @@ def write_report(
         "table": result_table(scores, method_of(scores) or "this result", split),
         "columns": columns_for(scores.measures),
         "sequences": sequence_rows(scores, letters),
-        "curves": _curves(kept, measure),
-        "worst": _worst(kept, worst_frames(kept, measure, worst), sources, protocol),
+        "curves": _curves(recorded, measure),
+        "worst": _worst(recorded, worst_frames(recorded, measure, worst), sources, protocol),
         "attributes": attribute_part,
         **_CONSTANTS,
     }
@@ -186,15 +185,15 @@ def _shown(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _curves(kept: Sequence[Timeline], measure: str) -> Part:
-    drawn: list[Curve] = [found for of in kept if (found := curve(of, measure)) is not None]
+def _curves(recorded: Sequence[Timeline], measure: str) -> Part:
+    drawn: list[Curve] = [found for of in recorded if (found := curve(of, measure)) is not None]
     return Part(drawn, "" if drawn else _PER_FRAME_HINT)
 
 
 def _worst(
-    kept: Sequence[Timeline], chosen: Sequence[WorstFrame], sources: Sources | None, protocol: Protocol
+    recorded: Sequence[Timeline], chosen: Sequence[WorstFrame], sources: Sources | None, protocol: Protocol
 ) -> Part:
-    if not kept:
+    if not recorded:
         return Part((), _PER_FRAME_HINT)
     bare = [PicturedFrame(of) for of in chosen]
     if sources is None:

@@ -35,7 +35,7 @@ def write_plots(scores: Scores, folder: Path, *, attributes: Path | None = None)
     - `overview.png`: J and F of every sequence as bars, the lowest first;
     - `attributes.png`: the score by attribute, if `attributes` is given;
     - `over_time_<sequence>.png`: J (full) and F (dashed) frame by frame, a colour per object, for
-      every sequence whose per-frame values were kept.
+      every sequence whose per-frame values were recorded.
 
     Args:
         scores: Of a whole set.
@@ -53,7 +53,7 @@ def write_plots(scores: Scores, folder: Path, *, attributes: Path | None = None)
     rows: tuple[AttributeScore, ...] = ()
     if attributes is not None:
         rows = attribute_scores(scores, read_attributes(attributes), _main_measure(scores))
-    _make(folder)
+    _create_folder(folder)
     figures = [("overview", _overview(scores))]
     if rows:
         figures.append(("attributes", _by_attribute(rows, _main_measure(scores))))
@@ -69,7 +69,7 @@ def _main_measure(scores: Scores) -> str:
     return "J" if "J" in scores.measures else "F"
 
 
-def _make(folder: Path) -> None:
+def _create_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -77,7 +77,7 @@ def _make(folder: Path) -> None:
 
 
 def _file_name(sequence: str, taken: set[str]) -> str:
-    """A name that is safe for every file system, and new; `taken` is told of it."""
+    """A name that is safe for every file system, and new; and `taken` gets it."""
     # Case is no difference on some systems.
     base = name = f"over_time_{re.sub(r'[^A-Za-z0-9._-]', '_', sequence)[:100]}"
     number = 2

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tinct.data.annotations import natural_key
 from tinct.evaluation.results import ObjectScores, Scores, SequenceScores
+from tinct.io.natural_order import natural_key
 from tinct.shapes import Float64, holds_arrays
 
 
@@ -39,14 +39,14 @@ class Timeline:
 
 
 def timelines(scores: Scores) -> tuple[Timeline, ...]:
-    """A timeline for every sequence whose per-frame values were kept."""
+    """A timeline for every sequence whose per-frame values were recorded."""
     found = (_timeline(sequence) for sequence in scores.sequences)
     return tuple(timeline for timeline in found if timeline is not None)
 
 
 def _timeline(sequence: SequenceScores) -> Timeline | None:
-    kept = {name for of in sequence.objects if of.frames is not None for name in of.frames.names}
-    names = sorted(kept, key=natural_key)
+    recorded = {name for of in sequence.objects if of.frames is not None for name in of.frames.names}
+    names = sorted(recorded, key=natural_key)
     if not names:
         return None
     position = {name: index for index, name in enumerate(names)}

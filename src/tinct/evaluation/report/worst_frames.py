@@ -106,7 +106,7 @@ def worst_frames(timelines: Sequence[Timeline], measure: str, count: int) -> tup
 def pictured(chosen: Sequence[WorstFrame], sources: Sources, protocol: Protocol) -> Iterator[PicturedFrame]:
     """The chosen frames with their pictures, in the same order.
 
-    What cannot be read is told in place of its pictures.
+    What cannot be read is named in place of its pictures.
 
     Raises:
         TinctError: The predictions or the truth cannot be found at all.
@@ -163,8 +163,8 @@ def _image_folders(folder: Path) -> list[Path]:
 
 def _worst_frame(timeline: Timeline, index: int) -> WorstFrame:
     values = {measure: float(timeline.frame_means(measure)[index]) for measure in ("J", "F")}
-    kept = {measure: value for measure, value in values.items() if not np.isnan(value)}
-    return WorstFrame(timeline.sequence, timeline.frame_names[index], kept)
+    defined = {measure: value for measure, value in values.items() if not np.isnan(value)}
+    return WorstFrame(timeline.sequence, timeline.frame_names[index], defined)
 
 
 def _truth(annotations: Annotations | None, worst: WorstFrame, protocol: Protocol) -> LabelMap:

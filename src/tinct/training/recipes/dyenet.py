@@ -102,8 +102,8 @@ def _clips(data: Sources, options: RegionOptions, photos: float, stored_px: int)
 
 def _online_clips(data: Sources, options: RegionOptions) -> Samples:
     """All first frames of the split, put together anew."""
-    painted = AnnotatedRegions.of_first_frames(data.first_frames())
-    return FlowClips(OnlineClips(painted, options), DisFlow())
+    regions = AnnotatedRegions.of_first_frames(data.first_frames())
+    return FlowClips(OnlineClips(regions, options), DisFlow())
 
 
 def _compact_stage(

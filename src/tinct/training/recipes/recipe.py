@@ -31,7 +31,7 @@ class Recipe:
 
     Attributes:
         method: Its name in the zoo.
-        variant: Likewise.
+        variant: The variant's name there.
         steps: Of each stage, where none are asked for.
         task: Makes the task, with a network that chance made.
         stages: Sources, steps, seed → stages.
@@ -178,7 +178,7 @@ def train_by_recipe(
         options: The run: folder, seed, precision, resume.
         steps: See `Recipe.build_stages`.
         imagenet: See `Recipe.build_task`.
-        init: Likewise.
+        init: Weights to start from; see `Recipe.build_task`.
         dev: A split of the same data: J and F on it, without fine-tuning, are measured at the end
             of every stage and written to the curve.
         progress: Stages → what is called after every step.
