@@ -180,6 +180,30 @@ class Scores:
     def _objects(self) -> list[ObjectScores]:
         return [scores for sequence in self.sequences for scores in sequence.objects]
 
+    def to_records(self) -> list[dict[str, Any]]:
+        """The scores as flat rows, one per object of a sequence and measure, for `pandas.DataFrame`.
+
+        Returns:
+            Rows of `protocol`, `sequence`, `object_id` (1 where all objects are merged), `group` (None
+            without groups), `measure` ("J", "F" or "T"), and its `mean`, `recall` and `decay` over the
+            frames: fractions from 0 to 1, NaN where they are undefined.
+        """
+        return [
+            {
+                "protocol": self.protocol,
+                "sequence": sequence.name,
+                "object_id": scores.object_id,
+                "group": scores.group,
+                "measure": measure,
+                "mean": of.mean,
+                "recall": of.recall,
+                "decay": of.decay,
+            }
+            for sequence in self.sequences
+            for scores in sequence.objects
+            for measure, of in scores.statistics.items()
+        ]
+
     def to_json(self, *, per_frame: bool = False) -> dict[str, Any]:
         """The scores as JSON values; `per_frame` adds the value of every frame, where it was kept."""
         content: dict[str, Any] = {"protocol": self.protocol, **_statistics_json(self.statistics)}

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from PIL import Image as Pictures
-from PIL import ImageOps
 
 from tinct.errors import VideoError
+from tinct.io.image_files import opened_picture, upright, upright_size
 from tinct.shapes import Image, Shaped
 
 if TYPE_CHECKING:
@@ -30,8 +30,9 @@ def as_frame(frame: FrameLike | Any, name: str = "the frame") -> Image:
 
     Args:
         frame: A NumPy array, or a torch tensor on any device: [H, W, C], [C, H, W] or, grey, [H, W]; of
-            uint8, or of floats in [0, 1]. Or a PIL image. Grey is repeated, transparency dropped. That
-            channels are in the order of OpenCV (BGR) cannot be seen: turn them, `frame[..., ::-1]`.
+            uint8, or of floats in [0, 1]. Or a PIL image, as it is stored. Grey is repeated, transparency
+            dropped. That channels are in the order of OpenCV (BGR) cannot be seen: turn them,
+            `frame[..., ::-1]`.
         name: What to call it in messages.
 
     Raises:
@@ -118,31 +119,19 @@ def sizes_differ(first: str, first_size: Sequence[int], other: str, other_size: 
 
 
 def picture_size(file: Path) -> tuple[int, int]:
-    """(H, W) from the header alone, as it is meant to be seen."""
-    try:
-        with Pictures.open(file) as picture:
-            upright = _orientation(picture) < 5
-            return (picture.height, picture.width) if upright else (picture.width, picture.height)
-    except (OSError, ValueError, SyntaxError, Pictures.DecompressionBombError) as error:
-        raise VideoError(f"Frame {file} cannot be read: {error}. Save or copy it again.") from error
-
-
-def _orientation(picture: Pictures.Image) -> int:
-    """The EXIF orientation (1 to 8) of a photo; a PNG is taken as it is."""
-    if picture.format not in ("JPEG", "MPO", "TIFF", "WEBP"):
-        return 1
-    return int(picture.getexif().get(0x0112, 1))
+    """(H, W) from the header alone, as it is meant to be seen; VideoError if it cannot be read."""
+    with opened_picture(file, _unreadable(file)) as picture:
+        return upright_size(picture)
 
 
 def read_picture(file: Path) -> Image:
     """A frame file as RGB, turned as its EXIF orientation says; VideoError if it cannot be read."""
-    try:
-        with Pictures.open(file) as picture:
-            picture.load()
-            upright = picture if _orientation(picture) == 1 else ImageOps.exif_transpose(picture)
-            return _rgb(upright)
-    except (OSError, ValueError, SyntaxError, Pictures.DecompressionBombError) as error:
-        raise VideoError(f"Frame {file} cannot be read: {error}. Save or copy it again.") from error
+    with opened_picture(file, _unreadable(file)) as picture:
+        return _rgb(upright(picture))
+
+
+def _unreadable(file: Path) -> Callable[[str], VideoError]:
+    return lambda reason: VideoError(f"Frame {file} cannot be read: {reason}. Save or copy it again.")
 
 
 def _rgb(picture: Pictures.Image) -> Image:
