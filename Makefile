@@ -1,20 +1,25 @@
 # Everything happens in .venv, which is set up once and again when pyproject.toml or constraints.txt change.
-#   make demo    segment a real clip; ends by printing where the film and the contact sheet lie
-#   make test    the tests, with coverage of 90 % or more
-#   make check   ruff, mypy strict, import-linter
-#   make bench   speed and memory figures, of segmenting and of scoring
+#   make demo       segment a real clip; ends by printing where the film and the contact sheet lie
+#   make test       the fast tests, in as many processes as there are cores
+#   make test-all   these and the slow ones, with coverage of 90 % or more
+#   make check      ruff, mypy strict, import-linter
+#   make bench      speed and memory figures, of segmenting and of scoring
 # Choose another interpreter with `make test PYTHON=python3.12`, another index with `PIP_ARGS="--index-url ..."`.
 
 PYTHON ?= python3
 PIP_ARGS ?=
 PYTEST_ARGS ?=
+WORKERS ?= auto
 VENV ?= .venv
 DEMO ?= demo
 
 BIN := $(VENV)/bin
 PIP_INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt $(PIP_ARGS)
 
-.PHONY: help setup demo test check format bench docs clean
+# One thread each: several processes with a thread a core would wait for each other.
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
+
+.PHONY: help setup demo test test-slow test-all test-avx2 check format bench docs clean
 .DEFAULT_GOAL := help
 
 help:
@@ -47,7 +52,20 @@ demo: $(VENV)/.stamp-demo
 	$(BIN)/python examples/demo.py --out '$(DEMO)'
 
 test: $(VENV)/.stamp-dev
-	$(BIN)/python -m pytest --cov=tinct --cov-report=term:skip-covered --cov-fail-under=90 $(PYTEST_ARGS)
+	$(PYTEST) -m 'not slow' $(PYTEST_ARGS)
+
+test-slow: $(VENV)/.stamp-dev
+	$(PYTEST) -m slow $(PYTEST_ARGS)
+
+test-all:
+	$(MAKE) test PYTEST_ARGS="--cov=tinct --cov-report= $(PYTEST_ARGS)"
+	$(MAKE) test-slow PYTEST_ARGS="--cov=tinct --cov-append --cov-report=term:skip-covered --cov-fail-under=90 $(PYTEST_ARGS)"
+
+# Where kernels for AVX-512 would run: that masks are the same on processors that have AVX2 alone.
+test-avx2: export ATEN_CPU_CAPABILITY = avx2
+test-avx2: export ONEDNN_MAX_CPU_ISA = AVX2
+test-avx2: $(VENV)/.stamp-dev
+	$(PYTEST) tests/contract tests/methods/test_golden.py $(PYTEST_ARGS)
 
 check: $(VENV)/.stamp-dev
 	$(BIN)/ruff check .

@@ -29,7 +29,7 @@ import torch
 from tinct.errors import OptionError, TinctError
 from tinct.evaluation.live_score import score_davis_2016
 from tinct.evaluation.published import published_results
-from tinct.fine_tuning.callbacks import FineTuningProgress, fine_tuning_callback
+from tinct.inference.callbacks import FineTuningProgress, callbacks
 from tinct.inference.segmenter import StreamingSegmenter
 from tinct.io.atomic import atomic_write
 from tinct.zoo import build_segmenter, check_variant, resolve_weights
@@ -162,7 +162,7 @@ def measure(
         if news.finished:
             ends.append(news)
 
-    with fine_tuning_callback(listen):
+    with callbacks(fine_tuning=listen):
         scores = score_davis_2016(segmenter, root, split, sequences=sequences, max_frames=max_frames)
     return {
         "J": scores.statistics["J"].mean,

@@ -27,9 +27,11 @@ import torch
 
 from tinct.data.occlusion.files import read_visibility
 from tinct.errors import OptionError, TinctError
+from tinct.evaluation.dataset_split import DatasetSplit
 from tinct.evaluation.evaluate import evaluate
 from tinct.evaluation.occlusion import PhaseScores, phase_scores, phases_json, phases_markdown
 from tinct.io.atomic import atomic_write
+from tinct.runs.segmenter_config import SegmenterConfig
 
 CHOICES = ("variant", "preset", "weights", "fine_tune")
 """Keys of a row that choose the segmenter; all others are fields of its options."""
@@ -107,19 +109,22 @@ def measure(row: Row, options: argparse.Namespace) -> tuple[dict[str, PhaseScore
     choices = dict(row.choices)
     weights = choices.pop("weights", None)
     evaluation = evaluate(
-        "davis-2017",
-        options.root,
-        options.split,
+        DatasetSplit(
+            "davis-2017",
+            options.root,
+            options.split,
+            sequences=options.sequences.split(",") if options.sequences else None,
+        ),
+        SegmenterConfig(
+            row.method,
+            weights=None if weights is None else Path(weights),
+            device=options.device,
+            options=row.options,
+            **choices,
+        ),
         options.out / row.folder,
-        method=row.method,
-        weights=None if weights is None else Path(weights),
-        device=options.device,
-        options=row.options,
         threads=options.threads,
         workers=options.workers,
-        sequences=options.sequences.split(",") if options.sequences else None,
-        progress=None,
-        **choices,
     )
     if evaluation.scores is None:
         raise OptionError(

@@ -61,7 +61,8 @@ def thin_networks() -> Callable[[], AbstractContextManager[None]]:
 
     @contextmanager
     def thin() -> Iterator[None]:
-        from tinct.networks import deeplab_v2, staged_backbones, two_streams, vgg
+        from tinct.networks import deeplab_v2, staged_backbones, vgg
+        from tinct.networks.dyenet import two_streams
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(vgg, "STAGES", ((4, 4), (6, 6), (8, 8, 8), (8, 8, 8), (8, 8, 8)))

@@ -169,3 +169,11 @@ def test_a_methods_page_has_the_papers_ablation(method: str) -> None:
             assert f"| {mean:.3f}{' (?)' * doubtful} |" in line
         elif row.against:
             assert f"| {'up' if row.direction > 0 else 'down'} |" in line
+
+
+def test_the_index_and_the_navigation_list_every_page() -> None:
+    pages = {str(path.relative_to(ROOT / "docs")) for path in ROOT.glob("docs/**/*.md")} - {"index.md"}
+    index = (ROOT / "docs/index.md").read_text(encoding="utf-8")
+    navigation = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    assert set(re.findall(r"\]\(([\w/-]+\.md)\)", index)) == pages
+    assert set(re.findall(r": ([\w/-]+\.md)$", navigation, re.MULTILINE)) == pages

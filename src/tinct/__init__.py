@@ -6,25 +6,58 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from tinct._version import __version__
-from tinct.errors import TinctError
+from tinct.errors import (
+    DatasetError,
+    FrameIndexError,
+    MaskError,
+    MissingExtraError,
+    MissingMaskError,
+    MissingVideoError,
+    MissingWeightsError,
+    NumericalError,
+    OptionError,
+    OutputError,
+    TinctError,
+    UnknownLengthError,
+    UnknownObjectError,
+    VideoError,
+    WeightsError,
+    WorkerError,
+)
 
 if TYPE_CHECKING:
     from tinct.inference.segmenter import StreamingSegmenter, VideoSegmenter, segment_video
     from tinct.inference.session import Session, SessionFrame
     from tinct.io.mask_files import read_mask, write_mask
     from tinct.io.masks import ObjectMasks
-    from tinct.io.video import Video
+    from tinct.io.video import Video, as_video
     from tinct.zoo import build_segmenter
 
 __all__ = [
+    "DatasetError",
+    "FrameIndexError",
+    "MaskError",
+    "MissingExtraError",
+    "MissingMaskError",
+    "MissingVideoError",
+    "MissingWeightsError",
+    "NumericalError",
     "ObjectMasks",
+    "OptionError",
+    "OutputError",
     "Session",
     "SessionFrame",
     "StreamingSegmenter",
     "TinctError",
+    "UnknownLengthError",
+    "UnknownObjectError",
     "Video",
+    "VideoError",
     "VideoSegmenter",
+    "WeightsError",
+    "WorkerError",
     "__version__",
+    "as_video",
     "build_segmenter",
     "read_mask",
     "segment_video",
@@ -39,6 +72,7 @@ _HOMES = {
     "StreamingSegmenter": "tinct.inference.segmenter",
     "Video": "tinct.io.video",
     "VideoSegmenter": "tinct.inference.segmenter",
+    "as_video": "tinct.io.video",
     "build_segmenter": "tinct.zoo",
     "read_mask": "tinct.io.mask_files",
     "segment_video": "tinct.inference.segmenter",

@@ -12,8 +12,10 @@ fifth of the time that a short score takes, and without a checker nothing reads 
 
 from __future__ import annotations
 
+import dataclasses
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -45,6 +47,7 @@ __all__ = [
     "Shaped",
     "UInt8",
     "UInt64",
+    "holds_arrays",
 ]
 
 BACKGROUND = 0
@@ -64,3 +67,67 @@ BinaryMask = Bool[np.ndarray, "H W"]
 
 Probabilities = Float[np.ndarray, "N H W"]
 """One probability map per object."""
+
+
+Class = TypeVar("Class", bound=type)
+
+_SHOWN_ITEMS = 8
+
+
+def holds_arrays(cls: Class) -> Class:
+    """Give a dataclass with arrays or tensors an `==` that answers True or False, and a short `repr`.
+
+    Two of them are equal if all fields are: arrays and tensors by type, shape and every value (NaN equals
+    NaN), on whatever device. Like everything that is compared by changeable values they have no hash. The
+    `repr` of an array is its type and shape; a class with a `__repr__` of its own keeps it, and
+    `@dataclass(repr=False)` leaves it to this decorator.
+    """
+
+    def equal(self: Any, other: Any) -> Any:
+        if other.__class__ is not self.__class__:
+            return NotImplemented
+        names = [field.name for field in dataclasses.fields(self) if field.compare]
+        return all(_same(getattr(self, name), getattr(other, name)) for name in names)
+
+    def short(self: Any) -> str:
+        shown = (f"{f.name}={_short(getattr(self, f.name))}" for f in dataclasses.fields(self) if f.repr)
+        return f"{type(self).__qualname__}({', '.join(shown)})"
+
+    changed: Any = cls
+    changed.__eq__, changed.__hash__ = equal, None
+    if "__repr__" not in vars(cls):
+        changed.__repr__ = short
+    return cls
+
+
+def _same(one: Any, other: Any) -> bool:
+    if one is other:
+        return True
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, np.ndarray):
+        floats = one.dtype.kind in "fc"
+        return one.dtype == other.dtype and np.array_equal(one, other, equal_nan=floats)
+    if hasattr(one, "detach"):
+        equal = one.shape == other.shape and one.dtype == other.dtype
+        return equal and bool(_both_same_tensors(one.detach().cpu(), other.detach().cpu()))
+    if isinstance(one, (tuple, list)):
+        return len(one) == len(other) and all(_same(a, b) for a, b in zip(one, other, strict=True))
+    if isinstance(one, Mapping):
+        return one.keys() == other.keys() and all(_same(value, other[key]) for key, value in one.items())
+    return bool(one == other)
+
+
+def _both_same_tensors(one: Any, other: Any) -> Any:
+    return ((one == other) | ((one != one) & (other != other))).all()
+
+
+def _short(value: Any) -> str:
+    if getattr(value, "shape", ()) and hasattr(value, "dtype"):
+        return f"{str(value.dtype).removeprefix('torch.')} {list(value.shape)}"
+    if type(value) in (tuple, list):
+        shown = [_short(item) for item in value[:_SHOWN_ITEMS]]
+        if len(value) > _SHOWN_ITEMS:
+            return f"{len(value)} × ({', '.join(shown)}, …)"
+        return f"({', '.join(shown)}{',' * (len(value) == 1)})"
+    return repr(value)

@@ -28,6 +28,7 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return module
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
 def test_a_killed_server_loses_nothing_that_it_confirmed(bench: ModuleType, tmp_path: Path) -> None:
     report = bench.kill_often(tmp_path, kills=2, seed=1, most_s=0.3)

@@ -226,6 +226,7 @@ def test_evaluate_finds_the_flow_of_each_sequence(
     assert account("runs/cow")["run"]["flow"] == "folder flow"
 
 
+@pytest.mark.slow
 def test_ablate_runs_rows_and_goes_on(
     tinct: Tinct, weights: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -18,7 +18,7 @@ import torch
 
 from tinct import zoo
 from tinct.fine_tuning.fine_tune import Budget, FineTuning
-from tinct.inference.segmenter import StreamingRun, StreamingSegmenter, segment_video
+from tinct.inference.segmenter import StreamingSegmenter, check_prompts, frame_results, segment_video
 from tinct.inference.state_files import load_state, save_state
 from tinct.io.masks import ObjectMasks, object_ids_of
 from tinct.io.video import Video
@@ -128,7 +128,24 @@ MADE_HERE = {
 }
 
 
-@pytest.fixture(scope="module", params=[*MADE_HERE, *(f"{m} {v}" for m, v in _with_weights())])
+FAST = (
+    "colour tracker",
+    "osvos untrained",
+    "masktrack untrained",
+    "maskrnn untrained",
+    "feelvos mobilenetv2",
+)
+"""Those whose promises `make test` asks for; the others' are a part of `make test-all`."""
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        # Each segmenter is made in one process alone.
+        pytest.param(name, marks=[pytest.mark.xdist_group(name)] + [pytest.mark.slow] * (name not in FAST))
+        for name in (*MADE_HERE, *(f"{method} {variant}" for method, variant in _with_weights()))
+    ],
+)
 def segmenter(request: pytest.FixtureRequest) -> StreamingSegmenter[Any]:
     if request.param in MADE_HERE:
         with request.getfixturevalue("thin_networks")():  # of the papers' networks; others stay as they are
@@ -298,14 +315,11 @@ def test_a_run_goes_on_from_a_state_to_the_same_masks(
     segmenter: StreamingSegmenter[Any], through_a_file: bool, tmp_path: Path
 ) -> None:
     video, truths = scene()
-    prompts = {0: truths[0], 3: truths[3]}
-    run_one = StreamingRun(segmenter, video, prompts)
-    results = iter(run_one)
-    whole = [next(results)[1] for _ in range(2)]
-    state = run_one.state
-    whole += [masks for _, masks in results]
+    prompts = check_prompts(video, {0: truths[0], 3: truths[3]})
+    whole = list(frame_results(segmenter, video, prompts))
+    state = whole[1].state
     if through_a_file:
         save_state(tmp_path / "state.safetensors", state)
         state = load_state(tmp_path / "state.safetensors", type(state))
-    rest = [masks for _, masks in StreamingRun(segmenter, video, prompts, start_at=2, state=state)]
-    assert same(rest, whole[2:])
+    rest = frame_results(segmenter, video, prompts, range(2, len(video)), state)
+    assert same([result.masks for result in rest], [result.masks for result in whole[2:]])

@@ -33,12 +33,12 @@ def untrained_dyenet(**changes: Any) -> VideoSegmenter:
     # So little is asked of a match, a box and a mask that every step of the loop is taken.
     easy = {"rho": 0.2, "least_area": 0.0, "least_box_cells": 0.0, "working_height": None, "rounds": 2}
     options = dataclasses.replace(options, **{**easy, "max_proposals": 12, **changes})
-    return dyenet.DyeNet(DyeNetNetwork(options.make), options)
+    return dyenet.DyeNet(DyeNetNetwork(options.config), options)
 
 
 def untrained_advanced_dyenet() -> VideoSegmenter:
-    make = DyeNetConfig("mobilenetv2", hidden=16, pyramid=True, two_streams=True)
-    return untrained_dyenet(make=make, patches=True, patch_side=32, flip=True, linking=RULES)
+    config = DyeNetConfig("mobilenetv2", hidden=16, pyramid=True, two_streams=True)
+    return untrained_dyenet(config=config, patches=True, patch_side=32, flip=True, linking=RULES)
 
 
 MADE_HERE: Mapping[str, Callable[[], VideoSegmenter]] = {
@@ -56,7 +56,16 @@ def _with_weights() -> list[str]:
     ]
 
 
-@pytest.fixture(scope="module", params=[*MADE_HERE, *_with_weights()])
+@pytest.fixture(
+    scope="module",
+    params=[
+        # Each segmenter is made in one process alone; `make test` asks for one.
+        pytest.param(
+            name, marks=[pytest.mark.xdist_group(name)] + [pytest.mark.slow] * (name != "dyenet untrained")
+        )
+        for name in (*MADE_HERE, *_with_weights())
+    ],
+)
 def segmenter(request: pytest.FixtureRequest) -> VideoSegmenter:
     if request.param in MADE_HERE:
         return MADE_HERE[request.param]()

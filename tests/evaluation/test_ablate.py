@@ -14,7 +14,7 @@ import pytest
 from tinct import zoo
 from tinct.errors import OptionError, OutputError, WeightsError
 from tinct.evaluation import ablate as ablate_module
-from tinct.evaluation.ablate import Ablation, RowResult, Setup, ablate, row_choice
+from tinct.evaluation.ablate import Ablation, RowResult, Setup, ablate, row_config
 from tinct.evaluation.ablation_rows import ABLATIONS, OSVOS, AblationRow, AblationTable, ablation_of
 from tinct.evaluation.ablation_tables import (
     ablation_console,
@@ -22,10 +22,11 @@ from tinct.evaluation.ablation_tables import (
     ablation_markdown,
     write_ablation,
 )
+from tinct.evaluation.dataset_split import DatasetSplit
 from tinct.evaluation.evaluate import Evaluation
 from tinct.evaluation.published import published_results
 from tinct.evaluation.results import ObjectScores, Scores, SequenceScores, Statistics
-from tinct.runs.segmenter_config import SegmenterChoice
+from tinct.runs.segmenter_config import SegmenterConfig
 
 ALL_ROWS = [(table, row) for table in ABLATIONS.values() for row in table.rows]
 row_ids = [f"{table.method}-{row.name}" for table, row in ALL_ROWS]
@@ -49,7 +50,7 @@ def test_every_row_is_sound(table: AblationTable, row: AblationRow) -> None:
         assert "J" in found[0].measures
     known = vars(zoo.preset_options(row.method or table.method, None, "paper"))
     assert set(row.options) <= {*known, "crf"}
-    assert set(row.make) <= set(vars(known["make"]) if row.make else ())
+    assert set(row.config) <= set(vars(known["config"]) if row.config else ())
     assert zoo.method_record(table.method).fine_tunes
 
 
@@ -69,10 +70,8 @@ def test_every_row_but_the_first_says_which_way_the_paper_moved(
 
 
 def setup_of(method: str, **changes: Any) -> Setup:
-    choice = SegmenterChoice(method, device="cpu", preset="paper", fine_tune="5")
-    return Setup(
-        **{"dataset": "davis-2016", "root": Path("DAVIS"), "split": "dev", "choice": choice, **changes}
-    )
+    config = SegmenterConfig(method, device="cpu", preset="paper", fine_tune="5")
+    return Setup(DatasetSplit("davis-2016", Path("DAVIS"), "dev"), config, **changes)
 
 
 def scores_of(figures: Figures) -> Scores:
@@ -81,7 +80,7 @@ def scores_of(figures: Figures) -> Scores:
     return Scores("davis-2016", "", True, "sequences", (sequence,))
 
 
-Calls = list[tuple[str, dict[str, Any]]]
+Calls = list[tuple[str, SegmenterConfig]]
 
 
 @pytest.fixture
@@ -90,12 +89,12 @@ def run_with(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, Figures]], 
     calls: Calls = []
 
     def prepare(figures: dict[str, Figures]) -> Calls:
-        def fake(_dataset: str, _root: Path, _split: str, out: Path, **options: Any) -> Evaluation:
-            calls.append((out.name, options))
+        def fake(data: DatasetSplit, config: SegmenterConfig, out: Path, **_: Any) -> Evaluation:
+            calls.append((out.name, config))
             return Evaluation(out, out, out, ("cow",), scores_of(figures[out.name]), {})
 
         monkeypatch.setattr(ablate_module, "evaluate", fake)
-        monkeypatch.setattr(SegmenterChoice, "build", lambda *_: None)
+        monkeypatch.setattr(SegmenterConfig, "build", lambda *_: None)
         return calls
 
     return prepare
@@ -117,11 +116,11 @@ def test_rows_run_with_their_options_and_weights(
     setup = setup_of("osvos", row_weights={"without-parent": Path("base.safetensors")})
     ablation = ablate(setup, tmp_path)
     assert [name for name, _ in calls] == ["full", "without-boundary", "without-parent", "without-one-shot"]
-    options = dict(calls)
-    assert [options[name]["fine_tune"] for name, _ in calls] == ["5", "5", "5", "none"]
-    assert options["full"]["options"] == {"boundary": "guided"}
-    assert options["without-parent"]["weights"] == Path("base.safetensors")
-    assert options["full"]["weights"] is None
+    configs = dict(calls)
+    assert [config.fine_tune for config in configs.values()] == ["5", "5", "5", "none"]
+    assert configs["full"].options == {"boundary": "guided"}
+    assert configs["without-parent"].weights == Path("base.safetensors")
+    assert configs["full"].weights is None
     both = ablation.results[-1]
     assert both.ours == {}
     assert "--weights without-both=FILE" in both.reason
@@ -201,11 +200,11 @@ def test_an_option_that_is_off_need_not_exist_and_one_that_is_on_must() -> None:
     full, without_crf = (
         AblationRow(name, "", {"nowhere": value}) for name, value in (("on", True), ("off", False))
     )
-    choice = row_choice(setup_of("osvos"), without_crf)
-    assert choice is not None
-    assert choice.options == {}
+    config = row_config(setup_of("osvos"), without_crf)
+    assert config is not None
+    assert config.options == {}
     with pytest.raises(OptionError, match="no option 'nowhere'"):
-        row_choice(setup_of("osvos"), full)
+        row_config(setup_of("osvos"), full)
 
 
 def test_a_row_that_cannot_be_made_says_why_and_the_others_run(
@@ -213,11 +212,11 @@ def test_a_row_that_cannot_be_made_says_why_and_the_others_run(
 ) -> None:
     calls = run_with(FIGURES)
 
-    def build(choice: SegmenterChoice, *_: Any) -> None:
-        if choice.options["boundary"] == "guided":
+    def build(config: SegmenterConfig, *_: Any) -> None:
+        if config.options["boundary"] == "guided":
             raise OptionError("there is no such filter here")
 
-    monkeypatch.setattr(SegmenterChoice, "build", build)
+    monkeypatch.setattr(SegmenterConfig, "build", build)
     ablation = ablate(setup_of("osvos"), tmp_path)
     assert ablation.results[0].reason == "there is no such filter here"
     assert [name for name, _ in calls] == ["without-boundary", "without-one-shot"]
@@ -241,7 +240,7 @@ def test_what_fits_no_row_is_an_error(
     def broken(*_: Any) -> None:
         raise WeightsError("no weights here")
 
-    monkeypatch.setattr(SegmenterChoice, "build", broken)
+    monkeypatch.setattr(SegmenterConfig, "build", broken)
     with pytest.raises(WeightsError, match="no weights here"):
         ablate(setup_of("osvos"), tmp_path)
 

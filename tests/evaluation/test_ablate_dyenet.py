@@ -20,28 +20,29 @@ from tinct.data.occlusion.plan import OcclusionOptions
 from tinct.data.static_images import StaticImages
 from tinct.errors import OutputError, WeightsError
 from tinct.evaluation import ablate as ablate_module
-from tinct.evaluation.ablate import Setup, ablate, row_choice
+from tinct.evaluation.ablate import Setup, ablate, row_config
 from tinct.evaluation.ablation_rows import DYENET
 from tinct.evaluation.ablation_tables import ablation_json, ablation_markdown
+from tinct.evaluation.dataset_split import DatasetSplit
 from tinct.evaluation.evaluate import Evaluation
 from tinct.evaluation.results import ObjectScores, Scores, SequenceScores, Statistics
 from tinct.evaluation.retrieval import RoundShares, read_traces, shares_of_rounds
 from tinct.evaluation.tables import DASH
 from tinct.networks.dyenet.network import COMPACT, DyeNetNetwork
 from tinct.networks.weights import save_weights
-from tinct.runs.segmenter_config import SegmenterChoice
+from tinct.runs.segmenter_config import SegmenterConfig
 
 ROW = {row.name: row for row in DYENET.rows}
 SMALL = replace(COMPACT, roi_grid=6, hidden=8)
 
 
-def choice_of(**changes: Any) -> SegmenterChoice:
-    return SegmenterChoice("dyenet", **{"device": "cpu", "preset": "paper", **changes})
+def config_of(**changes: Any) -> SegmenterConfig:
+    return SegmenterConfig("dyenet", **{"device": "cpu", "preset": "paper", **changes})
 
 
-def setup_of(choice: SegmenterChoice | None = None, **changes: Any) -> Setup:
-    plain = {"dataset": "davis-2017", "root": Path("DAVIS"), "split": "val"}
-    return Setup(**{**plain, "choice": choice or choice_of(), **changes})
+def setup_of(config: SegmenterConfig | None = None, **changes: Any) -> Setup:
+    data = changes.pop("data", DatasetSplit("davis-2017", Path("DAVIS"), "val"))
+    return Setup(data, config or config_of(), **changes)
 
 
 def account_of(frames: int, objects: int, *shares: float) -> dict[str, Any]:
@@ -57,18 +58,18 @@ def run_with(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, tuple[float
     """Row → J and F; whatever re-identifies writes an account of two rounds."""
 
     def prepare(figures: dict[str, tuple[float, float]]) -> None:
-        def fake(_dataset: str, _root: Path, _split: str, out: Path, **options: Any) -> Evaluation:
+        def fake(data: DatasetSplit, config: SegmenterConfig, out: Path, **_: Any) -> Evaluation:
             j, f = figures[out.name]
             objects = (ObjectScores(1, {"J": Statistics(j), "F": Statistics(f)}),)
             scores = Scores("davis-2017", "", False, "objects", (SequenceScores("cow", objects, 3),))
-            if options["method"] == "dyenet":
+            if config.method == "dyenet":
                 shares = (0.1, 0.25) if out.name.startswith("re-id") else (0.1,)
                 (out / "cow").mkdir(parents=True)
                 (out / "cow" / "why.json").write_text(json.dumps(account_of(10, 2, *shares)))
             return Evaluation(out, out, out, ("cow",), scores, {})
 
         monkeypatch.setattr(ablate_module, "evaluate", fake)
-        monkeypatch.setattr(SegmenterChoice, "build", lambda *_: None)
+        monkeypatch.setattr(SegmenterConfig, "build", lambda *_: None)
 
     return prepare
 
@@ -107,29 +108,29 @@ def test_every_step_of_the_papers_table_is_up() -> None:
 
 def test_the_row_of_another_method_has_its_weights_and_as_long_a_fine_tuning() -> None:
     own = Path("dyenet.safetensors")
-    row = row_choice(setup_of(choice_of(weights=own, proposals="boxes")), ROW["msk"])
+    row = row_config(setup_of(config_of(weights=own, proposals="boxes")), ROW["msk"])
     assert row is not None
     assert (row.method, row.weights, row.fine_tune, row.proposals) == ("masktrack", None, "none", None)
     assert row.options == {"flow_stream": False, "crf": False}
-    height = choice_of(options={"rho": 0.6, "working_height": 288})
-    shared = row_choice(setup_of(height), ROW["msk"])
+    height = config_of(options={"rho": 0.6, "working_height": 288})
+    shared = row_config(setup_of(height), ROW["msk"])
     assert shared is not None
     assert shared.options == {"flow_stream": False, "crf": False, "working_height": 288}
-    tuned = row_choice(setup_of(choice_of(fine_tune="30s"), row_weights={"msk": Path("m")}), ROW["msk"])
+    tuned = row_config(setup_of(config_of(fine_tune="30s"), row_weights={"msk": Path("m")}), ROW["msk"])
     assert tuned is not None
     assert (tuned.fine_tune, tuned.weights) == ("30s", Path("m"))
 
 
-def test_weights_of_a_rows_own_change_the_make() -> None:
-    plain = row_choice(setup_of(), ROW["re-mp-without-attention"])
+def test_weights_of_a_rows_own_change_the_config() -> None:
+    plain = row_config(setup_of(), ROW["re-mp-without-attention"])
     assert plain is not None
     assert plain.options == {"re_id": False, "attention": False}
     files = {"re-mp-without-attention": Path("a"), "advanced": Path("b")}
-    made = [row_choice(setup_of(row_weights=files), ROW[name]) for name in files]
+    made = [row_config(setup_of(row_weights=files), ROW[name]) for name in files]
     assert made[0] is not None
-    assert made[0].options["make"] == replace(COMPACT, attention=False)
+    assert made[0].options["config"] == replace(COMPACT, attention=False)
     assert made[1] is not None
-    assert made[1].options["make"] == replace(COMPACT, two_streams=True)
+    assert made[1].options["config"] == replace(COMPACT, two_streams=True)
     assert made[1].options["patches"]
 
 
@@ -139,12 +140,12 @@ def test_what_cannot_be_built_is_known_before_a_row_runs(
     run_with({"msk": (0.5, 0.5)})
     said: list[str] = []
 
-    def build(choice: SegmenterChoice, *_: Any) -> None:
-        said.append(choice.method)
-        if choice.method == "dyenet":
+    def build(config: SegmenterConfig, *_: Any) -> None:
+        said.append(config.method)
+        if config.method == "dyenet":
             raise WeightsError("no weights here")
 
-    monkeypatch.setattr(SegmenterChoice, "build", build)
+    monkeypatch.setattr(SegmenterConfig, "build", build)
     ablation = ablate(setup_of(), tmp_path, rows=["msk", "re-mp"], on_row=lambda name, *_: said.append(name))
     assert said == ["masktrack", "dyenet", "msk"]
     assert ablation.results[1].reason == "no weights here"
@@ -179,12 +180,11 @@ def test_occlusion_clips_are_compared_after_reappearances(masked_photos: Path, t
     torch.manual_seed(0)
     weights = tmp_path / "w.safetensors"
     save_weights(weights, DyeNetNetwork(SMALL), method="dyenet", variant="mobilenetv2")
-    options = {"make": SMALL, "working_height": 64, "rho": 0.99}
+    options = {"config": SMALL, "working_height": 64, "rho": 0.99}
     setup = setup_of(
-        choice_of(preset="fast", weights=weights, options=options),
-        root=tmp_path / "OCC",
-        split="occlusion",
-        settings={"threads": 1},
+        config_of(preset="fast", weights=weights, options=options),
+        data=DatasetSplit("davis-2017", tmp_path / "OCC", "occlusion"),
+        threads=1,
     )
     ablation = ablate(setup, tmp_path / "OUT", rows=["rounds-1"])
     assert ablation.measure == "G after"

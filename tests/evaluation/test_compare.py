@@ -148,6 +148,7 @@ class TestInterval:
         width = compared.interval[1] - compared.interval[0]
         np.testing.assert_allclose(np.percentile(slow, [2.5, 97.5]), compared.interval, atol=0.12 * width)
 
+    @pytest.mark.slow
     def test_covers_the_true_difference_about_as_often_as_it_says(self) -> None:
         random = np.random.default_rng(11)
         covered = 0

@@ -17,7 +17,8 @@ from PIL import Image
 from tinct import zoo
 from tinct.errors import DatasetError, OptionError, OutputError, TinctError, VideoError
 from tinct.evaluation import evaluate as evaluate_module
-from tinct.evaluation.evaluate import Evaluation, SequenceSegmentation, evaluate, open_frames, read_dataset
+from tinct.evaluation.dataset_split import DatasetSplit, open_frames
+from tinct.evaluation.evaluate import Evaluation, SequenceSegmentation, evaluate
 from tinct.evaluation.report import write_report
 from tinct.evaluation.results import read_scores
 from tinct.evaluation.score import score_folders
@@ -25,6 +26,7 @@ from tinct.inference.segmenter import StreamingSegmenter
 from tinct.io.mask_files import read_label_png, write_mask
 from tinct.io.masks import ObjectMasks
 from tinct.runs.segment_to_folder import RunInterrupted
+from tinct.runs.segmenter_config import SegmenterConfig
 
 H, W, FRAMES = 20, 28, 7
 NAMES = ("ant", "bee", "cat")
@@ -71,8 +73,8 @@ class CheapSegmentation(SequenceSegmentation):
     def segmenter(self) -> Drift:
         if self.threads is not None:
             torch.set_num_threads(self.threads)
-        if self.choice.preset not in ("default", "fast"):
-            raise OptionError(f"no preset {self.choice.preset!r}")
+        if self.config.preset not in ("default", "fast"):
+            raise OptionError(f"no preset {self.config.preset!r}")
         return Drift()
 
 
@@ -119,6 +121,10 @@ def davis(tmp_path: Path) -> Path:
     return root
 
 
+def val(root: Path, **options: Any) -> DatasetSplit:
+    return DatasetSplit("davis-2017", root, "val", **options)
+
+
 def masks_of(out: Path) -> dict[str, bytes]:
     return {str(path.relative_to(out)): path.read_bytes() for path in sorted(out.glob("*/masks/*.png"))}
 
@@ -131,7 +137,7 @@ def account(out: Path, name: str) -> dict[str, Any]:
 @pytest.mark.usefixtures("_cheap")
 def test_a_split_is_segmented_and_scored(davis: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    evaluation = evaluate("davis-2017", davis, "val", out)
+    evaluation = evaluate(val(davis), SegmenterConfig(), out)
     assert (evaluation.sequences, evaluation.note) == (NAMES, "")
     assert sorted(path.name for path in out.iterdir()) == [*NAMES, "scores.json"]
     assert sorted(path.stem for path in (out / "bee" / "masks").iterdir()) == [
@@ -148,7 +154,7 @@ def test_a_split_is_segmented_and_scored(davis: Path, tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("_cheap")
 def test_the_scores_say_what_made_them_and_what_it_cost(davis: Path, tmp_path: Path) -> None:
-    evaluation = evaluate("davis-2017", davis, "val", tmp_path / "out", threads=1)
+    evaluation = evaluate(val(davis), SegmenterConfig(), tmp_path / "out", threads=1)
     run = dict(evaluation.run)
     accounts = [account(tmp_path / "out", name) for name in NAMES]
     seconds = [s for a in accounts for s in a["seconds_per_frame"]["values"]]
@@ -175,7 +181,12 @@ def test_the_scores_say_what_made_them_and_what_it_cost(davis: Path, tmp_path: P
 
 @pytest.mark.usefixtures("_cheap")
 def test_davis_2016_merges_all_objects(davis: Path, tmp_path: Path) -> None:
-    evaluation = evaluate("davis-2016", davis, "val", tmp_path / "out", sequences=["bee"], metrics=["J"])
+    evaluation = evaluate(
+        DatasetSplit("davis-2016", davis, "val", sequences=["bee"]),
+        SegmenterConfig(),
+        tmp_path / "out",
+        metrics=["J"],
+    )
     labels = read_label_png(tmp_path / "out" / "bee" / "masks" / "00000.png")
     np.testing.assert_array_equal(labels, truth_at(0) != 0)
     scores = evaluation.scores
@@ -190,12 +201,12 @@ def test_what_is_complete_is_not_computed_again(
     davis: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "out"
-    evaluate("davis-2017", davis, "val", out)
+    evaluate(val(davis), SegmenterConfig(), out)
     before = (out / "scores.json").read_bytes()
     monkeypatch.setattr(CheapSegmentation, "segmenter", Idle())
     # Another number of threads leaves the account of the first run, which was timed, as it is.
     monkeypatch.setattr(torch, "get_num_threads", lambda: 77)
-    evaluate("davis-2017", davis, "val", out)
+    evaluate(val(davis), SegmenterConfig(), out)
     assert (out / "scores.json").read_bytes() == before
 
 
@@ -206,12 +217,12 @@ def test_an_interrupted_evaluation_goes_on_to_the_same_masks(davis: Path, tmp_pa
             raise KeyboardInterrupt
 
     whole, cut = tmp_path / "whole", tmp_path / "cut"
-    evaluate("davis-2017", davis, "val", whole)
+    evaluate(val(davis), SegmenterConfig(), whole)
     with pytest.raises(RunInterrupted, match=r"1 of 3 sequences are complete in .*the same command goes on"):
-        evaluate("davis-2017", davis, "val", cut, progress=interrupt)
+        evaluate(val(davis), SegmenterConfig(), cut, progress=interrupt)
     assert account(cut, "bee")["status"] == "interrupted"
     assert not (cut / "scores.json").exists()
-    evaluate("davis-2017", davis, "val", cut)
+    evaluate(val(davis), SegmenterConfig(), cut)
     assert account(cut, "bee")["resumed_at"] == 3
     assert masks_of(cut) == masks_of(whole)
     assert read_scores(cut / "scores.json").sequences == read_scores(whole / "scores.json").sequences
@@ -220,7 +231,12 @@ def test_an_interrupted_evaluation_goes_on_to_the_same_masks(davis: Path, tmp_pa
 @pytest.mark.usefixtures("_cheap")
 def test_progress_tells_of_frames_then_of_scores(davis: Path, tmp_path: Path) -> None:
     told: list[tuple[str, int, int]] = []
-    evaluate("davis-2017", davis, "val", tmp_path, progress=lambda *news: told.append(news))
+    evaluate(
+        val(davis),
+        SegmenterConfig(),
+        tmp_path,
+        progress=lambda *news: told.append(news),
+    )
     frames = [done for stage, done, of in told if stage == "segment" and of == 3 * FRAMES]
     assert frames == sorted(frames)
     assert set(frames) == set(range(3 * FRAMES + 1))
@@ -236,7 +252,7 @@ def test_two_workers_give_the_masks_of_one(davis: Path, tmp_path: Path) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
     for out, workers in ((one, 1), (two, 2)):
         with pytest.raises(VideoError, match="1 of 3 sequences failed; 2 are complete") as caught:
-            evaluate("davis-2017", davis, "val", out, workers=workers, threads=1)
+            evaluate(val(davis), SegmenterConfig(), out, workers=workers, threads=1)
         assert "cat: Frame" in str(caught.value)
         assert "the same command goes on from there" in str(caught.value)
         assert "--resume" not in str(caught.value)
@@ -244,7 +260,7 @@ def test_two_workers_give_the_masks_of_one(davis: Path, tmp_path: Path) -> None:
     assert len(masks_of(one)) == 2 * FRAMES + 4
     assert masks_of(one) == masks_of(two)
     broken.write_bytes(good)
-    evaluations = [evaluate("davis-2017", davis, "val", out, threads=1) for out in (one, two)]
+    evaluations = [evaluate(val(davis), SegmenterConfig(), out, threads=1) for out in (one, two)]
     assert evaluations[0].scores is not None
     assert evaluations[1].scores is not None
     assert evaluations[0].scores.sequences == evaluations[1].scores.sequences
@@ -253,9 +269,9 @@ def test_two_workers_give_the_masks_of_one(davis: Path, tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("_cheap")
 def test_another_run_is_refused_by_the_names_of_its_sequences(davis: Path, tmp_path: Path) -> None:
-    evaluate("davis-2017", davis, "val", tmp_path, sequences=["ant"])
+    evaluate(val(davis, sequences=["ant"]), SegmenterConfig(), tmp_path)
     with pytest.raises(OutputError, match=r"1 of 3 sequences failed.*\n  ant: .*another run \(preset"):
-        evaluate("davis-2017", davis, "val", tmp_path, preset="fast")
+        evaluate(val(davis), SegmenterConfig(preset="fast"), tmp_path)
 
 
 @pytest.mark.usefixtures("_cheap")
@@ -264,7 +280,7 @@ def test_failures_of_several_kinds_are_counted(davis: Path, tmp_path: Path) -> N
     for name in ("bee", "cat"):
         write_mask(davis / "Annotations" / "480p" / name / "00000.png", np.zeros((H, W), np.uint8))
     with pytest.raises(TinctError, match="3 of 3 sequences failed; 0 are complete") as caught:
-        evaluate("davis-2017", davis, "val", tmp_path)
+        evaluate(val(davis), SegmenterConfig(), tmp_path)
     assert type(caught.value) is TinctError
     assert [line.split(":")[0].strip() for line in str(caught.value).splitlines()[1:4]] == list(NAMES)
 
@@ -272,12 +288,12 @@ def test_failures_of_several_kinds_are_counted(davis: Path, tmp_path: Path) -> N
 @pytest.mark.usefixtures("_cheap")
 def test_a_segmenter_that_cannot_be_made_is_reported_at_once(davis: Path, tmp_path: Path) -> None:
     with pytest.raises(OptionError, match=r"^no preset 'none'$"):
-        evaluate("davis-2017", davis, "val", tmp_path, preset="none")
+        evaluate(val(davis), SegmenterConfig(preset="none"), tmp_path)
 
 
 @pytest.mark.usefixtures("_cheap")
 def test_a_split_without_truth_is_for_the_server(davis: Path, tmp_path: Path) -> None:
-    evaluation = evaluate("davis-2017", davis, "test-dev", tmp_path / "out")
+    evaluation = evaluate(DatasetSplit("davis-2017", davis, "test-dev"), SegmenterConfig(), tmp_path / "out")
     assert evaluation.scores is None
     assert "tinct pack" in evaluation.note
     assert len(masks_of(tmp_path / "out")) == FRAMES
@@ -295,7 +311,7 @@ def test_youtube_vos_gives_every_object_where_it_starts(tmp_path: Path) -> None:
         meta[name] = {"objects": {"1": {"category": "ant"}, "2": {"category": "bee"}}}
     (root / "train" / "meta.json").write_text(json.dumps({"videos": meta}))
     out = tmp_path / "out"
-    evaluation = evaluate("youtube-vos", root, "train", out)
+    evaluation = evaluate(DatasetSplit("youtube-vos", root, "train"), SegmenterConfig(), out)
     prompts = account(out, "0a")["run"]["prompts"]
     assert list(prompts) == ["0", "3"]
     assert (out / "0a" / "masks" / "00030.png").exists()
@@ -311,7 +327,10 @@ def test_youtube_vos_with_first_annotations_alone_has_no_truth(tmp_path: Path) -
     folders = [tmp_path / "valid" / kind / "0a" for kind in ("JPEGImages", "Annotations")]
     write_sequence(folders[0], folders[1], 0, every=5, annotated=(0, 3))
     write_mask(folders[1] / "00000.png", truth_at(0, (1,)))
-    assert evaluate("youtube-vos", tmp_path, "valid", tmp_path / "out").scores is None
+    assert (
+        evaluate(DatasetSplit("youtube-vos", tmp_path, "valid"), SegmenterConfig(), tmp_path / "out").scores
+        is None
+    )
 
 
 def shows_pictures_of_frames(evaluation: Evaluation) -> None:
@@ -337,7 +356,7 @@ def test_segtrack_and_plain_folders_need_no_split(tmp_path: Path) -> None:
     (root / "ImageSets" / "all.txt").write_text("*frog\n")
     write_sequence(tmp_path / "own" / "frames" / "x", tmp_path / "own" / "masks" / "x", 0)
     for dataset, folder in (("segtrack-v2", root), ("plain", tmp_path / "own")):
-        evaluation = evaluate(dataset, folder, "val", tmp_path / dataset)
+        evaluation = evaluate(DatasetSplit(dataset, folder, "val"), SegmenterConfig(), tmp_path / dataset)
         assert evaluation.scores is not None
         assert len(evaluation.scores.sequences) == 1
         assert (evaluation.scores.settings["split"], evaluation.run["split"]) == (None, None)
@@ -346,16 +365,16 @@ def test_segtrack_and_plain_folders_need_no_split(tmp_path: Path) -> None:
 
 def test_unknown_names_are_refused(davis: Path) -> None:
     with pytest.raises(OptionError, match="Did you mean 'davis-2017'"):
-        read_dataset("davis-2018", davis, "val")
+        _ = DatasetSplit("davis-2018", davis, "val").videos
     with pytest.raises(OptionError, match="name one"):
-        read_dataset("davis-2017", davis, None)
+        _ = DatasetSplit("davis-2017", davis).videos
     with pytest.raises(OptionError, match="feelvos"):
-        evaluate("davis-2017", davis, "val", davis / "out", method="feelvoz")
+        evaluate(val(davis), SegmenterConfig("feelvoz"), davis / "out")
     assert not (davis / "out").exists()
 
 
 def test_frames_are_called_as_in_the_dataset(davis: Path) -> None:
-    sequence = read_dataset("davis-2017", davis, "val")[0]
+    sequence = val(davis).videos[0]
     assert tuple(open_frames(sequence).names) == tuple(f"{i:05d}" for i in range(FRAMES))
     shutil.copy(sequence.frames[0], sequence.frames[0].with_name("extra.jpg"))
     with pytest.raises(DatasetError, match=r"8 images, and 7 frames of 'ant'.*'extra'"):
@@ -378,13 +397,10 @@ def test_feelvos_from_the_package_end_to_end(davis: Path, tmp_path: Path, thread
         for path in (davis / folder / "480p" / "ant").glob("0000[4-9].*"):
             path.unlink()
     evaluation: Evaluation = evaluate(
-        "davis-2016",
-        davis,
-        "val",
+        DatasetSplit("davis-2016", davis, "val", sequences=["ant"]),
+        SegmenterConfig(device="cpu"),
         tmp_path / "out",
-        sequences=["ant"],
         metrics=["J", "F"],
-        device="cpu",
         threads=1,
         overlay=True,
     )

@@ -18,7 +18,7 @@ from PIL import Image as Pictures
 from tinct.errors import DatasetError, MaskError, OptionError, TinctError, WorkerError
 from tinct.evaluation import score
 from tinct.evaluation.results import Scores, SequenceScores, Statistics
-from tinct.evaluation.score import score_folders
+from tinct.evaluation.score import score_folders, scoring_rules
 from tinct.evaluation.tables import rule_lines
 from tinct.evaluation.workers import outcomes_of
 from tinct.io.mask_files import write_mask
@@ -68,11 +68,12 @@ def scored(tmp_path: Path) -> Scorer:
         predicted: Mapping[str, Sequence[Labels | None]],
         true: Mapping[str, Sequence[Labels | None]],
         protocol: str,
+        metrics: Sequence[str] | None = None,
+        compat: str | None = None,
         **options: object,
     ) -> Scores:
-        return score_folders(
-            write(tmp_path / "pred", predicted), write(tmp_path / "gt", true), protocol, **options
-        )
+        folders = write(tmp_path / "pred", predicted), write(tmp_path / "gt", true)
+        return score_folders(*folders, scoring_rules(protocol, metrics, compat=compat), **options)
 
     return run
 
@@ -217,7 +218,7 @@ def test_davis_2016s_own_masks_of_0_and_255_are_one_object(tmp_path: Path) -> No
         (tmp_path / folder / "bear").mkdir(parents=True)
         for index in range(4):
             Pictures.fromarray(shape * 255).save(tmp_path / folder / "bear" / f"{index:05d}.png")
-    scores = score_folders(tmp_path / "pred", tmp_path / "gt", "davis-2016", metrics=["J"])
+    scores = score_folders(tmp_path / "pred", tmp_path / "gt", scoring_rules("davis-2016", ["J"]))
     assert scores.statistics["J"].mean == 0.5
 
 
@@ -269,9 +270,8 @@ def test_the_decay_of_long_sequences_wraps_on_request_only(scored: Scorer, tmp_p
     predicted = [rectangle(0, 2, 0, 2 if index < 200 else 1) for index in range(303)]
     scores = scored({"a": predicted}, {"a": truth}, "davis-2017", metrics=["J"])
     assert scores.statistics["J"].decay == pytest.approx(0.5)
-    wrapped = score_folders(
-        tmp_path / "pred", tmp_path / "gt", "davis-2017", metrics=["J"], compat="davis2017-evaluation"
-    )
+    rules = scoring_rules("davis-2017", ["J"], compat="davis2017-evaluation")
+    wrapped = score_folders(tmp_path / "pred", tmp_path / "gt", rules)
     assert wrapped.statistics["J"].decay != pytest.approx(0.5, abs=0.1)
 
 
@@ -296,8 +296,7 @@ def test_workers_change_nothing(scored: Scorer, tmp_path: Path) -> None:
     two = score_folders(
         tmp_path / "pred",
         tmp_path / "gt",
-        "davis-2017",
-        metrics=["J", "F"],
+        scoring_rules("davis-2017", ["J", "F"]),
         workers=2,
         progress=lambda scores, done, of: seen.append(f"{scores.name} {of}"),
     )
@@ -498,9 +497,8 @@ def test_a_resolution_may_be_chosen(tmp_path: Path) -> None:
 def test_one_undefined_decay_makes_the_toolkits_mean_undefined(scored: Scorer, tmp_path: Path) -> None:
     frames = {"long": [R] * 303, "short": [R] * 5}
     assert scored(frames, frames, "davis-2017", metrics=["J"]).statistics["J"].decay == 0
-    wrapped = score_folders(
-        tmp_path / "pred", tmp_path / "gt", "davis-2017", metrics=["J"], compat="davis2017-evaluation"
-    )
+    rules = scoring_rules("davis-2017", ["J"], compat="davis2017-evaluation")
+    wrapped = score_folders(tmp_path / "pred", tmp_path / "gt", rules)
     assert math.isnan(wrapped.statistics["J"].decay)
     assert "counted in the first frame" in wrapped.rule
 
@@ -515,10 +513,9 @@ def test_one_undefined_decay_makes_the_toolkits_mean_undefined(scored: Scorer, t
         ({"protocol": "plain", "bound_th": -1.0}, "bound_th"),
     ],
 )
-def test_unknown_options_are_explained(tmp_path: Path, options: dict[str, object], message: str) -> None:
-    pred, truth = write(tmp_path / "p", {"a": [R] * 4}), write(tmp_path / "t", {"a": [R] * 4})
+def test_unknown_options_are_explained(options: dict[str, Any], message: str) -> None:
     with pytest.raises(OptionError, match=message):
-        score_folders(pred, truth, **options)
+        scoring_rules(**options)
 
 
 def test_scoring_needs_numpy_and_pillow_alone() -> None:

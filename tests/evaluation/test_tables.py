@@ -18,7 +18,6 @@ from tinct.evaluation.tables import (
     DASH,
     console_table,
     markdown_table,
-    read_csv,
     rule_lines,
     write_csv,
 )
@@ -224,35 +223,6 @@ class TestCsv:
         (tmp_path / "file").write_text("")
         with pytest.raises(OutputError, match="file"):
             write_csv(davis_2016(), tmp_path / "file")
-
-    def test_comes_back_as_it_was_written(self, tmp_path: Path) -> None:
-        write_csv(davis_2017(), tmp_path, "val")
-        tables = read_csv(tmp_path, "val")
-        assert tables is not None
-        assert tables.overall[1][0] == "0.650"
-        assert tables.per_sequence[1:] == (
-            ("india_1", "0.300", "0.400"),
-            ("india_2", "0.600", "0.700"),
-            ("judo_1", "0.900", "1.000"),
-        )
-        lines = tables.text.splitlines()
-        assert lines[0] == f"{'-' * 27} Global results for val {'-' * 27}"
-        assert lines[4] == f"{'-' * 10} Per sequence results for val {'-' * 10}"
-        assert lines[5] == "Sequence J-Mean F-Mean"
-        assert lines[6] == " india_1  0.300  0.400"
-
-    def test_one_file_is_not_enough_to_read(self, tmp_path: Path) -> None:
-        assert read_csv(tmp_path, "val") is None
-        write_csv(davis_2017(), tmp_path, "val")
-        (tmp_path / "global_results-val.csv").unlink()
-        assert read_csv(tmp_path, "val") is None
-
-    @pytest.mark.parametrize("content", ["", "Sequence,J\n", "Sequence,J-Mean,F-Mean\na,1\n"])
-    def test_another_table_is_refused_by_name(self, tmp_path: Path, content: str) -> None:
-        write_csv(davis_2017(), tmp_path, "val")
-        (tmp_path / "per-sequence_results-val.csv").write_text(content)
-        with pytest.raises(OptionError, match=r"per-sequence_results-val\.csv is not"):
-            read_csv(tmp_path, "val")
 
     @given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=6))
     def test_global_row_is_the_mean_of_the_objects(

@@ -217,6 +217,8 @@ def script(folder: Path, text: str, *arguments: str) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # A process that a shell began in the background passes on that Ctrl-C means nothing to it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
-from dataclasses import dataclass
+import threading
+from contextlib import closing
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from tinct.data.online_samples import AnnotatedFrame, OnlineAugmentation, OnlineSamples
+from tinct.data.online_samples import AnnotatedFrame
 from tinct.errors import MaskError, OptionError
 from tinct.fine_tuning import fine_tune as online
 from tinct.fine_tuning.fine_tune import (
@@ -24,7 +25,6 @@ from tinct.fine_tuning.fine_tune import (
 from tinct.fine_tuning.per_object import (
     ObjectWeights,
     fine_tune_objects,
-    fine_tune_on_annotation,
     resized_frame,
 )
 from tinct.networks.side_outputs import SideLogits
@@ -50,22 +50,13 @@ class TinyStream(nn.Module):
         return {name: p for name, p in self.named_parameters() if name.startswith("own")}
 
 
-def painted(size: tuple[int, int] = (32, 40)) -> AnnotatedFrame:
+def annotated(size: tuple[int, int] = (32, 40)) -> AnnotatedFrame:
     """A bright square, id 1, and a dark one, id 4, on grey."""
     image = np.full((*size, 3), 110, np.uint8)
     labels = np.zeros(size, np.uint8)
     labels[6:20, 4:18], labels[10:26, 22:36] = 1, 4
     image[labels == 1], image[labels == 4] = 240, 10
     return AnnotatedFrame(image, labels)
-
-
-@dataclass(frozen=True)
-class Painted:
-    """A segmenter's state, as far as fine-tuning goes."""
-
-    object_ids: tuple[int, ...]
-    weights: tuple[ObjectWeights, ...]
-    painted: tuple[AnnotatedFrame, ...]
 
 
 @pytest.fixture
@@ -83,7 +74,7 @@ def options(**changes: Any) -> FineTuning:
 
 
 def of_object(object_id: int) -> AnnotatedFrame:
-    frame = painted()
+    frame = annotated()
     return AnnotatedFrame(frame.image, (frame.labels == object_id).astype(np.uint8))
 
 
@@ -123,7 +114,7 @@ def test_seconds_end_it(stream: TinyStream, monkeypatch: pytest.MonkeyPatch) -> 
     assert 2 <= tuned.steps <= 30
 
 
-def test_nothing_is_tuned_without_a_budget(stream: TinyStream) -> None:
+def test_nothing_is_fine_tuned_without_a_budget(stream: TinyStream) -> None:
     tuned = fine_tune(stream, [of_object(1)], options(budget=Budget(steps=0)))
     assert tuned.steps == 0
     assert math.isnan(tuned.loss)
@@ -155,7 +146,7 @@ def test_what_the_last_step_did_is_seen(stream: TinyStream, rate: float) -> None
 
 
 def test_hard_samples_after_an_easy_one_are_no_divergence(stream: TinyStream) -> None:
-    """The parent is good at one painted frame, and no network can be good at the other."""
+    """The parent is good at one annotated frame, and no network can be good at the other."""
     easy = of_object(1)
     noise = np.random.default_rng(0).integers(0, 2, easy.labels.shape).astype(np.uint8)
     hard = AnnotatedFrame(np.full_like(easy.image, 240), noise)
@@ -168,13 +159,13 @@ def test_hard_samples_after_an_easy_one_are_no_divergence(stream: TinyStream) ->
     assert not tuned.diverged
 
 
-def test_objects_are_tuned_apart_and_called_with_their_own_layers(stream: TinyStream) -> None:
-    weights = fine_tune_objects(stream, [painted()], (1, 4), options(budget=Budget(steps=80)))
+def test_objects_are_fine_tuned_apart_and_called_with_their_own_layers(stream: TinyStream) -> None:
+    weights = fine_tune_objects(stream, [annotated()], (1, 4), options(budget=Budget(steps=80)))
     assert set(weights) == {1, 4}
-    frames = torch.from_numpy(painted().image).permute(2, 0, 1)[None].float() / 255
+    frames = torch.from_numpy(annotated().image).permute(2, 0, 1)[None].float() / 255
     features, guide = stream.features(frames), torch.zeros(1, 1, 32, 40)
     first, fourth = (weights[i].call(stream, features, guide).fused[0] for i in (1, 4))
-    labels = painted().labels
+    labels = annotated().labels
     assert first[labels == 1].mean() > first[labels == 4].mean()
     assert fourth[labels == 4].mean() > fourth[labels == 1].mean()
     own = copy.deepcopy(stream)
@@ -185,34 +176,13 @@ def test_objects_are_tuned_apart_and_called_with_their_own_layers(stream: TinySt
     torch.testing.assert_close(parent, stream(features, guide).fused)
 
 
-def test_after_painting_the_painted_objects_are_tuned_and_the_others_kept(stream: TinyStream) -> None:
-    """The slow way: everything by hand, on all painted frames."""
-    budget = options(budget=Budget(steps=3))
-    fourth = AnnotatedFrame(painted().image, painted().labels * (painted().labels == 4))
-    first_only = AnnotatedFrame(painted().image, painted().labels * (painted().labels == 1))
-    weights, frames = fine_tune_on_annotation(stream, None, first_only, (1,), budget)
-    assert frames == (first_only,)
-    state = Painted((1,), tuple(weights.values()), frames)
-    both, frames = fine_tune_on_annotation(stream, state, fourth, (4,), budget)
-    assert frames == (first_only, fourth)
-    assert set(both) == {1, 4}
-    assert both[1] is weights[1]
-    state = Painted((1, 4), (both[1], both[4]), frames)
-    again, frames = fine_tune_on_annotation(stream, state, painted(), (1, 4), budget)
-    expected = fine_tune_objects(stream, [first_only, fourth, frames[2]], (1, 4), budget)
-    for i in (1, 4):
-        for own, wanted in zip(again[i].tensors, expected[i].tensors, strict=True):
-            assert torch.equal(own, wanted)
-    assert not torch.equal(again[1].tensors[0], both[1].tensors[0])
-
-
 def test_an_object_that_vanished_at_the_working_size_keeps_the_parents_layers(stream: TinyStream) -> None:
-    assert fine_tune_objects(stream, [painted()], (9,), options()) == {9: ObjectWeights()}
+    assert fine_tune_objects(stream, [annotated()], (9,), options()) == {9: ObjectWeights()}
 
 
-def test_tuning_works_under_inference_mode(stream: TinyStream) -> None:
+def test_fine_tuning_works_under_inference_mode(stream: TinyStream) -> None:
     with torch.inference_mode():
-        weights = fine_tune_objects(stream, [painted()], (1,), options(budget=Budget(steps=3)))
+        weights = fine_tune_objects(stream, [annotated()], (1,), options(budget=Budget(steps=3)))
     assert weights[1].tensors
 
 
@@ -255,10 +225,10 @@ def test_budgets_that_never_end_or_lie_below_0() -> None:
 
 
 def test_frames_at_another_size() -> None:
-    small = resized_frame(painted(), (16, 20))
+    small = resized_frame(annotated(), (16, 20))
     assert small.image.shape == (16, 20, 3)
     assert set(np.unique(small.labels)) == {0, 1, 4}
-    frame = painted()
+    frame = annotated()
     assert resized_frame(frame, (32, 40)) is frame
 
 
@@ -284,22 +254,23 @@ def test_sgd_takes_the_steps_that_torch_takes(stream: TinyStream) -> None:
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_steps_get_their_samples_whoever_makes_them(threads: int) -> None:
-    frame = painted()
-    one = AnnotatedFrame(frame.image, (frame.labels == 1).astype(np.uint8))
-    samples = OnlineSamples([one], OnlineAugmentation(), seed=4)
+def test_everything_is_made_once_and_in_order_whoever_makes_it(threads: int) -> None:
+    makers: list[tuple[int, int]] = []
+
+    def square_of(number: int) -> int:
+        makers.append((number, threading.get_ident()))
+        return number**2
+
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        with online.StepSamples(samples, batch=2) as batches:
-            # In order, and then the first once more.
-            drawn = {step: batches.of_step(step) for step in (0, 1, 2)} | {-1: batches.of_step(0)}
+        with closing(online.made_ahead(square_of)) as squares:
+            assert [next(squares) for _ in range(3)] == [0, 1, 4]
     finally:
         torch.set_num_threads(before)
-    for step in (0, 1, 2):
-        for i, sample in enumerate(drawn[step]):
-            np.testing.assert_array_equal(sample.image, samples.sample(2 * step + i).image)
-    np.testing.assert_array_equal(drawn[-1][1].previous, drawn[0][1].previous)
+    # With a thread of its own the next one was begun.
+    assert [number for number, _ in makers] == [0, 1, 2, 3][: 2 + threads]
+    assert {thread == threading.get_ident() for _, thread in makers} == {threads == 1}
 
 
 def test_an_optimiser_that_does_not_exist() -> None:

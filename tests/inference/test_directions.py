@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from fault_kit import FaultyVideo
 
-from tinct.errors import OptionError
-from tinct.inference.directions import check_direction, frames_from, travel
+from tinct.errors import OptionError, VideoError
+from tinct.inference.directions import check_direction, frame_range, frames_of
 from tinct.io.video import Video
 
 
@@ -33,8 +34,8 @@ def test_another_name_is_answered_with_the_nearest() -> None:
         (3, 1, False, []),
     ],
 )
-def test_travel(start: int | None, stop: int | None, backward: bool, expected: list[int]) -> None:
-    assert list(travel(5, start, stop, backward=backward)) == expected
+def test_frame_range(start: int | None, stop: int | None, backward: bool, expected: list[int]) -> None:
+    assert list(frame_range(5, start, stop, backward=backward)) == expected
 
 
 @pytest.mark.parametrize(
@@ -42,11 +43,16 @@ def test_travel(start: int | None, stop: int | None, backward: bool, expected: l
 )
 def test_frames_outside_the_video_are_refused(start: int, stop: int | None, said: str) -> None:
     with pytest.raises(OptionError, match=rf"{said}.*frames 0 to 4"):
-        travel(5, start, stop)
+        frame_range(5, start, stop)
 
 
 @pytest.mark.parametrize("backward", [False, True])
-def test_frames_from(backward: bool) -> None:
+def test_frames_of(backward: bool) -> None:
     video = Video.from_arrays([np.full((2, 3, 3), t, np.uint8) for t in range(40)])
-    found = [int(frame[0, 0, 0]) for frame in frames_from(video, 20, backward=backward)]
-    assert found == list(range(20, -1, -1) if backward else range(20, 40))
+    frames = range(30, 5, -1) if backward else range(20, 33)
+    assert [int(frame[0, 0, 0]) for frame in frames_of(video, frames)] == list(frames)
+
+
+def test_a_video_that_ends_too_early_is_not_turned_round_in_the_wrong_places() -> None:
+    with pytest.raises(VideoError, match="ended after 3 of 6 frames"):
+        list(frames_of(FaultyVideo("too few"), range(5, -1, -1)))

@@ -2,14 +2,33 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from fault_kit import FAULTS, Fault, prompt
+from PIL import Image
 
-from tinct.errors import MaskError, NumericalError, OptionError, TinctError
-from tinct.inference.segmenter import StreamingRun, StreamingSegmenter, VideoSegmenter, segment_video
+from tinct.errors import (
+    FrameIndexError,
+    MaskError,
+    NumericalError,
+    OptionError,
+    TinctError,
+    UnknownLengthError,
+    VideoError,
+)
+from tinct.inference.segmenter import (
+    StreamingSegmenter,
+    VideoSegmenter,
+    check_prompts,
+    frame_results,
+    segment_video,
+)
 from tinct.io.masks import ObjectMasks
-from tinct.io.video import Video
+from tinct.io.video import Video, as_video
 
 H, W = 9, 12
 
@@ -158,45 +177,42 @@ def test_masks_of_another_size_are_reported() -> None:
 def test_a_run_goes_on_from_any_of_its_states(first: int, cut: int) -> None:
     prompts = {first: square(), 4: square(9)}
     whole = list(segment_video(Held(), numbered(), prompts))
-    begun = StreamingRun(Held(), numbered(), prompts)
-    results = iter(begun)
+    checked = check_prompts(numbered(), prompts)
+    results = frame_results(Held(), numbered(), checked)
     head = [next(results) for _ in range(cut)]
-    rest = StreamingRun(Held(), numbered(), prompts, start_at=cut, state=begun.state)
-    for (index, masks), (expected_index, expected) in zip([*head, *rest], whole, strict=True):
-        assert index == expected_index
-        np.testing.assert_array_equal(masks.probs, expected.probs)
+    rest = frame_results(Held(), numbered(), checked, range(cut, 5), head[-1].state)
+    for result, (expected_index, expected) in zip([*head, *rest], whole, strict=True):
+        assert result.index == expected_index
+        np.testing.assert_array_equal(result.masks.probs, expected.probs)
 
 
 @pytest.mark.parametrize("cut", [1, 3, 4, 5])
 def test_a_backward_run_asks_for_the_frames_turned_round_and_goes_on_too(cut: int) -> None:
-    prompts = {1: square(9), 3: square()}
-    segmenter = Held()
-    begun = StreamingRun(segmenter, numbered(), prompts, backward=True)
-    results = iter(begun)
+    prompts = check_prompts(numbered(), {1: square(9), 3: square()})
+    segmenter, backward = Held(), range(4, -1, -1)
+    results = frame_results(segmenter, numbered(), prompts, backward)
     found = [next(results) for _ in range(cut)]
-    found += StreamingRun(
-        segmenter, numbered(), prompts, start_at=begun.next_index, state=begun.state, backward=True
-    )
-    assert [index for index, _ in found] == [4, 3, 2, 1, 0]
-    assert [masks.object_ids for _, masks in found] == [(), (1,), (1,), (9,), (9,)]
+    found += frame_results(segmenter, numbered(), prompts, backward[cut:], found[-1].state)
+    assert [result.index for result in found] == [4, 3, 2, 1, 0]
+    assert [result.masks.object_ids for result in found] == [(), (1,), (1,), (9,), (9,)]
     assert segmenter.calls == [
         ("start", 3, True), ("step", 2, False), ("step", 1, True), ("step", 0, False)
     ]  # fmt: skip
 
 
 def test_a_backward_run_refuses_a_state_that_does_not_fit() -> None:
+    prompts = check_prompts(numbered(), {2: square()})
     with pytest.raises(
         OptionError, match=r"goes on at frame 1, with its first prompt at frame 2, takes a state"
     ):
-        StreamingRun(Held(), numbered(), {2: square()}, start_at=1, backward=True)
+        frame_results(Held(), numbered(), prompts, range(1, -1, -1))
     with pytest.raises(OptionError, match="takes no state"):
-        StreamingRun(Held(), numbered(), {2: square()}, state=HeldState(square(), 0), backward=True)
+        frame_results(Held(), numbered(), prompts, range(4, -1, -1), HeldState(square(), 0))
 
 
 def test_the_state_is_that_after_the_last_result() -> None:
-    run = StreamingRun(Held(), numbered(), {0: square()})
-    seen = [(index, run.next_index, run.state.steps if run.state else None) for index, _ in run]
-    assert seen == [(t, t + 1, t) for t in range(5)]
+    run = frame_results(Held(), numbered(), check_prompts(numbered(), {0: square()}))
+    assert [(result.index, result.state.steps) for result in run] == [(t, t) for t in range(5)]
 
 
 @pytest.mark.parametrize(
@@ -204,4 +220,87 @@ def test_the_state_is_that_after_the_last_result() -> None:
 )
 def test_a_state_that_does_not_fit_is_refused(start_at: int, state: HeldState | None) -> None:
     with pytest.raises(OptionError, match="goes on at frame"):
-        StreamingRun(Held(), numbered(), {1: square()}, start_at=start_at, state=state)
+        frame_results(Held(), numbered(), check_prompts(numbered(), {1: square()}), range(start_at, 5), state)
+
+
+def test_whole_videos_have_no_middle_to_begin_in() -> None:
+    prompts = check_prompts(numbered(), {1: square()})
+    for frames in (range(2, 5), range(4, -1, -1)):
+        with pytest.raises(OptionError, match=f"Frames {frames[0]} to {frames[-1]} were asked"):
+            frame_results(Whole(), numbered(), prompts, frames)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_what_breaks_the_rules_is_found_at_its_frame(fault: Fault) -> None:
+    segmenter, video = fault.make()
+    found = fault.found_in(segment_video(segmenter, video, {0: prompt()}))
+    assert [index for index, _ in found] == fault.good
+
+
+FRAMES = np.stack(list(numbered()))
+
+
+@pytest.mark.parametrize(
+    ("video", "mask"),
+    [
+        (FRAMES, square().astype(np.int64)),
+        (list(FRAMES), square() > 0),
+        (torch.from_numpy(FRAMES).permute(0, 3, 1, 2), torch.from_numpy(square())),
+        ([Image.fromarray(frame) for frame in FRAMES], Image.fromarray(square())),
+        ((frame for frame in FRAMES), square().tolist()),
+    ],
+)
+def test_videos_and_prompts_come_in_the_forms_that_people_have(video: Any, mask: Any) -> None:
+    segmenter = Held()
+    results = list(segment_video(segmenter, video, {0: mask}))
+    assert [index for index, _ in results] == [0, 1, 2, 3, 4]
+    assert segmenter.calls == [("start", 0, True), *(("step", t, False) for t in range(1, 5))]
+    assert all((masks.label_map == square()).all() for _, masks in results)
+
+
+def test_a_path_and_a_part_of_a_video_are_videos(tmp_path: Path) -> None:
+    for index, frame in enumerate(FRAMES):
+        Image.fromarray(frame).save(tmp_path / f"{index}.png")
+    for path in (tmp_path, str(tmp_path)):
+        assert len(list(segment_video(Held(), path, {0: square()}))) == 5
+    segmenter = Held()
+    list(segment_video(segmenter, Video.open(tmp_path)[2:4], {0: square()}))
+    assert segmenter.calls == [("start", 2, True), ("step", 3, False)]
+
+
+def test_what_is_no_video_is_refused_at_once() -> None:
+    with pytest.raises(VideoError, match="single frame"):
+        segment_video(Held(), FRAMES[0], {0: square()})
+
+
+def test_a_stream_gives_its_results_while_frames_come() -> None:
+    given: list[int] = []
+
+    def camera() -> Iterator[np.ndarray]:
+        for index, frame in enumerate(FRAMES):
+            given.append(index)
+            yield frame
+
+    results = segment_video(Held(), camera(), {0: square(), 3: square(2)})
+    assert [next(results)[0], next(results)[0]] == [0, 1]
+    assert given == [0, 1]
+    assert [masks.object_ids for _, masks in results] == [(1,), (2,), (2,)]
+
+
+def test_a_stream_is_not_for_a_method_that_sees_the_whole_video_nor_backward() -> None:
+    with pytest.raises(UnknownLengthError, match=r"list\(frames\)"):
+        segment_video(Whole(), iter(FRAMES), {0: square()})
+    stream = as_video(iter(FRAMES))
+    prompts = check_prompts(stream, {0: square()})
+    with pytest.raises(UnknownLengthError, match=r"list\(frames\)"):
+        frame_results(Held(), stream, prompts, range(4, -1, -1))
+    assert len(list(segment_video(Whole(), list(iter(FRAMES)), {0: square()}))) == 5
+
+
+def test_a_prompt_that_a_stream_did_not_reach_is_reported_at_its_end() -> None:
+    results = segment_video(Held(), iter(FRAMES), {0: square(), 7: square()})
+    assert [next(results)[0] for _ in FRAMES] == [0, 1, 2, 3, 4]
+    with pytest.raises(FrameIndexError, match="A prompt for frame 7 came, but the video has frames 0 to 4"):
+        next(results)
+    with pytest.raises(FrameIndexError, match="frame -1 came"):
+        segment_video(Held(), iter(FRAMES), {-1: square()})

@@ -33,82 +33,82 @@ def true(done: int) -> str:
     return TRUE
 
 
-def on_disk(folder: Path, room_bytes: int = 10**9) -> DiskStateCache:
-    return DiskStateCache(folder, Seen, "cpu", room_bytes)
+def on_disk(folder: Path, max_bytes: int = 10**9) -> DiskStateCache:
+    return DiskStateCache(folder, Seen, "cpu", max_bytes)
 
 
 @pytest.fixture(params=["memory", "disk"])
-def shelf(request: pytest.FixtureRequest, tmp_path: Path) -> StateCache:
+def cache(request: pytest.FixtureRequest, tmp_path: Path) -> StateCache:
     """Room for seven states or so."""
     if request.param == "memory":
         return MemoryStateCache(7_600)
-    kept = on_disk(tmp_path / "states")
-    kept.keep(0, seen(0), true)
-    kept.room_bytes = 7 * next(iter((tmp_path / "states").iterdir())).stat().st_size + 100
-    kept._drop(kept.places()[0])
-    return kept
+    cache = on_disk(tmp_path / "states")
+    cache.add(0, seen(0), true)
+    cache.max_bytes = 7 * next(iter((tmp_path / "states").iterdir())).stat().st_size + 100
+    cache._drop(cache.places()[0])
+    return cache
 
 
-def places(shelf: StateCache) -> list[int]:
-    return sorted(place.done for place in shelf.places())
+def places(cache: StateCache) -> list[int]:
+    return sorted(place.done for place in cache.places())
 
 
-def test_the_last_true_state_before_a_place_is_found(shelf: StateCache) -> None:
+def test_the_last_true_state_before_a_place_is_found(cache: StateCache) -> None:
     for done in (10, 20, 30):
-        shelf.keep(done, seen(done), true)
+        cache.add(done, seen(done), true)
     for asked, expected in ((10, 10), (19, 10), (20, 20), (99, 30)):
-        found = shelf.nearest(asked, true)
+        found = cache.nearest(asked, true)
         assert found is not None
         assert (found[0], found[1].done) == (expected, expected)
-    assert shelf.nearest(9, true) is None
+    assert cache.nearest(9, true) is None
 
 
-def test_a_state_that_knows_something_else_is_never_handed_out(shelf: StateCache) -> None:
-    shelf.keep(10, seen(10), true)
-    shelf.keep(20, seen(20), lambda done: OLD)
-    assert shelf.nearest(30, lambda done: TRUE if done == 10 else "ef" * 32)[0] == 10  # type: ignore[index]
-    assert shelf.nearest(30, lambda done: "ef" * 32) is None
+def test_a_state_that_knows_something_else_is_never_handed_out(cache: StateCache) -> None:
+    cache.add(10, seen(10), true)
+    cache.add(20, seen(20), lambda done: OLD)
+    assert cache.nearest(30, lambda done: TRUE if done == 10 else "ef" * 32)[0] == 10  # type: ignore[index]
+    assert cache.nearest(30, lambda done: "ef" * 32) is None
     # What was true before is true again when a correction is taken back.
-    assert shelf.nearest(30, lambda done: OLD)[0] == 20  # type: ignore[index]
+    assert cache.nearest(30, lambda done: OLD)[0] == 20  # type: ignore[index]
 
 
-def test_beyond_the_room_places_are_thinned_evenly_and_the_newest_stays(shelf: StateCache) -> None:
+def test_beyond_the_bytes_places_are_thinned_evenly_and_the_newest_stays(cache: StateCache) -> None:
     for done in range(1, 101):
-        shelf.keep(done, seen(done), true)
-        assert places(shelf)[-1] == done
-        assert len(places(shelf)) <= 7
-    gaps = np.diff([0, *places(shelf)])
-    assert len(places(shelf)) >= 6
+        cache.add(done, seen(done), true)
+        assert places(cache)[-1] == done
+        assert len(places(cache)) <= 7
+    gaps = np.diff([0, *places(cache)])
+    assert len(places(cache)) >= 6
     assert gaps.max() <= 40
 
 
-def test_untrue_states_go_first_and_precious_ones_last(shelf: StateCache) -> None:
+def test_untrue_states_go_first_and_protected_ones_last(cache: StateCache) -> None:
     for done in (1, 2, 3):
-        shelf.keep(done, seen(done), lambda done: OLD)
+        cache.add(done, seen(done), lambda done: OLD)
     for done in range(10, 60):
-        shelf.keep(done, seen(done), true, precious=(11, 12))
-    assert {place.fingerprint for place in shelf.places()} == {TRUE}
-    assert {11, 12} <= set(places(shelf))
+        cache.add(done, seen(done), true, protected=(11, 12))
+    assert {place.fingerprint for place in cache.places()} == {TRUE}
+    assert {11, 12} <= set(places(cache))
 
 
 def test_two_states_are_kept_however_large() -> None:
-    shelf = MemoryStateCache(10)
+    cache = MemoryStateCache(10)
     for done in range(5):
-        shelf.keep(done, seen(done), true)
-    assert len(places(shelf)) == 2
-    assert 4 in places(shelf)
+        cache.add(done, seen(done), true)
+    assert len(places(cache)) == 2
+    assert 4 in places(cache)
 
 
 def test_what_states_share_counts_once() -> None:
-    shelf = MemoryStateCache(0)
-    shelf.room_bytes = 4_500
+    cache = MemoryStateCache(0)
+    cache.max_bytes = 4_500
     for done in range(4):
-        shelf.keep(done, seen(done), true)
-    assert places(shelf) == [0, 1, 2, 3]
+        cache.add(done, seen(done), true)
+    assert places(cache) == [0, 1, 2, 3]
 
 
 def test_states_outlive_the_process(tmp_path: Path) -> None:
-    on_disk(tmp_path / "a").keep(25, seen(25), true)
+    on_disk(tmp_path / "a").add(25, seen(25), true)
     found = on_disk(tmp_path / "a").nearest(30, true)
     assert found is not None
     assert found[1].done == 25
@@ -116,9 +116,9 @@ def test_states_outlive_the_process(tmp_path: Path) -> None:
 
 
 def test_a_broken_file_is_passed_over_and_goes(tmp_path: Path) -> None:
-    kept = on_disk(tmp_path)
+    cache = on_disk(tmp_path)
     for done in (10, 20):
-        kept.keep(done, seen(done), true)
+        cache.add(done, seen(done), true)
     broken = max(tmp_path.glob("*.safetensors"))
     broken.write_bytes(broken.read_bytes()[:-100])
     found = on_disk(tmp_path).nearest(30, true)
@@ -136,6 +136,6 @@ def test_files_of_others_are_left_alone_and_what_a_kill_left_is_removed(tmp_path
 
 def test_a_folder_that_cannot_be_written_costs_only_the_state(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
-    kept = on_disk(tmp_path / "file" / "states")
-    kept.keep(10, seen(10), true)
-    assert kept.places() == []
+    cache = on_disk(tmp_path / "file" / "states")
+    cache.add(10, seen(10), true)
+    assert cache.places() == []

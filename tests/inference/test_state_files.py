@@ -131,6 +131,18 @@ def test_a_truncated_file_is_explained(tmp_path: Path, keep: int) -> None:
         read_extra(path)
 
 
+def test_every_damaged_byte_is_seen(tmp_path: Path) -> None:
+    path = tmp_path / "s.safetensors"
+    save_state(path, a_state(), {"frames": 25})
+    whole = path.read_bytes()
+    for position in range(8, len(whole), 3):
+        damaged = bytearray(whole)
+        damaged[position] ^= 1 << position % 8
+        path.write_bytes(damaged)
+        with pytest.raises(TinctError, match="Start the run again"):
+            load_state(path, State)
+
+
 def test_a_missing_file_is_explained(tmp_path: Path) -> None:
     with pytest.raises(TinctError, match="cannot be read"):
         load_state(tmp_path / "none.safetensors", State)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tinct.errors import MaskError, OutputError
+from tinct.errors import MaskError, OptionError, OutputError
 from tinct.io.mask_files import atomic_write, read_label_png, read_mask, write_mask
 from tinct.io.masks import voc_palette
 
@@ -243,3 +243,27 @@ def test_written_files_have_the_rights_of_any_new_file(tmp_path: Path) -> None:
     write_mask(tmp_path / "mask.png", LABELS)
     (tmp_path / "plain").touch()
     assert (tmp_path / "mask.png").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+@pytest.mark.parametrize("dtype", [np.bool_, np.uint8, np.int64, np.float32])
+def test_a_label_map_of_any_type_is_written(tmp_path: Path, dtype: type) -> None:
+    labels = np.array([[0, 1], [1, 0]], dtype)
+    write_mask(tmp_path / "mask.PNG", labels)
+    np.testing.assert_array_equal(read_label_png(tmp_path / "mask.PNG"), [[0, 1], [1, 0]])
+
+
+@pytest.mark.parametrize("name", ["mask.jpg", "mask.webp", "mask"])
+def test_a_mask_is_written_as_png_alone(tmp_path: Path, name: str) -> None:
+    with pytest.raises(OptionError, match=r"Name it mask\.png\."):
+        write_mask(tmp_path / name, np.ones((2, 2), np.uint8))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_no_label_map_is_not_written(tmp_path: Path) -> None:
+    with pytest.raises(MaskError, match="Renumber"):
+        write_mask(tmp_path / "mask.png", np.array([[300]]))
+
+
+def test_a_missing_mask_is_a_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="There is no mask file"):
+        read_mask(tmp_path / "first.png")

@@ -9,18 +9,19 @@ import numpy as np
 import pytest
 import torch
 
-from tinct.errors import OptionError, WeightsError
+from tinct.errors import WeightsError
 from tinct.methods.feelvos import (
     COMPACT,
     PRESETS,
     Feelvos,
+    FeelvosConfig,
     FeelvosNetwork,
     ObjectMatches,
     Options,
     SemanticEmbedding,
     build,
     distance_maps,
-    label_scores,
+    label_logits,
     match,
 )
 from tinct.networks.weights import save_weights
@@ -28,13 +29,13 @@ from tinct.ops.matching import squash
 from tinct.ops.membership import PixelSet
 
 CPU = torch.device("cpu")
-PAPER_MAPS = Options(contrast=False)
+PAPER_MAPS = FeelvosConfig(contrast=False)
 
 
 @pytest.fixture(scope="module")
 def compact() -> FeelvosNetwork:
     torch.manual_seed(0)
-    network = FeelvosNetwork(COMPACT)
+    network = FeelvosNetwork(COMPACT.config)
     torch.nn.init.normal_(network.head.score.weight, std=0.5)
     return network
 
@@ -60,7 +61,7 @@ def two_objects(size: tuple[int, int] = (48, 64)) -> np.ndarray:
 
 def test_the_papers_head_sees_one_map_of_each_kind_for_every_label() -> None:
     distances, probs = torch.rand(3, 4, 5), torch.rand(3, 4, 5)
-    maps = ObjectMatches(distances, 2 * distances, probs).head_maps(PAPER_MAPS)
+    maps = ObjectMatches(distances, 2 * distances, probs).head_maps(PAPER_MAPS, None)
     assert maps.shape == (3, 3, 4, 5)  # background included
     torch.testing.assert_close(maps[:, 0], squash(distances))
     torch.testing.assert_close(maps[:, 1], probs)
@@ -81,10 +82,10 @@ def test_an_object_without_pixels_is_as_far_as_can_be() -> None:
 
 def test_without_a_background_head_its_logit_is_zero() -> None:
     logits = torch.randn(2, 3, 4)
-    scores = label_scores(logits, replace(PAPER_MAPS, background_head=False))
+    scores = label_logits(logits, replace(PAPER_MAPS, background_head=False))
     assert scores.shape == (3, 3, 4)
     assert not scores[0].any()
-    torch.testing.assert_close(label_scores(logits, PAPER_MAPS), logits)
+    torch.testing.assert_close(label_logits(logits, PAPER_MAPS), logits)
 
 
 def test_a_frame_matched_with_itself_is_at_distance_zero() -> None:
@@ -167,9 +168,23 @@ def test_hard_feedback_is_an_option(weights: Path) -> None:
     assert set(state.probs.unique().tolist()) <= {0.0, 1.0}
 
 
-def test_options_that_the_weights_are_bound_to_cannot_be_changed(weights: Path) -> None:
-    with pytest.raises(OptionError, match="head_channels=32 changes the network"):
-        build("mobilenetv2", "default", weights, CPU, head_channels=32)
+@pytest.mark.parametrize("change", [{"head_channels": 32}, {"contrast": False}, {"refinement": False}])
+def test_weights_are_bound_to_their_config(weights: Path, change: dict[str, int]) -> None:
+    with pytest.raises(WeightsError, match=r"feelvos \(mobilenetv2\)"):
+        build("mobilenetv2", "default", weights, CPU, config=replace(COMPACT.config, **change))
+
+
+def test_every_preset_of_a_variant_has_the_config_of_its_weights() -> None:
+    for presets in PRESETS.values():
+        assert len({options.config for options in presets.values()}) == 1
+
+
+def test_the_refinement_is_left_out_where_the_options_say_so(compact: FeelvosNetwork) -> None:
+    first, second, _ = clip()
+    for options, scale in ((COMPACT, 2), (replace(COMPACT, refinement=False), 1)):
+        segmenter = Feelvos(compact, replace(options, working_height=None))
+        state, _ = segmenter.step(segmenter.start(first, two_objects()), second)
+        assert state.labels.shape == (6 * scale, 8 * scale)
 
 
 def test_weights_of_one_variant_do_not_fit_another(weights: Path) -> None:
@@ -189,14 +204,15 @@ def test_the_paper_preset_switches_off_all_that_goes_beyond_it() -> None:
 
 def test_the_defaults_are_the_papers() -> None:
     assert PRESETS["xception65"]["paper"] == Options()
-    options = Options()
-    assert (options.embedding_channels, options.local_radius, options.head_layers) == (100, 15, 4)
-    assert (options.head_channels, options.head_kernel, options.reference_pixels) == (256, 7, 1024)
+    options, config = Options(), FeelvosConfig()
+    assert options.config == config
+    assert (config.embedding_channels, options.local_radius, config.head_layers) == (100, 15, 4)
+    assert (config.head_channels, config.head_kernel, options.reference_pixels) == (256, 7, 1024)
 
 
 def test_the_papers_network_runs_through_the_same_code() -> None:
     torch.manual_seed(0)
-    segmenter = Feelvos(FeelvosNetwork(Options()), precision="float32")
+    segmenter = Feelvos(FeelvosNetwork(FeelvosConfig()), Options(), precision="float32")
     first, second, _ = clip(3, (33, 41))
     labels = two_objects()[:33, :41]
     state, masks = segmenter.step(segmenter.start(first, labels), second)

@@ -1,5 +1,9 @@
 """The weights in the package on a generated clip: close to the truth, and to the masks that were once made.
 
+The golden masks were made on a processor with AVX-512 and bf16. On one with AVX2 alone, where networks run in
+float32, the least overlap with them was 0.998 (FEELVOS), 0.999 (DyeNet), 0.988 (OSVOS), 0.993 (MaskTrack) and
+0.997 (MaskRNN), with one thread and with two; `repeats` leaves as much room again. CI holds both kinds to it.
+
 `python tests/methods/test_golden.py` makes the golden masks anew; look at them before you keep them.
 """
 
@@ -35,8 +39,8 @@ class Case:
         box_step: By so much.
         kept: Frames whose masks are in the folder.
         follows: The least overlap with the truth in any frame.
-        repeats: The least overlap with the masks that were once made. Not to the pixel: number formats and
-            thread counts move single pixels of the edge, and tuning makes more of it.
+        repeats: The least overlap with the golden masks. Not to the pixel: number formats and thread counts
+            move single pixels of the edge, and fine-tuning makes more of it.
     """
 
     method: str
@@ -47,16 +51,16 @@ class Case:
     box_step: int = 3
     kept: tuple[int, ...] = (5,)
     follows: float = 0.8
-    repeats: float = 0.93
+    repeats: float = 0.97
 
 
 CASES = (
     # The disc and the box overlap for a while.
-    Case("feelvos", None, 8, 6, 110, 5, (1, 7), 0.85, 0.97),
+    Case("feelvos", None, 8, 6, 110, 5, (1, 7), 0.85, 0.99),
     Case("osvos"),
     Case("masktrack"),
     Case("maskrnn"),
-    Case("dyenet", None),
+    Case("dyenet", None, repeats=0.99),
 )
 
 
@@ -98,7 +102,19 @@ def overlap(one: np.ndarray, other: np.ndarray, object_id: int) -> float:
     return float((a & b).sum() / max(1, (a | b).sum()))
 
 
-@pytest.fixture(scope="module", params=CASES, ids=lambda case: case.method)
+@pytest.fixture(
+    scope="module",
+    params=[
+        # Each clip is segmented in one process alone.
+        pytest.param(
+            case,
+            id=case.method,
+            marks=[pytest.mark.xdist_group(f"golden {case.method}")]
+            + [pytest.mark.slow] * (case.fine_tune is not None),
+        )
+        for case in CASES
+    ],
+)
 def result(request: pytest.FixtureRequest) -> tuple[Case, list[np.ndarray]]:
     return request.param, segmented(request.param)
 

@@ -179,6 +179,7 @@ def test_corners_know_their_neighbours_both_ways(mask: BinaryMask) -> None:
     assert degrees == [4 if saddle else 2 for saddle in corners.saddle]
 
 
+@pytest.mark.slow
 @given(MASKS)
 def test_a_view_of_a_mask_gives_what_its_copy_gives(mask: BinaryMask) -> None:
     for view in (mask.T, mask[::-1], mask[:, ::-1], mask[::2, ::2]):

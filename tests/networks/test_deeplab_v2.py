@@ -133,6 +133,7 @@ def test_gradients_reach_guides_and_all_trained_layers(thin_networks: Thin, back
     assert left == {name for name, _ in stream.named_parameters()} - set(layers)
 
 
+@pytest.mark.slow
 def test_resnet101_starts_from_imagenet_with_a_small_fourth_channel(tmp_path: Path) -> None:
     torch.manual_seed(0)
     checkpoint = timm.create_model("resnet101", pretrained=False, num_classes=0)

@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 from drift_kit import Drift, DriftState
 
-from tinct.inference.bidirectional import Bidirectional
-from tinct.inference.confidence import frame_confidence
 from tinct.errors import OptionError, OutputError
+from tinct.inference.bidirectional import Bidirectional
+from tinct.inference.callbacks import FineTuningProgress, report_fine_tuning
+from tinct.inference.confidence import frame_confidence
+from tinct.inference.segmenter import check_prompts, frame_results
+from tinct.io.video import Video
 from tinct.runs import segment_to_folder as predict
 from tinct.runs.segment_to_folder import RunInterrupted, RunReport, segment_to_folder
-from tinct.inference.segmenter import StreamingRun
-from tinct.fine_tuning.callbacks import FineTuningProgress, report_fine_tuning
-from tinct.io.video import Video
 
 H, W, FRAMES = 13, 18, 12
 
@@ -28,7 +28,9 @@ class TunedDrift(Drift):
     """Says that it learnt the first painted frame in a step."""
 
     def start(self, frame: np.ndarray, labels: np.ndarray) -> DriftState:
-        report_fine_tuning(FineTuningProgress(1, 0, 1, steps=1, seconds=0.0, loss=0.5, share=1.0, units=1, finished=True))
+        report_fine_tuning(
+            FineTuningProgress(1, 0, 1, steps=1, seconds=0.0, loss=0.5, share=1.0, units=1, finished=True)
+        )
         return super().start(frame, labels)
 
 
@@ -136,8 +138,8 @@ def test_the_account_says_how_sure_every_frame_is(
 ) -> None:
     run(video, prompts, tmp_path)
     expected = {
-        index: frame_confidence(masks)
-        for index, masks in StreamingRun(TunedDrift(), video, prompts, backward=True)
+        result.index: frame_confidence(result.masks)
+        for result in frame_results(TunedDrift(), video, check_prompts(video, prompts), range(FRAMES)[::-1])
     }
     confidence = run_json(tmp_path)["confidence"]
     assert confidence["margin"] == [pytest.approx(expected[index], abs=1e-4) for index in range(FRAMES)]

@@ -13,13 +13,13 @@ import pytest
 import torch
 
 from tinct.errors import OutputError
+from tinct.fine_tuning.per_object import ObjectWeights
+from tinct.inference.callbacks import FineTuningProgress, report_fine_tuning
+from tinct.inference.segmenter import StreamingSegmenter
+from tinct.io.masks import ObjectMasks
+from tinct.io.video import Video
 from tinct.runs import segment_to_folder as predict
 from tinct.runs.segment_to_folder import RunInterrupted, segment_to_folder
-from tinct.io.masks import ObjectMasks
-from tinct.inference.segmenter import StreamingSegmenter
-from tinct.fine_tuning.per_object import ObjectWeights
-from tinct.fine_tuning.callbacks import FineTuningProgress, report_fine_tuning
-from tinct.io.video import Video
 
 H, W, FRAMES = 8, 10, 9
 INFO = {"method": "learner", "fine_tuning": "2 steps"}
@@ -42,9 +42,13 @@ class Learner(StreamingSegmenter[Taught]):
         ids = ObjectMasks.from_label_map(labels).object_ids
         for position, object_id in enumerate(ids):
             for step in (1, 2):
-                report_fine_tuning(FineTuningProgress(object_id, position, len(ids), step, 0.5, 0.25, step / 2, 2))
+                report_fine_tuning(
+                    FineTuningProgress(object_id, position, len(ids), step, 0.5, 0.25, step / 2, 2)
+                )
             report_fine_tuning(
-                FineTuningProgress(object_id, position, len(ids), 2, 1.0, 0.25, 1.0, 2, finished=True, diverged=True)
+                FineTuningProgress(
+                    object_id, position, len(ids), 2, 1.0, 0.25, 1.0, 2, finished=True, diverged=True
+                )
             )
         return Taught(ids, tuple(ObjectWeights((torch.rand(1),)) for _ in ids))
 

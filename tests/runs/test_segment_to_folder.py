@@ -11,15 +11,18 @@ import numpy as np
 import pytest
 import torch
 from drift_kit import Drift
+from fault_kit import FAULTS, Fault, prompt
 
 from tinct.errors import MaskError, NumericalError, OptionError, OutputError, VideoError
+from tinct.inference.bidirectional import Bidirectional
+from tinct.inference.segmenter import VideoSegmenter, segment_video
+from tinct.io import masks as masks_module
+from tinct.io.mask_files import read_label_png
+from tinct.io.masks import ObjectMasks
+from tinct.io.video import Video
 from tinct.runs import run_folder
 from tinct.runs import segment_to_folder as predict
 from tinct.runs.segment_to_folder import RunInterrupted, RunReport, segment_to_folder
-from tinct.io.mask_files import read_label_png
-from tinct.io.masks import ObjectMasks
-from tinct.inference.segmenter import VideoSegmenter, segment_video
-from tinct.io.video import Video
 
 H, W, FRAMES = 13, 18, 12
 INFO = {"method": "drift", "variant": "tiny", "preset": "default", "weights_sha256": "00", "video": "clip"}
@@ -323,3 +326,33 @@ def test_wrong_prompts_leave_no_folder(video: Video, prompts: dict[int, np.ndarr
     with pytest.raises(MaskError):
         run(video, {0: prompts[1][1:]}, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_run_that_breaks_the_rules_is_never_complete(fault: Fault, tmp_path: Path) -> None:
+    segmenter, video = fault.make()
+    with pytest.raises(fault.error, match=fault.says):
+        segment_to_folder(segmenter, video, {0: prompt()}, tmp_path)
+    account = run_json(tmp_path)
+    assert (account["status"], account["frames_done"]) == ("failed", len(fault.good))
+    assert sorted(mask_bytes(tmp_path)) == [f"{video.names[index]}.png" for index in fault.good]
+    assert not (tmp_path / "overlay.mp4").exists()
+
+
+@pytest.mark.parametrize("segmenter", [Drift(), Bidirectional(Drift()), Steady()])
+def test_the_prompts_of_a_run_are_checked_once(
+    segmenter: Any,
+    video: Video,
+    prompts: dict[int, np.ndarray],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    checked = []
+
+    def check_labels(labels: np.ndarray, **options: Any) -> np.ndarray:
+        checked.append(options["name"])
+        return masks_module.check_labels(labels, **options)
+
+    monkeypatch.setattr("tinct.inference.segmenter.check_labels", check_labels)
+    segment_to_folder(segmenter, video, prompts, tmp_path, overlay=False)
+    assert checked == ["the mask of frame 1"]

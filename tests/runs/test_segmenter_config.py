@@ -1,9 +1,9 @@
-"""A choice of segmenter: what it says of itself, what it passes on, what it refuses."""
+"""A config of segmenter: what it says of itself, what it passes on, what it refuses."""
 
 from __future__ import annotations
 
 import pickle
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,16 +13,17 @@ import pytest
 import torch
 
 from tinct import zoo
-from tinct.inference.bidirectional import Bidirectional
 from tinct.errors import OptionError
-from tinct.runs.segmenter_config import SegmenterChoice
+from tinct.fine_tuning.fine_tune import Budget, FineTuning
+from tinct.inference.bidirectional import Bidirectional
+from tinct.inference.segmenter import StreamingSegmenter, VideoSegmenter, segment_video
 from tinct.io.masks import ObjectMasks
+from tinct.io.video import Video
 from tinct.methods import maskrnn, masktrack
+from tinct.networks.dyenet.network import DyeNetConfig
 from tinct.networks.flow import DisFlow, FlowEstimator, FlowFolder
 from tinct.networks.flow_choice import FlowChoice
-from tinct.fine_tuning.fine_tune import Budget, FineTuning
-from tinct.inference.segmenter import StreamingSegmenter, VideoSegmenter, segment_video
-from tinct.io.video import Video
+from tinct.runs.segmenter_config import SegmenterConfig
 
 
 class Still(StreamingSegmenter[int]):
@@ -65,10 +66,10 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[tuple[Any, ...], dict[s
 
 
 def test_a_plain_choice_passes_on_nothing_more(calls: list[Any]) -> None:
-    choice = SegmenterChoice()
-    assert isinstance(choice.build(), Still)
+    config = SegmenterConfig()
+    assert isinstance(config.build(), Still)
     assert calls == [(("feelvos", None, "default", None, "auto"), {})]
-    assert choice.described() == {
+    assert config.described() == {
         "method": "feelvos",
         "variant": "mobilenetv2",
         "preset": "default",
@@ -80,39 +81,39 @@ def test_a_plain_choice_passes_on_nothing_more(calls: list[Any]) -> None:
     ("fine_tune", "said"), [("60s", "60 s"), ("25", "25 steps"), ("none", "none"), (None, None)]
 )
 def test_a_budget_is_passed_on_and_said(calls: list[Any], fine_tune: str | None, said: str | None) -> None:
-    choice = SegmenterChoice("osvos", device="cpu", fine_tune=fine_tune)
-    choice.build()
+    config = SegmenterConfig("osvos", device="cpu", fine_tune=fine_tune)
+    config.build()
     assert calls[0][1] == ({} if fine_tune is None else {"fine_tune": fine_tune})
     preset = zoo.preset_options("osvos", None, "default").fine_tuning.budget
-    assert choice.described()["fine_tuning"] == (said or str(preset))
+    assert config.described()["fine_tuning"] == (said or str(preset))
 
 
 def test_auto_is_judged_by_the_device(calls: list[Any]) -> None:
-    choice = SegmenterChoice("osvos", device="cpu", fine_tune="auto")
-    assert choice.budget == Budget.parse("auto", torch.device("cpu"))
-    assert choice.described()["fine_tuning"] == str(choice.budget)
+    config = SegmenterConfig("osvos", device="cpu", fine_tune="auto")
+    assert config.budget == Budget.parse("auto", torch.device("cpu"))
+    assert config.described()["fine_tuning"] == str(config.budget)
 
 
 def test_flow_options_and_both_ways_are_passed_on_and_said(calls: list[Any], tmp_path: Path) -> None:
-    choice = SegmenterChoice(
+    config = SegmenterConfig(
         "masktrack", flow=FlowChoice(), direction="both", options={"dilation_px": 3}, device="cpu"
     )
-    assert isinstance(choice.build(), Bidirectional)
+    assert isinstance(config.build(), Bidirectional)
     assert isinstance(calls[0][1]["flow"], DisFlow)
     assert calls[0][1]["dilation_px"] == 3
-    said = choice.described()
+    said = config.described()
     assert said["flow"] == DisFlow().name
     assert said["direction"] == "both"
     assert said["options"] == {"dilation_px": 3}
-    assert not choice.per_video
-    assert SegmenterChoice("masktrack", flow=FlowChoice(str(tmp_path))).per_video
-    assert pickle.loads(pickle.dumps(choice)) == choice
+    assert not config.per_video
+    assert SegmenterConfig("masktrack", flow=FlowChoice(str(tmp_path))).per_video
+    assert pickle.loads(pickle.dumps(config)) == config
 
 
 def flow_asked_for(
     monkeypatch: pytest.MonkeyPatch, method: str, prompts: dict[int, Any] | None, **more: Any
 ) -> set[tuple[int, int]]:
-    """The pairs of frames whose flow a choice wants to be there, for a video of six frames."""
+    """The pairs of frames whose flow a config wants to be there, for a video of six frames."""
     asked: list[tuple[int, int]] = []
 
     def of_video(folder: Path, video: Video, height: int | None, pairs: Any) -> DisFlow:
@@ -121,9 +122,15 @@ def flow_asked_for(
 
     monkeypatch.setattr(FlowFolder, "of_video", of_video)
     video = Video.from_arrays([np.zeros((2, 2, 3), np.uint8)] * 6)
-    SegmenterChoice(method, flow=FlowChoice("a/b"), **more).build(video, prompts=prompts)
+    SegmenterConfig(method, flow=FlowChoice("a/b"), **more).build(video, prompts=prompts)
     assert len(set(asked)) == len(asked)
     return set(asked)
+
+
+def test_the_config_of_a_network_is_written_under_its_older_name() -> None:
+    config = DyeNetConfig("mobilenetv2", hidden=8)
+    said = SegmenterConfig("dyenet", options={"rho": 0.6, "config": config}).described()
+    assert said["options"] == {"make": asdict(config), "rho": 0.6}
 
 
 def test_only_flow_that_will_be_asked_for_must_be_in_a_folder(
@@ -178,15 +185,15 @@ def test_no_other_flow_is_asked_for(method: str) -> None:
 
 def test_what_is_refused(calls: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(OptionError, match=r"feelvos does not fine-tune.*osvos, masktrack, maskrnn"):
-        SegmenterChoice(fine_tune="60s").described()
-    assert "fine_tuning" not in SegmenterChoice(fine_tune="none").described()
+        SegmenterConfig(fine_tune="60s").described()
+    assert "fine_tuning" not in SegmenterConfig(fine_tune="none").described()
     with pytest.raises(OptionError, match="osvos uses no optical flow"):
-        SegmenterChoice("osvos", flow=FlowChoice()).described()
+        SegmenterConfig("osvos", flow=FlowChoice()).described()
     with pytest.raises(OptionError, match="osvos uses no optical flow"):
-        SegmenterChoice("osvos", flow=FlowChoice()).build()
+        SegmenterConfig("osvos", flow=FlowChoice()).build()
     monkeypatch.setattr(zoo, "build_segmenter", lambda *_, **__: Whole())
     for direction in ("backward", "both"):
         with pytest.raises(OptionError, match=f"has no direction; leave {direction} out, or take the preset"):
-            SegmenterChoice("maskrnn", direction=direction).build()
+            SegmenterConfig("maskrnn", direction=direction).build()
         with pytest.raises(OptionError, match=rf"has no direction; leave {direction} out\."):
-            SegmenterChoice("dyenet", direction=direction).build()
+            SegmenterConfig("dyenet", direction=direction).build()

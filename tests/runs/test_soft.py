@@ -12,12 +12,12 @@ import pytest
 import torch
 
 from tinct.errors import OutputError
-from tinct.runs import segment_to_folder as predict
-from tinct.runs.segment_to_folder import RunInterrupted, RunReport, segment_to_folder
-from tinct.io.masks import ObjectMasks
 from tinct.inference.segmenter import StreamingSegmenter, segment_video
+from tinct.io.masks import ObjectMasks
 from tinct.io.soft_masks import read_soft, soft_objects
 from tinct.io.video import Video
+from tinct.runs import segment_to_folder as predict
+from tinct.runs.segment_to_folder import RunInterrupted, RunReport, segment_to_folder
 
 H, W, FRAMES = 9, 14, 10
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from tinct.errors import OptionError, OutputError
-from tinct.runs.traces import write_explanation
 from tinct.runs.trace_plot import kind_of, refused_stretches
+from tinct.runs.traces import write_explanation
 
 
 def point(frame: int, object_id: int, outcome: str, **changes: Any) -> dict[str, Any]:
@@ -17,7 +17,7 @@ def point(frame: int, object_id: int, outcome: str, **changes: Any) -> dict[str,
 
 
 @pytest.fixture
-def account() -> dict[str, Any]:
+def trace() -> dict[str, Any]:
     tracklets = [
         {"tracklet": 0, "object_id": 3, "round": 0, "start": 0, "first": 0, "last": 5},
         {"tracklet": 1, "object_id": 3, "round": 1, "start": 9, "first": 4, "last": 11},
@@ -55,8 +55,8 @@ def account() -> dict[str, Any]:
     }
 
 
-def test_every_kind_of_starting_point_has_its_mark(account: dict[str, Any]) -> None:
-    assert [kind_of(p) for p in account["starting_points"]] == [
+def test_every_kind_of_starting_point_has_its_mark(trace: dict[str, Any]) -> None:
+    assert [kind_of(p) for p in trace["starting_points"]] == [
         "painted",
         "propagated",
         "known",
@@ -65,26 +65,26 @@ def test_every_kind_of_starting_point_has_its_mark(account: dict[str, Any]) -> N
     ]
 
 
-def test_what_was_refused_or_cut_is_shown(account: dict[str, Any]) -> None:
-    assert refused_stretches(account) == [(3, 4, 5), (3, 11, 11), (7, 6, 8)]
+def test_what_was_refused_or_cut_is_shown(trace: dict[str, Any]) -> None:
+    assert refused_stretches(trace) == [(3, 4, 5), (3, 11, 11), (7, 6, 8)]
 
 
-def test_a_picture_is_drawn_and_the_data_is_whole(account: dict[str, Any], tmp_path: Path) -> None:
+def test_a_picture_is_drawn_and_the_data_is_whole(trace: dict[str, Any], tmp_path: Path) -> None:
     for name in ("a.png", "b.png", "why.json"):
-        write_explanation(account, tmp_path / name)
+        write_explanation(trace, tmp_path / name)
     assert (tmp_path / "a.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
-    assert json.loads((tmp_path / "why.json").read_text()) == account
+    assert json.loads((tmp_path / "why.json").read_text()) == trace
 
 
-def test_an_account_of_nothing_found_is_drawn(account: dict[str, Any], tmp_path: Path) -> None:
-    empty = {**account, "starting_points": [], "links": [], "tubes": {"3": [], "7": []}, "rounds": []}
+def test_a_trace_of_nothing_found_is_drawn(trace: dict[str, Any], tmp_path: Path) -> None:
+    empty = {**trace, "starting_points": [], "links": [], "tubes": {"3": [], "7": []}, "rounds": []}
     write_explanation(empty, tmp_path / "why.png")
     assert (tmp_path / "why.png").exists()
 
 
-def test_where_it_cannot_be_written_is_told(account: dict[str, Any], tmp_path: Path) -> None:
+def test_where_it_cannot_be_written_is_told(trace: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(OptionError, match=r"FILE\.png"):
-        write_explanation(account, tmp_path / "why.svg")
+        write_explanation(trace, tmp_path / "why.svg")
     with pytest.raises(OutputError, match="nowhere"):
-        write_explanation(account, tmp_path / "nowhere" / "why.json")
+        write_explanation(trace, tmp_path / "nowhere" / "why.json")

@@ -14,53 +14,96 @@ from tinct.errors import OptionError
 from tinct.training import stage_run
 from tinct.training.interruption import TrainingInterrupted
 from tinct.training.options import Outcome
-from tinct.training.recipes import feelvos
+from tinct.training.recipes import recipe as recipes
+from tinct.training.sources import Sources
+
+METHODS = ["feelvos", "osvos", "masktrack", "maskrnn", "dyenet"]
 
 
 @pytest.fixture
-def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, Any, dict[str, Any]]]:
-    made: list[tuple[Any, Any, dict[str, Any]]] = []
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, Any, Any, dict[str, Any]]]:
+    made: list[tuple[Any, Any, Any, dict[str, Any]]] = []
 
-    def train(data: Any, options: Any, **others: Any) -> Outcome:
-        made.append((data, options, others))
+    def train(recipe: Any, data: Any, options: Any, **others: Any) -> Outcome:
+        made.append((recipe, data, options, others))
         return Outcome(True, "video", 3, 3)
 
-    monkeypatch.setattr(feelvos, "train_feelvos", train)
+    monkeypatch.setattr(recipes, "train_by_recipe", train)
     return made
 
 
-def test_every_option_arrives(calls: Any, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+@pytest.mark.parametrize("method", METHODS)
+def test_every_option_arrives(
+    method: str, calls: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     code = tinct_command(
-        monkeypatch, "train", "feelvos", "--data", "D", "--out", "O", "--split", "fit", "--year", "2017",
-        "--stills", "S", "--variant", "mobilenetv2", "--steps", "stills=5,video=3", "--dev", "dev", "--seed",
-        "7", "--init", "W.safetensors", "--imagenet", "hub", "--mixed-precision", "bf16", "--cpu",
-        "--workers", "2", "--save-every", "9", "--stop-after", "30m", "--resume",
+        monkeypatch, "train", method, "--data", "D", "--out", "O", "--split", "fit", "--year", "2017",
+        "--stills", "S", "--variant", "mobilenetv2", "--steps", "a=5,b=3", "--dev", "dev", "--seed", "7",
+        "--init", "W.safetensors", "--imagenet", "hub", "--mixed-precision", "bf16", "--cpu", "--workers",
+        "2", "--save-every", "9", "--stop-after", "30m", "--resume",
     )  # fmt: skip
     assert code == 0
-    [(data, options, others)] = calls
-    assert data == feelvos.Data(Path("D"), "fit", Path("S"), "2017")
+    [(recipe, data, options, others)] = calls
+    assert (recipe.method, recipe.variant) == (method, "mobilenetv2")
+    assert data == Sources(Path("D"), "fit", Path("S"), "2017")
     assert vars(options) == {
-        "out": Path("O"), "method": "feelvos", "variant": "mobilenetv2", "seed": 7, "mixed_precision": "bf16",
+        "out": Path("O"), "method": method, "variant": "mobilenetv2", "seed": 7, "mixed_precision": "bf16",
         "cpu": True, "workers": 2, "save_every": 9, "log_every": 20, "stop_after_s": 1800.0, "resume": True,
     }  # fmt: skip
     assert callable(others.pop("progress"))
     assert others == {
-        "steps": {"stills": 5, "video": 3}, "imagenet": "hub", "weights": Path("W.safetensors"), "dev": "dev",
+        "steps": {"a": 5, "b": 3}, "imagenet": "hub", "init": Path("W.safetensors"), "dev": "dev",
     }  # fmt: skip
     assert capsys.readouterr().out == f"Finished: {Path('O/video.safetensors')}\n"
 
 
 def test_little_is_needed(calls: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     assert tinct_command(monkeypatch, "train", "feelvos", "--data", "D", "--out", "O") == 0
-    [(data, options, others)] = calls
-    assert data == feelvos.Data(Path("D"))
+    [(_, data, options, others)] = calls
+    assert data == Sources(Path("D"))
     assert (options.seed, options.mixed_precision, options.stop_after_s, options.resume) == (
         0,
         "auto",
         None,
         False,
     )
-    assert (others["steps"], others["weights"], others["dev"]) == (None, None, None)
+    assert (others["steps"], others["init"], others["dev"]) == (None, None, None)
+
+
+def test_photos_alone_are_enough_for_masktrack_and_not_for_feelvos(
+    calls: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert tinct_command(monkeypatch, "train", "masktrack", "--stills", "S", "--out", "O") == 0
+    assert calls[0][1] == Sources(None, "train", Path("S"))
+    assert tinct_command(monkeypatch, "train", "feelvos", "--stills", "S", "--out", "O") == 2
+    assert "'--data'" in capsys.readouterr().err
+
+
+def test_a_variant_without_a_recipe(
+    calls: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--data", "D", "--out", "O", "--variant", "mobilnetv2"]
+    assert tinct_command(monkeypatch, "train", "feelvos", *arguments) == 1
+    assert "Did you mean 'mobilenetv2'" in capsys.readouterr().err
+    assert not calls
+
+
+@pytest.mark.parametrize(
+    ("method", "option", "shown"),
+    [("feelvos", "--without", False), ("masktrack", "--without", True), ("dyenet", "--with", True)],
+)
+def test_parts_are_offered_where_there_are_some(
+    method: str, option: str, shown: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert tinct_command(monkeypatch, "train", method, "--help") == 0
+    assert (f"{option} PART" in capsys.readouterr().out) == shown
+
+
+def test_a_part_is_left_out(calls: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = ["--out", "O", "--without", "attention", "--with", "two-streams"]
+    assert tinct_command(monkeypatch, "train", "dyenet", *arguments) == 0
+    config = calls[0][0].task.args[0]
+    assert (config.attention, config.two_streams) == (False, True)
 
 
 def test_threads_are_the_networks(calls: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,7 +128,7 @@ def test_an_interruption_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch, caps
     def train(*_: Any, **__: Any) -> Outcome:
         raise TrainingInterrupted("Stopped after step 3; go on with --resume.", signal.SIGTERM)
 
-    monkeypatch.setattr(feelvos, "train_feelvos", train)
+    monkeypatch.setattr(recipes, "train_by_recipe", train)
     assert tinct_command(monkeypatch, "train", "feelvos", "--data", "D", "--out", "O") == 143
     assert "go on with --resume" in capsys.readouterr().err
 

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,11 @@ import numpy as np
 import pytest
 from web_kit import FAKE_WORKER, painting, write_frames
 
-from tinct.fine_tuning.callbacks import FineTuningProgress, report_fine_tuning
-from tinct.inference.segmenter import StreamingSegmenter
+from tinct.inference.callbacks import FineTuningProgress, report_fine_tuning
+from tinct.inference.segmenter import StreamingSegmenter, VideoSegmenter
 from tinct.io.mask_files import read_label_png, write_mask
 from tinct.io.masks import ObjectMasks
+from tinct.io.video import Video
 from tinct.web.mask_store import ComputedMask
 from tinct.web.run_log import Settings
 from tinct.web.worker import CommandQueue, Worker
@@ -139,6 +141,29 @@ def test_a_missing_video_fails_the_run_with_its_sentence(command: dict[str, Any]
     Worker(CommandQueue(Lines()), messages.append, lambda settings: Falls()).run(command)
     assert messages[-1]["status"] == "failed"
     assert "There is no" in messages[-1]["message"]
+
+
+def test_masks_that_break_the_rules_fail_the_run_at_their_frame(order: dict[str, Any]) -> None:
+    class Nan(Falls):
+        def step(
+            self, state: np.ndarray, frame: np.ndarray, labels: np.ndarray | None = None
+        ) -> tuple[np.ndarray, ObjectMasks]:
+            state, masks = super().step(state, frame, labels)
+            return state, ObjectMasks(masks.object_ids, masks.probs * np.float32(np.nan))
+
+    class TooFew(VideoSegmenter):
+        def segment(
+            self, video: Video, prompts: Mapping[int, np.ndarray]
+        ) -> Iterator[tuple[int, ObjectMasks]]:
+            yield 0, ObjectMasks.from_label_map(prompts[1])
+            yield 1, ObjectMasks.from_label_map(prompts[1])
+
+    for segmenter, says, frames in ((Nan(), "NaN or infinity for frame 2", 1), (TooFew(), "frame 2 of 6", 1)):
+        told: list[dict[str, Any]] = []
+        Worker(Orders(Lines()), told.append, lambda settings, s=segmenter: s).run(order)
+        assert told[-1]["status"] == "failed"
+        assert says in told[-1]["message"]
+        assert sum(news["news"] == "frame" for news in told) == frames
 
 
 def test_segmenters_are_kept_for_the_next_run_with_the_same_settings() -> None:

@@ -1,34 +1,35 @@
-"""`tinct train`: a method's recipe, run."""
+"""`tinct train METHOD`: a method's recipe, run.
 
-from __future__ import annotations
+Annotations are evaluated as the verbs are made (there is no `from __future__ import annotations`):
+some of their helps are the method's own.
+"""
 
+import importlib
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tinct.cli.application import app
+from tinct.cli.measure import listed
 
 if TYPE_CHECKING:
-    from tinct.training.options import LoopOptions, Outcome
+    from tinct.training.options import LoopOptions
+    from tinct.training.sources import Sources
 
 train_app = typer.Typer(help="Train a method by its recipe.", no_args_is_help=True)
 app.add_typer(train_app, name="train")
 
-
-@train_app.callback()
-def _train() -> None:
-    """Keep `tinct train METHOD` a group of verbs, even while there is one method."""
-
-
+Data = Annotated[Path | None, typer.Option(help="Data in the layout of DAVIS.")]
 Out = Annotated[Path, typer.Option(help="The run's folder.")]
 Split = Annotated[str, typer.Option(help="The list to train on.")]
 Year = Annotated[str, typer.Option(help="Of the lists, as in ImageSets/2016.")]
 Variant = Annotated[str, typer.Option(help="See `tinct models`.")]
 Seed = Annotated[int, typer.Option(min=0, help="Of everything that is drawn.")]
-Imagenet = Annotated[str, typer.Option(help="auto, hub, registry, or a file with ImageNet weights.")]
+Imagenet = Annotated[str, typer.Option(help="auto, hub, or a file with ImageNet weights.")]
 MixedPrecision = Annotated[str, typer.Option(help="auto, no, bf16 or fp16.")]
 Cpu = Annotated[bool, typer.Option("--cpu", help="Stay on the processor even where there is a GPU.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="Processor threads of the network.")]
@@ -40,99 +41,149 @@ StopAfter = Annotated[
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")]
 
 
-def run_recipe(
-    train: Callable[[LoopOptions, Mapping[str, int] | None, Any], Outcome],
-    out: Path,
-    method: str,
-    variant: str,
+@dataclass(frozen=True)
+class MethodHelp:
+    """What `tinct train METHOD --help` says of one method; the defaults fit most.
+
+    Attributes:
+        verb: What is trained, and where the result is.
+        needs_videos: Whether `--data` must be given.
+        stills: Of `--stills`.
+        steps: An example for `--steps`.
+        dev: Of `--dev`.
+        init: Of `--init`.
+        samples: What `--workers` make.
+        parts: What `--without` can leave out, as the paper's ablation does; empty for nothing.
+        additions: What `--with` can add; empty for nothing.
+    """
+
+    verb: str
+    needs_videos: bool = False
+    stills: str = "Photos with object masks."
+    steps: str = "stills=400,video=300"
+    dev: str = "Measure J and F on it, untuned, at the end of every stage."
+    init: str = "Start from these weights: of this method, or of the one it builds on."
+    samples: str = "samples"
+    parts: str = ""
+    additions: str = ""
+
+
+METHODS = {
+    "feelvos": MethodHelp(
+        "Train FEELVOS; the result is OUT/video.safetensors, for `tinct segment --weights`.",
+        needs_videos=True,
+        stills="Photos with object masks, for the first stage.",
+        steps="stills=1200,video=1900",
+        dev="Measure J and F on it at the end of every stage.",
+        init="Start from these weights, not from ImageNet's.",
+        samples="clips",
+    ),
+    "osvos": MethodHelp("Train OSVOS's parent network; the result is OUT/video.safetensors."),
+    "masktrack": MethodHelp(
+        "Train MaskTrack; the result is OUT/clips.safetensors.",
+        parts="damage, deformation, dilation, non-rigid",
+    ),
+    "dyenet": MethodHelp(
+        "Train DyeNet; the result is OUT/long.safetensors (papers' variants: joint).",
+        parts="attention",
+        additions="two-streams, and pyramid where there is none",
+    ),
+    "maskrnn": MethodHelp(
+        "Train MaskRNN, starting from a MaskTrack (--init); the result is OUT/recurrence.safetensors.",
+        parts="localization, recurrence",
+    ),
+}
+
+
+def _train(
+    options: "LoopOptions",
+    data: "Sources",
     *,
+    without: str | None,
+    added: str | None,
     steps: str | None,
     threads: int | None,
-    stop_after: str | None,
-    **loop: Any,
+    **start: Any,
 ) -> None:
-    """Run a recipe with its progress shown; an interruption is told, and ends with its signal's exit code.
-
-    Args:
-        train: (options, steps of stages, progress) → what came of it.
-        out: The run's folder.
-        method: Whose recipe.
-        variant: Likewise.
-        steps: As `parse_steps` takes it.
-        threads: Of torch; None leaves them.
-        stop_after: As `parse_duration` takes it.
-        loop: Further `LoopOptions`.
-    """
-    from tinct.training.arguments import parse_duration, parse_steps
+    """Run a recipe with its progress shown; an interruption ends with its signal's exit code."""
+    from tinct.errors import OptionError, near_match
+    from tinct.training.arguments import parse_steps
     from tinct.training.interruption import TrainingInterrupted
-    from tinct.training.options import LoopOptions
     from tinct.training.progress import progress_display
+    from tinct.training.recipes.recipe import train_by_recipe
 
-    stop_after_s = None if stop_after is None else parse_duration(stop_after)
-    options = LoopOptions(out, method, variant, stop_after_s=stop_after_s, **loop)
+    recipes = importlib.import_module(f"tinct.training.recipes.{options.method}").RECIPES
+    if options.variant not in recipes:
+        hint = near_match(options.variant, recipes)
+        raise OptionError(f"{options.method} has no recipe for {options.variant!r}. {hint}")
+    recipe = recipes[options.variant].without(listed(without) or ()).with_added(listed(added) or ())
+    counts = None if steps is None else parse_steps(steps)
     if threads is not None:
         import torch
 
         torch.set_num_threads(threads)
     try:
         with progress_display() as progress:
-            outcome = train(options, None if steps is None else parse_steps(steps), progress)
+            outcome = train_by_recipe(recipe, data, options, steps=counts, progress=progress, **start)
     except TrainingInterrupted as interruption:
         print(f"tinct: {interruption}", file=sys.stderr)
         raise typer.Exit(128 + interruption.signal_number) from None
-    print(outcome.summary(out))
+    print(outcome.summary(options.out))
 
 
-@train_app.command("feelvos")
-def train_feelvos(
-    data: Annotated[Path, typer.Option(help="Data in the layout of DAVIS.")],
-    out: Out,
-    split: Split = "train",
-    year: Year = "2016",
-    stills: Annotated[
-        Path | None, typer.Option(help="Photos with object masks, for the first stage.")
-    ] = None,
-    variant: Variant = "mobilenetv2",
-    steps: Annotated[
-        str | None, typer.Option(metavar="NAME=COUNT,...", help="Steps of stages: stills=1200,video=1900.")
-    ] = None,
-    dev: Annotated[
-        str | None, typer.Option(metavar="SPLIT", help="Measure J and F on it at the end of every stage.")
-    ] = None,
-    seed: Seed = 0,
-    init: Annotated[Path | None, typer.Option(help="Start from these weights, not from ImageNet's.")] = None,
-    imagenet: Imagenet = "auto",
-    mixed_precision: MixedPrecision = "auto",
-    cpu: Cpu = False,
-    workers: Annotated[int, typer.Option(min=0, help="Processes that make clips.")] = 1,
-    threads: Threads = None,
-    save_every: SaveEvery = 100,
-    stop_after: StopAfter = None,
-    resume: Resume = False,
-) -> None:
-    """Train FEELVOS; the result is OUT/video.safetensors, for `tinct segment --weights`."""
-    from tinct.training.recipes import feelvos
-
-    run_recipe(
-        lambda options, counts, progress: feelvos.train_feelvos(
-            feelvos.Data(data, split, stills, year),
-            options,
-            steps=counts,
-            imagenet=imagenet,
-            weights=init,
-            dev=dev,
-            progress=progress,
-        ),
-        out,
-        "feelvos",
-        variant,
-        steps=steps,
-        threads=threads,
-        stop_after=stop_after,
-        seed=seed,
-        mixed_precision=mixed_precision,
-        cpu=cpu,
-        workers=workers,
-        save_every=save_every,
-        resume=resume,
+def _verb(method: str, about: MethodHelp) -> Callable[..., None]:
+    # Hidden, not absent: who gives one all the same reads that there is nothing to leave out or to add.
+    without_option = typer.Option(
+        metavar="PART,...",
+        help=f"Leave parts out, as the paper's ablation does: {about.parts}.",
+        hidden=not about.parts,
     )
+    added_option = typer.Option(
+        "--with",
+        metavar="PART,...",
+        help=f"Add parts that the recipe lacks: {about.additions}.",
+        hidden=not about.additions,
+    )
+    steps_help, workers_help = f"Steps of stages: {about.steps}.", f"Processes that make {about.samples}."
+
+    def verb(
+        out: Out,
+        data: Data = ... if about.needs_videos else None,  # type: ignore[assignment]
+        split: Split = "train",
+        year: Year = "2016",
+        stills: Annotated[Path | None, typer.Option(help=about.stills)] = None,
+        variant: Variant = "mobilenetv2",
+        steps: Annotated[str | None, typer.Option(metavar="NAME=COUNT,...", help=steps_help)] = None,
+        dev: Annotated[str | None, typer.Option(metavar="SPLIT", help=about.dev)] = None,
+        seed: Seed = 0,
+        init: Annotated[Path | None, typer.Option(help=about.init)] = None,
+        without: Annotated[str | None, without_option] = None,
+        added: Annotated[str | None, added_option] = None,
+        imagenet: Imagenet = "auto",
+        mixed_precision: MixedPrecision = "auto",
+        cpu: Cpu = False,
+        workers: Annotated[int, typer.Option(min=0, help=workers_help)] = 1,
+        threads: Threads = None,
+        save_every: SaveEvery = 100,
+        stop_after: StopAfter = None,
+        resume: Resume = False,
+    ) -> None:
+        from tinct.training.arguments import parse_duration
+        from tinct.training.options import LoopOptions
+        from tinct.training.sources import Sources
+
+        options = LoopOptions(
+            out, method, variant, seed, mixed_precision, cpu, workers, save_every, resume=resume,
+            stop_after_s=None if stop_after is None else parse_duration(stop_after),
+        )  # fmt: skip
+        _train(
+            options, Sources(data, split, stills, year), without=without, added=added, steps=steps,
+            threads=threads, imagenet=imagenet, init=init, dev=dev,
+        )  # fmt: skip
+
+    verb.__doc__ = about.verb
+    return verb
+
+
+for _method, _about in METHODS.items():
+    train_app.command(_method)(_verb(_method, _about))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from PIL import Image as PillowImage
 
 from tinct.data.images import read_indices
 from tinct.errors import DatasetError, near_match
+from tinct.io.natural_order import natural_key
 from tinct.shapes import BACKGROUND, VOID, LabelMap
 
 
@@ -154,12 +154,6 @@ def entries(folder: Path) -> list[Path]:
         return sorted(folder.iterdir())
     except OSError as error:
         raise DatasetError(f"{folder} cannot be opened ({error.strerror}); make it readable.") from error
-
-
-def natural_key(name: str) -> tuple[list[tuple[int, int, str]], str]:
-    """The sort key of natural order, in which 2 comes before 10."""
-    parts = re.split(r"([0-9]+)", name)
-    return [(0, int(p), "") if p.isdecimal() else (1, 0, p) for p in parts if p], name
 
 
 def _wanted(found: Iterable[str], only: Collection[str] | None, folder: Path) -> Iterator[str]:

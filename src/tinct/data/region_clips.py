@@ -29,7 +29,7 @@ from tinct.data.stored_frames import StoredFrames
 from tinct.data.synthetic import Layer, Motion, compose, draw_motion, move_each
 from tinct.data.transforms import jitter_colours
 from tinct.errors import DatasetError, OptionError
-from tinct.shapes import VOID, Image, LabelMap
+from tinct.shapes import VOID, Image, LabelMap, holds_arrays
 
 Random = np.random.Generator
 
@@ -86,7 +86,8 @@ class RegionOptions:
             )
 
 
-@dataclass(frozen=True)
+@holds_arrays
+@dataclass(frozen=True, repr=False)
 class SourceFrames:
     """Frames of a source: one per frame of the clip from a video, or one from a photo.
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from tinct.shapes import VOID, Float, Image, LabelMap, UInt8
+from tinct.shapes import VOID, Float, Image, LabelMap, UInt8, holds_arrays
 
 Random = np.random.Generator
 
@@ -25,7 +25,8 @@ SamplingMap = Float[np.ndarray, "h w 2"]
 """For every target pixel the (x, y) in source pixels that it shows; pixel centres are whole numbers."""
 
 
-@dataclass(frozen=True)
+@holds_arrays
+@dataclass(frozen=True, repr=False)
 class Layer:
     """The frames of one background or object.
 

@@ -13,19 +13,19 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from tinct import zoo
 from tinct.data.occlusion.files import read_visibility, visibility_file
 from tinct.errors import OptionError, TinctError, WeightsError, near_match
 from tinct.evaluation.ablation_rows import AblationRow, AblationTable, ablation_of
-from tinct.evaluation.evaluate import Evaluation, evaluate
+from tinct.evaluation.dataset_split import DatasetSplit
+from tinct.evaluation.evaluate import evaluate
 from tinct.evaluation.occlusion import phase_scores
 from tinct.evaluation.published import PublishedResult, published_results
 from tinct.evaluation.results import Scores
 from tinct.evaluation.retrieval import RoundShares, read_traces, shares_of_rounds
 from tinct.runs.segment_to_folder import Progress
-from tinct.runs.segmenter_config import SegmenterChoice
+from tinct.runs.segmenter_config import SegmenterConfig
 
 AFTER = "G after"
 """On occlusion clips: the mean of J and F on the frames after a reappearance."""
@@ -39,22 +39,20 @@ class Setup:
     """On what a table is run, and with what.
 
     Attributes:
-        dataset: As for `evaluate`, like all that follows but `weights`.
-        root: Likewise.
-        split: Likewise.
-        choice: The segmenter that the rows change; its `weights` serve the rows that need no others.
+        data: The sequences.
+        config: The segmenter that the rows change; its `weights` serve the rows that need no others.
         row_weights: Row → weights that were trained as the row says.
         metrics: Of "J", "F", "T".
-        settings: `threads`, `workers`, `resolution`, `sequences`, ... of `evaluate`.
+        threads: As for `evaluate`.
+        workers: As for `evaluate`.
     """
 
-    dataset: str
-    root: Path
-    split: str | None
-    choice: SegmenterChoice
+    data: DatasetSplit
+    config: SegmenterConfig
     row_weights: Mapping[str, Path] = field(default_factory=dict)
     metrics: tuple[str, ...] = ("J", "F")
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    threads: int | None = None
+    workers: int = 1
 
 
 @dataclass(frozen=True)
@@ -169,7 +167,7 @@ def ablate(
         setup: On what, and with what.
         out: A folder for each row, and the table.
         rows: Only these.
-        on_row: Told when a row begins.
+        on_row: Called when a row begins.
         progress: As for `evaluate`.
 
     Raises:
@@ -178,19 +176,19 @@ def ablate(
         TinctError: Whatever `evaluate` raises.
         RunInterrupted: Ctrl-C; what is complete stays.
     """
-    table = ablation_of(setup.choice.method)
+    table = ablation_of(setup.config.method)
     chosen = table.chosen(None if rows is None else list(rows))
     for name in setup.row_weights:
         table.chosen([name])
     # Every segmenter before the first row runs: what is missing is known now, and not after hours.
     prepared = [_prepared(setup, row) for row in chosen]
     errors = [found for found in prepared if isinstance(found, TinctError)]
-    if errors and not any(isinstance(found, SegmenterChoice) for found in prepared):
+    if errors and not any(isinstance(found, SegmenterConfig) for found in prepared):
         raise errors[0]
     results = []
     for place, (row, found) in enumerate(zip(chosen, prepared, strict=True), start=1):
         result = RowResult(row, paper=_published(table, row))
-        if not isinstance(found, SegmenterChoice):
+        if not isinstance(found, SegmenterConfig):
             results.append(replace(result, reason=str(found)))
             continue
         if on_row is not None:
@@ -200,19 +198,19 @@ def ablate(
     return Ablation(table, setup, tuple(results))
 
 
-def _prepared(setup: Setup, row: AblationRow) -> SegmenterChoice | TinctError | str:
+def _prepared(setup: Setup, row: AblationRow) -> SegmenterConfig | TinctError | str:
     """The segmenter of a row, which can be built; else why not."""
     try:
-        choice = row_choice(setup, row)
-        if choice is None:
+        config = row_config(setup, row)
+        if config is None:
             return f"needs weights of its own, {row.needs_weights} (--weights {row.name}=FILE)"
-        choice.for_any_video().build()
+        config.for_any_video().build()
     except (OptionError, WeightsError) as error:
         return error
-    return choice
+    return config
 
 
-def row_choice(setup: Setup, row: AblationRow) -> SegmenterChoice | None:
+def row_config(setup: Setup, row: AblationRow) -> SegmenterConfig | None:
     """The segmenter of a row; None if it needs weights that are not given.
 
     Raises:
@@ -220,15 +218,15 @@ def row_choice(setup: Setup, row: AblationRow) -> SegmenterChoice | None:
     """
     if row.needs_weights and row.name not in setup.row_weights:
         return None
-    base = _of_another_method(setup.choice, row.method) if row.method else setup.choice
+    base = _of_another_method(setup.config, row.method) if row.method else setup.config
     known = vars(zoo.preset_options(base.method, base.variant, base.preset))
     # What a method does not have is switched off already.
     options = {name: value for name, value in row.options.items() if name in known or value}
     for name in options:
         if name not in known:
             raise OptionError(f"{base.method} has no option {name!r}. {near_match(name, known)}")
-    if row.make and row.name in setup.row_weights:
-        options["make"] = replace(known["make"], **row.make)
+    if row.config and row.name in setup.row_weights:
+        options["config"] = replace(known["config"], **row.config)
     return replace(
         base,
         weights=setup.row_weights.get(row.name, base.weights),
@@ -237,8 +235,8 @@ def row_choice(setup: Setup, row: AblationRow) -> SegmenterChoice | None:
     )
 
 
-def _of_another_method(base: SegmenterChoice, method: str) -> SegmenterChoice:
-    """The choice of a row that runs another method: with its own weights, and as long a fine-tuning.
+def _of_another_method(base: SegmenterConfig, method: str) -> SegmenterConfig:
+    """The config of a row that runs another method: with its own weights, and as long a fine-tuning.
 
     A budget that is left to the presets would fine-tune the one method and not the other.
     """
@@ -255,46 +253,36 @@ def _of_another_method(base: SegmenterChoice, method: str) -> SegmenterChoice:
 
 
 def _measured(
-    setup: Setup, table: AblationTable, choice: SegmenterChoice, out: Path, progress: Progress | None
+    setup: Setup, table: AblationTable, config: SegmenterConfig, out: Path, progress: Progress | None
 ) -> tuple[dict[str, float], tuple[RoundShares, ...]]:
     """Our figures of a row, and what each round retrieved."""
-    evaluation = _evaluated(setup, choice, out, progress)
+    evaluation = evaluate(
+        setup.data,
+        config,
+        out,
+        metrics=setup.metrics,
+        threads=setup.threads,
+        workers=setup.workers,
+        progress=progress,
+    )
     scores = evaluation.scores
     if scores is None:
-        raise OptionError(f"{setup.dataset} {setup.split} has no public truth; an ablation needs one.")
+        raise OptionError(
+            f"{setup.data.dataset} {setup.data.split} has no public truth; an ablation needs one."
+        )
     ours = {measure: of.mean for measure, of in scores.statistics.items()}
     if table.measure == "G":
-        ours |= {"G": scores.j_and_f, **_after_reappearances(setup, scores)}
+        ours |= {"G": scores.j_and_f, **_after_reappearances(setup.data, scores)}
     return ours, shares_of_rounds(read_traces(out, evaluation.sequences))
 
 
-def _after_reappearances(setup: Setup, scores: Scores) -> dict[str, float]:
+def _after_reappearances(data: DatasetSplit, scores: Scores) -> dict[str, float]:
     """On occlusion clips G after a reappearance, and the share of those frames with J above 0.5."""
-    split = setup.split
-    if setup.dataset != "davis-2017" or split is None or not visibility_file(setup.root, split).is_file():
+    split = data.split
+    if data.dataset != "davis-2017" or split is None or not visibility_file(data.root, split).is_file():
         return {}
-    after = phase_scores(scores, read_visibility(setup.root, split))["after"]
+    after = phase_scores(scores, read_visibility(data.root, split))["after"]
     return {AFTER: after.g, "found again": after.statistics["J"].recall}
-
-
-def _evaluated(setup: Setup, choice: SegmenterChoice, out: Path, progress: Progress | None) -> Evaluation:
-    return evaluate(
-        setup.dataset,
-        setup.root,
-        setup.split,
-        out,
-        method=choice.method,
-        variant=choice.variant,
-        preset=choice.preset,
-        weights=choice.weights,
-        device=choice.device,
-        fine_tune=choice.fine_tune,
-        flow=choice.flow,
-        options=choice.options,
-        metrics=setup.metrics,
-        progress=progress,
-        **setup.settings,
-    )
 
 
 def _published(table: AblationTable, row: AblationRow) -> PublishedResult | None:

@@ -26,7 +26,7 @@ class AblationRow:
         options: Fields of the method's `Options`, in the place of the preset's.
         method: The method that the row runs, where it is not the table's own; its weights are then that
             method's too.
-        make: Fields of `Options.make` that differ in weights of the row's own (`--weights NAME=FILE`).
+        config: Fields of `Options.config` that differ in weights of the row's own (`--weights NAME=FILE`).
         fine_tuned: Whether objects are fine-tuned at all.
         needs_weights: What weights of its own the row needs; it then runs only with
             `--weights NAME=FILE`. Empty if the method's own weights serve.
@@ -43,7 +43,7 @@ class AblationRow:
     title: str
     options: Mapping[str, Any] = field(default_factory=dict)
     method: str = ""
-    make: Mapping[str, Any] = field(default_factory=dict)
+    config: Mapping[str, Any] = field(default_factory=dict)
     fine_tuned: bool = True
     needs_weights: str = ""
     published: str | None = None
@@ -304,7 +304,7 @@ DYENET = AblationTable(
             "re-mp-without-attention",
             "Re-MP, no attention",
             {**_PROPAGATION, "attention": False},
-            make={"attention": False},
+            config={"attention": False},
             published="propagation alone, without attention",
             against=("msk",),
             note="The paper trains this row anew (tinct train dyenet --without attention, then --weights "
@@ -330,11 +330,11 @@ DYENET = AblationTable(
             "advanced",
             "advanced",
             {**_EVERYWHERE, "patches": True, "flip": True},
-            make={"pyramid": True, "two_streams": True},
+            config={"pyramid": True, "two_streams": True},
             published="advanced: box input, two streams",
             against=("re-id",),
             note="Patches and mirror images. The flow's stream has weights of its own (--weights "
-            "advanced=FILE, of a make with pyramid and two streams); without them this row has one stream.",
+            "advanced=FILE, of a config with pyramid and two streams); without them this row has one stream.",
         ),
         AblationRow(
             "rounds-1",

@@ -45,9 +45,9 @@ def ablation_markdown(ablation: Ablation) -> str:
 
 def ablation_lines(ablation: Ablation) -> list[str]:
     """What stands below the table, one sentence or more per line."""
-    setup, table = ablation.setup, ablation.table
-    where = f"{setup.dataset} {setup.split or 'all'}"
-    most = setup.settings.get("max_frames")
+    data, table = ablation.setup.data, ablation.table
+    where = f"{data.dataset} {data.split or 'all'}"
+    most = data.max_frames
     where += f", a trial of {most} frames each" if most is not None else ""
     lines = [f"Ours: mean on {where}; the paper's: on {table.dataset} {table.split}. They do not compare."]
     lines.append(_sign_line(ablation))
@@ -63,16 +63,16 @@ def ablation_lines(ablation: Ablation) -> list[str]:
 
 def ablation_json(ablation: Ablation) -> dict[str, Any]:
     """Everything that is known of the table; null where a figure is not known."""
-    setup, table = ablation.setup, ablation.table
+    data, config, table = ablation.setup.data, ablation.setup.config, ablation.table
     return {
         "method": table.method,
-        "variant": setup.choice.variant,
-        "preset": setup.choice.preset,
-        "dataset": setup.dataset,
-        "split": setup.split,
-        "fine_tune": setup.choice.fine_tune,
-        "sequences": setup.settings.get("sequences"),
-        "max_frames": setup.settings.get("max_frames"),
+        "variant": config.variant,
+        "preset": config.preset,
+        "dataset": data.dataset,
+        "split": data.split,
+        "fine_tune": config.fine_tune,
+        "sequences": None if data.sequences is None else list(data.sequences),
+        "max_frames": data.max_frames,
         "measure": ablation.measure,
         "paper": {"method": table.paper, "dataset": table.dataset, "split": table.split},
         "rows": [_row_json(ablation, result) for result in ablation.results],

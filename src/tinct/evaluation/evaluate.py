@@ -1,7 +1,7 @@
 """Evaluation of a method on a dataset: segment every sequence, then score, whatever stops it in between.
 
     out/<sequence>/     the run folder of each, as `tinct.runs.segment_to_folder` writes it; of a method that
-                        explains itself with the account of its decisions, why.json
+                        explains itself with the trace of its decisions, why.json
     out/scores.json     the scores, frame by frame, with what made them and what it cost
 
 The same call again goes on: a sequence that is complete is not computed again.
@@ -20,30 +20,22 @@ import cv2
 import torch
 
 from tinct import zoo
-from tinct.data.davis import Davis
-from tinct.data.lists import DATASETS
-from tinct.data.plain import PlainFolders, default_folders
-from tinct.data.segtrack import SegTrack
-from tinct.data.sequences import Sequence, SequenceDataset
-from tinct.data.youtube_vos import YouTubeVos
-from tinct.errors import DatasetError, OptionError, OutputError, WeightsError, near_match
-from tinct.evaluation.beginnings import Beginning, check_max_frames
+from tinct.data.sequences import Sequence
+from tinct.errors import OptionError, OutputError, WeightsError
+from tinct.evaluation.dataset_split import DatasetSplit, open_frames
 from tinct.evaluation.failures import one_error
 from tinct.evaluation.results import Scores, write_scores
-from tinct.evaluation.score import checked_rules, score_folders
+from tinct.evaluation.score import score_folders, scoring_rules
+from tinct.evaluation.tracks import Rules
 from tinct.evaluation.workers import Failure, outcomes_of
-from tinct.inference.callbacks import loop_callbacks
-from tinct.io.video import Video
+from tinct.inference.callbacks import callbacks
+from tinct.io.video_range import VideoRange
 from tinct.metrics import DEFAULT_BOUND_TH
 from tinct.networks.dyenet.proposal_sources import check_proposals
-from tinct.networks.flow_choice import FlowChoice
-from tinct.runs.run_file import costs, read_account
+from tinct.runs.run_file import costs, read_record
 from tinct.runs.segment_to_folder import Progress, RunInterrupted, Segmenter, segment_to_folder
-from tinct.runs.segmenter_config import SegmenterChoice
-from tinct.runs.traces import ACCOUNT, write_explanation
-
-WITHOUT_SPLITS = ("segtrack-v2", "plain")
-"""Datasets without lists: a split that is asked for is passed over."""
+from tinct.runs.segmenter_config import SegmenterConfig
+from tinct.runs.traces import TRACE_FILE, write_explanation
 
 
 @dataclass(frozen=True)
@@ -81,18 +73,18 @@ class Evaluation:
 
 @dataclass
 class SequenceSegmentation:
-    """Segments sequences into run folders; it travels to a worker and makes the segmenter there, once.
+    """Segments sequences into run folders; it travels to a worker and builds the segmenter there, once.
 
     Attributes:
-        choice: Which segmenter.
-        info: What the account of every run says of it.
+        config: Which segmenter.
+        info: What every run's `run.json` says of it.
         threads: Of torch and OpenCV in this process; None leaves them as they are.
         out: Where the run folders go.
-        overlay: Whether to make the films.
+        overlay: Whether to write each overlay video.
         max_frames: Of each sequence only so many from the beginning.
     """
 
-    choice: SegmenterChoice
+    config: SegmenterConfig
     info: Mapping[str, Any]
     threads: int | None
     out: Path
@@ -101,59 +93,47 @@ class SequenceSegmentation:
 
     @cached_property
     def segmenter(self) -> Segmenter:
-        """The segmenter, if one serves all sequences; for those that need their own, a test of the choice."""
+        """The segmenter, if one serves all sequences; for those that need their own, a test of the config."""
         if self.threads is not None:
             torch.set_num_threads(self.threads)
             cv2.setNumThreads(self.threads)
-        return self.choice.for_any_video().build()
+        return self.config.for_any_video().build()
 
     def __call__(self, sequence: Sequence, progress: Progress | None = None) -> bool:
         """Segment a sequence; return whether it has a truth beyond what was given to the method."""
         segmenter, video = self.segmenter, open_frames(sequence)
         if self.max_frames is not None:
-            video, sequence = Beginning(video, self.max_frames), sequence.thinned(1, self.max_frames)
+            video = VideoRange(video, stop=min(self.max_frames, len(video)))
+            sequence = sequence.thinned(1, self.max_frames)
         prompts = sequence.prompts()
-        if self.choice.per_video:
-            segmenter = self.choice.build(video, sequence.name, prompts)
+        if self.config.per_video:
+            segmenter = self.config.build(video, sequence.name, prompts)
         out = self.out / sequence.name
-        with loop_callbacks(explanation=lambda account: write_explanation(account, out / ACCOUNT)):
+        with callbacks(explanation=lambda trace: write_explanation(trace, out / TRACE_FILE)):
             segment_to_folder(
                 segmenter,
                 video,
                 prompts,
                 out,
-                backward=self.choice.direction == "backward",
+                backward=self.config.direction == "backward",
                 resume=True,
                 overlay=self.overlay,
                 info={**self.info, "video": sequence.name},
                 progress=progress,
-                how_to_go_on="the same command",
+                resume_hint="the same command",
             )
         return len(sequence.annotated) > len(prompts)
 
 
 def evaluate(
-    dataset: str,
-    root: Path,
-    split: str | None,
+    data: DatasetSplit,
+    config: SegmenterConfig,
     out: Path,
     *,
-    method: str = "feelvos",
-    variant: str | None = None,
-    preset: str = "default",
-    weights: Path | None = None,
-    device: str = "auto",
-    fine_tune: str | None = None,
-    flow: FlowChoice | None = None,
-    proposals: str | None = None,
-    options: Mapping[str, Any] | None = None,
-    threads: int | None = None,
-    workers: int = 1,
-    resolution: str = "480p",
-    sequences: Collection[str] | None = None,
-    max_frames: int | None = None,
     metrics: Collection[str] | None = None,
     bound_th: float = DEFAULT_BOUND_TH,
+    threads: int | None = None,
+    workers: int = 1,
     overlay: bool = False,
     progress: Progress | None = None,
 ) -> Evaluation:
@@ -163,28 +143,16 @@ def evaluate(
     annotated. The masks do not depend on `workers`.
 
     Args:
-        dataset: One of `DATASETS`; also the protocol.
-        root: The dataset in its official layout.
-        split: The list; passed over, and not recorded, where there are none (`WITHOUT_SPLITS`).
+        data: The sequences; their dataset is also the protocol.
+        config: The segmenter. With seconds as its `fine_tune`, masks depend on how busy the machine is; a
+            folder of flow holds one of `.flo` files per sequence, one of proposals a file per sequence.
         out: For the runs and the scores.
-        method: As for `zoo.build_segmenter`, like the next five.
-        variant: None for the method's default.
-        preset: `default`, `paper` or `fast`.
-        weights: A safetensors file; None for the one in the package.
-        device: All workers share it.
-        fine_tune: How long each object is learnt; with seconds, masks depend on how busy the machine is.
-        flow: For methods that use optical flow; a folder holds one of `.flo` files per sequence.
-        proposals: For methods that look for objects in boxes; a folder holds one file per sequence.
-        options: Fields of the method's `Options` in the place of the preset's.
-        threads: Of each worker; by default torch's own number, shared by the workers.
-        workers: How many processes share the sequences.
-        resolution: Of DAVIS: "480p", "1080p" or "Full-Resolution".
-        sequences: Only these.
-        max_frames: Of each only so many from the beginning, for a trial; the scores say so.
         metrics: Of "J", "F", "T"; by default those of the protocol.
         bound_th: The tolerance of F.
-        overlay: Whether to make a film of every sequence.
-        progress: Told ("segment", frames done, in all), then ("score", sequences done, in all).
+        threads: Of each worker; by default torch's own number, shared by the workers.
+        workers: How many processes share the sequences.
+        overlay: Whether to write an overlay video of every sequence.
+        progress: Called with ("segment", frames done, in all), then ("score", sequences done, in all).
 
     Raises:
         OptionError: An unknown dataset, method, option, sequence or metric.
@@ -194,137 +162,73 @@ def evaluate(
             the message names these, and its class is that of their errors if they have one.
         RunInterrupted: Ctrl-C; the masks so far are there.
     """
-    variant = zoo.check_variant(method, variant)
-    split = None if dataset in WITHOUT_SPLITS else split
-    chosen = read_dataset(dataset, root, split, resolution=resolution, only=sequences)
+    zoo.check_variant(config.method, config.variant)
+    names = tuple(sequence.name for sequence in data.videos)
     # Now, and not after the hours that the masks take.
-    checked_rules(dataset, None if metrics is None else tuple(metrics), bound_th)
-    check_max_frames(max_frames)
-    extras = dict(options or {})
-    choice = SegmenterChoice(
-        method, variant, preset, weights, device, fine_tune, flow, options=extras, proposals=proposals
-    )
-    info = choice.described()
-    workers = max(1, min(workers, len(chosen)))
-    task = SequenceSegmentation(choice, info, threads or _share(workers), out, overlay, max_frames)
-    names = tuple(sequence.name for sequence in chosen)
-    if proposals is not None:
-        check_proposals(proposals, names)
-    frames, truth = _folders(dataset, root, split, resolution)
+    rules = scoring_rules(data.dataset, None if metrics is None else tuple(metrics), bound_th)
+    info = config.described()
+    if config.proposals is not None:
+        check_proposals(config.proposals, names)
+    workers = max(1, min(workers, len(names)))
+    task = SequenceSegmentation(config, info, threads or _share(workers), out, overlay, data.max_frames)
     scores = None
     try:
-        has_truth = _segment_all(task, chosen, workers, progress)
-        data = {"dataset": dataset, "split": split}
-        if dataset.startswith("davis"):
-            data["resolution"] = resolution
-        run = {**info, **data, "workers": workers, **costs(out, names)}
+        has_truth = _segment_all(task, data, workers, progress)
+        run = {**info, **data.described, "workers": workers, **costs(out, names)}
         if has_truth:
-            scores = score_folders(
-                out,
-                truth,
-                dataset,
-                metrics=None if metrics is None else tuple(metrics),
-                split=split if dataset == "youtube-vos" else None,
-                sequences=names,
-                bound_th=bound_th,
-                allow_missing=max_frames is not None,
-                workers=workers,
-                progress=None if progress is None else lambda _, done, of: progress("score", done, of),
-            )
-            asked = {"split": split} | ({} if max_frames is None else {"max_frames": max_frames})
-            scores = replace(scores, run=run, settings={**scores.settings, **asked})
+            scores = _score(out, data, rules, workers, progress)
+            scores = replace(scores, run=run)
             write_scores(out / "scores.json", scores, per_frame=True)
     except KeyboardInterrupt as error:
-        raise RunInterrupted(_interrupted(out, chosen)) from error
-    return Evaluation(out, frames, truth, names, scores, run)
+        raise RunInterrupted(_interrupted(out, names)) from error
+    return Evaluation(out, *data.folders, names, scores, run)
 
 
-def read_dataset(
-    dataset: str,
-    root: Path,
-    split: str | None,
-    *,
-    resolution: str = "480p",
-    only: Collection[str] | None = None,
-) -> SequenceDataset:
-    """The sequences of a split, each with what its annotations tell; DAVIS-2016's objects are one.
-
-    Raises:
-        OptionError: There is no such dataset or sequence, or it needs a split and none came.
-        DatasetError: It lacks something.
-    """
-    if dataset == "segtrack-v2":
-        return SegTrack(root, only=only)
-    if dataset == "plain":
-        return PlainFolders(*default_folders(root), only=only)
-    if dataset not in DATASETS:
-        raise OptionError(f"There is no dataset {dataset!r}. {near_match(dataset, DATASETS)}")
-    if split is None:
-        raise OptionError(f"{dataset} has several splits and none came; name one, such as 'val'.")
-    if dataset == "youtube-vos":
-        return YouTubeVos(root, split, only=only)
-    year = dataset.removeprefix("davis-")
-    return Davis(
-        root,
-        split,
-        year=year,
-        resolution=resolution,
-        only=only,
-        annotated="first" if split.startswith("test") else "all",
-        merge_objects=year == "2016",
+def _score(out: Path, data: DatasetSplit, rules: Rules, workers: int, progress: Progress | None) -> Scores:
+    """The scores of the masks, with what was asked for as their settings."""
+    scores = score_folders(
+        out,
+        data.folders[1],
+        rules,
+        split=data.split if data.dataset == "youtube-vos" else None,
+        sequences=tuple(sequence.name for sequence in data.videos),
+        allow_missing=data.max_frames is not None,
+        workers=workers,
+        progress=None if progress is None else lambda _, done, of: progress("score", done, of),
     )
-
-
-def open_frames(sequence: Sequence) -> Video:
-    """The frames of a sequence as a video, whose masks are then called as the frames are.
-
-    Raises:
-        DatasetError: Their folder holds other images too, or in another order.
-        VideoError: They are of different sizes, or one has no readable header.
-    """
-    folder = sequence.frames[0].parent
-    video = Video.open(folder)
-    names = tuple(file.stem for file in sequence.frames)
-    if tuple(video.names) != names:
-        strangers = sorted(set(video.names) ^ set(names))
-        found = (
-            f"{len(strangers)} of them differ, such as {strangers[0]!r}" if strangers else "in another order"
-        )
-        raise DatasetError(
-            f"{folder} holds {len(video)} images, and {len(names)} frames of {sequence.name!r} were expected "
-            f"({found}); keep its own frames alone in it."
-        )
-    return video
+    asked = {"split": data.split} | ({} if data.max_frames is None else {"max_frames": data.max_frames})
+    return replace(scores, settings={**scores.settings, **asked})
 
 
 def _segment_all(
-    task: SequenceSegmentation, chosen: SequenceDataset, workers: int, progress: Progress | None
+    task: SequenceSegmentation, data: DatasetSplit, workers: int, progress: Progress | None
 ) -> bool:
     """Segment all sequences; return whether each has a truth to score against."""
-    frames = _FrameCount(chosen, progress, task.max_frames)
-    # One process tells of every frame; the others' news come with their results.
+    sequences = data.videos
+    frames = _FrameCount(data, progress)
+    # One process reports every frame; others report a sequence when it is done.
     function: Callable[[Sequence], bool] = (
         partial(task, progress=frames.within) if workers == 1 and progress is not None else task
     )
     truths: dict[int, bool] = {}
     failures: dict[str, Exception] = {}
     with (
-        _threads_kept(),
-        closing(outcomes_of(function, chosen.sequences, workers, context="spawn", name=_name)) as outcomes,
+        _restored_threads(),
+        closing(outcomes_of(function, sequences.sequences, workers, context="spawn", name=_name)) as outcomes,
     ):
         for index, outcome in outcomes:
             if not isinstance(outcome, Failure):
                 truths[index] = outcome
-                frames.finished(chosen[index])
+                frames.finished(sequences[index])
             elif isinstance(outcome.error, OptionError | WeightsError) and not truths:
-                raise outcome.error  # the segmenter itself cannot be made
+                raise outcome.error  # the segmenter itself cannot be built
             else:
-                failures[chosen[index].name] = outcome.error
+                failures[sequences[index].name] = outcome.error
     if failures:
-        whole = len(chosen) - len(failures)
+        whole = len(sequences) - len(failures)
         raise one_error(
             failures,
-            f"{len(failures)} of {len(chosen)} sequences failed; {whole} are complete in {task.out}.",
+            f"{len(failures)} of {len(sequences)} sequences failed; {whole} are complete in {task.out}.",
             "Mend these and give the same command again; it goes on from there.",
         )
     return all(truths.values())
@@ -338,29 +242,29 @@ def _share(workers: int) -> int | None:
 class _FrameCount:
     """Frames done over all sequences, for a progress bar."""
 
-    def __init__(self, chosen: SequenceDataset, progress: Progress | None, most: int | None) -> None:
-        self._progress, self._most = progress, most
-        self._done, self._frames = 0, sum(len(sequence.thinned(1, most)) for sequence in chosen)
+    def __init__(self, data: DatasetSplit, progress: Progress | None) -> None:
+        self._progress, self._most = progress, data.max_frames
+        self._done, self._frames = 0, sum(len(sequence.thinned(1, self._most)) for sequence in data.videos)
 
     def within(self, stage: str, done: int, frames: int) -> None:
         """Frames of the sequence that is under way, or its fine-tuning."""
         if stage == "segment":
-            self._tell(self._done + done)
+            self._report(self._done + done)
         elif stage == "fine-tune" and self._progress is not None:
             self._progress(stage, done, frames)
 
     def finished(self, sequence: Sequence) -> None:
         """One more sequence is done."""
         self._done += len(sequence.thinned(1, self._most))
-        self._tell(self._done)
+        self._report(self._done)
 
-    def _tell(self, done: int) -> None:
+    def _report(self, done: int) -> None:
         if self._progress is not None:
             self._progress("segment", done, self._frames)
 
 
 @contextmanager
-def _threads_kept() -> Iterator[None]:
+def _restored_threads() -> Iterator[None]:
     """Leave this process with as many threads as it had."""
     before, before_cv2 = torch.get_num_threads(), cv2.getNumThreads()
     try:
@@ -374,25 +278,16 @@ def _name(sequence: Sequence) -> str:
     return f"sequence {sequence.name!r}"
 
 
-def _folders(dataset: str, root: Path, split: str | None, resolution: str) -> tuple[Path, Path]:
-    """Where a dataset has its frames, and where `find_truth` finds its annotations."""
-    if dataset.startswith("davis"):
-        return root / "JPEGImages" / resolution, root / "Annotations" / resolution
-    if dataset == "youtube-vos":
-        return root / str(split) / "JPEGImages", root
-    return default_folders(root) if dataset == "plain" else (root / "JPEGImages", root)
-
-
-def _interrupted(out: Path, chosen: SequenceDataset) -> str:
-    whole = sum(_is_complete(out / sequence.name / "run.json") for sequence in chosen)
+def _interrupted(out: Path, names: Collection[str]) -> str:
+    whole = sum(_is_complete(out / name / "run.json") for name in names)
     return (
-        f"Interrupted. {whole} of {len(chosen)} sequences are complete in {out}; the same command goes on "
+        f"Interrupted. {whole} of {len(names)} sequences are complete in {out}; the same command goes on "
         "from there."
     )
 
 
 def _is_complete(path: Path) -> bool:
     try:
-        return path.is_file() and read_account(path).get("status") == "complete"
+        return path.is_file() and read_record(path).get("status") == "complete"
     except OutputError:
         return False

@@ -23,9 +23,10 @@ from tinct.evaluation.protocols import PROTOCOLS
 from tinct.evaluation.results import Scores, SequenceScores
 from tinct.evaluation.tracks import Rules, Tracks
 from tinct.evaluation.truth import labels_to_score
-from tinct.inference.segmenter import StreamingSegmenter
+from tinct.inference.segmenter import StreamingSegmenter, segment_video
 from tinct.io.masks import ObjectMasks
-from tinct.shapes import BACKGROUND
+from tinct.io.video import Video
+from tinct.shapes import BACKGROUND, Image, LabelMap
 
 RULES = Rules(PROTOCOLS["davis-2016"], ("J", "F"))
 
@@ -119,43 +120,68 @@ def _score_sequence(
 ) -> tuple[SequenceScores, Seconds]:
     tracks = Tracks(RULES, {})
     scored = scored_range(RULES.protocol, len(sequence))
-    wall_s, cpu_s = [], []
-    for index, masks, wall, cpu in _steps(segmenter, sequence):
+    timed = _Timed(segmenter)
+    for index, masks in _results(timed, sequence):
+        if index == 0:
+            continue
         frame_name = sequence.frames[index].stem
-        wall_s.append(wall)
-        cpu_s.append(cpu)
         if on_frame is not None:
             on_frame(sequence.name, frame_name, masks)
         if index not in scored:
             break
         truth = labels_to_score(sequence.read_labels(index), RULES.protocol)
         prediction = (masks.label_map != BACKGROUND).view(np.uint8)
-        if prediction.shape != truth.shape:
-            raise MaskError(
-                f"The segmenter gave masks of {prediction.shape} (H, W) for a truth of {truth.shape}; "
-                "a segmenter's masks have the size of its frames."
-            )
         tracks.meet(index, truth)
         tracks.score(index, frame_name, prediction, truth)
     scores = SequenceScores(sequence.name, tracks.scores(sequence.name), len(scored))
-    return scores, Seconds(tuple(wall_s), tuple(cpu_s))
+    return scores, Seconds(tuple(timed.wall), tuple(timed.processor))
 
 
-def _steps(
+def _results(
     segmenter: StreamingSegmenter[Any], sequence: data.Sequence
-) -> Iterator[tuple[int, ObjectMasks, float, float]]:
-    """The masks of every frame after the first, with the seconds (wall, processor) that they took."""
-    state = segmenter.start(sequence.read_frame(0), sequence.prompts()[0])
-    for index in range(1, len(sequence)):
-        frame = sequence.read_frame(index)
-        wall, cpu = time.perf_counter(), time.process_time()
-        state, masks = segmenter.step(state, frame)
-        # A user wants labels, so making them belongs to the frame's time; they are kept for the caller.
+) -> Iterator[tuple[int, ObjectMasks]]:
+    try:
+        yield from segment_video(segmenter, _Frames(sequence), {0: sequence.prompts()[0]})
+    except (MaskError, NumericalError) as error:
+        raise type(error)(f"Sequence {sequence.name!r}: {error}") from error
+
+
+class _Timed(StreamingSegmenter[Any]):
+    """Another segmenter, and the seconds that each of its steps took; reading the frames is not counted."""
+
+    def __init__(self, segmenter: StreamingSegmenter[Any]) -> None:
+        self._segmenter = segmenter
+        self.wall: list[float] = []
+        self.processor: list[float] = []
+
+    def start(self, frame: Image, labels: LabelMap) -> Any:
+        return self._segmenter.start(frame, labels)
+
+    def step(self, state: Any, frame: Image, labels: LabelMap | None = None) -> tuple[Any, ObjectMasks]:
+        wall, processor = time.perf_counter(), time.process_time()
+        state, masks = self._segmenter.step(state, frame, labels)
+        # A user wants labels, so making them belongs to the frame's time; the masks cache them.
         _ = masks.label_map
-        seconds = time.perf_counter() - wall, time.process_time() - cpu
-        if not np.isfinite(masks.probs).all():
-            raise NumericalError(
-                f"The network gave NaN or infinity at {sequence.frames[index]}, where probabilities were "
-                "expected; its weights are broken (in training: the step was too long)."
-            )
-        yield index, masks, *seconds
+        self.wall.append(time.perf_counter() - wall)
+        self.processor.append(time.process_time() - processor)
+        return state, masks
+
+
+class _Frames(Video):
+    """The frames of a sequence, which may be every n-th of its folder."""
+
+    def __init__(self, sequence: data.Sequence) -> None:
+        self._sequence = sequence
+        height, width, _ = sequence.read_frame(0).shape
+        self.size = height, width
+
+    def __len__(self) -> int:
+        return len(self._sequence)
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The files' stems."""
+        return [file.stem for file in self._sequence.frames]
+
+    def _read(self, start: int, stop: int) -> Iterator[Image]:
+        return (self._sequence.read_frame(index) for index in range(start, stop))

@@ -78,18 +78,16 @@ class Compatibility:
         wraps_decay: Frame numbers are kept in eight bits, so the decay of more than 256 frames is wrong.
         counts_in_first_frame: Objects are counted in frame 0 alone: as many as its highest id. One that
             appears later is not scored, and an id that is left out there counts as a perfect object.
-        reuses_tables: Tables that lie in the folder are shown again, however old they are.
     """
 
     name: str
     protocols: tuple[str, ...]
     wraps_decay: bool = False
     counts_in_first_frame: bool = False
-    reuses_tables: bool = False
 
 
 COMPATIBILITIES = {
-    "davis2017-evaluation": Compatibility("davis2017-evaluation", ("davis-2017",), True, True, True),
+    "davis2017-evaluation": Compatibility("davis2017-evaluation", ("davis-2017",), True, True),
 }
 
 

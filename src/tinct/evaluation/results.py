@@ -84,7 +84,7 @@ class ObjectScores:
     Attributes:
         object_id: As in the truth; 1 where all objects are merged.
         statistics: Per measure.
-        frames: Their values frame by frame, if they were kept.
+        frames: Their values frame by frame, if they were recorded.
         group: "seen" or "unseen", where a protocol tells them apart.
     """
 
@@ -249,12 +249,12 @@ def read_scores(path: Path) -> Scores:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         return Scores.from_json(content)
+    except OptionError as error:
+        raise OptionError(f"{path}: {error}") from error
     except (OSError, ValueError, RecursionError) as error:
         raise OptionError(
             f"{path} cannot be read as scores: {error}. Give a JSON file that `tinct score --json` wrote."
         ) from error
-    except OptionError as error:
-        raise OptionError(f"{path}: {error}") from error
 
 
 def _mean_over(
@@ -319,9 +319,9 @@ def _object_from(object_id: int, entry: Any) -> ObjectScores:
     }
     frames = None
     if "per_frame" in entry:
-        kept = entry["per_frame"]
-        columns = {m: tuple(_value(number) for number in kept[m]) for m in MEASURES if m in kept}
-        frames = FrameScores(tuple(kept["frames"]), columns)
+        recorded = entry["per_frame"]
+        columns = {m: tuple(_value(number) for number in recorded[m]) for m in MEASURES if m in recorded}
+        frames = FrameScores(tuple(recorded["frames"]), columns)
     return ObjectScores(object_id, statistics, frames, entry.get("group"))
 
 

@@ -11,12 +11,10 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
-
 from tinct.data.annotations import Annotations
 from tinct.data.lists import known_sequences
 from tinct.errors import DatasetError, OptionError, WorkerError
-from tinct.evaluation.completeness import check_complete, refuse_confused_folders, scored_range
+from tinct.evaluation.completeness import Mismatch, check_complete, check_distinct_folders, scored_range
 from tinct.evaluation.failures import one_error
 from tinct.evaluation.groups import Groups, find_groups
 from tinct.evaluation.predictions import find_predictions, paired, read_prediction
@@ -27,6 +25,7 @@ from tinct.evaluation.truth import find_truth, label_folder, labels_to_score
 from tinct.evaluation.workers import Failure, outcomes_of
 from tinct.metrics import DEFAULT_BOUND_TH
 from tinct.metrics.boundary import tolerance_radius_px
+from tinct.ops.allocator import keep_freed_memory
 from tinct.shapes import LabelMap
 
 OnSequence = Callable[[SequenceScores, int, int], None]
@@ -53,13 +52,10 @@ class Task:
 def score_folders(
     pred: Path,
     truth: Path,
-    protocol: str,
+    rules: Rules | str,
     *,
-    metrics: Sequence[str] | None = None,
     split: str | None = None,
     sequences: Collection[str] | None = None,
-    bound_th: float = DEFAULT_BOUND_TH,
-    compat: str | None = None,
     allow_missing: bool = False,
     resolution: str | None = None,
     workers: int = 1,
@@ -70,26 +66,24 @@ def score_folders(
     Args:
         pred: The predictions, in one of the layouts that `find_predictions` understands.
         truth: The dataset's root or its annotations; see `find_truth`.
-        protocol: One of `tinct.evaluation.protocols.PROTOCOLS`.
-        metrics: Of "J", "F", "T"; by default those of the protocol.
+        rules: What is scored, and how (`scoring_rules`), or the name of a protocol alone.
         split: Only the sequences of this list.
         sequences: Only these.
-        bound_th: The tolerance of F as a fraction of the diagonal, or in pixels from 1 on.
-        compat: Reproduce the faults of a toolkit: "davis2017-evaluation".
         allow_missing: Score what is there instead of refusing folders that do not match.
         resolution: Of DAVIS, where the root is given: "480p", "1080p" or "Full-Resolution"; by default the
             first of these that is there.
         workers: How many processes share the sequences.
-        progress: Told of every sequence.
+        progress: Called after every sequence.
 
     Raises:
-        OptionError: An unknown protocol, metric or toolkit, or folders that cannot be meant.
+        OptionError: An unknown protocol, or folders that cannot be meant.
         DatasetError: A folder, sequence, frame or list is missing, or there is too much.
         MaskError: A file is broken, of another size, or holds what no prediction may hold.
         WorkerError: Two workers died of a sequence; `finished` holds the scores of all others.
     """
-    rules = checked_rules(protocol, metrics, bound_th, compat)
-    refuse_confused_folders(pred, truth)
+    if isinstance(rules, str):
+        rules = scoring_rules(rules)
+    check_distinct_folders(pred, truth)
     annotations = find_truth(truth, rules.protocol, split=split, sequences=sequences, resolution=resolution)
     predictions = find_predictions(pred)
     if sequences is None:
@@ -107,7 +101,13 @@ def score_folders(
         for a in annotations
         if a.sequence in predictions
     ]
-    outcome = _score_all(tasks, workers, progress)
+    return _scores_of(_score_all(tasks, workers, progress), rules, split, mismatch, known_groups=bool(groups))
+
+
+def _scores_of(
+    outcome: _Outcome, rules: Rules, split: str | None, mismatch: Mismatch, *, known_groups: bool
+) -> Scores:
+    """The scores of all sequences with what made them; an error if sequences failed or none has an object."""
     left_out = {
         "missing_sequences": mismatch.missing_sequences,
         "empty_sequences": [scores.name for scores in outcome.scored if not scores.objects],
@@ -117,29 +117,39 @@ def score_folders(
     }
     scores = Scores(
         protocol=rules.protocol.name,
-        rule=_rule(rules, known_groups=bool(groups)),
+        rule=_rule(rules, known_groups=known_groups),
         merged=rules.protocol.merged,
         average_over=rules.protocol.average_over,
         sequences=tuple(scores for scores in outcome.scored if scores.objects),
-        settings={"split": split, "bound_th": bound_th, "compat": compat, **left_out},
+        settings={"split": split, "bound_th": rules.bound_th, "compat": rules.toolkit, **left_out},
     )
+    count = len(outcome.scored) + len(outcome.failures)
     if outcome.failures:
-        error = one_error(outcome.failures, f"{len(outcome.failures)} of {len(tasks)} sequences failed.")
+        error = one_error(outcome.failures, f"{len(outcome.failures)} of {count} sequences failed.")
         if isinstance(error, WorkerError):
             error.finished = scores
         raise error
     if not scores.sequences:
         raise DatasetError(
-            f"None of the {len(tasks)} sequences has an object in the frames that {protocol} scores and that "
-            "were predicted; check that the truth holds label maps."
+            f"None of the {count} sequences has an object in the frames that {scores.protocol} scores and "
+            "that were predicted; check that the truth holds label maps."
         )
     return scores
 
 
-def checked_rules(
-    protocol: str, metrics: Sequence[str] | None, bound_th: float, compat: str | None = None
+def scoring_rules(
+    protocol: str,
+    metrics: Sequence[str] | None = None,
+    bound_th: float = DEFAULT_BOUND_TH,
+    compat: str | None = None,
 ) -> Rules:
-    """The rules that names stand for.
+    """What is scored, and how.
+
+    Args:
+        protocol: One of `tinct.evaluation.protocols.PROTOCOLS`.
+        metrics: Of "J", "F", "T"; by default those of the protocol.
+        bound_th: The tolerance of F as a fraction of the diagonal, or in pixels from 1 on.
+        compat: Reproduce the faults of a toolkit: "davis2017-evaluation".
 
     Raises:
         OptionError: A name is unknown, `bound_th` is no tolerance, or the toolkit has no such protocol.
@@ -188,15 +198,6 @@ def _scored_truth(task: Task, tracks: Tracks) -> Iterator[tuple[int, str, LabelM
         tracks.meet(index, truth)
         if index in scored:
             yield index, names[index], truth
-
-
-def keep_freed_memory() -> None:
-    """Let glibc keep the memory that a frame's arrays leave, for those of the next frame.
-
-    It gives blocks above a threshold back to the system, which then clears them anew, frame after
-    frame: a fifth of all processor time. Freeing one large block raises the threshold to its size.
-    """
-    np.empty(8 << 20, np.uint8)
 
 
 @dataclass(frozen=True)

@@ -180,55 +180,6 @@ def write_csv(scores: Scores, folder: Path, set_name: str = "all") -> tuple[Path
     return paths
 
 
-@dataclass(frozen=True)
-class OfficialTables:
-    """The contents of the two CSV files, cell by cell as they stand there.
-
-    Attributes:
-        set_name: The split that the files are named after.
-        overall: Header and row of `global_results-<set>.csv`.
-        per_sequence: Header and rows of `per-sequence_results-<set>.csv`.
-    """
-
-    set_name: str
-    overall: tuple[tuple[str, ...], ...]
-    per_sequence: tuple[tuple[str, ...], ...]
-
-    @property
-    def text(self) -> str:
-        """Both tables under the toolkit's headings, columns flush right."""
-        overall = f" Global results for {self.set_name} "
-        single = f" Per sequence results for {self.set_name} "
-        return "\n".join(
-            [
-                f"{'-' * 27}{overall}{'-' * 27}",
-                _flush_right(self.overall),
-                "",
-                f"{'-' * 10}{single}{'-' * 10}",
-                _flush_right(self.per_sequence),
-            ]
-        )
-
-
-def read_csv(folder: Path, set_name: str = "all") -> OfficialTables | None:
-    """The two CSV files that lie in a folder; None unless both are there.
-
-    davis2017-evaluation shows such files in place of a new score, however old they are; this is
-    for `--compat davis2017-evaluation` alone.
-
-    Raises:
-        OptionError: A file is not in the toolkit's format.
-    """
-    paths = _csv_paths(folder, set_name)
-    if not all(path.is_file() for path in paths):
-        return None
-    overall, single = (
-        _read_rows(path, header)
-        for path, header in zip(paths, (GLOBAL_HEADER, PER_SEQUENCE_HEADER), strict=True)
-    )
-    return OfficialTables(set_name, overall, single)
-
-
 def columns_for(measures: Sequence[str]) -> tuple[Column, ...]:
     """Of each measure what is defined, then J&F if both are there."""
     columns = []

@@ -37,9 +37,9 @@ class Rules:
         return self.compatibility is not None and self.compatibility.counts_in_first_frame
 
     @property
-    def reuses_tables(self) -> bool:
-        """Whether tables that lie in the folder are shown in the place of a score."""
-        return self.compatibility is not None and self.compatibility.reuses_tables
+    def toolkit(self) -> str | None:
+        """The toolkit whose faults are reproduced."""
+        return None if self.compatibility is None else self.compatibility.name
 
     @property
     def wraps_decay(self) -> bool:

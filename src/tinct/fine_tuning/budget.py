@@ -35,7 +35,7 @@ class Budget:
 
     @property
     def is_none(self) -> bool:
-        """Whether nothing is to be tuned at all."""
+        """Whether nothing is to be fine-tuned at all."""
         return self.steps == 0 or self.seconds == 0
 
     def share(self, steps: int, seconds: float) -> float:

@@ -1,8 +1,8 @@
-"""Several painted frames, each run forwards and backwards, and the nearest wins (from MaskTrack's paper).
+"""Several annotated frames, each run forwards and backwards, and the nearest wins (from MaskTrack's paper).
 
 A streaming segmenter takes later masks as corrections and goes on from them. When several frames are
-painted and the whole video is there, more can be had: a frame between two painted ones is reached from
-both, and the one that had the shorter way gives its masks. Frames before the first painted one get
+annotated and the whole video is there, more can be had: a frame between two annotated ones is reached from
+both, and the nearer one gives its masks. Frames before the first annotated one get
 masks too.
 """
 
@@ -16,8 +16,7 @@ from typing import IO, Any, Protocol, runtime_checkable
 import numpy as np
 
 from tinct.inference.confidence import agreement
-from tinct.inference.directions import backwards
-from tinct.inference.segmenter import StreamingSegmenter, VideoSegmenter, check_masks, check_prompts
+from tinct.inference.segmenter import Prompts, StreamingSegmenter, VideoSegmenter, frame_results
 from tinct.io.masks import ObjectMasks, object_ids_of
 from tinct.io.video import Video
 from tinct.shapes import Image, LabelMap
@@ -25,23 +24,23 @@ from tinct.shapes import Image, LabelMap
 
 @runtime_checkable
 class StartsAtEach(Protocol):
-    """A streaming segmenter that learns from several painted frames at once."""
+    """A streaming segmenter that learns from several annotated frames at once."""
 
     def start_at_each(self, frames: Sequence[Image], labels: Sequence[LabelMap]) -> list[Any]:
-        """One state for each painted frame, as after it alone, but with what all of them taught."""
+        """One state for each annotated frame, as after it alone, but with what all of them taught."""
         ...
 
 
 class Bidirectional(VideoSegmenter):
-    """Runs a streaming segmenter from every painted frame in both directions.
+    """Runs a streaming segmenter from every annotated frame in both directions.
 
-    Each object of each frame comes from the nearest frame on which that object was painted; of two
-    that are equally near, from the earlier. The painted masks themselves come out as they are.
-    What runs backwards is kept on disk until its turn comes: memory stays flat, and results stream.
+    Each object of each frame comes from the nearest frame on which that object was annotated; of two
+    that are equally near, from the earlier. The annotated masks themselves come out as they are.
+    What runs backwards waits on disk for its turn: memory stays flat, and results stream.
     Where two runs meet, the later one goes a frame further, so that they can be compared.
 
     Args:
-        segmenter: One with `start_at_each` learns from all painted frames; any other is started at
+        segmenter: One with `start_at_each` learns from all annotated frames; any other is started at
             each of them by itself.
     """
 
@@ -57,41 +56,39 @@ class Bidirectional(VideoSegmenter):
         self, video: Video, prompts: Mapping[int, LabelMap]
     ) -> Iterator[tuple[int, ObjectMasks, float | None]]:
         """(index, masks, agreement) of every frame; the agreement of two runs where they meet, else None."""
-        checked = check_prompts(video, prompts)
-        owners = _owners(checked)
-        states = dict(zip(checked, self._states(video, checked), strict=True))
-        with closing(_Runs(self.segmenter, video, checked, states, _reaches(owners, len(video)))) as runs:
+        owners = _owners(prompts)
+        states = dict(zip(prompts, self._states(video, prompts), strict=True))
+        with closing(_Runs(self.segmenter, video, prompts, states, _reaches(owners, len(video)))) as runs:
             for index in range(len(video)):
-                nearest = {i: nearest_prompt(painted, index) for i, painted in owners.items()}
+                nearest = {i: nearest_prompt(annotated, index) for i, annotated in owners.items()}
                 found = {p: runs.masks(p, index) for p in sorted(set(nearest.values()))}
                 merged = _merged({i: found[p] for i, p in nearest.items()}, video.size)
-                whole = merged.corrected(checked[index]) if index in checked else merged
+                whole = merged.corrected(prompts[index]) if index in prompts else merged
                 met = _met(owners, index)
                 other = _merged({i: runs.masks(p, index) for i, p in met.items()}, video.size)
-                agreed = agreement(whole, other) if met else None
-                yield index, check_masks(whole, index, video.size), agreed
+                yield index, whole, agreement(whole, other) if met else None
 
     def _states(self, video: Video, prompts: Mapping[int, LabelMap]) -> list[Any]:
         frames, labels = [video[index] for index in prompts], list(prompts.values())
         if isinstance(self.segmenter, StartsAtEach):
             return self.segmenter.start_at_each(frames, labels)
-        return [self.segmenter.start(*painted) for painted in zip(frames, labels, strict=True)]
+        return [self.segmenter.start(*annotated) for annotated in zip(frames, labels, strict=True)]
 
 
 def nearest_prompt(prompts: Sequence[int], index: int) -> int:
-    """The painted frame nearest to `index`; the earlier of two that are equally near."""
+    """The annotated frame nearest to `index`; the earlier of two that are equally near."""
     return min(prompts, key=lambda prompt: (abs(prompt - index), prompt))
 
 
 def _met(owners: Mapping[int, Sequence[int]], index: int) -> dict[int, int]:
     """Objects whose two runs meet: the next frame is nearer to another prompt; and which prompt that is."""
-    nearest = {i: nearest_prompt(painted, index) for i, painted in owners.items()}
-    ahead = {i: nearest_prompt(painted, index + 1) for i, painted in owners.items()}
+    nearest = {i: nearest_prompt(annotated, index) for i, annotated in owners.items()}
+    ahead = {i: nearest_prompt(annotated, index + 1) for i, annotated in owners.items()}
     return {i: prompt for i, prompt in ahead.items() if nearest[i] not in (index, prompt)}
 
 
 def bidirectional_runs(prompts: Mapping[int, LabelMap], frames: int) -> list[range]:
-    """The frames of every run, in its order, each from its painted frame on."""
+    """The frames of every run, in its order, each from its annotated frame on."""
     reaches = _reaches(_owners(prompts), frames)
     return [
         run
@@ -102,13 +99,13 @@ def bidirectional_runs(prompts: Mapping[int, LabelMap], frames: int) -> list[ran
 
 
 def _owners(prompts: Mapping[int, LabelMap]) -> dict[int, list[int]]:
-    """Object id → the frames on which it was painted."""
+    """Object id → the frames on which it was annotated."""
     object_ids = sorted({i for labels in prompts.values() for i in object_ids_of(labels)})
     return {i: [p for p, labels in prompts.items() if (labels == i).any()] for i in object_ids}
 
 
 def _reaches(owners: Mapping[int, Sequence[int]], frames: int) -> dict[int, tuple[int, int]]:
-    """Per painted frame the first and the last frame of its runs.
+    """Per annotated frame the first and the last frame of its runs.
 
     Those for which it is the nearest one of some object, and the one where its run meets an earlier one.
     """
@@ -122,7 +119,7 @@ def _reaches(owners: Mapping[int, Sequence[int]], frames: int) -> dict[int, tupl
 
 
 def _merged(masks: Mapping[int, ObjectMasks], size: tuple[int, int]) -> ObjectMasks:
-    """Objects from different runs in one result; where they claim a pixel together, each in its share."""
+    """Objects from different runs in one result; where several want a pixel, each in its share."""
     ids = tuple(sorted(masks))
     probs = np.zeros((len(ids), *size), np.float32)
     for position, object_id in enumerate(ids):
@@ -132,7 +129,7 @@ def _merged(masks: Mapping[int, ObjectMasks], size: tuple[int, int]) -> ObjectMa
 
 
 class _Runs:
-    """The runs of all painted frames; each is begun when the first of its frames is asked for."""
+    """The runs of all annotated frames; each is begun when the first of its frames is asked for."""
 
     def __init__(
         self,
@@ -145,7 +142,7 @@ class _Runs:
         self._segmenter, self._video, self._prompts = segmenter, video, prompts
         self._states, self._reaches = states, reaches
         self._backward: dict[int, _OnDisk] = {}
-        self._forward: dict[int, Iterator[ObjectMasks]] = {}
+        self._forward: dict[int, Iterator[tuple[int, ObjectMasks]]] = {}
 
     def masks(self, prompt: int, index: int) -> ObjectMasks:
         """Of the run from `prompt`, at `index`; asked for every frame of its reach, in order."""
@@ -158,22 +155,19 @@ class _Runs:
                 self._backward.pop(prompt).close()
             return ObjectMasks.from_label_map(self._prompts[prompt])
         if prompt not in self._forward:
-            frames = self._video.frames(prompt + 1, self._reaches[prompt][1] + 1)
-            self._forward[prompt] = self._run(self._states.pop(prompt), frames)
-        return next(self._forward[prompt])
+            frames = range(prompt + 1, self._reaches[prompt][1] + 1)
+            self._forward[prompt] = self._run(prompt, self._states.pop(prompt), frames)
+        return next(self._forward[prompt])[1]
 
-    def _run(self, state: Any, frames: Iterator[Image]) -> Iterator[ObjectMasks]:
-        for frame in frames:
-            state, masks = self._segmenter.step(state, frame)
-            yield masks
+    def _run(self, prompt: int, state: Any, frames: range) -> Iterator[tuple[int, ObjectMasks]]:
+        of_this_run = Prompts({prompt: self._prompts[prompt]})
+        results = frame_results(self._segmenter, self._video, of_this_run, frames, state)
+        return ((result.index, result.masks) for result in results)
 
     def _run_backward(self, prompt: int) -> _OnDisk:
-        first = self._reaches[prompt][0]
         stored = _OnDisk(self._video.size)
-        frames = backwards(self._video, first, prompt)
-        for index, masks in zip(
-            range(prompt - 1, first - 1, -1), self._run(self._states[prompt], frames), strict=True
-        ):
+        frames = range(prompt - 1, self._reaches[prompt][0] - 1, -1)
+        for index, masks in self._run(prompt, self._states[prompt], frames):
             stored.add(index, masks)
         return stored
 

@@ -1,4 +1,4 @@
-"""How sure the masks of a frame are, without a truth, and which frame should be painted next.
+"""How sure the masks of a frame are, without a truth, and which frame should be annotated next.
 
 No paper gives these measures; what they are made of is inferred from what goes wrong when masks travel: an
 object is lost where another label comes near it, and a lost object stays lost until somebody paints it.
@@ -20,7 +20,7 @@ RIM = 0.02
 """How far around an object is looked, as a fraction of the frame's short side."""
 
 SURE = 0.995
-"""From here on a frame is as good as painted, and is not proposed."""
+"""From here on a frame is as good as annotated, and is not proposed."""
 
 _CANDIDATES = 256
 """Of long videos, only so many of the most doubtful frames are weighed against each other."""
@@ -101,31 +101,31 @@ def agreement(forward: ObjectMasks, backward: ObjectMasks) -> float:
 
 
 def most_helpful_frame(confidences: Mapping[int, float], prompts: Collection[int]) -> int | None:
-    """The frame that would help most if it were painted: where most doubt lies far from painted frames.
+    """The frame that would help most if it were annotated: where most doubt lies far from annotated frames.
 
-    Painting frame f helps a frame i the more, the nearer it lies to f compared with its nearest painted
+    Annotating frame f helps a frame i the more, the nearer it lies to f compared with its nearest annotated
     frame: by the share max(0, 1 - |i - f| / distance to that frame) of its doubt, 1 - confidence. The
     frame with the largest sum is proposed; of equals, the earliest. So a long stretch of doubt outweighs
     a single worse frame, and its middle is proposed rather than its end.
 
     Args:
         confidences: Frame index → confidence in [0, 1], of any frames.
-        prompts: The painted frames; they are never proposed.
+        prompts: The annotated frames; they are never proposed.
 
     Returns:
-        A frame of `confidences`; None where all of them are painted or as sure as `SURE`.
+        A frame of `confidences`; None where all of them are annotated or as sure as `SURE`.
     """
-    painted = np.array(sorted(prompts), np.int64)
+    annotated = np.array(sorted(prompts), np.int64)
     known = np.array(sorted({*confidences} - {*prompts}), np.int64)
     doubt = np.array([1 - min(max(confidences[int(index)], 0), 1) for index in known], np.float64)
     known, doubt = known[doubt > 1 - SURE], doubt[doubt > 1 - SURE]
     if not len(known):
         return None
     away = np.full(len(known), np.inf)
-    if len(painted):
-        after = np.searchsorted(painted, known)
-        for places in (np.clip(after - 1, 0, None), np.clip(after, None, len(painted) - 1)):
-            away = np.minimum(away, np.abs(known - painted[places]))
+    if len(annotated):
+        after = np.searchsorted(annotated, known)
+        for places in (np.clip(after - 1, 0, None), np.clip(after, None, len(annotated) - 1)):
+            away = np.minimum(away, np.abs(known - annotated[places]))
     candidates = np.sort(np.argsort(-doubt, kind="stable")[:_CANDIDATES])
     gain = [(doubt * np.clip(1 - np.abs(known - known[f]) / away, 0, None)).sum() for f in candidates]
     return int(known[candidates[int(np.argmax(gain))]])

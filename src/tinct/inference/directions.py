@@ -1,16 +1,16 @@
-"""Which way a video is gone through: forward, backward, or both ways from the painted frames."""
+"""The order of frames: forward, backward, or in both directions from the annotated frames."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Literal, get_args
 
-from tinct.errors import OptionError, near_match
+from tinct.errors import FrameIndexError, OptionError, VideoError, near_match
 from tinct.io.video import Video
 from tinct.shapes import Image
 
 Direction = Literal["forward", "backward", "both"]
-"""`forward`: from each painted frame to those after it; `backward`: to those before it; `both`: to both."""
+"""`forward`: from each annotated frame to those after it; `backward`: to those before it; `both`: to both."""
 
 FRAMES_AT_ONCE = 16
 """Video files are read forwards: a backward run reads so many frames, and turns them round."""
@@ -29,8 +29,8 @@ def check_direction(direction: str) -> Direction:
     raise OptionError(f"There is no direction {direction!r}. {near_match(direction, get_args(Direction))}")
 
 
-def travel(frames: int, start: int | None, stop: int | None, *, backward: bool = False) -> range:
-    """The frames from `start` on, to before `stop`, one way or the other.
+def frame_range(frames: int, start: int | None, stop: int | None, *, backward: bool = False) -> range:
+    """The frames from `start` on, to before `stop`, in either direction.
 
     Args:
         frames: How many the video has.
@@ -47,21 +47,38 @@ def travel(frames: int, start: int | None, stop: int | None, *, backward: bool =
     last = everything[-1] + step if stop is None else stop
     if first not in everything or last not in range(-1, frames + 1):
         came = f"frame {first}" if first not in everything else f"a stop at frame {last}"
-        raise OptionError(
+        raise FrameIndexError(
             f"{came[:1].upper() + came[1:]} came, but the video has frames 0 to {frames - 1} (the first "
             "frame is 0)."
         )
     return range(first, last, step)
 
 
-def frames_from(video: Video, index: int, *, backward: bool = False) -> Iterator[Image]:
-    """The frames from `index` to the video's end, or back to its start."""
-    return backwards(video, 0, index + 1) if backward else video.frames(index)
+def frames_of(video: Video, frames: range) -> Iterator[Image]:
+    """These frames, whose step is 1 or -1, in their order; fewer if the video turns out shorter than it said.
+
+    Raises:
+        VideoError: A frame cannot be read, or, of those that come last to first, is not there.
+    """
+    if frames.step > 0:
+        return video.frames(frames.start, frames.stop)
+    return backwards(video, frames.stop + 1, frames.start + 1)
 
 
 def backwards(video: Video, start: int, stop: int) -> Iterator[Image]:
     """The frames from before `stop` down to `start`; a few are in memory at a time."""
     while stop > start:
         chunk = max(start, stop - FRAMES_AT_ONCE)
-        yield from reversed(list(video.frames(chunk, stop)))
+        read = list(video.frames(chunk, stop))
+        if len(read) < stop - chunk:
+            raise cut_short(video, chunk + len(read))
+        yield from reversed(read)
         stop = chunk
+
+
+def cut_short(video: Video, frames: int) -> VideoError:
+    """The error of a video that ended after so many frames."""
+    return VideoError(
+        f"The video ended after {frames} of {len(video)} frames; the file is cut short. "
+        "Check it, or give the frames as a folder of images."
+    )

@@ -1,32 +1,39 @@
-"""The two kinds of segmenter, and the one way to drive them.
+"""The two kinds of segmenter, and the one loop that drives them.
 
 A `StreamingSegmenter` sees one frame after another and carries an immutable state; a
-`VideoSegmenter` wants the whole video. `segment_video` drives either: it is the one way in for
-the command line, the evaluation and every other caller.
+`VideoSegmenter` wants the whole video. `segment_video` drives either. It is `frame_results` in
+short, through which the command line, the page, the evaluation and every other caller go, so that no
+result is used, or written down as complete, that was not checked.
 """
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from typing import Any, Generic, TypeVar, get_args, get_origin
+from dataclasses import dataclass
+from typing import Any, Generic, NewType, TypeVar, get_args, get_origin
 
 import numpy as np
 
-from tinct.errors import NumericalError, OptionError, TinctError
-from tinct.inference.directions import frames_from
-from tinct.io.masks import ObjectMasks, check_labels
-from tinct.io.video import Video
+from tinct.errors import FrameIndexError, MaskError, NumericalError, OptionError, TinctError
+from tinct.inference.devices import OnDevice
+from tinct.inference.directions import cut_short, frames_of
+from tinct.io.masks import MaskLike, ObjectMasks, check_labels
+from tinct.io.video import Video, VideoLike, as_video
 from tinct.shapes import Image, LabelMap
 
 State = TypeVar("State")
 
+Prompts = NewType("Prompts", dict[int, LabelMap])
+"""Prompts in the order of their frames, checked against a video by `check_prompts`."""
 
-class StreamingSegmenter(ABC, Generic[State]):
+
+class StreamingSegmenter(OnDevice, ABC, Generic[State]):
     """Segments a video frame by frame.
 
     The state is a frozen dataclass of the method: `step` returns a new one and never edits the one
-    it was given, so that a hundred videos can share one segmenter and any state can be kept and
+    it was given, so that a hundred videos can share one segmenter and any state can be stored and
     gone back to. The network's weights are never changed.
     """
 
@@ -41,14 +48,14 @@ class StreamingSegmenter(ABC, Generic[State]):
         Args:
             state: What `start` or the previous `step` returned.
             frame: uint8 RGB, of the size that `start` saw.
-            labels: A correction painted on this frame. Ids that it holds are taken exactly as
-                painted (new ids join the tracked objects); objects that it does not hold keep
-                what the network says, outside the painted pixels; void pixels are left to the
+            labels: A correction of this frame. Ids that it holds are taken exactly as
+                they are there (new ids join the tracked objects); objects that it does not hold keep
+                what the network says, outside the pixels of those; void pixels are left to the
                 network.
         """
 
 
-class VideoSegmenter(ABC):
+class VideoSegmenter(OnDevice, ABC):
     """Segments a whole video at once, seeing past and future.
 
     Attributes:
@@ -60,21 +67,51 @@ class VideoSegmenter(ABC):
 
     @abstractmethod
     def segment(self, video: Video, prompts: Mapping[int, LabelMap]) -> Iterator[tuple[int, ObjectMasks]]:
-        """Yield (frame index, masks) for every frame, in order; `prompts` maps frame index → labels."""
+        """Yield (frame index, masks) for every frame, in order.
+
+        Args:
+            video: The frames.
+            prompts: Frame index → labels, in order; `segment_video` has checked them.
+        """
+
+    def compared(
+        self, video: Video, prompts: Mapping[int, LabelMap]
+    ) -> Iterator[tuple[int, ObjectMasks, float | None]]:
+        """As `segment`, with how well two runs agree on the frame (`inference.confidence`) where two met."""
+        return ((index, masks, None) for index, masks in self.segment(video, prompts))
+
+
+@dataclass(frozen=True)
+class FrameResult:
+    """What a segmenter gave for one frame.
+
+    Attributes:
+        index: Of the frame.
+        masks: Of the frame's size.
+        state: The state after the frame, to go on from; None before the first prompt, and from a
+            `VideoSegmenter`.
+        agreement: How well two runs agree where two met, in [0, 1]; else None.
+    """
+
+    index: int
+    masks: ObjectMasks
+    state: Any = None
+    agreement: float | None = None
 
 
 def segment_video(
-    segmenter: StreamingSegmenter[Any] | VideoSegmenter, video: Video, prompts: Mapping[int, LabelMap]
+    segmenter: StreamingSegmenter[Any] | VideoSegmenter, video: VideoLike, prompts: Mapping[int, MaskLike]
 ) -> Iterator[tuple[int, ObjectMasks]]:
-    """Segment a video from painted frames: one result per frame, in order, as soon as it is there.
+    """Segment a video from annotated frames: one result per frame, in order, as soon as it is there.
 
     The prompts are checked when this is called, not when the first result is asked for.
 
     Args:
         segmenter: Of either kind.
-        video: The frames.
-        prompts: Frame index → label map [H, W] of the video's size (ids, 0 background, 255 void).
-            A later prompt corrects objects and adds new ones.
+        video: A `Video`, a path, a list or array of frames, or an iterator of frames (see `as_video`); a
+            method that sees the whole video takes no iterator.
+        prompts: Frame index → label map [H, W] of the video's size (ids, 0 background, 255 void), in any
+            form that `tinct.io.masks.as_label_map` takes. A later prompt corrects objects and adds new ones.
 
     Returns:
         (frame index, masks) for every frame. With a `StreamingSegmenter`, frames before the first
@@ -82,92 +119,147 @@ def segment_video(
         pixels become background).
 
     Raises:
-        OptionError: There is no prompt, or its index lies outside the video.
-        MaskError: A prompt is empty or not of the frame's size.
-        VideoError: A frame cannot be read (while iterating).
+        OptionError: There is no prompt, or its index lies outside the video (of an iterator: at its end).
+        MaskError: A prompt is no label map, empty or not of the frame's size, or (while iterating) masks
+            are not.
+        VideoError: It is no video; or a frame cannot be read (while iterating).
         NumericalError: The network gave NaN or infinity (while iterating).
+        TinctError: The segmenter left a frame out, gave one twice, or gave them in another order
+            (while iterating).
     """
-    if isinstance(segmenter, StreamingSegmenter):
-        return iter(StreamingRun(segmenter, video, prompts))
-    checked = check_prompts(video, prompts)
-    results = segmenter.segment(video, checked)
-    return ((index, check_masks(masks, index, video.size)) for index, masks in results)
+    whole = as_video(video)
+    checked = check_prompts(whole, prompts)
+    if whole.length is None and isinstance(segmenter, StreamingSegmenter):
+        results = _live(segmenter, whole, checked)
+    else:
+        results = frame_results(segmenter, whole, checked)
+    return ((result.index, result.masks) for result in results)
 
 
-class StreamingRun(Generic[State]):
-    """One video on its way through a streaming segmenter; iterate over it for (frame index, masks).
+def frame_results(
+    segmenter: StreamingSegmenter[Any] | VideoSegmenter,
+    video: Video,
+    prompts: Prompts,
+    frames: range | None = None,
+    state: Any = None,
+) -> Iterator[FrameResult]:
+    """Segment frames of a video, and check every result: the one loop that drives a segmenter.
 
-    After each result, `state` and `next_index` say where the run stands. Both can be kept and given
-    to a new run, which goes on from there and yields the same masks as this one would have.
+    The state of any result can be given to a later call, which goes on after that frame and yields the same
+    masks as this one would have.
 
     Args:
-        segmenter: Any streaming segmenter.
+        segmenter: Of either kind; only a streaming one takes `frames` and `state`.
         video: The frames.
-        prompts: As for `segment_video`; all of them, also when going on in the middle.
-        start_at: The first frame to segment; None for the video's first, or its last if `backward`.
-        state: The state after the frame before it (`start_at - 1`, or `start_at + 1` if `backward`);
-            None if no prompt was passed on the way there.
-        backward: Go from the last frame to the first, as if the video were turned round.
+        prompts: All of them, also when going on in the middle.
+        frames: Which frames, in the order of the run: with a step of 1, or of -1 to go through the
+            video as if it were turned round. None for all of them.
+        state: The state after the frame before `frames`; None if the run has met no prompt there.
+
+    Yields:
+        Every frame once, in the order of `frames`, its masks finite and of its size. The last one comes
+        when it is certain that nothing follows it.
 
     Raises:
-        OptionError: No prompt, one outside the video, or a `state` that does not fit `start_at`.
-        MaskError: A prompt is empty or not of the frame's size.
+        OptionError: A `state` that does not fit `frames`, or either with a `VideoSegmenter`.
+        MaskError, VideoError, NumericalError, TinctError: As `segment_video`, while iterating.
     """
+    every = range(len(video))
+    frames = every if frames is None else frames
+    results: Iterator[FrameResult]
+    if isinstance(segmenter, StreamingSegmenter):
+        _check_state(state, frames, prompts)
+        results = _stream(segmenter, video, prompts, frames, state)
+    elif frames != every or state is not None:
+        raise OptionError(
+            f"Frames {frames.start} to {frames.stop - frames.step} were asked of a segmenter that sees whole "
+            "videos; it begins at the first frame and gives all of them."
+        )
+    else:
+        compared = segmenter.compared(video, prompts)
+        results = (FrameResult(index, masks, None, agreed) for index, masks, agreed in compared)
+    return _checked(results, video, frames)
 
-    def __init__(
-        self,
-        segmenter: StreamingSegmenter[State],
-        video: Video,
-        prompts: Mapping[int, LabelMap],
-        *,
-        start_at: int | None = None,
-        state: State | None = None,
-        backward: bool = False,
-    ) -> None:
-        self._segmenter = segmenter
-        self._video = video
-        self._prompts = check_prompts(video, prompts)
-        self._backward = backward
-        beginning = len(video) - 1 if backward else 0
-        self.next_index = beginning if start_at is None else start_at
-        self.state = state
-        first = max(self._prompts) if backward else min(self._prompts)
-        begun = self.next_index < first if backward else self.next_index > first
-        if (state is not None) != begun:
-            raise OptionError(
-                f"A run that goes on at frame {self.next_index}, with its first prompt at frame {first}, "
-                f"takes {'a state' if begun else 'no state'}."
+
+def _check_state(state: Any, frames: range, prompts: Prompts) -> None:
+    first = min(prompts) if frames.step > 0 else max(prompts)
+    begun = (frames.start - first) * frames.step > 0
+    if (state is not None) != begun:
+        raise OptionError(
+            f"A run that goes on at frame {frames.start}, with its first prompt at frame {first}, "
+            f"takes {'a state' if begun else 'no state'}."
+        )
+
+
+def _stream(
+    segmenter: StreamingSegmenter[State],
+    video: Video,
+    prompts: Prompts,
+    frames: range,
+    state: State | None,
+) -> Iterator[FrameResult]:
+    for place, frame in enumerate(frames_of(video, frames)):
+        index = frames.start + place * frames.step
+        labels = prompts.get(index)
+        if state is not None:
+            state, masks = segmenter.step(state, frame, labels)
+        elif labels is not None:
+            state, masks = segmenter.start(frame, labels), ObjectMasks.from_label_map(labels)
+        else:
+            masks = ObjectMasks((), np.zeros((0, *video.size), np.float32))
+        yield FrameResult(index, masks, state)
+
+
+def _live(segmenter: StreamingSegmenter[Any], video: Video, prompts: Prompts) -> Iterator[FrameResult]:
+    """Results of a stream of frames, of which nobody knows the end before it is there."""
+    frames = 0
+    for result in _stream(segmenter, video, prompts, range(sys.maxsize), None):
+        check_masks(result.masks, result.index, video.size)
+        frames += 1
+        yield result
+    _check_inside(prompts, frames)
+
+
+def _checked(results: Iterator[FrameResult], video: Video, frames: range) -> Iterator[FrameResult]:
+    for expected in frames:
+        result = next(results, None)
+        if result is None:
+            raise _missing(video, expected)
+        if result.index != expected:
+            raise TinctError(
+                f"Masks of frame {result.index} came where those of frame {expected} were expected; a "
+                "segmenter must give every frame once, in order."
             )
+        check_masks(result.masks, expected, video.size)
+        if expected == frames[-1] and (more := next(results, None)) is not None:
+            raise TinctError(
+                f"Masks of frame {more.index} came after the last frame, {expected}; a segmenter must give "
+                "every frame once, in order."
+            )
+        yield result
 
-    def __iter__(self) -> Iterator[tuple[int, ObjectMasks]]:
-        step = -1 if self._backward else 1
-        for frame in frames_from(self._video, self.next_index, backward=self._backward):
-            index = self.next_index
-            masks = check_masks(self._advance(frame, self._prompts.get(index)), index, self._video.size)
-            self.next_index = index + step
-            yield index, masks
 
-    def _advance(self, frame: Image, labels: LabelMap | None) -> ObjectMasks:
-        if self.state is not None:
-            self.state, masks = self._segmenter.step(self.state, frame, labels)
-            return masks
-        if labels is None:
-            return ObjectMasks((), np.zeros((0, *self._video.size), np.float32))
-        self.state = self._segmenter.start(frame, labels)
-        return ObjectMasks.from_label_map(labels)
+def _missing(video: Video, index: int) -> TinctError:
+    """Why there are no masks of a frame: the frame itself may be missing."""
+    if next(video.frames(index, index + 1), None) is None:
+        return cut_short(video, index)
+    return TinctError(
+        f"For frame {index} of {len(video)} the segmenter gave nothing; it must give masks for every frame."
+    )
 
 
 def state_class_of(segmenter: StreamingSegmenter[Any] | VideoSegmenter) -> type | None:
     """The class that a streaming segmenter names as its state: `class X(StreamingSegmenter[XState])`."""
     for cls in type(segmenter).__mro__:
         for base in getattr(cls, "__orig_bases__", ()):
-            if get_origin(base) is StreamingSegmenter and isinstance(get_args(base)[0], type):
+            streams = issubclass(get_origin(base) or object, StreamingSegmenter)
+            if streams and isinstance(get_args(base)[0], type):
                 state_class: type = get_args(base)[0]
                 return state_class
     return None
 
 
-def check_prompts(video: Video, prompts: Mapping[int, LabelMap]) -> dict[int, LabelMap]:
+def check_prompts(video: Video, prompts: Mapping[int, MaskLike]) -> Prompts:
     """The prompts in the order of their frames, each checked against the video.
 
     Raises:
@@ -176,24 +268,29 @@ def check_prompts(video: Video, prompts: Mapping[int, LabelMap]) -> dict[int, La
     """
     if not prompts:
         raise OptionError("No prompt came; give the mask of at least one frame, {frame index: label map}.")
-    outside = sorted(index for index in prompts if not 0 <= index < len(video))
+    _check_inside(prompts, video.length)
+    return Prompts(
+        {
+            index: check_labels(prompts[index], frame_size=video.size, name=f"the mask of frame {index}")
+            for index in sorted(prompts)
+        }
+    )
+
+
+def _check_inside(prompts: Mapping[int, Any], frames: int | None) -> None:
+    """FrameIndexError if a prompt lies outside the video; a stream has no end until it is reached."""
+    outside = [i for i in sorted(prompts) if i < 0 or (frames is not None and i >= frames)]
     if outside:
-        raise OptionError(
-            f"A prompt for frame {outside[0]} came, but the video has frames 0 to {len(video) - 1} "
-            "(the first frame is 0)."
-        )
-    return {
-        index: check_labels(prompts[index], frame_size=video.size, name=f"the mask of frame {index}")
-        for index in sorted(prompts)
-    }
+        there = "indices start at 0" if frames is None else f"the video has frames 0 to {frames - 1}"
+        raise FrameIndexError(f"A prompt for frame {outside[0]} came, but {there} (the first frame is 0).")
 
 
-def check_masks(masks: ObjectMasks, index: int, size: tuple[int, int]) -> ObjectMasks:
-    """The masks as they came, if they are finite and of the video's size."""
+def check_masks(masks: ObjectMasks, index: int, size: tuple[int, int]) -> None:
+    """MaskError if a frame's masks are of another size, NumericalError if they are not finite."""
     if masks.size != size:
-        raise TinctError(
+        raise MaskError(
             f"The segmenter gave masks of {masks.size} for frame {index} of {size} (height, width); "
-            "a segmenter must return masks of the frame's own size."
+            "a segmenter's masks have the size of its frames."
         )
     # A sum is one pass without a temporary, and no term can hide a NaN or an infinity in it.
     if not np.isfinite(masks.probs.sum()):
@@ -201,4 +298,3 @@ def check_masks(masks: ObjectMasks, index: int, size: tuple[int, int]) -> Object
             f"The network gave NaN or infinity for frame {index}, so its masks would be meaningless. "
             "Check the weights file; if the frame is ordinary, try --device cpu or full precision (float32)."
         )
-    return masks

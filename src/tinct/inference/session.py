@@ -1,6 +1,6 @@
 """A video in work: painted, run, watched, corrected and run again, without beginning at its first frame.
 
-A `Session` holds the painted frames (prompts) and the states that its runs leave along the way. Whatever
+A `Session` holds the annotated frames (prompts) and the states that its runs leave behind. Whatever
 was painted, taken back and run before, the masks are those of a fresh run with the prompts as they are now.
 """
 
@@ -15,17 +15,17 @@ from typing import Any
 
 import numpy as np
 
-from tinct.errors import OptionError
+from tinct.errors import MaskError, OptionError, UnknownObjectError
 from tinct.inference.bidirectional import Bidirectional
 from tinct.inference.confidence import frame_confidence
-from tinct.inference.directions import check_direction, travel
+from tinct.inference.directions import check_direction, frame_range
 from tinct.inference.fingerprints import fingerprint_of, labels_sha256, segmenter_sha256, video_sha256
 from tinct.inference.segmenter import (
-    StreamingRun,
+    Prompts,
     StreamingSegmenter,
     VideoSegmenter,
     check_prompts,
-    segment_video,
+    frame_results,
     state_class_of,
 )
 from tinct.inference.state_cache import (
@@ -35,12 +35,12 @@ from tinct.inference.state_cache import (
     MemoryStateCache,
     StateCache,
 )
-from tinct.io.masks import ObjectMasks, object_ids_of
-from tinct.io.video import Video
-from tinct.shapes import LabelMap
+from tinct.io.masks import MaskLike, ObjectMasks, as_binary_mask, check_size, object_ids_of
+from tinct.io.video import Video, VideoLike, as_video
+from tinct.shapes import BACKGROUND, VOID, LabelMap
 
 BETWEEN_STATES_IN_MEMORY = 5
-"""Frames from one kept state to the next; keeping one costs nothing but its memory."""
+"""Frames from one cached state to the next; caching one costs nothing but its memory."""
 
 BETWEEN_STATES_ON_DISK = 25
 """Writing a state takes about as long as a frame does."""
@@ -62,17 +62,19 @@ class SessionFrame:
 
 
 class Session:
-    """A video, its painted frames, and the runs that colour the others.
+    """A video, its annotated frames, and the runs that colour the others.
 
     It belongs to one thread at a time; but a run that is under way goes by the prompts that there were
     when it was asked for, and is not disturbed by later ones.
 
     Args:
         segmenter: Of either kind.
-        video: The frames.
-        prompts: The painted frames to begin with: frame index → label map.
-        folder: Where states are kept on disk, for this session and for later ones with the same video;
-            None keeps them in memory alone. Those of another segmenter or video are left aside.
+        video: A `Video`, a path, or a list or array of frames (see `as_video`); no iterator, since a session
+            goes back.
+        prompts: The annotated frames to begin with: frame index → label map, in any form that
+            `tinct.io.masks.as_label_map` takes.
+        folder: Where states are stored on disk, for this session and for later ones with the same video;
+            None stores them in memory alone. Those of another segmenter or video are left aside.
 
     Raises:
         OptionError: A prompt lies outside the video.
@@ -82,12 +84,13 @@ class Session:
     def __init__(
         self,
         segmenter: StreamingSegmenter[Any] | VideoSegmenter,
-        video: Video,
-        prompts: Mapping[int, LabelMap] | None = None,
+        video: VideoLike,
+        prompts: Mapping[int, MaskLike] | None = None,
         *,
         folder: Path | None = None,
     ) -> None:
-        self.segmenter, self.video, self.folder = segmenter, video, folder
+        self.segmenter, self.video, self.folder = segmenter, as_video(video), folder
+        len(self.video)  # a stream has none, and says so
         self._prompts: dict[int, LabelMap] = {}
         self._states: dict[bool, list[tuple[int, StateCache]]] = {}
         self._identity = ""
@@ -96,7 +99,7 @@ class Session:
 
     @property
     def prompts(self) -> Mapping[int, LabelMap]:
-        """Every painted frame, in order: frame index → label map, uint8 [H, W]."""
+        """Every annotated frame, in order: frame index → label map, uint8 [H, W]."""
         return MappingProxyType(self._prompts)
 
     @property
@@ -104,13 +107,14 @@ class Session:
         """The objects of all prompts, increasing."""
         return tuple(sorted({i for labels in self._prompts.values() for i in object_ids_of(labels)}))
 
-    def correct(self, index: int, labels: LabelMap) -> None:
+    def correct(self, index: int, labels: MaskLike) -> None:
         """Paint a frame, or paint it anew; from then on it is a reference for every run.
 
         Args:
             index: Of the frame, from 0.
-            labels: [H, W] of the video's size. Its ids are taken exactly as painted, new ones join;
-                objects that it does not hold, and void pixels (255), are left to the network.
+            labels: [H, W] of the video's size, in any form that `as_label_map` takes. Its ids are taken
+                exactly as painted, new ones join; objects that it does not hold, and void pixels (255), are
+                left to the network.
 
         Raises:
             OptionError: The frame lies outside the video.
@@ -119,6 +123,34 @@ class Session:
         checked = check_prompts(self.video, {index: labels})[index].copy()
         self._prompts = dict(sorted({**self._prompts, index: checked}.items()))
 
+    def add_mask(self, index: int, object_id: int, mask: MaskLike) -> None:
+        """Paint one object on a frame; what else is painted there stays as it is.
+
+        Args:
+            index: Of the frame, from 0.
+            object_id: From 1 to 254; the object is new, or this mask takes the place of its old one there.
+            mask: [H, W] of the video's size, in any form that `as_label_map` takes: pixels that are not 0 are
+                the object's, except those that are painted as another object.
+
+        Raises:
+            OptionError: The frame lies outside the video, or the id cannot be one.
+            MaskError: The mask is empty, of another size, or of several objects; or all of it is painted as
+                other objects.
+        """
+        if not 1 <= object_id < VOID:
+            raise OptionError(f"The object id {object_id} came; ids lie between 1 and 254.")
+        name = f"the mask of object {object_id} on frame {index}"
+        pixels = as_binary_mask(mask, name=name)
+        check_size((pixels.shape[0], pixels.shape[1]), self.video.size, name=name)
+        before = self._prompts.get(index, np.zeros(self.video.size, np.uint8))
+        others = np.where(before == object_id, np.uint8(BACKGROUND), before)
+        labels = np.where(pixels & ((others == BACKGROUND) | (others == VOID)), np.uint8(object_id), others)
+        if not (labels == object_id).any():
+            raise MaskError(
+                f"All pixels of {name} are painted as other objects; paint the whole frame: `correct`."
+            )
+        self.correct(index, labels)
+
     def withdraw(self, index: int) -> None:
         """Take a painted frame back.
 
@@ -126,10 +158,10 @@ class Session:
             OptionError: The frame is not painted.
         """
         if index not in self._prompts:
-            painted = ", ".join(str(i) for i in self._prompts) or "none"
+            annotated = ", ".join(str(i) for i in self._prompts) or "none"
             raise OptionError(
                 f"The prompt of frame {index} was to be withdrawn, but that frame is not painted; painted "
-                f"are: {painted}."
+                f"are: {annotated}."
             )
         self._prompts = {i: labels for i, labels in self._prompts.items() if i != index}
 
@@ -143,12 +175,14 @@ class Session:
         """
         if object_id not in self.object_ids:
             known = ", ".join(str(i) for i in self.object_ids) or "none"
-            raise OptionError(f"Object {object_id} was to be deleted, but the painted objects are: {known}.")
+            raise UnknownObjectError(
+                f"Object {object_id} was to be deleted, but the painted objects are: {known}."
+            )
         without: dict[int, LabelMap] = {}
         for index, labels in self._prompts.items():
-            left = np.where(labels == object_id, np.uint8(0), labels)
-            if object_ids_of(left):
-                without[index] = left
+            remaining = np.where(labels == object_id, np.uint8(0), labels)
+            if object_ids_of(remaining):
+                without[index] = remaining
         self._prompts = without
 
     def run(
@@ -160,7 +194,7 @@ class Session:
         `backward` gives start, start - 1, ...: every frame knows the prompts at it and after it.
         `both` gives every frame from its nearest prompt (`inference.bidirectional`), in the order of the
         video.
-        Forward and backward runs go on from the nearest kept state that is still true. A run both ways,
+        Forward and backward runs go on from the nearest cached state that is still true. A run both ways,
         or by a segmenter that sees whole videos, computes all that it needs anew; the latter knows no
         direction, and gives the frames that were asked for in the order of the video.
 
@@ -179,7 +213,7 @@ class Session:
         """
         backward = check_direction(direction) == "backward"
         prompts = check_prompts(self.video, self._prompts)
-        frames = travel(len(self.video), start, stop, backward=backward)
+        frames = frame_range(len(self.video), start, stop, backward=backward)
         if isinstance(self.segmenter, StreamingSegmenter) and direction != "both":
             return self._stream(self.segmenter, prompts, frames)
         whole = (
@@ -190,46 +224,41 @@ class Session:
         return _of_whole_video(whole, self.video, prompts, frames[::-1] if backward else frames)
 
     def _stream(
-        self, segmenter: StreamingSegmenter[Any], prompts: Mapping[int, LabelMap], frames: range
+        self, segmenter: StreamingSegmenter[Any], prompts: Prompts, frames: range
     ) -> Iterator[SessionFrame]:
         if not frames:
             return
-        way = range(len(self.video))[:: frames.step]
-        knowledge = _Knowledge(self._segmenter_and_video(), prompts, way)
-        kept = self._kept(backward=frames.step < 0)
-        done, state = self._begin(kept, knowledge, way.index(frames[0]))
-        run = StreamingRun(
-            segmenter, self.video, prompts, start_at=way[done], state=state, backward=frames.step < 0
-        )
+        order = range(len(self.video))[:: frames.step]
+        fingerprints = _StateFingerprints(self._segmenter_and_video(), prompts, order)
+        caches = self._caches(backward=frames.step < 0)
+        done, state = self._begin(caches, fingerprints, order.index(frames[0]))
+        to_compute = order[done : order.index(frames[-1]) + 1]
         try:
-            for index, masks in run:
-                # Only now: a run that failed has a state that nobody should go on from.
-                done, state = done + 1, run.state
-                for every, states in kept:
-                    if state is not None and (done % every == 0 or done in knowledge.places):
-                        states.keep(done, state, knowledge.fingerprint, knowledge.places)
-                if index in frames:
-                    yield SessionFrame(index, masks, frame_confidence(masks))
-                if index == frames[-1]:
-                    return
+            for result in frame_results(segmenter, self.video, prompts, to_compute, state):
+                done, state = done + 1, result.state
+                for every, cache in caches:
+                    if state is not None and (done % every == 0 or done in fingerprints.places):
+                        cache.add(done, state, fingerprints.at, fingerprints.places)
+                if result.index in frames:
+                    yield SessionFrame(result.index, result.masks, frame_confidence(result.masks))
         finally:
-            for _, states in kept:
+            for _, cache in caches:
                 if state is not None:
-                    states.keep(done, state, knowledge.fingerprint, knowledge.places)
+                    cache.add(done, state, fingerprints.at, fingerprints.places)
 
     def _begin(
-        self, kept: list[tuple[int, StateCache]], knowledge: _Knowledge, place: int
+        self, caches: list[tuple[int, StateCache]], fingerprints: _StateFingerprints, place: int
     ) -> tuple[int, Any | None]:
-        """(frames done, state after them) of the kept state from which a run comes to `place` the soonest."""
-        found = [states.nearest(place, knowledge.fingerprint) for _, states in kept]
+        """(frames done, state after them) of the cached state nearest before `place`."""
+        found = [cache.nearest(place, fingerprints.at) for _, cache in caches]
         begun = max((each for each in found if each is not None), key=lambda each: each[0], default=None)
         # What lies before the first prompt has no objects, and needs no computing.
-        return begun or (min(place, knowledge.places[0]), None)
+        return begun or (min(place, fingerprints.places[0]), None)
 
-    def _kept(self, *, backward: bool) -> list[tuple[int, StateCache]]:
+    def _caches(self, *, backward: bool) -> list[tuple[int, StateCache]]:
         """(frames from one state to the next, states), in memory and on disk."""
         if backward not in self._states:
-            shelves: list[tuple[int, StateCache]] = [
+            caches: list[tuple[int, StateCache]] = [
                 (BETWEEN_STATES_IN_MEMORY, MemoryStateCache(IN_MEMORY_BYTES))
             ]
             state_class = state_class_of(self.segmenter)
@@ -237,8 +266,8 @@ class Session:
                 folder = self.folder / ("backward" if backward else "forward")
                 device = str(getattr(self.segmenter, "device", "cpu"))
                 on_disk = DiskStateCache(folder, state_class, device, ON_DISK_BYTES)
-                shelves.append((BETWEEN_STATES_ON_DISK, on_disk))
-            self._states[backward] = shelves
+                caches.append((BETWEEN_STATES_ON_DISK, on_disk))
+            self._states[backward] = caches
         return self._states[backward]
 
     def _segmenter_and_video(self) -> str:
@@ -248,39 +277,36 @@ class Session:
         return self._identity
 
 
-class _Knowledge:
-    """What a state knows at each place of a way through the video: all prompts that were passed.
+class _StateFingerprints:
+    """The fingerprint of a state at each place of a run: of all prompts that were passed.
 
     Args:
         identity: Of segmenter and video.
         prompts: Frame index → label map.
-        way: The frames in the order of the run.
+        order: The frames in the order of the run.
 
     Attributes:
-        places: Where the prompts stand on the way, in its order.
+        places: Where in the run the prompts stand, increasing.
     """
 
-    def __init__(self, identity: str, prompts: Mapping[int, LabelMap], way: range) -> None:
-        passed = sorted((way.index(index), labels_sha256(labels)) for index, labels in prompts.items())
+    def __init__(self, identity: str, prompts: Mapping[int, LabelMap], order: range) -> None:
+        passed = sorted((order.index(index), labels_sha256(labels)) for index, labels in prompts.items())
         self.places = [place for place, _ in passed]
         self._fingerprints = [fingerprint_of([identity, passed[:n]]) for n in range(len(passed) + 1)]
 
-    def fingerprint(self, done: int) -> str:
+    def at(self, done: int) -> str:
         """Of a true state that has seen so many frames."""
         return self._fingerprints[bisect_left(self.places, done)]
 
 
 def _of_whole_video(
-    segmenter: VideoSegmenter, video: Video, prompts: Mapping[int, LabelMap], frames: range
+    segmenter: VideoSegmenter, video: Video, prompts: Prompts, frames: range
 ) -> Iterator[SessionFrame]:
     """Some frames, in the order of the video, of a run that computes all of them."""
-    if isinstance(segmenter, Bidirectional):
-        results = segmenter.compared(video, prompts)
-    else:
-        results = ((index, masks, None) for index, masks in segment_video(segmenter, video, prompts))
-    for index, masks, agreed in results if frames else ():
-        if index in frames:
-            sure = frame_confidence(masks)
-            yield SessionFrame(index, masks, sure if agreed is None else min(sure, agreed))
-        if index == frames[-1]:
+    for result in frame_results(segmenter, video, prompts) if frames else ():
+        if result.index in frames:
+            sure = frame_confidence(result.masks)
+            agreed = 1.0 if result.agreement is None else result.agreement
+            yield SessionFrame(result.index, result.masks, min(sure, agreed))
+        if result.index == frames[-1]:
             return

@@ -1,8 +1,8 @@
-"""States of a run that are kept along its way, so that a later run need not begin at the first frame.
+"""States of a run by their places in it, so that a later run need not begin at the first frame.
 
-A state is kept under its place (how many frames of the run it has seen) and under a fingerprint of all that
+A state is cached under its place (how many frames of the run it has seen) and under a fingerprint of all that
 it knows. Whoever asks for one says which fingerprint would be true now; a state that knows another prompt is
-never handed out. There is room for so many bytes; beyond it the places are thinned evenly.
+never handed out. Beyond a number of bytes the places are thinned evenly.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ IN_MEMORY_BYTES = 256 * 2**20
 ON_DISK_BYTES = 2**30
 """What they may take in its folder, those of all segmenters together."""
 
-AT_LEAST = 2
-"""So many states are kept however large they are."""
+MIN_STATES = 2
+"""So many states stay however large they are."""
 
 Fingerprint = Callable[[int], str]
 """The place of a state → the fingerprint that it has if it is true."""
@@ -50,15 +50,15 @@ class StateCache(ABC):
     """States by their places, thinned to so many bytes.
 
     Args:
-        room_bytes: What they may take; `AT_LEAST` of them stay in any case.
+        max_bytes: What they may take; `MIN_STATES` of them stay in any case.
     """
 
-    def __init__(self, room_bytes: int) -> None:
-        self.room_bytes = room_bytes
+    def __init__(self, max_bytes: int) -> None:
+        self.max_bytes = max_bytes
 
     @abstractmethod
     def places(self) -> list[Place]:
-        """Of all states that are kept, in the order in which they were kept."""
+        """Of all cached states, in the order in which they came."""
 
     @abstractmethod
     def _put(self, place: Place, state: Any) -> None: ...
@@ -71,20 +71,20 @@ class StateCache(ABC):
     def _drop(self, place: Place) -> None: ...
 
     @abstractmethod
-    def _taken_bytes(self) -> int: ...
+    def _used_bytes(self) -> int: ...
 
-    def keep(self, done: int, state: Any, fingerprint: Fingerprint, precious: Collection[int] = ()) -> None:
-        """Keep a state, and thin out the others if there is no room.
+    def add(self, done: int, state: Any, fingerprint: Fingerprint, protected: Collection[int] = ()) -> None:
+        """Cache a state, and thin out the others if they take too many bytes.
 
         Those that are not true any more go first, the oldest before the newer; then the one that leaves
-        the smallest gap, but neither the newest nor one at a `precious` place while there are others.
+        the smallest gap, but neither the newest nor one at a `protected` place while there are others.
         """
         place = Place(done, fingerprint(done))
         if place in self.places():
             return
         self._put(place, state)
-        while self._taken_bytes() > self.room_bytes and len(self.places()) > AT_LEAST:
-            self._drop(self._least_missed(place, fingerprint, precious))
+        while self._used_bytes() > self.max_bytes and len(self.places()) > MIN_STATES:
+            self._drop(self._to_drop(place, fingerprint, protected))
 
     def nearest(self, done: int, fingerprint: Fingerprint) -> tuple[int, Any] | None:
         """(place, state) of the last true state that has seen at most `done` frames; None without one."""
@@ -95,12 +95,12 @@ class StateCache(ABC):
                     return place.done, state
         return None
 
-    def _least_missed(self, newest: Place, fingerprint: Fingerprint, precious: Collection[int]) -> Place:
+    def _to_drop(self, newest: Place, fingerprint: Fingerprint, protected: Collection[int]) -> Place:
         places = [place for place in self.places() if place != newest]
         untrue = [place for place in places if place.fingerprint != fingerprint(place.done)]
         if untrue:
             return untrue[0]
-        common = [place for place in places if place.done not in precious] or places
+        common = [place for place in places if place.done not in protected] or places
         standing = [0, *sorted({place.done for place in (*places, newest)})]
 
         def gap(place: Place) -> int:
@@ -113,12 +113,12 @@ class StateCache(ABC):
 class MemoryStateCache(StateCache):
     """States as they are: they are never edited, and share what they have in common."""
 
-    def __init__(self, room_bytes: int) -> None:
-        super().__init__(room_bytes)
+    def __init__(self, max_bytes: int) -> None:
+        super().__init__(max_bytes)
         self._states: dict[Place, Any] = {}
 
     def places(self) -> list[Place]:
-        """Of all states that are kept, in the order in which they were kept."""
+        """Of all cached states, in the order in which they came."""
         return list(self._states)
 
     def _put(self, place: Place, state: Any) -> None:
@@ -130,7 +130,7 @@ class MemoryStateCache(StateCache):
     def _drop(self, place: Place) -> None:
         del self._states[place]
 
-    def _taken_bytes(self) -> int:
+    def _used_bytes(self) -> int:
         # What several states share, such as tuned layers and references, is there once.
         found = {of: count for state in self._states.values() for of, count in _memory_of(state)}
         return sum(found.values())
@@ -140,14 +140,14 @@ class DiskStateCache(StateCache):
     """States in files, which outlive the process.
 
     Args:
-        folder: Theirs alone; it is made when the first one is kept.
+        folder: Theirs alone; it is made with the first one.
         state_class: What they are made of.
         device: Where they go when they are read.
-        room_bytes: What the files may take.
+        max_bytes: What the files may take.
     """
 
-    def __init__(self, folder: Path, state_class: type, device: str, room_bytes: int) -> None:
-        super().__init__(room_bytes)
+    def __init__(self, folder: Path, state_class: type, device: str, max_bytes: int) -> None:
+        super().__init__(max_bytes)
         self.folder, self.state_class, self.device = folder, state_class, device
         self._sizes: dict[Place, int] = {}
         if folder.is_dir():
@@ -159,7 +159,7 @@ class DiskStateCache(StateCache):
                     self._sizes[Place(int(name[1]), name[2])] = path.stat().st_size
 
     def places(self) -> list[Place]:
-        """Of all states that are kept, in the order in which they were kept."""
+        """Of all cached states, in the order in which they came."""
         return list(self._sizes)
 
     def path(self, place: Place) -> Path:
@@ -187,7 +187,7 @@ class DiskStateCache(StateCache):
         self.path(place).unlink(missing_ok=True)
         self._sizes.pop(place, None)
 
-    def _taken_bytes(self) -> int:
+    def _used_bytes(self) -> int:
         return sum(self._sizes.values())
 
 

@@ -2,12 +2,14 @@
 
 Tensors and arrays become the file's tensors; everything else, and how it all hangs together, is
 JSON in the file's metadata. Only the dataclasses that the caller's own class names are built on
-loading, so a file from elsewhere cannot run code.
+loading, so a file from elsewhere cannot run code. Checksums of both are kept, so that a damaged file is
+refused, and never gives other masks.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import typing
 from collections.abc import Mapping
@@ -24,7 +26,7 @@ from tinct.errors import OutputError, TinctError
 from tinct.io.atomic import atomic_write
 
 T = TypeVar("T")
-_KEY = "tinct_state"
+_KEY, _TEXT_SHA256, _TENSORS_SHA256 = "tinct_state", "text_sha256", "tensors_sha256"
 
 
 def save_state(path: Path, state: Any, extra: Mapping[str, str | int] | None = None) -> None:
@@ -44,9 +46,10 @@ def save_state(path: Path, state: Any, extra: Mapping[str, str | int] | None = N
     text = json.dumps({"state": _encode(state, tensors, "state"), "extra": dict(extra or {})})
     # safetensors refuses a file without any tensor's bytes on some versions; one zero is no price.
     tensors = tensors or {"empty": torch.zeros(1)}
+    metadata = {_KEY: text, _TEXT_SHA256: _sha256(text.encode()), _TENSORS_SHA256: _tensors_sha256(tensors)}
     with atomic_write(path) as part:
         try:
-            save_file(tensors, part, metadata={_KEY: text})
+            save_file(tensors, part, metadata=metadata)
         except SafetensorError as error:
             raise OutputError(
                 f"The state {path} cannot be written: {error}. Free some space or choose another folder."
@@ -66,10 +69,13 @@ def load_state(path: Path, cls: type[T], device: str | torch.device = "cpu") -> 
     """
     try:
         with safe_open(path, framework="pt") as file:
-            tree = _metadata(path, file.metadata())["state"]
+            metadata = file.metadata()
+            tree = _content(path, metadata)["state"]
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except (OSError, SafetensorError) as error:
         raise TinctError(f"The state {path} cannot be read: {error}. Start the run again.") from error
+    if metadata.get(_TENSORS_SHA256) != _tensors_sha256(tensors):
+        raise _damaged(path)
     if tree[0] != "dataclass" or tree[1] != cls.__name__:
         raise TinctError(f"{path} holds a state of {tree[1]}, not of {cls.__name__}. Start the run again.")
     return typing.cast(T, _decode(tree, tensors, _classes_of(cls), torch.device(device), path))
@@ -79,17 +85,36 @@ def read_extra(path: Path) -> dict[str, str | int]:
     """The words that were kept with a state; an unreadable file raises TinctError."""
     try:
         with safe_open(path, framework="pt") as file:
-            extra: dict[str, str | int] = _metadata(path, file.metadata())["extra"]
+            extra: dict[str, str | int] = _content(path, file.metadata())["extra"]
     except (OSError, SafetensorError) as error:
         raise TinctError(f"The state {path} cannot be read: {error}. Start the run again.") from error
     return extra
 
 
-def _metadata(path: Path, metadata: Mapping[str, str] | None) -> dict[str, Any]:
+def _content(path: Path, metadata: Mapping[str, str] | None) -> dict[str, Any]:
     if not metadata or _KEY not in metadata:
         raise TinctError(f"{path} is no saved state of tinct (weights, perhaps?). Start the run again.")
+    if metadata.get(_TEXT_SHA256) != _sha256(metadata[_KEY].encode()):
+        raise _damaged(path)
     content: dict[str, Any] = json.loads(metadata[_KEY])
     return content
+
+
+def _damaged(path: Path) -> TinctError:
+    return TinctError(f"The state {path} cannot be read: its checksum does not fit. Start the run again.")
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
+    """Of the names, types, shapes and bytes of dense tensors on the CPU."""
+    found = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        found.update(tensor.flatten().view(torch.uint8).numpy().data)
+    return found.hexdigest()
 
 
 def _encode(value: Any, tensors: dict[str, Tensor], name: str) -> list[Any]:

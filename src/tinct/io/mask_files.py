@@ -21,11 +21,11 @@ import numpy as np
 from PIL import Image as Pictures
 from PIL import UnidentifiedImageError
 
-from tinct.errors import MaskError, near_match
+from tinct.errors import MaskError, MissingMaskError, OptionError, near_match
 from tinct.io.atomic import atomic_write
 from tinct.io.mask_repair import blends, flat_colours, snap_strays, stray_colours
-from tinct.io.masks import MAX_OBJECTS, check_labels, check_size, voc_palette
-from tinct.shapes import VOID, Bool, Int64, LabelMap, Shaped, UInt8
+from tinct.io.masks import MAX_OBJECTS, MaskLike, as_label_map, check_labels, check_size, voc_palette
+from tinct.shapes import VOID, Bool, Int64, LabelMap, Shaped, UInt8, holds_arrays
 
 REPAIR_HINT = "repair=True (--repair-mask on the command line)"
 
@@ -80,21 +80,33 @@ def read_label_png(path: str | Path) -> LabelMap:
         return np.array(_loaded(picture, path), np.uint8)
 
 
-def write_mask(path: str | Path, labels: LabelMap, *, durable: bool = False) -> None:
+def write_mask(path: str | Path, labels: MaskLike, *, durable: bool = False) -> None:
     """Write a label map as an 8-bit palette PNG with the VOC palette, whole or not at all.
 
-    `durable` is that of `atomic_write`.
+    Args:
+        path: Ends in .png.
+        labels: In any form that `as_label_map` takes.
+        durable: As for `atomic_write`.
 
     Raises:
+        OptionError: The name does not end in .png.
+        MaskError: `labels` is no label map.
         OutputError: The file cannot be written (no such folder, read-only, disk full).
     """
-    picture = Pictures.fromarray(np.ascontiguousarray(labels))
+    path = Path(path)
+    if path.suffix.lower() != ".png":
+        raise OptionError(
+            f"A mask was to be written as {path.name}; masks are PNG files, since JPEG changes ids. "
+            f"Name it {path.stem}.png."
+        )
+    picture = Pictures.fromarray(as_label_map(labels))
     picture.putpalette(voc_palette().tobytes())
     with atomic_write(path, durable=durable) as part:
         picture.save(part, format="PNG", compress_level=2)
 
 
-@dataclass(frozen=True)
+@holds_arrays
+@dataclass(frozen=True, repr=False)
 class _Painting:
     """A painted mask as an indexed image: one code per distinct colour.
 
@@ -125,7 +137,7 @@ def _opened(path: Path) -> Pictures.Image:
     except FileNotFoundError as error:
         near = [p.name for p in path.parent.glob("*.png")] if path.parent.is_dir() else []
         hint = near_match(path.name, near) if 0 < len(near) <= 20 else "Check the path."
-        raise MaskError(f"There is no mask file {path}. {hint}") from error
+        raise MissingMaskError(f"There is no mask file {path}. {hint}") from error
     except IsADirectoryError as error:
         raise MaskError(
             f"{path} is a folder; expected one mask image, such as {path.name}/00000.png."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from tinct.errors import OptionError
+from tinct.errors import MissingExtraError
 
 
 def import_optional(module: str, extra: str, what: str) -> Any:
@@ -22,7 +22,7 @@ def import_optional(module: str, extra: str, what: str) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise OptionError(
+        raise MissingExtraError(
             f"{what} needs the package {module.partition('.')[0]}, which is not installed; "
             f"`pip install 'tinct[{extra}]'` brings it."
         ) from error

@@ -16,7 +16,7 @@ matching); a small head that all objects share turns these distances into masks.
 | local matching L_{t,o}(p), eq. 4 and 5 | `ops.matching.local_matching` against `State.previous` |
 | previous frame's predictions (3.5) | `State.previous_probs` |
 | dynamic segmentation head (3.6) | `DynamicSegmentationHead`, once per object |
-| posterior over all objects | `posterior`, a softmax over the head's outputs |
+| posterior over all objects | a softmax over the logits of `FeelvosNetwork.forward` |
 | bootstrapped cross-entropy (3.7) | `losses.bootstrapped_cross_entropy`, in `FeelvosTask` |
 
 What goes beyond the paper is an `Options` field that the preset "paper" switches off; the page
@@ -25,9 +25,9 @@ docs/methods/feelvos.md gives the reason for each.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,7 +38,6 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from tinct.errors import OptionError
 from tinct.inference.segmenter import StreamingSegmenter
 from tinct.io.masks import ObjectMasks, object_ids_of
 from tinct.networks.backbones import ImageNormalisation
@@ -52,7 +51,7 @@ from tinct.ops.matching import ReferenceSet, global_matching, local_matching, sq
 from tinct.ops.membership import PixelSet, label_membership, label_positions
 from tinct.ops.precision import Precision, bfloat16_is_faster
 from tinct.ops.resize import enlarged_probs, resize_area, working_size
-from tinct.shapes import Image, LabelMap
+from tinct.shapes import Image, LabelMap, holds_arrays
 
 COMPACT_BACKBONES = {"mobilenetv2": "mobilenetv2_100"}
 """Backbones of compact variants, and timm's names for them."""
@@ -62,56 +61,69 @@ FAR = 80.0
 
 
 @dataclass(frozen=True)
-class Options:
-    """The network's make and the way it is run; the defaults are the paper's.
+class FeelvosConfig:
+    """What trained weights are bound to; the defaults are the paper's.
 
     Attributes:
         backbone: "xception65" (3.1) or "mobilenetv2".
-        output_stride: Of the backbone: 16 in training, 8 at test (3.1); compact ones ignore it.
         feature_channels: Width of the backbone feature (256).
         embedding_channels: Width of the embedding (3.2: 100).
         head_layers: Convolutions of the head before the last one (3.6: 4).
         head_channels: Their width (3.6: 256).
         head_kernel: Their size (3.6: 7).
         head_separable: Depthwise-separable ones (3.6) or dense ones.
-        local_radius: Reach k of the local window in cells of the matching grid (4: 15).
-        soft_feedback: Feed back the previous frame's probabilities (3.5), or its hard labels as the
-            authors' code does.
-        reference_pixels: Reference pixels drawn per object in training (3.3: 1024).
-        working_height: Short side in pixels to which frames are brought; None leaves them.
+        background_head: Run the head for the background too (paper), or hold its logit at 0.
+        distance_scale: Divides squared distances before eq. 1 squashes them (1 in the paper).
         unit_embedding: Beyond the paper: embeddings of one length, so that distances are bounded
             and matching starts as good as nearest neighbours on ImageNet features.
-        soft_minimum: Beyond the paper: temperature of a soft minimum in matching over soft
-            memberships; None takes the nearest pixel, as the paper does.
-        distance_scale: Divides squared distances before eq. 1 squashes them (1 in the paper).
         contrast: Beyond the paper: each object also sees the distance to everything else.
-        background_head: Run the head for the background too (paper), or hold its logit at 0.
-        refinement: Beyond the paper: sharpen the head's output with stride-4 features.
-        memory_frames: Beyond the paper: so many earlier frames join the global matching (0).
-        memory_every: Frames between two of them.
-        memory_thinning: Only every n-th pixel of them is kept.
-        memory_weight: What one frame of them counts against a painted one, in a soft minimum.
-        gate: Beyond the paper: drop components that lie apart from the previous mask.
-        gate_reach: How far apart, as a fraction of the frame's short side.
+        refinement: Beyond the paper: layers that sharpen the head's output with stride-4 features.
     """
 
     backbone: str = "xception65"
-    output_stride: int = 8
     feature_channels: int = 256
     embedding_channels: int = 100
     head_layers: int = 4
     head_channels: int = 256
     head_kernel: int = 7
     head_separable: bool = True
+    background_head: bool = True
+    distance_scale: float = 1.0
+    unit_embedding: bool = False
+    contrast: bool = False
+    refinement: bool = False
+
+
+@dataclass(frozen=True)
+class Options:
+    """The network's config and the way it is run; the defaults are the paper's.
+
+    Attributes:
+        config: What the weights are bound to.
+        output_stride: Of the backbone: 16 in training, 8 at test (3.1); compact ones ignore it.
+        local_radius: Reach k of the local window in cells of the matching grid (4: 15).
+        soft_feedback: Feed back the previous frame's probabilities (3.5), or its hard labels as the
+            authors' code does.
+        reference_pixels: Reference pixels drawn per object in training (3.3: 1024).
+        working_height: Short side in pixels to which frames are brought; None leaves them.
+        soft_minimum: Beyond the paper: temperature of a soft minimum in matching over soft
+            memberships; None takes the nearest pixel, as the paper does.
+        refinement: Beyond the paper: use the network's refinement, if it has one.
+        memory_frames: Beyond the paper: so many earlier frames join the global matching (0).
+        memory_every: Frames between two of them.
+        memory_thinning: Only every n-th pixel of them is kept.
+        memory_weight: What one frame of them counts against an annotated one, in a soft minimum.
+        gate: Beyond the paper: drop components that lie apart from the previous mask.
+        gate_reach: How far apart, as a fraction of the frame's short side.
+    """
+
+    config: FeelvosConfig = field(default_factory=FeelvosConfig)
+    output_stride: int = 8
     local_radius: int = 15
     soft_feedback: bool = True
     reference_pixels: int = 1024
     working_height: int | None = None
-    unit_embedding: bool = False
     soft_minimum: float | None = None
-    distance_scale: float = 1.0
-    contrast: bool = False
-    background_head: bool = True
     refinement: bool = False
     memory_frames: int = 0
     memory_every: int = 5
@@ -121,7 +133,7 @@ class Options:
     gate_reach: float = 0.1
 
 
-COMPACT = Options(
+COMPACT_CONFIG = FeelvosConfig(
     backbone="mobilenetv2",
     feature_channels=96,
     embedding_channels=64,
@@ -129,21 +141,17 @@ COMPACT = Options(
     head_channels=48,
     head_kernel=3,
     head_separable=False,
-    local_radius=7,
-    working_height=240,
-    unit_embedding=True,
-    soft_minimum=1.0,
-    distance_scale=4.0,
-    contrast=True,
     background_head=False,
+    distance_scale=4.0,
+    unit_embedding=True,
+    contrast=True,
     refinement=True,
 )
+
+COMPACT = Options(COMPACT_CONFIG, local_radius=7, working_height=240, soft_minimum=1.0, refinement=True)
 """The compact network, as it is trained: 240 rows, stride-8 matching."""
 
 _COMPACT_MEMORY = replace(COMPACT, memory_thinning=3, memory_weight=0.1, gate=True)
-
-TRAINED = {"mobilenetv2": COMPACT, "xception65": Options()}
-"""Variant → the options whose network its weights are for; they do not depend on the output stride."""
 
 PRESETS: Mapping[str, Mapping[str, Options]] = {
     "mobilenetv2": {
@@ -153,17 +161,11 @@ PRESETS: Mapping[str, Mapping[str, Options]] = {
     },
     "xception65": {"default": Options(), "fast": Options(output_stride=16), "paper": Options()},
 }
-"""Variant → preset → options; "paper" switches off what goes beyond the paper, but for `MADE_OF`."""
+"""Variant → preset → options; "paper" switches off what goes beyond the paper, but for the config."""
 
 
-MADE_OF = (
-    "backbone", "feature_channels", "embedding_channels", "head_layers", "head_channels", "head_kernel",
-    "head_separable", "unit_embedding", "contrast",
-)  # fmt: skip
-"""The options that trained weights are bound to; all others may be chosen at test."""
-
-
-@dataclass(frozen=True)
+@holds_arrays
+@dataclass(frozen=True, repr=False)
 class FrameEncoding:
     """Frames seen by the network: everything that does not depend on the objects.
 
@@ -213,7 +215,7 @@ class SemanticEmbedding(nn.Module):
 
 
 class HeadOutput(NamedTuple):
-    """What the head says of each object, before the softmax over objects.
+    """What the head says of N objects, or of N labels, before the softmax over them.
 
     Attributes:
         logits: [N, H', W'], of stride 4.
@@ -227,19 +229,19 @@ class HeadOutput(NamedTuple):
 class DynamicSegmentationHead(nn.Module):
     """The head that runs once for every object with the same weights (3.6)."""
 
-    def __init__(self, options: Options, maps: int, skip_channels: int) -> None:
+    def __init__(self, config: FeelvosConfig, maps: int, skip_channels: int) -> None:
         super().__init__()
-        width, kernel, separable = options.head_channels, options.head_kernel, options.head_separable
-        self.first = SharedInputConv(options.feature_channels, maps, width, kernel, separable=separable)
+        width, kernel, separable = config.head_channels, config.head_kernel, config.head_separable
+        self.first = SharedInputConv(config.feature_channels, maps, width, kernel, separable=separable)
         self.layers = nn.Sequential(
             *(
                 nn.Sequential(convolution(width, width, kernel, separable=separable, bias=True), nn.ReLU())
-                for _ in range(options.head_layers - 1)
+                for _ in range(config.head_layers - 1)
             )
         )
         self.score = nn.Conv2d(width, 1, 1)
         nn.init.trunc_normal_(self.score.weight, std=0.01)
-        self.refinement = Refinement(width, skip_channels) if options.refinement else None
+        self.refinement = Refinement(width, skip_channels) if config.refinement else None
 
     def forward(
         self, encoding: FrameEncoding, owners: Int64[Tensor, "N"], maps: Float[Tensor, "N M H W"]
@@ -252,7 +254,8 @@ class DynamicSegmentationHead(nn.Module):
         return HeadOutput(self.refinement(encoding.skip, owners, hidden, coarse)[:, 0], coarse[:, 0])
 
 
-@dataclass(frozen=True)
+@holds_arrays
+@dataclass(frozen=True, repr=False)
 class ObjectMatches:
     """What one frame's pixels have found: for every label, the background's first.
 
@@ -266,60 +269,61 @@ class ObjectMatches:
     local_distances: Tensor
     previous_probs: Tensor
 
-    def head_maps(self, options: Options) -> Float[Tensor, "N M H W"]:
+    def head_maps(self, config: FeelvosConfig, soft_minimum: float | None) -> Float[Tensor, "N M H W"]:
         """The head's input for each of its objects, in the paper's order: global, previous, local."""
         maps = torch.cat(
             [
-                distance_maps(self.global_distances, options),
+                distance_maps(self.global_distances, config, soft_minimum),
                 self.previous_probs.unsqueeze(1),
-                distance_maps(self.local_distances, options),
+                distance_maps(self.local_distances, config, soft_minimum),
             ],
             dim=1,
         )
-        return maps if options.background_head else maps[1:]
+        return maps if config.background_head else maps[1:]
 
 
-def distance_maps(distances: Float[Tensor, "L H W"], options: Options) -> Float[Tensor, "L K H W"]:
+def distance_maps(
+    distances: Float[Tensor, "L H W"], config: FeelvosConfig, soft_minimum: float | None = None
+) -> Float[Tensor, "L K H W"]:
     """Eq. 1 of each label's distance; with `contrast` also the nearest other label's, and who is nearer."""
-    own = distances.clamp_max(FAR)
-    if not options.contrast:
-        return squash(own / options.distance_scale).unsqueeze(1)
-    temperature = options.soft_minimum or 1.0
+    own, scale = distances.clamp_max(FAR), config.distance_scale
+    if not config.contrast:
+        return squash(own / scale).unsqueeze(1)
+    temperature = soft_minimum or 1.0
     others = torch.stack([torch.cat([own[:i], own[i + 1 :]]) for i in range(len(own))])
-    if options.soft_minimum is None:
+    if soft_minimum is None:
         other = others.amin(1)
     else:
         other = -temperature * torch.logsumexp(-others / temperature, dim=1)
     nearer = torch.sigmoid((other - own) / temperature)
-    scale = options.distance_scale
     return torch.stack([squash(own / scale), squash(other / scale), nearer], dim=1)
 
 
 class FeelvosNetwork(nn.Module):
     """Backbone, embedding and head (Figure 2).
 
-    Attributes:
-        options: How the network was made; of these, whatever leaves the weights alone may be
-            replaced, as `build` does for a preset.
+    Args:
+        config: Sizes and parts.
+        output_stride: Of the paper's backbone; the weights do not depend on it.
     """
 
     SKIP_CHANNELS = 24
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, config: FeelvosConfig, output_stride: int = 8) -> None:
         super().__init__()
-        self.options = options
-        features, channels = options.feature_channels, options.embedding_channels
+        self.config = config
+        features, channels = config.feature_channels, config.embedding_channels
         self.extractor: FeaturePyramid | DeepLabV3Plus
         self.embedding: UnitEmbedding | SemanticEmbedding
-        if options.backbone in COMPACT_BACKBONES:
-            self.extractor = FeaturePyramid(COMPACT_BACKBONES[options.backbone], features, self.SKIP_CHANNELS)
+        if config.backbone in COMPACT_BACKBONES:
+            self.extractor = FeaturePyramid(COMPACT_BACKBONES[config.backbone], features, self.SKIP_CHANNELS)
             self.embedding = UnitEmbedding(self.extractor.stacked_channels, features, channels)
         else:
-            self.extractor = DeepLabV3Plus(options.backbone, options.output_stride, features)
+            self.extractor = DeepLabV3Plus(config.backbone, output_stride, features)
             self.normalise = ImageNormalisation(self.extractor.mean, self.extractor.std)
             self.embedding = SemanticEmbedding(features, channels)
-        maps = 2 * (3 if options.contrast else 1) + 1
-        self.head = DynamicSegmentationHead(options, maps, self.SKIP_CHANNELS)
+        maps = 2 * (3 if config.contrast else 1) + 1
+        self.head = DynamicSegmentationHead(config, maps, self.SKIP_CHANNELS)
 
     def start_from_imagenet(self, source: str = "auto") -> str:
         """Give the backbone ImageNet weights; says where they came from."""
@@ -338,28 +342,37 @@ class FeelvosNetwork(nn.Module):
         """Features and embedding of frames in [0, 1]."""
         if isinstance(self.extractor, FeaturePyramid):
             seen = self.extractor(frames)
-            skip = seen.skip if self.options.refinement else None
+            skip = seen.skip if self.config.refinement else None
             return FrameEncoding(seen.features, self.embedding(seen.stacked, seen.features), skip)
         features = self.extractor(self.normalise(frames))
         return FrameEncoding(features, self.embedding(features), None)
 
-    def segment(
-        self, encoding: FrameEncoding, owners: Int64[Tensor, "N"], matches: list[ObjectMatches]
-    ) -> HeadOutput:
-        """Logits of every object from its matches, frame by frame of the batch."""
-        maps = torch.cat([m.head_maps(self.options) for m in matches])
-        output: HeadOutput = self.head(encoding, owners, maps)
-        return output
+    def forward(
+        self, encoding: FrameEncoding, matches: Sequence[ObjectMatches], soft_minimum: float | None = None
+    ) -> list[HeadOutput]:
+        """From matches to logits (3.5, 3.6): the head runs once for every object of every frame.
+
+        Args:
+            encoding: Of B frames.
+            matches: What each of them has found.
+            soft_minimum: With which temperature, if any, it was matched.
+
+        Returns:
+            For each frame the logits of all its labels, the background's first.
+        """
+        maps = [found.head_maps(self.config, soft_minimum) for found in matches]
+        counts = [len(of_frame) for of_frame in maps]
+        owners = [frame for frame, count in enumerate(counts) for _ in range(count)]
+        output: HeadOutput = self.head(
+            encoding, torch.tensor(owners, device=encoding.embedding.device), torch.cat(maps)
+        )
+        parts = zip(*(torch.split(logits, counts) for logits in output), strict=True)
+        return [HeadOutput(*(label_logits(part, self.config) for part in of_frame)) for of_frame in parts]
 
 
-def head_count(labels: int, options: Options) -> int:
-    """How often the head runs for a frame with so many labels, the background among them."""
-    return labels if options.background_head else labels - 1
-
-
-def label_scores(object_logits: Float[Tensor, "N H W"], options: Options) -> Float[Tensor, "L H W"]:
+def label_logits(object_logits: Float[Tensor, "N H W"], config: FeelvosConfig) -> Float[Tensor, "L H W"]:
     """Logits of all labels, the background's first: the head's, or 0 where the head runs for objects only."""
-    if options.background_head:
+    if config.background_head:
         return object_logits
     return F.pad(object_logits, (0, 0, 0, 0, 1, 0))
 
@@ -384,14 +397,15 @@ def match(
     return ObjectMatches(nearest.reshape(-1, *grid), local, previous_probs)
 
 
-@dataclass(frozen=True)
+@holds_arrays
+@dataclass(frozen=True, repr=False)
 class FeelvosState:
     """What is carried from frame to frame; L counts the objects and the background, which comes first.
 
     Attributes:
         index: Frames seen.
         object_ids: Ids of the objects, increasing.
-        prompts: The pixels of all painted frames: the paper's reference, and late prompts.
+        prompts: The pixels of all annotated frames: the paper's reference, and late prompts.
         memory: Pixels of earlier frames as they were segmented, oldest first.
         reference: Both, made ready for matching.
         embedding: [C, h, w], of the previous frame.
@@ -416,23 +430,28 @@ class Feelvos(StreamingSegmenter[FeelvosState]):
 
     Args:
         network: Never changed.
+        options: How it is run; their config is the network's.
         device: Where it runs.
         precision: "float32", "bfloat16", or "auto": bfloat16 where this device is faster with it.
     """
 
     def __init__(
-        self, network: FeelvosNetwork, device: torch.device | None = None, precision: Precision = "auto"
+        self,
+        network: FeelvosNetwork,
+        options: Options,
+        device: torch.device | None = None,
+        precision: Precision = "auto",
     ) -> None:
         self.device = device or torch.device("cpu")
         # A copy: moving it and switching it to evaluation would change the network that was given.
         inner: Any = deepcopy(network).to(self.device)
         self.network: FeelvosNetwork = inner.to(memory_format=torch.channels_last).eval()
-        self.options = network.options
+        self.options = options
         lowered = precision == "bfloat16" or (precision == "auto" and bfloat16_is_faster(self.device.type))
         self.precision: Precision = "bfloat16" if lowered else "float32"
 
     def start(self, frame: Image, labels: LabelMap) -> FeelvosState:
-        """The painted frame becomes the reference and the previous frame."""
+        """The annotated frame becomes the reference and the previous frame."""
         object_ids = object_ids_of(labels)
         encoding = self._encode(frame)
         return self._prompted(encoding, labels, object_ids, index=1, prompts=None)
@@ -444,11 +463,9 @@ class Feelvos(StreamingSegmenter[FeelvosState]):
         """Match, run the head once per object, take the softmax over objects."""
         encoding = self._encode(frame)
         matches = self._match(state, encoding.embedding[0])
-        heads = head_count(len(matches.previous_probs), self.options)
-        owners = torch.zeros(heads, dtype=torch.long, device=self.device)
         with self._lowered():
-            logits = self.network.segment(encoding, owners, [matches]).logits.float()
-        scores = label_scores(logits, self.options)
+            [output] = self.network(encoding, [matches], self.options.soft_minimum)
+        scores = output.logits.float()
         present = scores.argmax(0)
         if self.options.gate:
             scores, present = self._gated(scores, present, state.labels)
@@ -465,7 +482,8 @@ class Feelvos(StreamingSegmenter[FeelvosState]):
         pixels = torch.from_numpy(np.ascontiguousarray(frame)).to(self.device)
         with torch.inference_mode(), self._lowered():
             seen = self.network.encode(pixels.permute(2, 0, 1)[None].float() / 255)
-        return FrameEncoding(seen.features, seen.embedding.float(), seen.skip)
+        skip = seen.skip if self.options.refinement else None
+        return FrameEncoding(seen.features, seen.embedding.float(), skip)
 
     def _lowered(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
@@ -526,7 +544,7 @@ class Feelvos(StreamingSegmenter[FeelvosState]):
     def _corrected(
         self, state: FeelvosState, encoding: FrameEncoding, masks: ObjectMasks, labels: LabelMap
     ) -> tuple[FeelvosState, ObjectMasks]:
-        """A painted frame in mid-video joins the reference; the memory, which may be wrong, is dropped."""
+        """An annotated frame in mid-video joins the reference; the memory, which may be wrong, is dropped."""
         merged = masks.corrected(labels)
         object_ids = merged.object_ids
         prompts = state.prompts.with_labels(state.object_ids, object_ids)
@@ -548,8 +566,8 @@ class Feelvos(StreamingSegmenter[FeelvosState]):
         soft = label_membership(positions, len(object_ids), grid, soft=True)
         hard_matching = options.soft_minimum is None
         membership = label_membership(positions, len(object_ids), grid, soft=False) if hard_matching else soft
-        painted = PixelSet.of_frame(embedding, membership)
-        prompts = painted if prompts is None else prompts.joined(painted)
+        annotated = PixelSet.of_frame(embedding, membership)
+        prompts = annotated if prompts is None else prompts.joined(annotated)
         fine = grid if encoding.skip is None else (encoding.skip.shape[-2], encoding.skip.shape[-1])
         return FeelvosState(
             index, object_ids, prompts, (), self._reference(prompts, ()), embedding, membership,
@@ -561,14 +579,6 @@ class Feelvos(StreamingSegmenter[FeelvosState]):
 def build(variant: str, preset: str, weights: Path, device: torch.device, **overrides: Any) -> Feelvos:
     """A segmenter with weights from a file, as the zoo asks for it."""
     options = replace(PRESETS[variant][preset], **overrides)
-    made = replace(TRAINED[variant], output_stride=options.output_stride)
-    for name in MADE_OF:
-        if getattr(options, name) != getattr(made, name):
-            raise OptionError(
-                f"{name}={getattr(options, name)} changes the network of {variant}, whose weights were "
-                f"made for {getattr(made, name)}; train it anew with that option."
-            )
-    network = FeelvosNetwork(made)
+    network = FeelvosNetwork(options.config, options.output_stride)
     load_weights(weights, network, method="feelvos", variant=variant)
-    network.options = options
-    return Feelvos(network, device)
+    return Feelvos(network, options, device)

@@ -15,7 +15,7 @@ is dropped. The networks were trained through time, over the warps of seven fram
 | object localization net (3.3) | `networks.localization.LocalizationNet` |
 | box enlarged by 1.25, pixels outside are 0 (3.3) | `MaskRnn._box` |
 | back-propagation through time over 7 frames (3.4) | `training.recipes.maskrnn_task` |
-| online fine-tuning, 200 steps (3.5) | `online.fine_tune` |
+| online fine-tuning, 200 steps (3.5) | `fine_tuning.fine_tune` |
 
 What goes beyond the paper is an `Options` field that the preset "paper" switches off; the page
 docs/methods/maskrnn.md gives the reason for each.
@@ -23,41 +23,40 @@ docs/methods/maskrnn.md gives the reason for each.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from copy import deepcopy
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import chain, pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from tinct.data.deform import coarsened
-from tinct.data.online_samples import WHOLE_FRAME, AnnotatedFrame, OnlineAugmentation
+from tinct.data.online_samples import WHOLE_FRAME, OnlineAugmentation
 from tinct.errors import OptionError, near_match
-from tinct.fine_tuning.fine_tune import Budget, FineTuning
-from tinct.fine_tuning.per_object import (
-    ObjectWeights,
-    fine_tune_objects,
-    fine_tune_on_annotation,
-    resized_frame,
-)
-from tinct.inference.segmenter import StreamingSegmenter, VideoSegmenter, check_prompts
-from tinct.io.masks import ObjectMasks, object_ids_of
+from tinct.fine_tuning.budget import Budget
+from tinct.fine_tuning.fine_tune import COMPACT_GUIDED, FineTuning
+from tinct.fine_tuning.per_object import ObjectWeights
+from tinct.fine_tuning.segmenter import FineTunedSegmenter, FineTunedState, Learnt
+from tinct.inference.segmenter import VideoSegmenter
+from tinct.io.masks import ObjectMasks
 from tinct.io.video import Video
+from tinct.networks.dyenet.guided_pyramid import GuidedPyramid
 from tinct.networks.dyenet.two_streams import StreamFeatures, TwoStreams, VggTwoStreams
 from tinct.networks.flow import DisFlow, FlowEstimator
 from tinct.networks.localization import located, proposals_of
+from tinct.networks.presets import variant_options
+from tinct.networks.vgg import VggStream
 from tinct.networks.weights import load_weights
 from tinct.ops.boxes import enlarged_boxes, hull_boxes, inside_boxes, mask_boxes
 from tinct.ops.losses import BALANCED
-from tinct.ops.precision import bfloat16_is_faster
-from tinct.ops.resize import enlarged_probs, working_frame
+from tinct.ops.tensors import flow_tensor, frame_tensor, object_masks
 from tinct.ops.warp import magnitude_image, warp
-from tinct.shapes import Image, LabelMap
+from tinct.shapes import Image, LabelMap, holds_arrays
 
 COMPACT_BACKBONES = {"mobilenetv2": "mobilenetv2_100"}
 """Backbones of compact variants, and timm's names for them."""
@@ -70,7 +69,7 @@ OUTSIDE_LOGIT = -20.0
 
 @dataclass(frozen=True)
 class Options:
-    """The network's make and the way it is run; the defaults are the paper's, but for `fine_tuning`.
+    """The network and the way it is run; the defaults are the paper's, but for `fine_tuning`.
 
     Attributes:
         backbone: "vgg16" (3.2) or "mobilenetv2".
@@ -82,7 +81,7 @@ class Options:
         union: Beyond the paper: the unwarped mask joins the warped one, and its box the regressed
             one, so that wrong flow does not lose the object.
         dilation_px: Beyond the paper: the guiding mask is dilated by a disc of this radius.
-        fine_tuning: Of the appearance stream, on the painted frames (3.5: 200 steps).
+        fine_tuning: Of the appearance stream, on the annotated frames (3.5: 200 steps).
         working_height: Short side in pixels to which frames are brought; None leaves them.
 
     Raises:
@@ -109,42 +108,32 @@ class Options:
         return (-1, 1) if self.look_ahead and self.flow_stream else (-1,)
 
 
-TUNING = FineTuning(
-    budget=Budget(steps=200),
-    learning_rate=5e-3,
-    augmentation=OnlineAugmentation(lucid=0.2, in_view=0.9, lost=0.3, disguised=0.3),
-)
-"""What suits the compact network: it learns to find the object without its mask too (docs/experiments.md)."""
-
 COMPACT = Options(
     backbone="mobilenetv2",
     look_ahead=False,
     union=True,
     dilation_px=2,
-    fine_tuning=TUNING,
+    fine_tuning=COMPACT_GUIDED,
     working_height=480,
 )
 
-PAPER_TUNING = FineTuning(
+PAPER_FINE_TUNING = FineTuning(
     Budget(steps=200), learning_rate=1e-5, weight_decay=0.0,
     augmentation=OnlineAugmentation(
         replace(WHOLE_FRAME, bend=0.0), lucid=0.0, damaged=0.0, lost=0.0, colour=0.0
     ),
     loss=BALANCED,
 )  # fmt: skip
-"""200 steps of Adam on resized, turned, cropped and mirrored frames with perturbed masks (3.5). The paper
-tunes all of an object's network; here it is the appearance stream, since painted frames come without flow."""
+"""200 steps of Adam on resized, turned, cropped and mirrored frames with perturbed masks (3.5). The
+paper fine-tunes all of an object's network; here it is the appearance stream (`MaskRnnNetwork.stream`)."""
 
-PAPER = Options(fine_tuning=PAPER_TUNING)
-
-COMPACT_PAPER_TUNING = FineTuning(augmentation=PAPER_TUNING.augmentation, loss=PAPER_TUNING.loss)
-"""The paper's samples and loss; optimiser and rate are the compact network's, whose backbone stays fixed."""
+PAPER = Options(fine_tuning=PAPER_FINE_TUNING)
 
 PRESETS: Mapping[str, Mapping[str, Options]] = {
     "mobilenetv2": {
         "default": COMPACT,
         "fast": replace(COMPACT, working_height=288, dilation_px=1),
-        "paper": Options(backbone="mobilenetv2", fine_tuning=COMPACT_PAPER_TUNING),
+        "paper": Options(backbone="mobilenetv2", fine_tuning=PAPER_FINE_TUNING.with_compact_rates()),
     },
     "vgg16": {"default": PAPER, "fast": replace(PAPER, working_height=288), "paper": PAPER},
 }
@@ -163,27 +152,27 @@ class MaskRnnNetwork(nn.Module):
         else:
             self.streams = VggTwoStreams()
 
+    @property
+    def stream(self) -> GuidedPyramid | VggStream:
+        """What is fine-tuned: the appearance stream, since annotated frames come without flow."""
+        return self.streams.appearance
 
-@dataclass(frozen=True)
-class MaskRnnState:
-    """What is carried from frame to frame.
+
+@holds_arrays
+@dataclass(frozen=True, repr=False)
+class MaskRnnState(FineTunedState):
+    """What is carried from frame to frame, beside each object's own layers of the appearance stream.
 
     Attributes:
-        object_ids: Ids of the objects, increasing.
-        weights: Each object's own layers of the appearance stream.
-        painted: The painted frames, with their label maps, at the working size.
         image: The previous frame at the working size.
         previous: [N, h, w], b_{t-1}: each object's own probabilities, 0 outside its box.
     """
 
-    object_ids: tuple[int, ...]
-    weights: tuple[ObjectWeights, ...]
-    painted: tuple[AnnotatedFrame, ...]
     image: np.ndarray
     previous: Tensor
 
 
-class MaskRnn(StreamingSegmenter[MaskRnnState]):
+class MaskRnn(FineTunedSegmenter[MaskRnnState]):
     """MaskRNN at test time, frame by frame.
 
     Args:
@@ -192,30 +181,17 @@ class MaskRnn(StreamingSegmenter[MaskRnnState]):
         flow: Gives the optical flow; DIS if None.
     """
 
+    network: MaskRnnNetwork
+    options: Options
+
     def __init__(
         self,
         network: MaskRnnNetwork,
         device: torch.device | None = None,
         flow: FlowEstimator | None = None,
     ) -> None:
-        self.device = device or torch.device("cpu")
-        inner: Any = deepcopy(network).to(self.device)
-        self.network: MaskRnnNetwork = inner.to(memory_format=torch.channels_last).eval()
-        self.options = network.options
+        super().__init__(network, device)
         self.flow = flow or DisFlow()
-        self.lowered = bfloat16_is_faster(self.device.type)
-
-    def start(self, frame: Image, labels: LabelMap) -> MaskRnnState:
-        """The painted masks are b_1; every object's appearance stream is tuned on them."""
-        return self._painted(None, frame, labels, ObjectMasks.from_label_map(labels))
-
-    def start_at_each(self, frames: Sequence[Image], labels: Sequence[LabelMap]) -> list[MaskRnnState]:
-        """States at several painted frames, all tuned on all of them; see `both_ways`."""
-        painted = tuple(self._resized(f, painted) for f, painted in zip(frames, labels, strict=True))
-        ids = sorted({i for painted in labels for i in object_ids_of(painted)})
-        tuned = fine_tune_objects(self.network.streams.appearance, painted, ids, self.options.fine_tuning)
-        masks = (ObjectMasks.from_label_map(painted) for painted in labels)
-        return [self._placed(tuned, painted, f, m) for f, m in zip(frames, masks, strict=True)]
 
     def step(
         self, state: MaskRnnState, frame: Image, labels: LabelMap | None = None
@@ -237,38 +213,42 @@ class MaskRnn(StreamingSegmenter[MaskRnnState]):
             state: After the frame before.
             frame: The next one.
             following: The one after it, if it is known; else its flow counts as zero.
-            labels: A correction painted on `frame`.
+            labels: The frame's annotation, which corrects what is found.
         """
-        image = self._working(frame)
+        image = self.working(frame)
         backward = self._flow(image, state.image)
         warped = warp(state.previous[None], backward)[0]
         guides = torch.maximum(warped, state.previous) if self.options.union else warped
-        after = None if following is None else self._working(following)
-        features = self._features(image, backward, after)
-        logits = [
-            self._segment(features, guide[None, None], self._box(features, moved, before), weights)
-            for guide, moved, before, weights in zip(
-                guides, warped, state.previous, state.weights, strict=True
-            )
-        ]
-        scores = F.pad(torch.stack(logits), (0, 0, 0, 0, 1, 0))
-        masks = ObjectMasks(state.object_ids, enlarged_probs(scores, frame.shape[:2]).cpu().numpy())
+        features = self._features(image, backward, None if following is None else self.working(following))
+        logits = torch.stack(
+            [
+                self._segment(features, guide[None, None], self._box(features, moved, before), weights)
+                for guide, moved, before, weights in zip(
+                    guides, warped, state.previous, state.weights, strict=True
+                )
+            ]
+        )
+        masks = object_masks(state.object_ids, logits, frame.shape[:2])
         if labels is not None:
-            merged = masks.corrected(labels)
-            return self._painted(state, frame, labels, merged), merged
-        return replace(state, image=image, previous=torch.stack(logits).sigmoid()), masks
+            return self.corrected(state, frame, labels, masks)
+        return replace(state, image=image, previous=logits.sigmoid()), masks
+
+    def certain_state(self, learnt: Learnt, frame: Image, masks: ObjectMasks) -> MaskRnnState:
+        """Masks that are certain are b_t."""
+        image = self.working(frame)
+        return MaskRnnState(*learnt.of(masks.object_ids), image, self.working_masks(masks, image))
 
     def _features(
         self, image: Image, backward: Float[Tensor, "1 2 h w"], following: Image | None
     ) -> StreamFeatures:
-        pixels = torch.from_numpy(np.ascontiguousarray(image)).to(self.device)
-        frames = pixels.permute(2, 0, 1)[None].float() / 255
+        """What both streams see of a frame."""
+        frames = frame_tensor(image, self.device)
         if not self.options.flow_stream:
-            with self._autocast():
+            with self.autocast():
                 return StreamFeatures(self.network.streams.appearance.features(frames), [])
         forward = torch.zeros_like(backward) if following is None else self._flow(image, following)
         magnitudes = torch.stack([magnitude_image(flow) for flow in (backward, forward)], 1)
-        with self._autocast():
+        with self.autocast():
             return self.network.streams.features(frames, magnitudes)
 
     def _segment(
@@ -283,15 +263,13 @@ class MaskRnn(StreamingSegmenter[MaskRnnState]):
         if self.options.dilation_px:
             dilated = coarsened(guide[0, 0].cpu().numpy(), self.options.dilation_px)
             coarse = torch.from_numpy(dilated).to(self.device)[None, None]
-        with self._autocast():
+        with self.autocast():
             logits = weights.call(streams.appearance, features.appearance, coarse).fused
             if self.options.flow_stream:
                 logits, _ = streams.fused(logits, features, coarse)
         size = (guide.shape[-2], guide.shape[-1])
         enlarged = F.interpolate(logits[None].float(), size=size, mode="bilinear", align_corners=False)[0, 0]
-        if box is None:
-            return enlarged
-        return enlarged.masked_fill(~inside_boxes(box, size)[0], OUTSIDE_LOGIT)
+        return enlarged if box is None else enlarged.masked_fill(~inside_boxes(box, size)[0], OUTSIDE_LOGIT)
 
     def _box(
         self, features: StreamFeatures, warped: Float[Tensor, "h w"], before: Float[Tensor, "h w"]
@@ -301,51 +279,15 @@ class MaskRnn(StreamingSegmenter[MaskRnnState]):
             return None
         moved = warped[None, None]
         proposals = proposals_of(moved)
-        with self._autocast():
+        with self.autocast():
             deltas = self.network.streams.deltas(features, moved, proposals).float()
         boxes = located(proposals, deltas, torch.ones(1, dtype=torch.bool, device=self.device))
         if self.options.union and (before > 0.5).any():
             boxes = hull_boxes(boxes, mask_boxes(before[None] > 0.5))
         return enlarged_boxes(boxes, self.options.enlargement)
 
-    def _painted(
-        self, state: MaskRnnState | None, frame: Image, labels: LabelMap, masks: ObjectMasks
-    ) -> MaskRnnState:
-        """The state after a painted frame: its objects are tuned on all painted frames."""
-        learnt_from, ids = self._resized(frame, labels), object_ids_of(labels)
-        known, painted = fine_tune_on_annotation(
-            self.network.streams.appearance, state, learnt_from, ids, self.options.fine_tuning
-        )
-        return self._placed(known, painted, frame, masks)
-
-    def _placed(
-        self,
-        weights: Mapping[int, ObjectWeights],
-        painted: tuple[AnnotatedFrame, ...],
-        frame: Image,
-        masks: ObjectMasks,
-    ) -> MaskRnnState:
-        """The state after a frame whose masks are certain."""
-        image = self._working(frame)
-        size = (image.shape[0], image.shape[1])
-        probs = torch.from_numpy(masks.probs).to(self.device)[None]
-        previous = F.interpolate(probs, size=size, mode="bilinear", align_corners=False)[0]
-        own = tuple(weights[i] for i in masks.object_ids)
-        return MaskRnnState(masks.object_ids, own, painted, image, previous)
-
-    def _resized(self, frame: Image, labels: LabelMap) -> AnnotatedFrame:
-        image = self._working(frame)
-        return resized_frame(AnnotatedFrame(frame, labels), (image.shape[0], image.shape[1]))
-
     def _flow(self, image: Image, other: Image) -> Float[Tensor, "1 2 h w"]:
-        flow = torch.from_numpy(self.flow.between(image, other)).to(self.device)
-        return flow.permute(2, 0, 1)[None]
-
-    def _working(self, frame: Image) -> UInt8[np.ndarray, "h w 3"]:
-        return working_frame(frame, self.options.working_height)
-
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.lowered)
+        return flow_tensor(self.flow.between(image, other), self.device)
 
 
 class MaskRnnLookingAhead(VideoSegmenter):
@@ -360,10 +302,9 @@ class MaskRnnLookingAhead(VideoSegmenter):
 
     def segment(self, video: Video, prompts: Mapping[int, LabelMap]) -> Iterator[tuple[int, ObjectMasks]]:
         """Masks of every frame, each as soon as the frame after it was read."""
-        checked = check_prompts(video, prompts)
         state: MaskRnnState | None = None
         for index, (frame, following) in enumerate(_with_following(video)):
-            labels = checked.get(index)
+            labels = prompts.get(index)
             if state is not None:
                 state, masks = self.segmenter.advance(state, frame, following, labels)
             elif labels is None:
@@ -376,13 +317,7 @@ class MaskRnnLookingAhead(VideoSegmenter):
 
 def _with_following(video: Video) -> Iterator[tuple[Image, Image | None]]:
     """Every frame with the one after it; None after the last."""
-    current: Image | None = None
-    for following in video:
-        if current is not None:
-            yield current, following
-        current = following
-    if current is not None:
-        yield current, None
+    return cast(Iterator[tuple[Image, Image | None]], pairwise(chain(video, [None])))
 
 
 def build(
@@ -395,12 +330,7 @@ def build(
     **overrides: Any,
 ) -> MaskRnn | MaskRnnLookingAhead:
     """A segmenter with weights from a file, as the zoo asks for it."""
-    options = replace(PRESETS[variant][preset], **overrides)
-    if options.backbone != PRESETS[variant]["paper"].backbone:
-        raise OptionError(
-            f"backbone={options.backbone} changes the network of {variant}; train it anew with that option."
-        )
-    network = MaskRnnNetwork(options)
+    network = MaskRnnNetwork(variant_options(PRESETS, variant, preset, overrides))
     load_weights(weights, network, method="maskrnn", variant=variant)
     segmenter = MaskRnn(network, device, flow)
-    return MaskRnnLookingAhead(segmenter) if options.look_ahead else segmenter
+    return MaskRnnLookingAhead(segmenter) if network.options.look_ahead else segmenter

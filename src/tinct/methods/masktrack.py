@@ -12,7 +12,7 @@ join it.
 |---|---|
 | deformed masks of still images (3.2) | `data.deform.deform_mask`, `data.masked_frames.MaskedFrames` |
 | mask coarsened by dilation, in training and at test (3.2) | `data.deform.coarsened`, `Options.dilation_px` |
-| online fine-tuning on the first frame (3.3) | `online.fine_tune` |
+| online fine-tuning on the first frame (3.3) | `fine_tuning.fine_tune` |
 | MaskTrack Box (3.4) | `Options.box` |
 | the flow-magnitude twin, averaged (3.4) | `Options.flow_stream`, `MaskTrack._twin_logits` |
 | dense CRF (3.4) | `Options.crf`, `ops.dense_crf` |
@@ -23,43 +23,38 @@ docs/methods/masktrack.md gives the reason for each.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from copy import deepcopy
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from tinct.data.deform import coarsened, filled_box
-from tinct.data.online_samples import AnnotatedFrame, OnlineAugmentation
+from tinct.data.online_samples import OnlineAugmentation
 from tinct.data.synthetic import Motion
 from tinct.errors import OptionError, near_match
-from tinct.fine_tuning.fine_tune import Budget, FineTuning
-from tinct.fine_tuning.per_object import (
-    ObjectWeights,
-    fine_tune_objects,
-    fine_tune_on_annotation,
-    resized_frame,
-)
-from tinct.inference.segmenter import StreamingSegmenter
+from tinct.fine_tuning.budget import Budget
+from tinct.fine_tuning.fine_tune import COMPACT_GUIDED, FineTuning
+from tinct.fine_tuning.per_object import ObjectWeights
+from tinct.fine_tuning.segmenter import FineTunedSegmenter, FineTunedState, Learnt
 from tinct.io.masks import ObjectMasks, object_ids_of
 from tinct.networks.deeplab_v2 import SCORE_RATES, DeepLabV2Stream
 from tinct.networks.dyenet.guided_pyramid import GuidedPyramid
 from tinct.networks.flow import DisFlow, FlowEstimator
+from tinct.networks.presets import variant_options
 from tinct.networks.side_outputs import SideLogits
 from tinct.networks.weights import load_weights
 from tinct.ops.components import apart_from
 from tinct.ops.dense_crf import check_dense_crf, dense_crf
 from tinct.ops.losses import PLAIN
-from tinct.ops.precision import bfloat16_is_faster
-from tinct.ops.resize import enlarged_probs, resize_area, working_frame
+from tinct.ops.resize import resize_area
+from tinct.ops.tensors import flow_tensor, frame_tensor, object_masks, object_probs
 from tinct.ops.warp import magnitude_image, warp
-from tinct.shapes import Image, LabelMap
+from tinct.shapes import Image, LabelMap, holds_arrays
 
 COMPACT_BACKBONES = {"mobilenetv2": "mobilenetv2_100"}
 """Backbones of compact variants, and timm's names for them."""
@@ -72,7 +67,7 @@ WARPING = ("no", "warped", "union")
 
 @dataclass(frozen=True)
 class Options:
-    """The network's make and the way it is run; the defaults are the paper's, but for `fine_tuning`.
+    """The network and the way it is run; the defaults are the paper's, but for `fine_tuning`.
 
     Attributes:
         backbone: "vgg16" (3.1: DeepLabv2), "resnet101" (likewise: the baseline in DyeNet's paper) or
@@ -89,9 +84,9 @@ class Options:
             that was lost may come back anywhere.
         flow_stream: Average with the twin that sees the flow's magnitude (3.4).
         crf: Draw the masks to the frame's edges by a dense CRF (3.4); needs pydensecrf2.
-        box: Of a painted mask its box alone is used: the network makes a mask of it first, and goes on from
-            that (3.4; the paper has a network of its own for this).
-        fine_tuning: On the painted frames (3.3).
+        box: Of an annotated mask its box alone is used: the network makes a mask of it first, and goes on
+            from that (3.4; the paper has a network of its own for this).
+        fine_tuning: On the annotated frames (3.3).
         working_height: Short side in pixels to which frames are brought; None leaves them.
 
     Raises:
@@ -124,13 +119,6 @@ class Options:
         return (-1,) if self.flow_stream or self.warp_previous != "no" else ()
 
 
-TUNING = FineTuning(
-    budget=Budget(steps=200),
-    learning_rate=5e-3,
-    augmentation=OnlineAugmentation(lucid=0.2, in_view=0.9, lost=0.3, disguised=0.3),
-)
-"""What suits the compact network: it learns to find the object without its mask too (docs/experiments.md)."""
-
 COMPACT = Options(
     backbone="mobilenetv2",
     dilation_px=2,
@@ -138,11 +126,11 @@ COMPACT = Options(
     soft_reach=0.03,
     warp_previous="union",
     gate_reach=0.05,
-    fine_tuning=TUNING,
+    fine_tuning=COMPACT_GUIDED,
     working_height=480,
 )
 
-PAPER_TUNING = FineTuning(
+PAPER_FINE_TUNING = FineTuning(
     Budget(steps=200), learning_rate=1e-3, optimiser="sgd", weight_decay=5e-4, rates=SCORE_RATES, batch=10,
     augmentation=OnlineAugmentation(
         Motion(
@@ -156,16 +144,13 @@ PAPER_TUNING = FineTuning(
 """All layers, 200 steps on mirrored and turned frames with deformed masks (3.3); the paper gives no learning
 rate, so it is that of the training before."""
 
-PAPER = Options(fine_tuning=PAPER_TUNING)
-
-COMPACT_PAPER_TUNING = FineTuning(augmentation=PAPER_TUNING.augmentation, loss=PAPER_TUNING.loss)
-"""The paper's samples and loss; optimiser and rate are the compact network's, whose backbone stays fixed."""
+PAPER = Options(fine_tuning=PAPER_FINE_TUNING)
 
 PRESETS: Mapping[str, Mapping[str, Options]] = {
     "mobilenetv2": {
         "default": COMPACT,
         "fast": replace(COMPACT, working_height=288),
-        "paper": Options(backbone="mobilenetv2", fine_tuning=COMPACT_PAPER_TUNING),
+        "paper": Options(backbone="mobilenetv2", fine_tuning=PAPER_FINE_TUNING.with_compact_rates()),
     },
     **{
         name: {
@@ -209,26 +194,21 @@ class MaskTrackNetwork(nn.Module):
         return output
 
 
-@dataclass(frozen=True)
-class MaskTrackState:
-    """What is carried from frame to frame.
+@holds_arrays
+@dataclass(frozen=True, repr=False)
+class MaskTrackState(FineTunedState):
+    """What is carried from frame to frame, beside each object's own layers.
 
     Attributes:
-        object_ids: Ids of the objects, increasing.
-        weights: Each object's own layers.
-        painted: The painted frames, with their label maps.
         image: The previous frame at the working size, for the flow.
         previous: [N, h, w], its probabilities at the working size.
     """
 
-    object_ids: tuple[int, ...]
-    weights: tuple[ObjectWeights, ...]
-    painted: tuple[AnnotatedFrame, ...]
     image: np.ndarray
     previous: Tensor
 
 
-class MaskTrack(StreamingSegmenter[MaskTrackState]):
+class MaskTrack(FineTunedSegmenter[MaskTrackState]):
     """MaskTrack at test time: one pass of the backbone per frame, one of the pyramid per object.
 
     Args:
@@ -240,59 +220,66 @@ class MaskTrack(StreamingSegmenter[MaskTrackState]):
         OptionError: A dense CRF is asked for, and its library is not installed.
     """
 
+    network: MaskTrackNetwork
+    options: Options
+
     def __init__(
         self,
         network: MaskTrackNetwork,
         device: torch.device | None = None,
         flow: FlowEstimator | None = None,
     ) -> None:
-        self.device = device or torch.device("cpu")
-        inner: Any = deepcopy(network).to(self.device)
-        self.network: MaskTrackNetwork = inner.to(memory_format=torch.channels_last).eval()
-        self.options = network.options
+        super().__init__(network, device)
         self.flow = flow or DisFlow()
-        self.lowered = bfloat16_is_faster(self.device.type)
         if self.options.crf:
             check_dense_crf()
-
-    def start(self, frame: Image, labels: LabelMap) -> MaskTrackState:
-        """The painted mask is the first previous one, and what the objects' networks are tuned on."""
-        return self._painted(None, frame, labels)
-
-    def start_at_each(self, frames: Sequence[Image], labels: Sequence[LabelMap]) -> list[MaskTrackState]:
-        """States at several painted frames, all tuned on all of them; see `both_ways`."""
-        believed = [self._believed(f, painted) for f, painted in zip(frames, labels, strict=True)]
-        painted = tuple(self._resized(f, b) for f, b in zip(frames, believed, strict=True))
-        ids = sorted({i for painted in labels for i in object_ids_of(painted)})
-        tuned = fine_tune_objects(self.network.stream, painted, ids, self.options.fine_tuning)
-        masks = (
-            ObjectMasks.from_label_map(b, object_ids_of(painted))
-            for b, painted in zip(believed, labels, strict=True)
-        )
-        return [self._placed(tuned, painted, f, m) for f, m in zip(frames, masks, strict=True)]
 
     @torch.inference_mode()
     def step(
         self, state: MaskTrackState, frame: Image, labels: LabelMap | None = None
     ) -> tuple[MaskTrackState, ObjectMasks]:
         """Refine every object's previous mask on this frame; a pixel goes to the best score above 0."""
-        image = self._working(frame)
+        image = self.working(frame)
         backward = self._flow(image, state.image) if self.options.flow_steps else None
         guides = self._guides(state.previous, backward)
-        logits = self._logits(self._tensor(image), guides, state.weights)
+        logits = self._logits(frame_tensor(image, self.device), guides, state.weights)
         if self.options.flow_stream and backward is not None:
             logits = (logits + self._twin_logits(backward, guides)) / 2
         if self.options.gate_reach:
             logits = self._gated(logits, guides)
-        scores = F.pad(logits, (0, 0, 0, 0, 1, 0))
-        masks = ObjectMasks(state.object_ids, enlarged_probs(scores, frame.shape[:2]).cpu().numpy())
+        masks = object_masks(state.object_ids, logits, frame.shape[:2])
+        previous = object_probs(logits, image.shape[:2])
         if self.options.crf:
             masks = ObjectMasks(state.object_ids, dense_crf(masks.probs, frame))
+            previous = self.working_masks(masks, image)
         if labels is not None:
-            return self._painted(state, frame, labels, masks), masks.corrected(labels)
-        size = (image.shape[0], image.shape[1])
-        previous = self._at_size(masks, size) if self.options.crf else enlarged_probs(scores, size)
+            return self.corrected(state, frame, labels, masks)
         return replace(state, image=image, previous=previous), masks
+
+    def certain_state(self, learnt: Learnt, frame: Image, masks: ObjectMasks) -> MaskTrackState:
+        """Masks that are certain are the previous ones of the frame that comes next."""
+        image = self.working(frame)
+        return MaskTrackState(*learnt.of(masks.object_ids), image, self.working_masks(masks, image))
+
+    @torch.inference_mode()
+    def believed(self, frame: Image, labels: LabelMap) -> LabelMap:
+        """The annotated masks; in the box variant what the network makes of their boxes (3.4).
+
+        There the masks' outlines are never looked at, by fine-tuning neither. An object that the
+        network does not find is taken for its whole box.
+        """
+        if not self.options.box:
+            return labels
+        ids, image = object_ids_of(labels), self.working(frame)
+        boxes = ObjectMasks(ids, np.stack([filled_box(labels == i) for i in ids]).astype(np.float32))
+        guides = self.working_masks(boxes, image)
+        logits = self._logits(frame_tensor(image, self.device), guides, (ObjectWeights(),) * len(ids))
+        found = object_masks(ids, logits, labels.shape).probs
+        believed = ObjectMasks(ids, found * boxes.probs).label_map
+        for object_id, box in zip(ids, boxes.probs > 0, strict=True):
+            if not (believed == object_id).any():
+                believed[box] = object_id
+        return believed
 
     def _logits(
         self,
@@ -302,24 +289,13 @@ class MaskTrack(StreamingSegmenter[MaskTrackState]):
     ) -> Float[Tensor, "N h4 w4"]:
         """What each object's network says of a picture in [0, 1]."""
         stream = self.network.stream
-        with self._autocast():
+        with self.autocast():
             features = stream.features(picture)
             logits = [
                 w.call(stream, features, guide[None, None]).fused[0].float()
                 for w, guide in zip(weights, guides, strict=True)
             ]
         return torch.stack(logits)
-
-    def _gated(
-        self, logits: Float[Tensor, "N h4 w4"], guides: Float[Tensor, "N h w"]
-    ) -> Float[Tensor, "N h4 w4"]:
-        """Drop what lies apart from where its object was."""
-        grid = (logits.shape[-2], logits.shape[-1])
-        before = one_label_map(resize_area(guides[None], grid)[0] - 0.5)
-        found = one_label_map(logits)
-        reach_cells = round(self.options.gate_reach * min(grid))
-        apart = apart_from(found, before, len(logits) + 1, reach_cells)[1:]
-        return logits.masked_fill(torch.from_numpy(apart).to(self.device), APART_LOGIT)
 
     def _twin_logits(
         self, backward: Float[Tensor, "1 2 h w"], guides: Float[Tensor, "N h w"]
@@ -332,13 +308,19 @@ class MaskTrack(StreamingSegmenter[MaskTrackState]):
         picture = magnitude_image(backward).unsqueeze(1).expand(-1, 3, -1, -1)
         return self._logits(picture, guides, (ObjectWeights(),) * len(guides))
 
-    def _flow(self, image: Image, other: Image) -> Float[Tensor, "1 2 h w"]:
-        flow = torch.from_numpy(self.flow.between(image, other)).to(self.device)
-        return flow.permute(2, 0, 1)[None]
+    def _gated(
+        self, logits: Float[Tensor, "N h4 w4"], guides: Float[Tensor, "N h w"]
+    ) -> Float[Tensor, "N h4 w4"]:
+        """Drop what lies apart from where its object was."""
+        grid = (logits.shape[-2], logits.shape[-1])
+        before = one_label_map(resize_area(guides[None], grid)[0] - 0.5)
+        found = one_label_map(logits)
+        reach_cells = round(self.options.gate_reach * min(grid))
+        apart = apart_from(found, before, len(logits) + 1, reach_cells)[1:]
+        return logits.masked_fill(torch.from_numpy(apart).to(self.device), APART_LOGIT)
 
-    def _at_size(self, masks: ObjectMasks, size: tuple[int, int]) -> Float[Tensor, "N h w"]:
-        probs = torch.from_numpy(masks.probs).to(self.device)
-        return F.interpolate(probs[None], size=size, mode="bilinear", align_corners=False)[0]
+    def _flow(self, image: Image, other: Image) -> Float[Tensor, "1 2 h w"]:
+        return flow_tensor(self.flow.between(image, other), self.device)
 
     def _guides(
         self, previous: Float[Tensor, "N h w"], backward: Float[Tensor, "1 2 h w"] | None
@@ -347,81 +329,18 @@ class MaskTrack(StreamingSegmenter[MaskTrackState]):
         if self.options.warp_previous != "no" and backward is not None:
             warped = warp(previous[None], backward)[0]
             previous = torch.maximum(previous, warped) if self.options.warp_previous == "union" else warped
-        fed_back = self._near(previous) if self.options.soft_feedback else (previous > 0.5).float()
-        if self.options.dilation_px == 0:
-            return fed_back
-        coarse = [coarsened(mask, self.options.dilation_px) for mask in fed_back.cpu().numpy()]
-        return torch.from_numpy(np.stack(coarse)).to(self.device)
+        certain = previous > 0.5
+        guides = certain.float()
+        if self.options.soft_feedback:
+            # Faint probabilities far from what is certain would feed themselves.
+            guides = previous * _dilated(certain, round(self.options.soft_reach * min(previous.shape[-2:])))
+        return _dilated(guides, self.options.dilation_px) if self.options.dilation_px else guides
 
-    def _near(self, previous: Float[Tensor, "N h w"]) -> Float[Tensor, "N h w"]:
-        """Probabilities, 0 beyond a reach of what is certain: faint ones far away would feed themselves."""
-        reach_px = round(self.options.soft_reach * min(previous.shape[-2:]))
-        certain = (previous > 0.5).cpu().numpy()
-        near = np.stack([coarsened(mask, reach_px) for mask in certain])
-        return previous * torch.from_numpy(near).to(self.device)
 
-    def _painted(
-        self,
-        state: MaskTrackState | None,
-        frame: Image,
-        labels: LabelMap,
-        found: ObjectMasks | None = None,
-    ) -> MaskTrackState:
-        """The state after a painted frame: its objects are tuned on all painted frames."""
-        ids, believed = object_ids_of(labels), self._believed(frame, labels)
-        learnt_from = self._resized(frame, believed)
-        known, painted = fine_tune_on_annotation(
-            self.network.stream, state, learnt_from, ids, self.options.fine_tuning
-        )
-        masks = found.corrected(believed) if found else ObjectMasks.from_label_map(believed, ids)
-        return self._placed(known, painted, frame, masks)
-
-    @torch.inference_mode()
-    def _believed(self, frame: Image, labels: LabelMap) -> LabelMap:
-        """The painted masks; in the box variant what the network makes of their boxes (3.4).
-
-        There the masks' outlines are never looked at, by fine-tuning neither. An object that the
-        network does not find is taken for its whole box.
-        """
-        if not self.options.box:
-            return labels
-        ids, image = object_ids_of(labels), self._working(frame)
-        boxes = np.stack([filled_box(labels == i) for i in ids])
-        guides = self._at_size(ObjectMasks(ids, boxes.astype(np.float32)), (image.shape[0], image.shape[1]))
-        logits = self._logits(self._tensor(image), guides, (ObjectWeights(),) * len(ids))
-        probs = enlarged_probs(F.pad(logits, (0, 0, 0, 0, 1, 0)), frame.shape[:2]).cpu().numpy()
-        believed = ObjectMasks(ids, probs * boxes).label_map
-        for object_id, box in zip(ids, boxes, strict=True):
-            if not (believed == object_id).any():
-                believed[box] = object_id
-        return believed
-
-    def _placed(
-        self,
-        weights: Mapping[int, ObjectWeights],
-        painted: tuple[AnnotatedFrame, ...],
-        frame: Image,
-        masks: ObjectMasks,
-    ) -> MaskTrackState:
-        """The state after a frame whose masks are certain."""
-        image = self._working(frame)
-        previous = self._at_size(masks, (image.shape[0], image.shape[1]))
-        own = tuple(weights[i] for i in masks.object_ids)
-        return MaskTrackState(masks.object_ids, own, painted, image, previous)
-
-    def _resized(self, frame: Image, labels: LabelMap) -> AnnotatedFrame:
-        image = self._working(frame)
-        return resized_frame(AnnotatedFrame(frame, labels), (image.shape[0], image.shape[1]))
-
-    def _working(self, frame: Image) -> UInt8[np.ndarray, "h w 3"]:
-        return working_frame(frame, self.options.working_height)
-
-    def _tensor(self, image: Image) -> Float[Tensor, "1 3 H W"]:
-        pixels = torch.from_numpy(np.ascontiguousarray(image)).to(self.device)
-        return pixels.permute(2, 0, 1)[None].float() / 255
-
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.lowered)
+def _dilated(masks: Shaped[Tensor, "N h w"], radius_px: int) -> Shaped[Tensor, "N h w"]:
+    """Every mask dilated by a disc."""
+    coarse = np.stack([coarsened(mask, radius_px) for mask in masks.cpu().numpy()])
+    return torch.from_numpy(coarse).to(masks.device)
 
 
 def one_label_map(scores: Float[Tensor, "N h w"]) -> np.ndarray:
@@ -440,11 +359,6 @@ def build(
     **overrides: Any,
 ) -> MaskTrack:
     """A segmenter with weights from a file, as the zoo asks for it."""
-    options = replace(PRESETS[variant][preset], **overrides)
-    if options.backbone != PRESETS[variant]["paper"].backbone:
-        raise OptionError(
-            f"backbone={options.backbone} changes the network of {variant}; train it anew with that option."
-        )
-    network = MaskTrackNetwork(options)
+    network = MaskTrackNetwork(variant_options(PRESETS, variant, preset, overrides))
     load_weights(weights, network, method="masktrack", variant=variant)
     return MaskTrack(network, device, flow)

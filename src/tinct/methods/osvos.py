@@ -11,7 +11,7 @@ itself: no motion, no memory, no order.
 |---|---|
 | base network (3.1) | ImageNet weights of the backbone |
 | parent network, trained on all of DAVIS (3.2) | `training.recipes.osvos` |
-| test network, tuned on the first frame (3.2) | `online.fine_tune`, `OsvosState.weights` |
+| test network, fine-tuned on the first frame (3.2) | `fine_tuning.fine_tune`, `OsvosState.weights` |
 | side outputs, fixed bilinear enlargement, fusion (3.1) | `networks.side_outputs.SideOutputs` |
 | class-balanced cross-entropy, eq. 1 | `losses.class_balanced_cross_entropy` |
 | boundary snapping (3.3) | `Options.boundary`, `ops.refine` |
@@ -23,37 +23,30 @@ docs/methods/osvos.md gives the reason for each.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from jaxtyping import Float, Integer, UInt8
+from jaxtyping import Float, Integer
 from torch import Tensor, nn
 
-from tinct.data.online_samples import AnnotatedFrame, OnlineAugmentation
+from tinct.data.online_samples import OnlineAugmentation
 from tinct.data.synthetic import Motion
 from tinct.errors import OptionError, near_match
-from tinct.fine_tuning.fine_tune import Budget, FineTuning
-from tinct.fine_tuning.per_object import (
-    ObjectWeights,
-    fine_tune_objects,
-    fine_tune_on_annotation,
-    resized_frame,
-)
-from tinct.inference.segmenter import StreamingSegmenter
-from tinct.io.masks import ObjectMasks, object_ids_of
+from tinct.fine_tuning.budget import Budget
+from tinct.fine_tuning.fine_tune import FineTuning
+from tinct.fine_tuning.segmenter import FineTunedSegmenter, FineTunedState, Learnt
+from tinct.io.masks import ObjectMasks
 from tinct.networks.dyenet.guided_pyramid import GuidedPyramid
+from tinct.networks.presets import variant_options
 from tinct.networks.side_outputs import SideLogits
 from tinct.networks.vgg import SIDE_RATES, VggStream
 from tinct.networks.weights import load_weights
 from tinct.ops.losses import BALANCED
-from tinct.ops.precision import bfloat16_is_faster
 from tinct.ops.refine import guided_filter, superpixel_vote
-from tinct.ops.resize import enlarged_probs, working_frame
+from tinct.ops.tensors import object_masks
 from tinct.shapes import Image, LabelMap
 
 COMPACT_BACKBONES = {"mobilenetv2": "mobilenetv2_100"}
@@ -69,11 +62,11 @@ Superpixels = Callable[[Image], Integer[np.ndarray, "H W"]]
 
 @dataclass(frozen=True)
 class Options:
-    """The network's make and the way it is run; the defaults are the paper's, but for `fine_tuning`.
+    """The network and the way it is run; the defaults are the paper's, but for `fine_tuning`.
 
     Attributes:
         backbone: "vgg16" (3.1) or "mobilenetv2".
-        fine_tuning: On the painted frames (3.2).
+        fine_tuning: On the annotated frames (3.2).
         boundary: "none", "guided" (edge-aware smoothing, in the place of the paper's bilateral
             solver) or "superpixels" (3.3: majority vote).
         working_height: Short side in pixels to which frames are brought; None leaves them.
@@ -94,15 +87,14 @@ class Options:
             raise OptionError(f"Unknown boundary {self.boundary!r}. {near_match(self.boundary, BOUNDARIES)}")
 
 
-TUNING = FineTuning(
-    budget=Budget(steps=200),
+COMPACT_FINE_TUNING = FineTuning(
     learning_rate=2e-3,
     # No frame's mask guides the next one's: none is made.
     augmentation=OnlineAugmentation(lucid=0.2, in_view=0.9, lost=1.0, damaged=0.0),
 )
 """What suits the compact network (docs/experiments.md)."""
 
-COMPACT = Options(backbone="mobilenetv2", fine_tuning=TUNING, working_height=480)
+COMPACT = Options(backbone="mobilenetv2", fine_tuning=COMPACT_FINE_TUNING, working_height=480)
 
 PAPER_PIXELS = 480 * 854
 """The paper sums its loss over a frame's pixels; here it is their mean, so its rates grow by so much."""
@@ -116,28 +108,25 @@ PAPER_MOTION = Motion(
 )  # fmt: skip
 """Mirrored and zoomed (3.2); the authors' code takes the scales 0.5, 0.8 and 1, here any between."""
 
-PAPER_TUNING = FineTuning(
+PAPER_FINE_TUNING = FineTuning(
     Budget(steps=500), learning_rate=1e-8 * PAPER_PIXELS, optimiser="sgd", weight_decay=PAPER_DECAY,
     rates=SIDE_RATES, loss=BALANCED,
     augmentation=OnlineAugmentation(PAPER_MOTION, lucid=0.0, damaged=0.0, lost=1.0, colour=0.0),
 )  # fmt: skip
 """The authors' code (3.2): 500 steps in its demonstration, 2,000 for the best result."""
 
-PAPER = Options(fine_tuning=PAPER_TUNING)
-
-COMPACT_PAPER_TUNING = FineTuning(augmentation=PAPER_TUNING.augmentation, loss=PAPER_TUNING.loss)
-"""The paper's samples and loss; optimiser and rate are the compact network's, whose backbone stays fixed."""
+PAPER = Options(fine_tuning=PAPER_FINE_TUNING)
 
 PRESETS: Mapping[str, Mapping[str, Options]] = {
     "mobilenetv2": {
         "default": COMPACT,
         "fast": replace(COMPACT, working_height=288),
-        "paper": Options(backbone="mobilenetv2", fine_tuning=COMPACT_PAPER_TUNING),
+        "paper": Options(backbone="mobilenetv2", fine_tuning=PAPER_FINE_TUNING.with_compact_rates()),
     },
     "vgg16": {
         "default": PAPER,
         "fast": replace(PAPER, working_height=288),
-        "paper": replace(PAPER, fine_tuning=replace(PAPER_TUNING, budget=Budget(steps=2000))),
+        "paper": replace(PAPER, fine_tuning=replace(PAPER_FINE_TUNING, budget=Budget(steps=2000))),
     },
 }
 """Variant → preset → options."""
@@ -162,22 +151,12 @@ class OsvosNetwork(nn.Module):
 
 
 @dataclass(frozen=True)
-class OsvosState:
-    """What is carried from frame to frame: nothing of the frames themselves.
-
-    Attributes:
-        object_ids: Ids of the objects, increasing.
-        weights: Each object's own layers, the test network.
-        painted: The painted frames, with their label maps, at the working size.
-    """
-
-    object_ids: tuple[int, ...]
-    weights: tuple[ObjectWeights, ...]
-    painted: tuple[AnnotatedFrame, ...]
+class OsvosState(FineTunedState):
+    """What is carried from frame to frame: each object's test network, and nothing of the frames between."""
 
 
-class Osvos(StreamingSegmenter[OsvosState]):
-    """OSVOS at test time: fine-tuning at each painted frame, then one pass per frame and object.
+class Osvos(FineTunedSegmenter[OsvosState]):
+    """OSVOS at test time: fine-tuning at each annotated frame, then one pass per frame and object.
 
     Args:
         network: The parent, never changed.
@@ -188,18 +167,17 @@ class Osvos(StreamingSegmenter[OsvosState]):
         OptionError: Superpixels are asked for, and nobody gives them.
     """
 
+    network: OsvosNetwork
+    options: Options
+
     def __init__(
         self,
         network: OsvosNetwork,
         device: torch.device | None = None,
         superpixels: Superpixels | None = None,
     ) -> None:
-        self.device = device or torch.device("cpu")
-        inner: Any = deepcopy(network).to(self.device)
-        self.network: OsvosNetwork = inner.to(memory_format=torch.channels_last).eval()
-        self.options = network.options
+        super().__init__(network, device)
         self.superpixels = superpixels
-        self.lowered = bfloat16_is_faster(self.device.type)
         if self.options.boundary == "superpixels" and superpixels is None:
             raise OptionError(
                 'boundary="superpixels" needs superpixels: give Osvos(superpixels=...) a function from a '
@@ -207,43 +185,27 @@ class Osvos(StreamingSegmenter[OsvosState]):
                 'slic; or take boundary="guided".'
             )
 
-    def start(self, frame: Image, labels: LabelMap) -> OsvosState:
-        """Every object's test network is tuned on the painted frame."""
-        return self._painted(None, frame, labels)
-
-    def start_at_each(self, frames: Sequence[Image], labels: Sequence[LabelMap]) -> list[OsvosState]:
-        """Every object's test network is tuned on all painted frames at once; see `both_ways`."""
-        painted = tuple(self._resized(f, painted) for f, painted in zip(frames, labels, strict=True))
-        ids = tuple(sorted({i for painted in labels for i in object_ids_of(painted)}))
-        tuned = fine_tune_objects(self.network.stream, painted, ids, self.options.fine_tuning)
-        return [OsvosState(ids, tuple(tuned[i] for i in ids), painted)] * len(frames)
-
     def step(
         self, state: OsvosState, frame: Image, labels: LabelMap | None = None
     ) -> tuple[OsvosState, ObjectMasks]:
         """Segment a frame; a pixel goes to the best score above 0."""
         (masks,) = self.segment_frames(state, [frame])
-        if labels is None:
-            return state, masks
-        return self._painted(state, frame, labels), masks.corrected(labels)
+        return (state, masks) if labels is None else self.corrected(state, frame, labels, masks)
 
     @torch.inference_mode()
     def segment_frames(self, state: OsvosState, frames: Sequence[Image]) -> list[ObjectMasks]:
         """Masks of frames of one size in any order, in one batch: they do not depend on each other."""
-        working = [self._working(frame) for frame in frames]
-        pixels = torch.from_numpy(np.stack(working)).to(self.device)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.lowered):
+        pixels = torch.from_numpy(np.stack([self.working(frame) for frame in frames])).to(self.device)
+        with self.autocast():
             features = self.network.stream.features(pixels.permute(0, 3, 1, 2).float() / 255)
             logits = [w.call(self.network.stream, features).fused.float() for w in state.weights]
-        scores = F.pad(torch.stack(logits, 1), (0, 0, 0, 0, 1, 0))
         return [
-            self._refined(
-                ObjectMasks(state.object_ids, enlarged_probs(s, frame.shape[:2]).cpu().numpy()), frame
-            )
-            for s, frame in zip(scores, frames, strict=True)
+            self._snapped(object_masks(state.object_ids, each, frame.shape[:2]), frame)
+            for each, frame in zip(torch.stack(logits, 1), frames, strict=True)
         ]
 
-    def _refined(self, masks: ObjectMasks, frame: Image) -> ObjectMasks:
+    def _snapped(self, masks: ObjectMasks, frame: Image) -> ObjectMasks:
+        """Boundary snapping (3.3)."""
         if self.options.boundary == "guided":
             probs = np.stack([guided_filter(p, frame) for p in masks.probs])
             return ObjectMasks(masks.object_ids, probs / np.maximum(probs.sum(0), 1))
@@ -258,30 +220,13 @@ class Osvos(StreamingSegmenter[OsvosState]):
             return ObjectMasks(masks.object_ids, np.stack(voted).astype(np.float32))
         return masks
 
-    def _painted(self, state: OsvosState | None, frame: Image, labels: LabelMap) -> OsvosState:
-        """The state after a painted frame: its objects learn from all painted frames."""
-        learnt_from, ids = self._resized(frame, labels), object_ids_of(labels)
-        known, painted = fine_tune_on_annotation(
-            self.network.stream, state, learnt_from, ids, self.options.fine_tuning
-        )
-        object_ids = tuple(sorted(known))
-        return OsvosState(object_ids, tuple(known[i] for i in object_ids), painted)
-
-    def _resized(self, frame: Image, labels: LabelMap) -> AnnotatedFrame:
-        image = self._working(frame)
-        return resized_frame(AnnotatedFrame(frame, labels), (image.shape[0], image.shape[1]))
-
-    def _working(self, frame: Image) -> UInt8[np.ndarray, "h w 3"]:
-        return working_frame(frame, self.options.working_height)
+    def certain_state(self, learnt: Learnt, frame: Image, masks: ObjectMasks) -> OsvosState:
+        """Of all objects so far: on every frame each is looked for anew."""
+        return OsvosState(*learnt.of(tuple(sorted(learnt.weights))))
 
 
 def build(variant: str, preset: str, weights: Path, device: torch.device, **overrides: Any) -> Osvos:
     """A segmenter with weights from a file, as the zoo asks for it."""
-    options = replace(PRESETS[variant][preset], **overrides)
-    if options.backbone != PRESETS[variant]["paper"].backbone:
-        raise OptionError(
-            f"backbone={options.backbone} changes the network of {variant}; train it anew with that option."
-        )
-    network = OsvosNetwork(options)
+    network = OsvosNetwork(variant_options(PRESETS, variant, preset, overrides))
     load_weights(weights, network, method="osvos", variant=variant)
     return Osvos(network, device)

@@ -18,7 +18,7 @@ import numpy as np
 
 from tinct.errors import OptionError
 from tinct.metrics.region import check_same_size
-from tinct.shapes import BinaryMask, Bool, UInt8, UInt64
+from tinct.shapes import BinaryMask, Bool, UInt8, UInt64, holds_arrays
 
 DEFAULT_BOUND_TH = 0.008
 """The tolerance of F in every benchmark, as a fraction of the frame's diagonal."""
@@ -84,7 +84,8 @@ def boundary(mask: BinaryMask) -> UInt8[np.ndarray, "H W"]:
     return edges
 
 
-@dataclass(frozen=True)
+@holds_arrays
+@dataclass(frozen=True, repr=False)
 class PackedPair:
     """One object's prediction and truth, 64 pixels to a word, cropped to where either has a pixel.
 

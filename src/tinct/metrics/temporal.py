@@ -18,7 +18,7 @@ import numpy as np
 
 from tinct.metrics.contours import longest_polygon, upsample
 from tinct.metrics.region import check_same_size
-from tinct.shapes import BinaryMask, Bool, Float, Int
+from tinct.shapes import BinaryMask, Bool, Float, Int, holds_arrays
 
 SCALE = 5.0
 """The toolkit's factor between the mean matching cost and the published figures."""
@@ -45,7 +45,8 @@ Pairs = Int[np.ndarray, "_ 2"]
 """Matched vertices: the number of one in the earlier polygon, of one in the later."""
 
 
-@dataclass(frozen=True)
+@holds_arrays
+@dataclass(frozen=True, repr=False)
 class ContourDescription:
     """A mask's longest outline, ready to be matched.
 

@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from tinct.errors import OutputError, WeightsError
+from tinct.errors import MissingWeightsError, OutputError, WeightsError
 from tinct.io.atomic import atomic_write
 
 FORMAT = "tinct-weights-1"
@@ -161,7 +161,7 @@ def _to_half(name: str, tensor: Tensor) -> Tensor:
 
 def _read(path: Path) -> bytes:
     if not path.is_file():
-        raise WeightsError(
+        raise MissingWeightsError(
             f"no weights file at {path}: check the path, or run `tinct models` for those known."
         )
     try:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from tinct.errors import OptionError
+from tinct.errors import MissingExtraError, OptionError
 from tinct.shapes import Image
 
 LEAST_PROBABILITY = 1e-5
@@ -67,7 +67,7 @@ def _library() -> Any:
     try:
         return importlib.import_module("pydensecrf.densecrf")
     except ImportError as missing:
-        raise OptionError(
+        raise MissingExtraError(
             "Dense CRF needs the package pydensecrf2, which cannot be imported: pip install 'tinct[crf]' "
             "(Python 3.11 or 3.12, and a C++ compiler, since it is compiled), or leave crf=True out."
         ) from missing

@@ -45,6 +45,7 @@ from tinct.ops.precision import (
     wall,
 )
 from tinct.ops.windows import BLOCK, blocks_of, from_blocks, near_in_patch, padded, patches_of_column
+from tinct.shapes import holds_arrays
 
 _QUERY_TILE, _REFERENCE_TILE = 4096, 512
 """Pixels per tile of global matching: 8 MB in float32."""
@@ -110,7 +111,8 @@ def global_matching(
     return references.match(query)
 
 
-@dataclass(frozen=True)
+@holds_arrays
+@dataclass(frozen=True, repr=False)
 class ReferenceSet:
     """Reference pixels made ready for global matching: made once, matched with many frames.
 

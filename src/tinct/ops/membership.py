@@ -13,7 +13,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from tinct.ops.resize import resize_area, resize_nearest
-from tinct.shapes import VOID, LabelMap
+from tinct.shapes import VOID, LabelMap, holds_arrays
 
 
 def label_positions(labels: LabelMap, object_ids: tuple[int, ...]) -> Int64[Tensor, "H W"]:
@@ -38,7 +38,8 @@ def label_membership(
     return resize_area(membership, grid) if soft else membership
 
 
-@dataclass(frozen=True)
+@holds_arrays
+@dataclass(frozen=True, repr=False)
 class PixelSet:
     """Reference pixels: embeddings and the label that each belongs to.
 

@@ -1,4 +1,4 @@
-"""How sure the frames of a run are, for its account."""
+"""How sure the frames of a run are, for its record."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ class Confidences:
     agreements: dict[int, float] = field(default_factory=dict)
 
     @classmethod
-    def of_account(cls, account: Mapping[str, Any], frames: Collection[int]) -> Confidences:
+    def from_record(cls, record: Mapping[str, Any], frames: Collection[int]) -> Confidences:
         """What an earlier call left in `run.json`, of some frames."""
-        margins = {i: value for i, value in enumerate(account.get("margin", ())) if value is not None}
-        agreements = {int(i): value for i, value in account.get("agreement", {}).items()}
+        margins = {i: value for i, value in enumerate(record.get("margin", ())) if value is not None}
+        agreements = {int(i): value for i, value in record.get("agreement", {}).items()}
         return cls(*({i: each[i] for i in each if i in frames} for each in (margins, agreements)))
 
-    def note(self, index: int, masks: ObjectMasks, agreed: float | None) -> None:
+    def add(self, index: int, masks: ObjectMasks, agreed: float | None) -> None:
         """Measure a frame; `agreed` is the agreement of two runs that met there."""
         self.margins[index] = round(frame_confidence(masks), 4)
         if agreed is not None:
             self.agreements[index] = round(agreed, 4)
 
-    def account(self, frames: int, prompts: Collection[int]) -> dict[str, Any]:
+    def record(self, frames: int, prompts: Collection[int]) -> dict[str, Any]:
         """For `run.json`: per frame (null where it is not computed yet), and which to paint next."""
         least = {i: min(margin, self.agreements.get(i, 1.0)) for i, margin in self.margins.items()}
-        words: dict[str, Any] = {"margin": [self.margins.get(i) for i in range(frames)]}
+        found: dict[str, Any] = {"margin": [self.margins.get(i) for i in range(frames)]}
         if self.agreements:
-            words["agreement"] = {str(i): value for i, value in sorted(self.agreements.items())}
-        return words | {"most_helpful_frame": most_helpful_frame(least, prompts)}
+            found["agreement"] = {str(i): value for i, value in sorted(self.agreements.items())}
+        return found | {"most_helpful_frame": most_helpful_frame(least, prompts)}

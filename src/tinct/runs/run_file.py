@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import platform
 import re
@@ -16,11 +15,12 @@ import torch
 
 from tinct._version import __version__
 from tinct.errors import OutputError
+from tinct.inference.fingerprints import fingerprint_of
 from tinct.io.atomic import atomic_write
 
 
 class RunFile:
-    """The account of one run, rewritten as a whole whenever it changes.
+    """The record of one run, rewritten as a whole whenever it changes.
 
     Args:
         path: `run.json` in the run folder.
@@ -39,7 +39,7 @@ class RunFile:
     @property
     def fingerprint(self) -> str:
         """One hash of the identity."""
-        return hashlib.sha256(json.dumps(self.identity, sort_keys=True).encode()).hexdigest()
+        return fingerprint_of(self.identity)
 
     def compare(self, resume: bool) -> None:
         """Take up what the folder's own `run.json` says, if it is this run and we are to go on with it.
@@ -120,7 +120,7 @@ def peak_memory() -> dict[str, float]:
 
 
 def costs(out: Path, names: Collection[str]) -> dict[str, Any]:
-    """What the runs of these sequences cost together, by their own accounts.
+    """What the runs of these sequences cost together, by their own records.
 
     Returns:
         device, threads, tinct, torch, python, platform (a list where they differ between runs), frames,
@@ -128,29 +128,29 @@ def costs(out: Path, names: Collection[str]) -> dict[str, Any]:
         tuning_seconds and tuning_steps (medians over objects) and tuning_diverged (how many did).
 
     Raises:
-        OutputError: An account cannot be read.
+        OutputError: A record cannot be read.
     """
-    accounts = [read_account(out / name / "run.json") for name in names]
-    versions = [account["versions"] for account in accounts]
-    found = {key: _common(account[key] for account in accounts) for key in ("device", "threads", "platform")}
+    records = [read_record(out / name / "run.json") for name in names]
+    versions = [record["versions"] for record in records]
+    found = {key: _common(record[key] for record in records) for key in ("device", "threads", "platform")}
     found |= {key: _common(version[key] for version in versions) for key in ("tinct", "torch", "python")}
-    found["frames"] = sum(account["run"]["frames"] for account in accounts)
-    seconds = [s for account in accounts for s in account.get("seconds_per_frame", {}).get("values", ())]
+    found["frames"] = sum(record["run"]["frames"] for record in records)
+    seconds = [s for record in records for s in record.get("seconds_per_frame", {}).get("values", ())]
     if seconds:
         found["seconds_per_frame"] = round(float(np.median(seconds)), 5)
-    tuned = [entry for account in accounts for entry in account.get("fine_tuned", ())]
+    tuned = [entry for record in records for entry in record.get("fine_tuned", ())]
     if tuned:
         found["tuning_seconds"] = round(float(np.median([entry["seconds"] for entry in tuned])), 2)
         found["tuning_steps"] = float(np.median([entry["steps"] for entry in tuned]))
         found["tuning_diverged"] = sum(entry["diverged"] for entry in tuned)
     for key in ("peak_memory_mb", "peak_gpu_memory_mb"):
-        peaks = [account[key] for account in accounts if key in account]
+        peaks = [record[key] for record in records if key in record]
         if peaks:
             found[key] = max(peaks)
     return found
 
 
-def read_account(path: Path) -> dict[str, Any]:
+def read_record(path: Path) -> dict[str, Any]:
     """The content of a `run.json`; OutputError if it cannot be read."""
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from tinct.errors import MaskError, OutputError
-from tinct.runs.run_file import RunFile
 from tinct.inference.fingerprints import labels_sha256, video_sha256
 from tinct.io.masks import object_ids_of
 from tinct.io.overlay import read_labels
-from tinct.shapes import LabelMap
 from tinct.io.soft_masks import read_soft, soft_objects
 from tinct.io.video import Video
+from tinct.runs.run_file import RunFile
+from tinct.shapes import LabelMap
 
 
 def run_identity(
@@ -31,7 +31,7 @@ def run_identity(
     }
 
 
-def claim(out: Path, file: RunFile, resume: bool, notes: Mapping[str, Any]) -> None:
+def prepare_folder(out: Path, file: RunFile, resume: bool, notes: Mapping[str, Any]) -> None:
     """Make the folder this run's own.
 
     Args:

@@ -22,38 +22,37 @@ from typing import Any
 
 import numpy as np
 
-from tinct.inference.bidirectional import Bidirectional
-from tinct.errors import OptionError, OutputError, TinctError, VideoError
-from tinct.runs.confidences import Confidences
-from tinct.runs.run_file import RunFile, environment, peak_memory
-from tinct.runs.run_folder import are_whole, claim, run_identity
-from tinct.inference.callbacks import loop_callbacks
-from tinct.io.mask_files import write_mask
-from tinct.io.masks import ObjectMasks
-from tinct.io.overlay import mask_paths, write_overlay
+from tinct.errors import OptionError, OutputError, TinctError
+from tinct.inference.callbacks import FineTuningProgress, callbacks
 from tinct.inference.segmenter import (
-    StreamingRun,
+    FrameResult,
+    Prompts,
     StreamingSegmenter,
     VideoSegmenter,
     check_prompts,
+    frame_results,
     state_class_of,
 )
-from tinct.shapes import LabelMap
-from tinct.io.soft_masks import write_soft
 from tinct.inference.state_files import load_state, read_extra, save_state
-from tinct.fine_tuning.callbacks import FineTuningProgress, fine_tuning_callback
+from tinct.io.mask_files import write_mask
+from tinct.io.overlay import mask_paths, write_overlay
+from tinct.io.soft_masks import write_soft
 from tinct.io.video import Video
+from tinct.runs.confidences import Confidences
+from tinct.runs.run_file import RunFile, environment, peak_memory
+from tinct.runs.run_folder import are_whole, prepare_folder, run_identity
+from tinct.shapes import LabelMap
 
 FRAMES_BETWEEN_STATES = 25
 """A killed run repeats at most this many frames; saving costs about as much as one frame."""
 
 WORTH_SAVING_S = 2.0
-"""What a painted frame taught in so many seconds (fine-tuning) is saved at once, and not learnt again."""
+"""What an annotated frame taught in so many seconds (fine-tuning) is saved at once, and not learnt again."""
 
 Segmenter = StreamingSegmenter[Any] | VideoSegmenter
 Progress = Callable[[str, int, int], None]
-"""Called with (`segment` or `overlay`, frames done, frames in all), with (`fine-tune`, steps or seconds
-done, and in all) while a method learns from a painted frame, and with the stages of `tinct.inference.callbacks`."""
+"""Called with (`segment` or `overlay`, frames done, frames in all), and with the stages of
+`tinct.inference.callbacks`."""
 
 
 class RunInterrupted(KeyboardInterrupt):
@@ -88,18 +87,20 @@ class _Run:
 
     segmenter: Segmenter
     video: Video
-    prompts: Mapping[int, LabelMap]
+    prompts: Prompts
     out: Path
     file: RunFile
-    how_to_go_on: str
-    way: range
+    resume_hint: str
+    order: range
     """The frames in the order of the run: from the last to the first, if it goes backward."""
     soft: bool = False
     seconds: list[float] = field(default_factory=list)
-    whole: tuple[int, Any] = (0, None)
-    """(frames of the way whose masks are on disk, the state after them)."""
-    tuned: list[dict[str, Any]] = field(default_factory=list)
-    """What fine-tuning took for every object, as it stands in the account."""
+    frames_done: int = 0
+    """How many masks are on disk."""
+    state: Any = None
+    """The state after them."""
+    fine_tuned: list[dict[str, Any]] = field(default_factory=list)
+    """What fine-tuning took for every object, as it stands in the record."""
     confidences: Confidences = field(default_factory=Confidences)
 
     @property
@@ -120,7 +121,7 @@ def segment_to_folder(
     info: Mapping[str, Any] | None = None,
     notes: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
-    how_to_go_on: str = "the same command with --resume",
+    resume_hint: str = "the same command with --resume",
 ) -> RunReport:
     """Segment a video into a folder.
 
@@ -129,8 +130,8 @@ def segment_to_folder(
         video: The frames.
         prompts: As for `segment_video`.
         out: The run folder; it is made if need be.
-        backward: Go from the last painted frame to the video's first (`tinct.inference.directions`); later frames
-            stay empty. Only a streaming segmenter has a direction.
+        backward: Go from the last annotated frame to the video's first (`tinct.inference.directions`);
+            later frames stay empty. Only a streaming segmenter has a direction.
         resume: Go on with the run that the folder holds, if it is this one; without one, begin it.
         overlay: Whether to make the film.
         soft: Whether to keep the objects' probabilities too; a run with them is another run.
@@ -138,7 +139,7 @@ def segment_to_folder(
             A run is the same run if its info, video and prompts are the same.
         notes: What else `run.json` shall say; it does not make the run another one.
         progress: Told of every frame.
-        how_to_go_on: What the message of a run that was cut short tells the person to do.
+        resume_hint: What the message of a run that was cut short tells the person to do.
 
     Raises:
         OptionError: No prompt, or one outside the video, or `backward` with a segmenter of whole videos.
@@ -148,23 +149,23 @@ def segment_to_folder(
         NumericalError: The network gave NaN or infinity; the masks before it are there.
         RunInterrupted: Ctrl-C; the masks so far are there.
     """
-    prompts = check_prompts(video, prompts)
+    checked = check_prompts(video, prompts)
     if backward and not isinstance(segmenter, StreamingSegmenter):
         raise OptionError(
             "A backward run came for a segmenter that sees whole videos; leave the direction out."
         )
-    way = range(len(video))[:: -1 if backward else 1]
-    paths = mask_paths(video, out / "masks")[:: way.step]
+    order = range(len(video))[:: -1 if backward else 1]
+    paths = mask_paths(video, out / "masks")[:: order.step]
     info = {**(info or {}), **({"soft": True} if soft else {})}
-    file = RunFile(out / "run.json", run_identity(video, prompts, info, backward=backward))
-    run = _Run(segmenter, video, prompts, out, file, how_to_go_on, way, soft)
-    claim(out, file, resume, notes or {})
+    file = RunFile(out / "run.json", run_identity(video, checked, info, backward=backward))
+    run = _Run(segmenter, video, checked, out, file, resume_hint, order, soft)
+    prepare_folder(out, file, resume, notes or {})
     try:
-        with fine_tuning_callback(partial(_note_tuning, run, progress)), loop_callbacks(progress):
+        with callbacks(progress, fine_tuning=partial(_record_fine_tuning, run)):
             resumed_at, object_ids = _segment(run, paths, progress)
-        film = out / "overlay.mp4" if overlay else None
-        if film is not None and not (film.exists() and resumed_at == len(video)):
-            write_overlay(video, out / "masks", film, _stage(progress, "overlay", len(video)))
+        overlay_path = out / "overlay.mp4" if overlay else None
+        if overlay_path is not None and not (overlay_path.exists() and resumed_at == len(video)):
+            write_overlay(video, out / "masks", overlay_path, _stage(progress, "overlay", len(video)))
     except KeyboardInterrupt as error:
         raise RunInterrupted(_stop(run, "interrupted", "Interrupted")) from error
     except TinctError as error:
@@ -174,83 +175,57 @@ def segment_to_folder(
         raise OutputError(_stop(run, "failed", text)) from error
     _finish(run, object_ids)
     median = float(np.median(run.seconds)) if run.seconds else None
-    return RunReport(out / "masks", film, len(video), resumed_at, object_ids, median)
+    return RunReport(out / "masks", overlay_path, len(video), resumed_at, object_ids, median)
 
 
 def _segment(run: _Run, paths: list[Path], progress: Progress | None) -> tuple[int, tuple[int, ...]]:
     """Write every mask that is not there yet; return the first frame computed and all object ids."""
-    first, begun, object_ids = _where_to_go_on(run, paths)
-    run.whole = (first, begun)
-    run.tuned = [entry for entry in run.file.fine_tuned if entry["frame"] in run.way[:first]]
-    run.confidences = Confidences.of_account(run.file.confidence, run.way[:first])
-    # A run that is complete keeps the account of the machine that made it.
+    first, run.state, object_ids = _place_to_resume(run, paths)
+    run.frames_done = first
+    run.fine_tuned = [entry for entry in run.file.fine_tuned if entry["frame"] in run.order[:first]]
+    run.confidences = Confidences.from_record(run.file.confidence, run.order[:first])
+    # A run that is complete keeps the record of the machine that made it.
     machine = environment(_device(run.segmenter)) if first < len(run.video) else {}
     run.file.write(status="running", message="", resumed_at=first, **machine)
-    tell = _stage(progress, "segment", len(run.video))
-    tell(first)
-    for done, (index, masks, state, agreed) in enumerate(_results(run, first, begun), start=first + 1):
+    report = _stage(progress, "segment", len(run.video))
+    report(first)
+    for done, result in enumerate(_timed(run), start=first + 1):
+        masks = result.masks
         object_ids = tuple(sorted({*object_ids, *masks.object_ids}))
         if run.soft:
             # Before the mask: where that is, all that belongs to the frame is.
             write_soft(run.out / "soft", paths[done - 1].stem, masks, object_ids)
         write_mask(paths[done - 1], masks.label_map)
-        run.whole = (done, state)
+        run.frames_done, run.state = done, result.state
         run.file.object_ids = object_ids
-        run.confidences.note(index, masks, agreed)
-        taught = index in run.prompts and bool(run.seconds) and run.seconds[-1] >= WORTH_SAVING_S
-        if taught or done % FRAMES_BETWEEN_STATES == 0:
+        run.confidences.add(result.index, masks, result.agreement)
+        costly = result.index in run.prompts and bool(run.seconds) and run.seconds[-1] >= WORTH_SAVING_S
+        if costly or done % FRAMES_BETWEEN_STATES == 0:
             _save_state(run)
-        tell(done)
-    if run.whole[0] != len(run.video):
-        raise VideoError(
-            f"The video ended after {run.whole[0]} of {len(run.video)} frames; the file is cut short. "
-            "Check it, or give the frames as a folder of images."
-        )
+        report(done)
     return first, object_ids
 
 
-def _results(run: _Run, first: int, state: Any) -> Iterator[tuple[int, ObjectMasks, Any, float | None]]:
-    """(frame index, masks, state after it, agreement of two runs), timed.
-
-    The prompts' checks and decoding are part of the time.
-    """
-    if first == len(run.video):
+def _timed(run: _Run) -> Iterator[FrameResult]:
+    """The results of the frames that are still to do, timed; decoding is part of the time."""
+    to_do = run.order[run.frames_done :]
+    if not to_do:
         return
-    stream, results = _begun(run, first, state)
+    results = frame_results(run.segmenter, run.video, run.prompts, to_do, run.state)
     while True:
         before = time.perf_counter()
-        item = next(results, None)
-        if item is None:
+        result = next(results, None)
+        if result is None:
             if isinstance(run.segmenter, VideoSegmenter) and not run.segmenter.streams:
                 # All the work was done before the first result came.
                 run.seconds[:] = [sum(run.seconds) / len(run.seconds)] * len(run.seconds)
             return
-        if item[1].object_ids:
+        if result.masks.object_ids:
             run.seconds.append(time.perf_counter() - before)
-        yield item[0], item[1], stream.state if stream else None, item[2]
+        yield result
 
 
-def _begun(
-    run: _Run, first: int, state: Any
-) -> tuple[StreamingRun[Any] | None, Iterator[tuple[int, ObjectMasks, float | None]]]:
-    """(the run frame by frame, if it is one, and its results with the agreement of two runs)."""
-    if isinstance(run.segmenter, Bidirectional):
-        return None, run.segmenter.compared(run.video, run.prompts)
-    if isinstance(run.segmenter, VideoSegmenter):
-        whole = run.segmenter.segment(run.video, run.prompts)
-        return None, ((index, masks, None) for index, masks in whole)
-    stream: StreamingRun[Any] = StreamingRun(
-        run.segmenter,
-        run.video,
-        run.prompts,
-        start_at=run.way[first],
-        state=state,
-        backward=run.way.step < 0,
-    )
-    return stream, ((index, masks, None) for index, masks in stream)
-
-
-def _where_to_go_on(run: _Run, paths: list[Path]) -> tuple[int, Any, tuple[int, ...]]:
+def _place_to_resume(run: _Run, paths: list[Path]) -> tuple[int, Any, tuple[int, ...]]:
     """(first frame to compute, state before it, object ids so far)."""
     if run.file.frames_done == len(paths) and _are_whole(run, paths):
         return len(paths), None, run.file.object_ids
@@ -280,21 +255,24 @@ def _device(segmenter: Segmenter) -> str:
 
 
 def _save_state(run: _Run) -> None:
-    frames, state = run.whole
     # Before the state: whoever goes on from it finds the confidence of all frames before it.
-    run.file.write(confidence=run.confidences.account(len(run.video), run.prompts))
-    if state is not None:
+    run.file.write(confidence=run.confidences.record(len(run.video), run.prompts))
+    if run.state is not None:
         ids = " ".join(str(i) for i in run.file.object_ids)
-        extra: dict[str, str | int] = {"frames": frames, "object_ids": ids, "run": run.file.fingerprint}
-        save_state(run.state_path, state, extra)
+        extra: dict[str, str | int] = {
+            "frames": run.frames_done,
+            "object_ids": ids,
+            "run": run.file.fingerprint,
+        }
+        save_state(run.state_path, run.state, extra)
 
 
 def _stop(run: _Run, status: str, reason: str) -> str:
     """Leave the folder so that the run can go on; return the message for the person."""
-    frames = run.whole[0]
     message = (
-        f"{reason.rstrip('.')}. {frames} of {len(run.video)} masks are whole in {run.out / 'masks'}; "
-        f"{run.how_to_go_on} goes on from there."
+        f"{reason.rstrip('.')}. "
+        f"{run.frames_done} of {len(run.video)} masks are whole in {run.out / 'masks'}; "
+        f"{run.resume_hint} goes on from there."
     )
     try:
         _save_state(run)
@@ -307,7 +285,7 @@ def _stop(run: _Run, status: str, reason: str) -> str:
 
 def _finish(run: _Run, object_ids: tuple[int, ...]) -> None:
     run.file.object_ids = object_ids
-    confidence = run.confidences.account(len(run.video), run.prompts)
+    confidence = run.confidences.record(len(run.video), run.prompts)
     message = f"{len(run.video)} masks written."
     run.file.write(status="complete", message=message, confidence=confidence, **_costs(run))
     run.state_path.unlink(missing_ok=True)
@@ -315,9 +293,9 @@ def _finish(run: _Run, object_ids: tuple[int, ...]) -> None:
 
 def _costs(run: _Run) -> dict[str, Any]:
     if not run.seconds:
-        return {"frames_done": run.whole[0]}
+        return {"frames_done": run.frames_done}
     return {
-        "frames_done": run.whole[0],
+        "frames_done": run.frames_done,
         "seconds_per_frame": {
             "mean": round(float(np.mean(run.seconds)), 5),
             "median": round(float(np.median(run.seconds)), 5),
@@ -328,21 +306,19 @@ def _costs(run: _Run) -> dict[str, Any]:
     }
 
 
-def _note_tuning(run: _Run, progress: Progress | None, news: FineTuningProgress) -> None:
-    """Keep what fine-tuning an object took, and show how far it is."""
-    if progress is not None:
-        progress("fine-tune", *news.done_of_all)
-    if news.finished:
-        frame = run.way[run.whole[0]]
-        entry: dict[str, Any] = {"frame": frame, "object_id": news.object_id, "steps": news.steps}
-        entry |= {"seconds": round(news.seconds, 2), "diverged": news.diverged}
-        run.tuned.append(entry | ({"loss": round(news.loss, 5)} if math.isfinite(news.loss) else {}))
-        run.file.write(fine_tuned=run.tuned)
+def _record_fine_tuning(run: _Run, tuned: FineTuningProgress) -> None:
+    """Write down what fine-tuning an object took."""
+    if tuned.finished:
+        frame = run.order[run.frames_done]
+        entry: dict[str, Any] = {"frame": frame, "object_id": tuned.object_id, "steps": tuned.steps}
+        entry |= {"seconds": round(tuned.seconds, 2), "diverged": tuned.diverged}
+        run.fine_tuned.append(entry | ({"loss": round(tuned.loss, 5)} if math.isfinite(tuned.loss) else {}))
+        run.file.write(fine_tuned=run.fine_tuned)
 
 
 def _stage(progress: Progress | None, stage: str, frames: int) -> Callable[[int], None]:
-    def tell(done: int) -> None:
+    def report(done: int) -> None:
         if progress is not None:
             progress(stage, done, frames)
 
-    return tell
+    return report

@@ -8,19 +8,22 @@ from pathlib import Path
 from typing import Any
 
 from tinct import zoo
+from tinct.errors import OptionError
+from tinct.fine_tuning.budget import Budget
 from tinct.inference.bidirectional import Bidirectional, bidirectional_runs
 from tinct.inference.directions import Direction
-from tinct.errors import OptionError
-from tinct.networks.flow_choice import FlowChoice
-from tinct.networks.dyenet.proposal_sources import describe_proposals, proposal_source
 from tinct.inference.segmenter import StreamingSegmenter, VideoSegmenter
-from tinct.shapes import LabelMap
-from tinct.fine_tuning.budget import Budget
 from tinct.io.video import Video
+from tinct.networks.dyenet.proposal_sources import describe_proposals, proposal_source
+from tinct.networks.flow_choice import FlowChoice
+from tinct.shapes import LabelMap
+
+ON_DISK = {"config": "make"}
+"""Options whose names in `run.json` are older than their own."""
 
 
 @dataclass(frozen=True)
-class SegmenterChoice:
+class SegmenterConfig:
     """What `zoo.build_segmenter` is asked for.
 
     Attributes:
@@ -32,7 +35,7 @@ class SegmenterChoice:
         fine_tune: `auto`, `none`, steps or seconds; None for the preset's budget.
         flow: None for the method's own.
         direction: `forward`, `backward` (which whoever drives the segmenter must heed), or `both`: from
-            every painted frame forwards and backwards (`tinct.inference.bidirectional`).
+            every annotated frame forwards and backwards (`tinct.inference.bidirectional`).
         options: Fields of the method's `Options` in the place of the preset's.
         proposals: A file of boxes, a folder of such files by sequence, or a detector's name
             (`tinct.networks.dyenet.proposal_sources`); None for the method's own.
@@ -67,7 +70,7 @@ class SegmenterChoice:
         return self.proposals is not None or (self.flow is not None and self.flow.is_folder)
 
     def described(self) -> dict[str, Any]:
-        """What makes two runs the same, for their accounts; keys that say nothing are left out.
+        """What makes two runs the same, for their records; keys that say nothing are left out.
 
         Raises:
             OptionError: There is no such method, variant or budget, or flow is of no use to the method.
@@ -84,15 +87,16 @@ class SegmenterChoice:
         if budget is not None:
             words["fine_tuning"] = str(budget)
         if self.flow is not None:
-            zoo.check_uses_flow(self.method)
+            zoo.check_capability(self.method, "uses_flow")
             words["flow"] = self.flow.described(zoo.resolve_device(self.device))
         if self.proposals is not None:
-            zoo.check_uses_proposals(self.method)
+            zoo.check_capability(self.method, "uses_proposals")
             words["proposals"] = describe_proposals(self.proposals)
         if self.direction != "forward":
             words["direction"] = self.direction
         if self.options:
-            words["options"] = {name: _plain(value) for name, value in sorted(self.options.items())}
+            named = {ON_DISK.get(name, name): _plain(value) for name, value in self.options.items()}
+            words["options"] = dict(sorted(named.items()))
         return words
 
     def build(
@@ -106,7 +110,7 @@ class SegmenterChoice:
         Args:
             video: What it is for; needed where `per_video`.
             sequence: The video is this sequence of a dataset.
-            prompts: Its painted frames, from which follows whose flow will be asked for; None: the first.
+            prompts: Its annotated frames, from which follows whose flow will be asked for; None: the first.
 
         Raises:
             OptionError: Something does not exist, or does not go together.
@@ -118,13 +122,13 @@ class SegmenterChoice:
         if self.fine_tune is not None:
             extras["fine_tune"] = self.fine_tune
         if self.flow is not None:
-            zoo.check_uses_flow(self.method)
+            zoo.check_capability(self.method, "uses_flow")
             device = zoo.resolve_device(self.device)
             options = self._preset_and_options()
             pairs = None if video is None else self._flow_pairs(options, len(video), prompts)
             extras["flow"] = self.flow.estimator(device, video, options.working_height, sequence, pairs)
         if self.proposals is not None:
-            zoo.check_uses_proposals(self.method)
+            zoo.check_capability(self.method, "uses_proposals")
             if video is None:
                 raise OptionError(f"The proposals of {self.proposals} are for one video, and none came.")
             device = zoo.resolve_device(self.device)
@@ -142,7 +146,7 @@ class SegmenterChoice:
             )
         return Bidirectional(segmenter) if self.direction == "both" else segmenter
 
-    def for_any_video(self) -> SegmenterChoice:
+    def for_any_video(self) -> SegmenterConfig:
         """The same with the method's own flow and boxes: whether it can be built before a video is there."""
         return replace(self, flow=None, proposals=None) if self.per_video else self
 
@@ -154,7 +158,7 @@ class SegmenterChoice:
     def _flow_pairs(
         self, options: Any, frames: int, prompts: Mapping[int, LabelMap] | None
     ) -> list[tuple[int, int]]:
-        """(frame, other) of all flow that will be asked for; none from prompts that will be refused."""
+        """(frame, other) of all flow that will be asked for; none from prompts outside the video."""
         if not zoo.method_record(self.method).streams:
             neighbours = ((i, i + step) for i in range(frames) for step in options.flow_steps)
             return sorted(pair for pair in neighbours if 0 <= pair[1] < frames)

@@ -1,7 +1,7 @@
 """The timeline of a loop over a whole video: why every object was found in a frame, or lost.
 
-From the account that `tinct.inference.callbacks` brings: starting points, tracklets, links, refusals, and how the
-templates grew.
+From the trace that `tinct.inference.callbacks` brings: starting points, tracklets, links, refusals, and how
+the templates grew.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
-from tinct.errors import OptionError
-from tinct.runs.traces import remarks_of
+from tinct.errors import MissingExtraError
 from tinct.io.atomic import atomic_write
 from tinct.io.masks import voc_palette
+from tinct.runs.traces import remarks_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-Account = Mapping[str, Any]
+Trace = Mapping[str, Any]
 
 DOTS_PER_INCH = 130
 
@@ -40,8 +40,8 @@ _LATER_ROUNDS = 0.55
 _REFUSED = "#999999"
 
 
-def draw_loop_timeline(account: Account, path: Path) -> None:
-    """Draw an account as a PNG file.
+def draw_loop_timeline(trace: Trace, path: Path) -> None:
+    """Draw a trace as a PNG file.
 
     From top to bottom: per object the stretches of frames that have a mask, with the starting points
     from which they came, and below them in grey the tracklets that were refused or cut; the
@@ -55,24 +55,24 @@ def draw_loop_timeline(account: Account, path: Path) -> None:
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise OptionError(
+        raise MissingExtraError(
             "The timeline needs matplotlib, which is not installed: pip install matplotlib, or take .json."
         ) from error
-    object_ids, frames = account["object_ids"], len(account["frames"])
+    object_ids, frames = trace["object_ids"], len(trace["frames"])
     lanes = 0.55 * len(object_ids) + 0.6
     figure = Figure(figsize=(max(7.0, min(18.0, 3 + 0.09 * frames)), lanes + 4.2), layout="constrained")
     top, middle, bottom = figure.subplots(3, 1, height_ratios=[lanes, 1.7, 1.1])
-    _draw_lanes(top, account)
-    _draw_similarities(middle, account)
-    _draw_templates(bottom, account)
+    _draw_lanes(top, trace)
+    _draw_similarities(middle, trace)
+    _draw_templates(bottom, trace)
     for axes in (top, middle):
         axes.set_xlim(-1, max(1, frames))
         axes.spines[["top", "right"]].set_visible(False)
     middle.set_xlabel("frame")
-    remarks = [*account["remarks"], *remarks_of(account)]
+    remarks = [*trace["remarks"], *remarks_of(trace)]
     bottom.set_xlabel("\n".join(fill(text, REMARK_WIDTH) for text in remarks), loc="left", fontsize="small")
     with atomic_write(path) as part:
-        # Without the library's version in it, the same account gives the same bytes.
+        # Without the library's version in it, the same trace gives the same bytes.
         figure.savefig(part, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
 
 
@@ -85,11 +85,11 @@ def kind_of(point: Mapping[str, Any]) -> str:
     return "known" if point["outcome"].endswith("known already") else "refused"
 
 
-def refused_stretches(account: Account) -> list[tuple[int, int, int]]:
+def refused_stretches(trace: Trace) -> list[tuple[int, int, int]]:
     """(object id, first, last frame) of what was propagated and not linked."""
     stretches = []
-    for link in account["links"]:
-        tracklet = account["tracklets"][link["tracklet"]]
+    for link in trace["links"]:
+        tracklet = trace["tracklets"][link["tracklet"]]
         object_id, first, last = tracklet["object_id"], tracklet["first"], tracklet["last"]
         if link["outcome"] == "refused":
             stretches.append((object_id, first, last))
@@ -102,12 +102,12 @@ def refused_stretches(account: Account) -> list[tuple[int, int, int]]:
     return stretches
 
 
-def _draw_lanes(axes: Axes, account: Account) -> None:
-    object_ids = account["object_ids"]
+def _draw_lanes(axes: Axes, trace: Trace) -> None:
+    object_ids = trace["object_ids"]
     lane = {object_id: place for place, object_id in enumerate(object_ids)}
     for object_id in object_ids:
-        for stretch in account["tubes"][str(object_id)]:
-            later = account["tracklets"][stretch["tracklet"]]["round"] > 0
+        for stretch in trace["tubes"][str(object_id)]:
+            later = trace["tracklets"][stretch["tracklet"]]["round"] > 0
             axes.barh(
                 lane[object_id],
                 stretch["last"] - stretch["first"] + 1,
@@ -118,11 +118,11 @@ def _draw_lanes(axes: Axes, account: Account) -> None:
                 edgecolor="white",
                 linewidth=0.6,
             )
-    for object_id, first, last in refused_stretches(account):
+    for object_id, first, last in refused_stretches(trace):
         y = lane[object_id] + 0.34
         axes.plot([first - 0.4, last + 0.4], [y, y], color=_REFUSED, linewidth=1.6, solid_capstyle="butt")
     for kind, mark, size, words in _OUTCOMES:
-        points = [p for p in account["starting_points"] if kind_of(p) == kind]
+        points = [p for p in trace["starting_points"] if kind_of(p) == kind]
         rows = [lane[p["object_id"]] - (0.32 if kind != "known" else 0.27) for p in points]
         axes.scatter(
             [p["frame"] for p in points], rows, s=size, c="black", marker=mark, label=words, linewidths=1.0
@@ -132,9 +132,9 @@ def _draw_lanes(axes: Axes, account: Account) -> None:
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, frameon=False, fontsize="small")
 
 
-def _draw_similarities(axes: Axes, account: Account) -> None:
+def _draw_similarities(axes: Axes, trace: Trace) -> None:
     for kind, mark, size, _ in _OUTCOMES:
-        points = [p for p in account["starting_points"] if kind_of(p) == kind]
+        points = [p for p in trace["starting_points"] if kind_of(p) == kind]
         axes.scatter(
             [p["frame"] for p in points],
             [p["similarity"] for p in points],
@@ -143,7 +143,7 @@ def _draw_similarities(axes: Axes, account: Account) -> None:
             marker=mark,
             linewidths=1.0,
         )
-    doubtful = [p for p in account["starting_points"] if p["doubtful"]]
+    doubtful = [p for p in trace["starting_points"] if p["doubtful"]]
     axes.scatter(
         [p["frame"] for p in doubtful],
         [p["similarity"] for p in doubtful],
@@ -153,15 +153,15 @@ def _draw_similarities(axes: Axes, account: Account) -> None:
         linewidths=0.8,
         label="identity in doubt",
     )
-    axes.axhline(account["rho"], color=_REFUSED, linewidth=0.8, linestyle="--", label="ρ")
+    axes.axhline(trace["rho"], color=_REFUSED, linewidth=0.8, linestyle="--", label="ρ")
     axes.set_ylabel("similarity")
     axes.legend(loc="lower left", ncols=2, frameon=False, fontsize="small")
 
 
-def _draw_templates(axes: Axes, account: Account) -> None:
-    rounds: Sequence[Mapping[str, Any]] = account["rounds"]
+def _draw_templates(axes: Axes, trace: Trace) -> None:
+    rounds: Sequence[Mapping[str, Any]] = trace["rounds"]
     numbers = [entry["round"] for entry in rounds]
-    for object_id in account["object_ids"]:
+    for object_id in trace["object_ids"]:
         counts = [entry["templates"][str(object_id)] for entry in rounds]
         axes.plot(numbers, counts, "o-", color=_colour(object_id), markersize=4, label=f"object {object_id}")
     axes.set_xticks(

@@ -15,8 +15,8 @@ NAMED_FRAMES = 3
 
 SUFFIXES = (".png", ".json")
 
-ACCOUNT = "why.json"
-"""The name of a sequence's account in its run folder, where a dataset is evaluated."""
+TRACE_FILE = "why.json"
+"""The name of a sequence's trace in its run folder, where a dataset is evaluated."""
 
 
 def check_explanations(paths: Sequence[Path]) -> None:
@@ -29,31 +29,31 @@ def check_explanations(paths: Sequence[Path]) -> None:
             )
 
 
-def remarks_of(account: Mapping[str, Any]) -> list[str]:
+def remarks_of(trace: Mapping[str, Any]) -> list[str]:
     """What a person should know of a video's masks, beyond what was warned of: doubts, missing boxes."""
     remarks = []
-    for doubt in account.get("doubts", ()):
+    for doubt in trace.get("doubts", ()):
         a, b = doubt["object_ids"]
         remarks.append(
             f"Objects {a} and {b} look alike: in {doubt['starting_points']} of the {doubt['of']} boxes found "
             "for them the other was nearly as similar. Check which is which."
         )
-    without = account["without_proposals"]
+    without = trace["without_proposals"]
     if without:
-        names = ", ".join(account["frames"][index] for index in without[:NAMED_FRAMES])
+        names = ", ".join(trace["frames"][index] for index in without[:NAMED_FRAMES])
         more = ", ..." if len(without) > NAMED_FRAMES else ""
         remarks.append(
-            f"Frames without proposals: {len(without)} of {len(account['frames'])} ({names}{more}); objects "
+            f"Frames without proposals: {len(without)} of {len(trace['frames'])} ({names}{more}); objects "
             "are not found there, only propagated."
         )
     return remarks
 
 
-def write_explanation(account: Mapping[str, Any], path: Path) -> None:
-    """Write an account of `tinct.inference.callbacks`.
+def write_explanation(trace: Mapping[str, Any], path: Path) -> None:
+    """Write a trace of `tinct.inference.callbacks`.
 
     Args:
-        account: Of one video.
+        trace: Of one video.
         path: Ends in .png or .json; an existing file is replaced.
 
     Raises:
@@ -64,7 +64,7 @@ def write_explanation(account: Mapping[str, Any], path: Path) -> None:
     if path.suffix.lower() == ".png":
         from tinct.runs.trace_plot import draw_loop_timeline
 
-        draw_loop_timeline(account, path)
+        draw_loop_timeline(trace, path)
         return
     with atomic_write(path) as part:
-        part.write_text(json.dumps(account, indent=1) + "\n", encoding="utf-8")
+        part.write_text(json.dumps(trace, indent=1) + "\n", encoding="utf-8")

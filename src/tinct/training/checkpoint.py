@@ -15,13 +15,15 @@ from torch import Tensor
 
 from tinct.errors import OptionError, OutputError, TinctError
 from tinct.io.atomic import atomic_write
+from tinct.shapes import holds_arrays
 from tinct.training.stages import Stage
 
 FORMAT = "tinct-checkpoint-1"
 FILE_NAME = "checkpoint.pt"
 
 
-@dataclass(frozen=True)
+@holds_arrays
+@dataclass(frozen=True, repr=False)
 class Checkpoint:
     """Where a run stands, between two steps.
 

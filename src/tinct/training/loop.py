@@ -20,10 +20,10 @@ from dataclasses import replace
 from typing import Any
 
 from tinct.errors import OptionError, OutputError
+from tinct.ops.allocator import keep_freed_memory
 from tinct.ops.precision import bfloat16_is_faster
 from tinct.training import checkpoint as checkpoints
 from tinct.training import curve
-from tinct.training.allocator import keep_freed_memory
 from tinct.training.checkpoint import Checkpoint
 from tinct.training.options import SCORE, LoopOptions, OnStageEnd, Outcome, Progress
 from tinct.training.stage_run import StageRun, processes_of_run

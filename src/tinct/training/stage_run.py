@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Sampler
 
-from tinct.errors import NumericalError, OptionError, TinctError
+from tinct.errors import MissingExtraError, NumericalError, OptionError, TinctError
 from tinct.networks.weights import save_weights
 from tinct.training import checkpoint as checkpoints
 from tinct.training import curve
@@ -29,7 +29,7 @@ from tinct.training.stages import Stage, Task
 try:
     from accelerate import Accelerator, PartialState
 except ModuleNotFoundError as missing:
-    raise OptionError(
+    raise MissingExtraError(
         "Training needs accelerate, which is not installed: pip install 'tinct[train]'"
     ) from missing
 
@@ -247,9 +247,9 @@ def _ema(decay: float) -> Callable[..., None]:
     """
 
     @torch.no_grad()
-    def average(kept: list[Tensor], current: list[Tensor], updates: Tensor) -> None:
+    def average(averages: list[Tensor], current: list[Tensor], updates: Tensor) -> None:
         n = int(updates)
-        get_ema_multi_avg_fn(min(decay, (1 + n) / (10 + n)))(kept, current, updates)  # type: ignore[no-untyped-call]
+        get_ema_multi_avg_fn(min(decay, (1 + n) / (10 + n)))(averages, current, updates)  # type: ignore[no-untyped-call]
 
     return average
 

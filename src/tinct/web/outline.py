@@ -86,6 +86,8 @@ class OutlinePrompt:
                 return OutlinePrompt("scribbles", _box(values["box"]) if values.get("box") else None, strokes)
             if kind == "polygon":
                 return OutlinePrompt("polygon", points=_points(values["points"], 3))
+        except OptionError:
+            raise
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise OptionError(
                 f"The {kind} of an outline cannot be read ({error!r}); expected box: [x0, y0, x1, y1], "

@@ -37,6 +37,8 @@ def read_prompt_png(body: bytes, size: tuple[int, int], index: int) -> LabelMap:
                     "pixels are object ids."
                 )
             labels = np.array(picture, np.uint8)
+    except MaskError:
+        raise
     except (OSError, ValueError, SyntaxError, Pictures.DecompressionBombError) as error:
         raise CallError(
             f"{len(body)} bytes came as {name}, which are no PNG that can be read; send a grey or palette "

@@ -26,8 +26,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from tinct.errors import TinctError
-from tinct.fine_tuning.callbacks import fine_tuning_callback
-from tinct.inference.callbacks import loop_callbacks
+from tinct.inference.callbacks import callbacks
 from tinct.web.mask_store import ComputedMask
 from tinct.web.run_log import FramePass, Settings
 
@@ -120,10 +119,7 @@ class Worker:
             self._commands.check(ticket)
 
         try:
-            with (
-                fine_tuning_callback(lambda progress: report("fine-tune", *progress.done_of_all)),
-                loop_callbacks(report),
-            ):
+            with callbacks(report):
                 report("prepare", 0, 0)
                 with closing(self._masks(command)) as masks:
                     for mask in masks:
@@ -211,9 +207,13 @@ def _warm_up(segmenter: Any) -> None:
     """Run a small frame through, so that the first mask does not wait for one-time initialisation."""
     import numpy as np
 
+    from tinct.inference.segmenter import segment_video
+    from tinct.io.video import Video
+
     frame, labels = np.zeros((96, 160, 3), np.uint8), np.zeros((96, 160), np.uint8)
     labels[30:60, 40:90] = 1
-    segmenter.step(segmenter.start(frame, labels), frame)
+    for _ in segment_video(segmenter, Video.from_arrays([frame, frame]), {0: labels}):
+        pass
 
 
 if __name__ == "__main__":

@@ -21,8 +21,8 @@ def test_every_variant_has_it() -> None:
         options: Any = zoo.preset_options("dyenet", variant, "advanced")
         assert options.patches
         assert options.flip
-        assert options.make.pyramid
-        assert options.make.two_streams
+        assert options.config.pyramid
+        assert options.config.two_streams
     assert zoo.preset_options("dyenet", "resnet101", "advanced") == ADVANCED
 
 
@@ -34,7 +34,7 @@ def test_the_weights_say_whether_there_is_a_second_stream(tmp_path: Path, two_st
     save_weights(file, network, method="dyenet", variant="mobilenetv2")
     segmenter = zoo.build_segmenter("dyenet", preset="advanced", weights=file, device="cpu")
     assert isinstance(segmenter, DyeNet)
-    assert [member.network.make.two_streams for member in segmenter.members] == [two_streams] * 2
+    assert [member.network.config.two_streams for member in segmenter.members] == [two_streams] * 2
     assert [member.mirrored for member in segmenter.members] == [False, True]
 
 
@@ -43,7 +43,7 @@ def test_a_make_that_is_asked_for_is_not_changed(tmp_path: Path) -> None:
     save_weights(file, DyeNetNetwork(COMPACT), method="dyenet", variant="mobilenetv2")
     two = replace(COMPACT, two_streams=True)
     with pytest.raises(WeightsError, match="missing: motion"):
-        zoo.build_segmenter("dyenet", preset="advanced", weights=file, device="cpu", make=two)
+        zoo.build_segmenter("dyenet", preset="advanced", weights=file, device="cpu", config=two)
 
 
 def test_broken_weights_are_told_of_as_ever(tmp_path: Path) -> None:

@@ -19,8 +19,8 @@ from tinct.methods.dyenet import DyeNet, Options, join_weights
 from tinct.networks.dyenet.network import DyeNetConfig, DyeNetNetwork
 from tinct.networks.weights import load_weights, save_weights
 
-MAKE = DyeNetConfig(roi_grid=6, hidden=6)
-EASY = {"make": MAKE, "least_area": 0.0, "least_box_cells": 0.0, "working_height": None, "re_id": False}
+CONFIG = DyeNetConfig(roi_grid=6, hidden=6)
+EASY = {"config": CONFIG, "least_area": 0.0, "least_box_cells": 0.0, "working_height": None, "re_id": False}
 
 
 @pytest.fixture(scope="module")
@@ -32,20 +32,20 @@ def files(tmp_path_factory: pytest.TempPathFactory, thin_networks: Any) -> Itera
         made = {}
         for name in ("resnet101", "xception65"):
             made[name] = folder / f"{name}.safetensors"
-            network = DyeNetNetwork(replace(MAKE, backbone=name))
+            network = DyeNetNetwork(replace(CONFIG, backbone=name))
             save_weights(made[name], network, method="dyenet", variant=name)
         yield made
 
 
 def test_the_joined_file_makes_the_ensemble_of_both(files: dict[str, Path], tmp_path: Path) -> None:
     joined = tmp_path / "both.safetensors"
-    sha256 = join_weights(files, joined, MAKE)
+    sha256 = join_weights(files, joined, CONFIG)
     assert zoo.resolve_weights("dyenet", "ensemble", joined) == (joined, sha256)
     both = zoo.build_segmenter("dyenet", "ensemble", "paper", joined, "cpu", **EASY)
     assert isinstance(both, DyeNet)
-    assert [member.network.make.backbone for member in both.members] == ["resnet101", "xception65"]
+    assert [member.network.config.backbone for member in both.members] == ["resnet101", "xception65"]
     for member, (name, file) in zip(both.members, files.items(), strict=True):
-        alone = DyeNetNetwork(replace(MAKE, backbone=name))
+        alone = DyeNetNetwork(replace(CONFIG, backbone=name))
         load_weights(file, alone, method="dyenet", variant=name)
         found = member.network.state_dict()
         assert all(torch.equal(found[key], tensor) for key, tensor in alone.state_dict().items())
@@ -61,18 +61,18 @@ def test_the_joined_file_makes_the_ensemble_of_both(files: dict[str, Path], tmp_
 def test_files_that_do_not_belong_are_refused(files: dict[str, Path], tmp_path: Path) -> None:
     out = tmp_path / "both.safetensors"
     with pytest.raises(OptionError, match="resnet101 came; the ensemble is made of resnet101 and xception65"):
-        join_weights({"resnet101": files["resnet101"]}, out, MAKE)
+        join_weights({"resnet101": files["resnet101"]}, out, CONFIG)
     swapped = {"resnet101": files["xception65"], "xception65": files["resnet101"]}
     with pytest.raises(WeightsError, match=r"weights of dyenet \(xception65\), not of dyenet \(resnet101\)"):
-        join_weights(swapped, out, MAKE)
+        join_weights(swapped, out, CONFIG)
     with pytest.raises(WeightsError, match="does not fit"):
-        join_weights(files, out, replace(MAKE, hidden=7))
+        join_weights(files, out, replace(CONFIG, hidden=7))
     assert not out.exists()
     with pytest.raises(WeightsError, match=r"not of dyenet \(ensemble\)"):
-        zoo.build_segmenter("dyenet", "ensemble", "paper", files["resnet101"], "cpu", make=MAKE)
-    make = replace(MAKE, backbone="xception65")
+        zoo.build_segmenter("dyenet", "ensemble", "paper", files["resnet101"], "cpu", config=CONFIG)
+    config = replace(CONFIG, backbone="xception65")
     with pytest.raises(OptionError, match="xception65 came with the variant ensemble"):
-        zoo.build_segmenter("dyenet", "ensemble", "paper", files["resnet101"], "cpu", make=make)
+        zoo.build_segmenter("dyenet", "ensemble", "paper", files["resnet101"], "cpu", config=config)
 
 
 def test_without_weights_it_says_what_to_join() -> None:
@@ -84,4 +84,4 @@ def test_every_preset_is_of_the_first_backbone() -> None:
     for preset in zoo.PRESETS:
         options = zoo.preset_options("dyenet", "ensemble", preset)
         assert isinstance(options, Options)
-        assert options.make.backbone == "resnet101"
+        assert options.config.backbone == "resnet101"

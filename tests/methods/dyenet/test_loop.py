@@ -12,8 +12,7 @@ import pytest
 import torch
 
 from tinct.fine_tuning.budget import Budget
-from tinct.fine_tuning.callbacks import FineTuningProgress, fine_tuning_callback
-from tinct.inference.callbacks import loop_callbacks
+from tinct.inference.callbacks import FineTuningProgress, callbacks
 from tinct.inference.segmenter import segment_video
 from tinct.io.masks import ObjectMasks
 from tinct.io.video import Video
@@ -29,7 +28,7 @@ def run(
     segmenter: DyeNet, video: Video, prompts: dict[int, np.ndarray]
 ) -> tuple[list[ObjectMasks], dict[str, Any]]:
     accounts: list[dict[str, Any]] = []
-    with loop_callbacks(explanation=lambda account: accounts.append(dict(account))):
+    with callbacks(explanation=lambda account: accounts.append(dict(account))):
         results = list(segment_video(segmenter, video, prompts))
     assert [index for index, _ in results] == list(range(len(video)))
     (account,) = accounts
@@ -242,16 +241,16 @@ def test_a_propagation_that_looks_like_nothing_known_ends(clip: Clip, dyenet: Ma
 
 def test_online_training_learns_from_the_painted_frames_and_leaves_the_network(clip: Clip) -> None:
     torch.manual_seed(0)
-    make = replace(COMPACT, roi_grid=6, hidden=8)
+    config = replace(COMPACT, roi_grid=6, hidden=8)
     training = OnlineTraining(Budget(steps=2), height=32, learning_rate=0.01, tuned_share=1.0)
     easy = {"least_area": 0.0, "least_box_cells": 0.0, "re_id": False}
-    network = DyeNetNetwork(make)
-    plain = DyeNet(network, Options(make=make, **easy))
-    tuned = DyeNet(network, Options(make=make, fine_tuning=training, **easy))
+    network = DyeNetNetwork(config)
+    plain = DyeNet(network, Options(config=config, **easy))
+    tuned = DyeNet(network, Options(config=config, fine_tuning=training, **easy))
     before = deepcopy(tuned.members[0].network.state_dict())
     video, truths = clip([[("red", 8 + t, 10, 20)] for t in range(2)])
     news: list[FineTuningProgress] = []
-    with fine_tuning_callback(news.append):
+    with callbacks(fine_tuning=news.append):
         first, second = (run(tuned, video, {0: truths[0]})[0] for _ in range(2))
     assert [(n.steps, n.finished) for n in news] == [(1, False), (2, False), (2, True)] * 2
     assert np.array_equal(first[1].probs, second[1].probs)

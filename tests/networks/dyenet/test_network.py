@@ -49,13 +49,13 @@ def compact(thin_networks: Any) -> DyeNetNetwork:
 
 
 def features_of(network: DyeNetNetwork, count: int = 2) -> FrameFeatures:
-    flows = torch.randn(count, 2, *SIZE) if network.make.two_streams else None
+    flows = torch.randn(count, 2, *SIZE) if network.config.two_streams else None
     return network.features(torch.rand(count, 3, *SIZE), flows)
 
 
 def answers(network: DyeNetNetwork, features: FrameFeatures, boxes: Tensor, index: Tensor) -> list[Tensor]:
     """Everything that the network says of boxes."""
-    m, d, M, N = network.make.roi_grid, network.make.hidden, network.mask_grid, len(boxes)
+    m, d, M, N = network.config.roi_grid, network.config.hidden, network.mask_grid, len(boxes)
     generator = torch.Generator().manual_seed(0)
     hidden = torch.rand(3, d, m, m, generator=generator)[:N]
     masks = torch.rand(3, M, M, generator=generator)[:N]
@@ -64,19 +64,19 @@ def answers(network: DyeNetNetwork, features: FrameFeatures, boxes: Tensor, inde
         network.embeddings(features, boxes, index),
         network.mask_logits(features, boxes, index),
         network.begin(features, boxes, index, masks, templates),
-        *network.propagate(features, boxes, index, hidden, masks, templates, templates),
+        *network(features, boxes, index, hidden, masks, templates, templates),
     ]
 
 
 @torch.no_grad()
 def test_shapes_in_every_make(network: DyeNetNetwork) -> None:
-    make, features = network.make, features_of(network)
-    m, d, M = make.roi_grid, make.hidden, network.mask_grid
-    assert (2 * m == M) == make.pyramid
+    config, features = network.config, features_of(network)
+    m, d, M = config.roi_grid, config.hidden, network.mask_grid
+    assert (2 * m == M) == config.pyramid
     assert features.coarse.shape[-2:] == (8, 11)
-    assert (features.fine is not None) == make.pyramid
+    assert (features.fine is not None) == config.pyramid
     assert features.fine is None or features.fine.shape[-2:] == (16, 21)
-    assert (features.motion is not None) == make.two_streams
+    assert (features.motion is not None) == config.two_streams
     assert features.motion is None or features.motion.shape == features.coarse.shape
     found = answers(network, features, BOXES, INDEX)
     assert [tuple(x.shape) for x in found] == [
@@ -117,8 +117,8 @@ def test_every_layer_learns(network: DyeNetNetwork) -> None:
     features = features_of(network)
     embeddings, logits, hidden = answers(network, features, BOXES, INDEX)[:3]
     templates = network.remember(features, BOXES, INDEX, torch.rand(3, 4, 4))
-    seen = network.propagate(features, BOXES, INDEX, hidden, torch.rand(3, 4, 4), templates, templates)
-    again = network.propagate(features, BOXES, INDEX, seen.hidden, torch.rand(3, 4, 4), templates, templates)
+    seen = network(features, BOXES, INDEX, hidden, torch.rand(3, 4, 4), templates, templates)
+    again = network(features, BOXES, INDEX, seen.hidden, torch.rand(3, 4, 4), templates, templates)
     losses = network.proposal_losses(features, [BOXES[:1], BOXES[:0]])
     parts = [embeddings @ torch.rand(256), logits, again.mask_logits, *losses.values()]
     torch.stack([p.square().sum() for p in parts]).sum().backward()
@@ -170,7 +170,7 @@ def test_before_any_training_embeddings_compare_as_imagenets_features_do(compact
 
 @torch.no_grad()
 def test_the_given_mask_is_where_the_hidden_state_starts(compact: DyeNetNetwork) -> None:
-    features, m = features_of(compact), compact.make.roi_grid
+    features, m = features_of(compact), compact.config.roi_grid
     masks = torch.zeros(3, compact.mask_grid, compact.mask_grid)
     masks[:, : compact.mask_grid // 2] = 1
     hidden = compact.begin(features, BOXES, INDEX, masks, compact.remember(features, BOXES, INDEX, masks))
@@ -185,7 +185,7 @@ def test_a_network_with_a_template_guide_asks_for_templates(compact: DyeNetNetwo
     templates = compact.remember(features, BOXES, INDEX, masks)
     hidden = compact.begin(features, BOXES, INDEX, masks, templates)
     with pytest.raises(OptionError, match="the frame before"):
-        compact.propagate(features, BOXES, INDEX, hidden, masks, templates)
+        compact(features, BOXES, INDEX, hidden, masks, templates)
 
 
 @torch.no_grad()
@@ -195,14 +195,14 @@ def test_painted_frames_and_the_frame_before_are_told_apart(compact: DyeNetNetwo
     full, empty = (compact.remember(features, BOXES, INDEX, m) for m in (0 * masks + 1, 0 * masks))
     hidden = compact.begin(features, BOXES, INDEX, masks, full)
     given = [(full, full), (empty, full), (full, empty)]
-    found = [compact.propagate(features, BOXES, INDEX, hidden, masks, *pair).mask_logits for pair in given]
+    found = [compact(features, BOXES, INDEX, hidden, masks, *pair).mask_logits for pair in given]
     assert all(not torch.allclose(one, other) for one, other in combinations(found, 2))
 
 
 def test_a_compact_pyramid_is_taken_over(compact: DyeNetNetwork) -> None:
     source = FeaturePyramid("mobilenetv2_100", 96, 24)
     tensors = {f"extractor.{name}": value for name, value in source.state_dict().items()}
-    fresh = DyeNetNetwork(compact.make)
+    fresh = DyeNetNetwork(compact.config)
     assert take_over_pyramid(fresh.extractor.extractor, tensors, "extractor.") == len(tensors)
     frames = torch.rand(1, 3, *SIZE)
     torch.testing.assert_close(fresh.features(frames).coarse, source(frames).features)

@@ -12,7 +12,7 @@ import pytest
 from accelerate.state import AcceleratorState
 from PIL import Image as PillowImage
 
-from tinct.training.recipes.object_recipe import ObjectRecipe
+from tinct.training.recipes.recipe import Recipe
 from tinct.training.sources import Sources
 from tinct.training.stages import Stage
 
@@ -46,10 +46,10 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Sources:
 
 
 @pytest.fixture(scope="session")
-def small() -> Callable[[ObjectRecipe], ObjectRecipe]:
+def small() -> Callable[[Recipe], Recipe]:
     """A recipe → the same with one small sample per step; all else as it is."""
 
-    def small_recipe(recipe: ObjectRecipe) -> ObjectRecipe:
+    def small_recipe(recipe: Recipe) -> Recipe:
         def stages(data: Sources, steps: dict[str, int], seed: int) -> list[Stage]:
             found = recipe.stages(data, steps, seed)
             for stage in found:

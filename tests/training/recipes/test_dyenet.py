@@ -142,21 +142,22 @@ def test_attention_can_be_left_out(variant: str, thin_networks: Any) -> None:
         networks = [
             recipe.task().network for recipe in (RECIPES[variant], RECIPES[variant].without(["attention"]))
         ]
-    assert [network.make.attention for network in networks] == [True, False]
-    assert networks[1].make == replace(networks[0].make, attention=False)
+    assert [network.config.attention for network in networks] == [True, False]
+    assert networks[1].config == replace(networks[0].config, attention=False)
 
 
 def test_the_advanced_form_can_be_trained(data: Sources, thin_networks: Any) -> None:
     with thin_networks():
         recipe = RECIPES["resnet101"].with_added(["pyramid", "two-streams"]).without(["attention"])
-        make = recipe.task().network.make
-    assert make == replace(PAPER, pyramid=True, two_streams=True, attention=False)
+        config = recipe.task().network.config
+    assert config == replace(PAPER, pyramid=True, two_streams=True, attention=False)
     with pytest.raises(OptionError, match=r"no part 'pyramid' to add.*two-streams"):
         RECIPES["mobilenetv2"].with_added(["pyramid"])
     with pytest.raises(OptionError, match="no part 'attention' to add"):
         recipe.with_added(["attention"])
 
 
+@pytest.mark.slow
 def test_a_second_stream_begins_on_top_of_one_streams_weights(data: Sources, tmp_path: Path) -> None:
     file = tmp_path / "one.safetensors"
     one = RECIPES["mobilenetv2"].build_task().network

@@ -17,7 +17,10 @@ from tinct.networks.weights import save_weights
 from tinct.training import stage_run
 from tinct.training.options import LoopOptions, Outcome
 from tinct.training.recipes import feelvos
-from tinct.training.recipes.feelvos import Data, build_stages, build_task, train_feelvos
+from tinct.training.recipes import recipe as shared
+from tinct.training.recipes.feelvos import RECIPES
+from tinct.training.recipes.recipe import train_by_recipe
+from tinct.training.sources import Sources
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +43,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         PillowImage.fromarray(labels).save(truths / f"{t:05d}.png")
         PillowImage.fromarray(image).save(images / f"{t}.jpg")
         PillowImage.fromarray(labels // 255).save(masks / f"{t}.png")
-    network = FeelvosNetwork(feelvos.VARIANTS["mobilenetv2"].options)
+    network = RECIPES["mobilenetv2"].task().network
     save_weights(root / "start.safetensors", network, method="feelvos", variant="mobilenetv2")
     return root
 
@@ -52,26 +55,26 @@ def _fresh(monkeypatch: pytest.MonkeyPatch) -> Any:
     AcceleratorState._reset_state(True)
 
 
-def data(folder: Path, stills: bool = True) -> Data:
-    return Data(folder, stills=folder / "stills" if stills else None)
+def data(folder: Path, stills: bool = True) -> Sources:
+    return Sources(folder, stills=folder / "stills" if stills else None)
 
 
 def test_the_compact_recipe(folder: Path) -> None:
-    first, second = build_stages("mobilenetv2", data(folder), None, seed=3)
-    assert {stage.name: stage.steps for stage in (first, second)} == feelvos.VARIANTS["mobilenetv2"].steps
+    first, second = RECIPES["mobilenetv2"].build_stages(data(folder), None, seed=3)
+    assert {stage.name: stage.steps for stage in (first, second)} == RECIPES["mobilenetv2"].steps
     assert isinstance(first.clips, StillClips)
     assert isinstance(second.clips, MixedClips)
     assert second.clips.other is first.clips
     assert first.clips.options.seed == 3
-    [alone] = build_stages("mobilenetv2", data(folder, stills=False), {"video": 10}, seed=0)
+    [alone] = RECIPES["mobilenetv2"].build_stages(data(folder, stills=False), {"video": 10}, seed=0)
     assert isinstance(alone.clips, VideoClips)
     assert alone.steps == 10
-    [videos] = build_stages("mobilenetv2", data(folder), {"stills": 0}, seed=0)
+    [videos] = RECIPES["mobilenetv2"].build_stages(data(folder), {"stills": 0}, seed=0)
     assert videos.name == "video"
 
 
 def test_the_papers_recipe(folder: Path) -> None:
-    [stage] = build_stages("xception65", data(folder), None, seed=0)
+    [stage] = RECIPES["xception65"].build_stages(data(folder), None, seed=0)
     assert (stage.name, stage.steps, stage.ema_decay) == ("video", 200_000, 0.0)
     options = stage.clips.options
     assert (options.size, options.frames, options.max_step) == ((465, 465), 3, 1)
@@ -82,7 +85,6 @@ def test_the_papers_recipe(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("variant", "stills", "steps", "message"),
     [
-        ("mobilenetv3", True, None, "Did you mean 'mobilenetv2'"),
         ("mobilenetv2", True, {"still": 5}, "Did you mean 'stills'"),
         ("mobilenetv2", True, {"video": -5}, "-5 steps"),
         ("mobilenetv2", False, {"stills": 5}, "--stills"),
@@ -90,38 +92,39 @@ def test_the_papers_recipe(folder: Path) -> None:
     ],
 )
 def test_what_does_not_exist_is_refused(
-    variant: str, stills: bool, steps: dict[str, int] | None, message: str, folder: Path
+    variant: str, stills: bool, steps: dict[str, int], message: str, folder: Path
 ) -> None:
     with pytest.raises(OptionError, match=message):
-        build_stages(variant, data(folder, stills), steps, seed=0)
+        RECIPES[variant].build_stages(data(folder, stills), steps, seed=0)
 
 
 def test_tasks_start_from_what_was_asked(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
-    monkeypatch.setattr(FeelvosNetwork, "start_from_imagenet", lambda self, source: asked.append(source))
-    build_task("mobilenetv2", imagenet="hub")
+    monkeypatch.setattr(
+        FeelvosNetwork, "start_from_imagenet", lambda self, source: asked.append(source) or "hub"
+    )
+    RECIPES["mobilenetv2"].build_task(imagenet="hub")
     assert asked == ["hub"]
     torch.manual_seed(1)
-    one = build_task("mobilenetv2", weights=folder / "start.safetensors")
+    one = RECIPES["mobilenetv2"].build_task(init=folder / "start.safetensors")
     torch.manual_seed(2)
-    other = build_task("mobilenetv2", weights=folder / "start.safetensors")
+    other = RECIPES["mobilenetv2"].build_task(init=folder / "start.safetensors")
     assert asked == ["hub"]
     for left, right in zip(one.network.parameters(), other.network.parameters(), strict=True):
         assert torch.equal(left, right)
     assert not next(one.network.extractor.backbone.parameters()).requires_grad
-    with pytest.raises(WeightsError, match="no weights file"):
-        build_task("mobilenetv2", weights=folder / "none.safetensors")
-    with pytest.raises(OptionError, match="no variant"):
-        build_task("vgg")
+    with pytest.raises(WeightsError, match="cannot be read"):
+        RECIPES["mobilenetv2"].build_task(init=folder / "none.safetensors")
 
 
 def run(folder: Path, out: Path, **changes: Any) -> Outcome:
     settings = {"cpu": True, "workers": 0, "mixed_precision": "no", "log_every": 1, **changes}
-    return train_feelvos(
+    return train_by_recipe(
+        RECIPES["mobilenetv2"],
         data(folder),
         LoopOptions(out, "feelvos", "mobilenetv2", **settings),
         steps={"stills": 1, "video": 1},
-        weights=folder / "start.safetensors",
+        init=folder / "start.safetensors",
         dev="dev",
     )
 
@@ -139,12 +142,12 @@ def test_a_run_from_photos_to_scores(folder: Path, tmp_path: Path, monkeypatch: 
     assert all(np.isfinite(line["loss"]) for line in curve[::2])
     build("mobilenetv2", "default", tmp_path / "video.safetensors", torch.device("cpu"))
     # Resumed, it needs no weights to start from, and finds nothing left to do.
-    monkeypatch.setattr(feelvos, "load_weights", None)
+    monkeypatch.setattr(shared, "load_weights", None)
     assert run(folder, tmp_path, resume=True).steps_taken == 0
 
 
 def test_a_missing_dev_list_is_found_before_the_first_step(folder: Path, tmp_path: Path) -> None:
     options = LoopOptions(tmp_path / "run", "feelvos", "mobilenetv2", cpu=True)
     with pytest.raises(DatasetError, match="Did you mean 'dev'"):
-        train_feelvos(data(folder), options, dev="dve")
+        train_by_recipe(RECIPES["mobilenetv2"], data(folder), options, dev="dve")
     assert not (tmp_path / "run").exists()

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from tinct.methods.feelvos import COMPACT, FeelvosNetwork, Options
-from tinct.training.recipes.feelvos import build_task
+from tinct.methods.feelvos import COMPACT, FeelvosConfig, FeelvosNetwork, Options
+from tinct.training.recipes.feelvos import RECIPES
 from tinct.training.recipes.feelvos_task import COMPACT_LOSS, FeelvosTask, LossOptions, stack_scores
 
 H, W = 48, 64
@@ -36,7 +36,7 @@ def batch(
 @pytest.fixture(scope="module")
 def compact() -> FeelvosTask:
     torch.manual_seed(0)
-    return build_task("mobilenetv2", imagenet=None).train()
+    return RECIPES["mobilenetv2"].build_task().train()
 
 
 def test_a_step_teaches_all_but_the_frozen_layers(compact: FeelvosTask) -> None:
@@ -91,7 +91,7 @@ def test_the_loss_depends_on_the_seed_of_the_step_alone(compact: FeelvosTask) ->
 
 
 def test_a_memory_of_rolled_out_frames_joins_the_reference() -> None:
-    network = FeelvosNetwork(replace(COMPACT, reference_pixels=8))
+    network, options = FeelvosNetwork(COMPACT.config), replace(COMPACT, reference_pixels=8)
     sizes: list[int] = []
 
     class Watching(FeelvosTask):
@@ -100,7 +100,7 @@ def test_a_memory_of_rolled_out_frames_joins_the_reference() -> None:
             super()._query(previous, query, runs, labels, step, parts)
 
     for memory in (0.0, 1.0):
-        Watching(network, replace(COMPACT_LOSS, memory=memory))(batch(5, objects=(1,)), 0)
+        Watching(network, options, replace(COMPACT_LOSS, memory=memory))(batch(5, objects=(1,)), 0)
     without, with_memory = sizes[:3], sizes[3:]
     assert without == [without[0]] * 3
     assert with_memory[0] < with_memory[1] < with_memory[2]
@@ -117,11 +117,10 @@ def test_learning_rates_of_the_parts(compact: FeelvosTask) -> None:
 def test_the_papers_step(monkeypatch: pytest.MonkeyPatch) -> None:
     """The paper's head, embedding and loss, over a small extractor in place of Xception-65."""
     monkeypatch.setattr("tinct.methods.feelvos.DeepLabV3Plus", _SmallExtractor)
-    options = Options(
-        output_stride=16, feature_channels=16, embedding_channels=8, head_channels=8, local_radius=3
-    )
+    config = FeelvosConfig(feature_channels=16, embedding_channels=8, head_channels=8)
+    options = Options(config, output_stride=16, local_radius=3)
     torch.manual_seed(0)
-    task = FeelvosTask(FeelvosNetwork(options), LossOptions(bootstrap_steps=10)).train()
+    task = FeelvosTask(FeelvosNetwork(config, 16), options, LossOptions(bootstrap_steps=10)).train()
     clip = batch(3, size=(65, 65))
     loss, figures = task(clip, 0)
     loss.backward()

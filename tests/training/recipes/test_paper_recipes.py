@@ -18,7 +18,7 @@ from tinct.networks.weights import save_weights
 from tinct.ops.losses import BALANCED, PLAIN, class_balanced_cross_entropy, frame_losses
 from tinct.training.options import LoopOptions
 from tinct.training.recipes import maskrnn, masktrack, osvos
-from tinct.training.recipes.object_recipe import ObjectRecipe, train_by_recipe
+from tinct.training.recipes.recipe import Recipe, train_by_recipe
 from tinct.training.sources import Sources
 from tinct.training.stages import SGD, AdamW, PolynomialSchedule, Stage, StepSchedule
 
@@ -29,9 +29,9 @@ PAPERS = [osvos.RECIPES["vgg16"], masktrack.RECIPES["vgg16"], maskrnn.RECIPES["v
 
 @pytest.mark.parametrize("recipe", PAPERS, ids=lambda recipe: recipe.method)
 def test_a_run_from_end_to_end(
-    recipe: ObjectRecipe,
+    recipe: Recipe,
     data: Sources,
-    small: Callable[[ObjectRecipe], ObjectRecipe],
+    small: Callable[[Recipe], Recipe],
     thin_networks: Thin,
     tmp_path: Path,
 ) -> None:
@@ -47,7 +47,7 @@ def test_a_run_from_end_to_end(
     assert "j_and_f" in curve
 
 
-def of(recipe: ObjectRecipe, data: Sources) -> list[Stage]:
+def of(recipe: Recipe, data: Sources) -> list[Stage]:
     return recipe.build_stages(data, None, 0)
 
 
@@ -168,12 +168,12 @@ def test_online_recipes_of_the_papers() -> None:
     assert (osvos_tuning.budget.steps, osvos_tuning.optimiser) == (2000, "sgd")
     assert osvos_tuning.learning_rate == pytest.approx(1e-8 * 480 * 854)
     assert osvos_tuning.learning_rate * osvos_tuning.weight_decay == pytest.approx(1e-8 * 2e-4)
-    assert osvos_tuning.loss == maskrnn_method.PAPER_TUNING.loss == BALANCED
+    assert osvos_tuning.loss == maskrnn_method.PAPER_FINE_TUNING.loss == BALANCED
     for variant in ("vgg16", "resnet101"):
         options = masktrack_method.PRESETS[variant]["paper"]
         assert (options.backbone, options.dilation_px, options.soft_feedback) == (variant, 5, False)
         assert (options.fine_tuning.budget.steps, options.fine_tuning.loss) == (200, PLAIN)
-    maskrnn_tuning = maskrnn_method.PAPER_TUNING
+    maskrnn_tuning = maskrnn_method.PAPER_FINE_TUNING
     assert (maskrnn_tuning.budget.steps, maskrnn_tuning.learning_rate) == (200, 1e-5)
 
 

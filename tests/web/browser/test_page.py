@@ -11,6 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+# One browser for all of them.
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser")]
+
 NOTE_SHOWN_FRAMES = """() => {
   window.seen = [];
   const picture = document.getElementById("picture");

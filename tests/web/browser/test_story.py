@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser")]
 
 
 def overlap(ours: np.ndarray, truth: np.ndarray, thing: int) -> float:

@@ -29,13 +29,14 @@ from tinct.data.visibility import (
     visibility_states,
 )
 from tinct.errors import DatasetError
-from tinct.shapes import Float, UInt8
+from tinct.shapes import Float, UInt8, holds_arrays
 
 FIRST_FRAME_SHARE = 0.6
 """The least share of an object that the first frame must show, since the prompt is made there."""
 
 
-@dataclass(frozen=True)
+@holds_arrays
+@dataclass(frozen=True, repr=False)
 class VisibilityTrace:
     """The visibility of one object in every frame of a clip.
 
@@ -65,7 +66,8 @@ class VisibilityTrace:
         return bool((self.states == Visibility.REAPPEARED).any())
 
 
-@dataclass(frozen=True)
+@holds_arrays
+@dataclass(frozen=True, repr=False)
 class OcclusionClip:
     """A clip with its ground truth.
 

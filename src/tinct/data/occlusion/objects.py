@@ -17,7 +17,7 @@ from tinct.data.static_images import StaticImages
 from tinct.data.synthetic import Random
 from tinct.data.transforms import jitter_colours
 from tinct.errors import DatasetError
-from tinct.shapes import VOID, BinaryMask, Image, LabelMap, UInt8
+from tinct.shapes import VOID, BinaryMask, Image, LabelMap, UInt8, holds_arrays
 
 MIN_OBJECT_PX = 3000
 """Smaller objects are too coarse to be shown large."""
@@ -29,7 +29,8 @@ VIDEO_POSE_FRAMES = 24
 """Number of consecutive video frames that a video's object shows, forwards and backwards."""
 
 
-@dataclass(frozen=True)
+@holds_arrays
+@dataclass(frozen=True, repr=False)
 class Cutout:
     """An object cut out of a picture, with a margin of `MARGIN` pixels.
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from tinct.data.occlusion.objects import Cutout
 from tinct.errors import OptionError
-from tinct.shapes import Float, Image
+from tinct.shapes import Float, Image, holds_arrays
 
 Curve = Float[np.ndarray, "T"]
 """One value per frame of the clip."""
@@ -64,7 +64,8 @@ class OcclusionOptions:
             )
 
 
-@dataclass(frozen=True)
+@holds_arrays
+@dataclass(frozen=True, repr=False)
 class TrajectorySegment:
     """One visible part of an object's trajectory.
 
@@ -120,7 +121,8 @@ class ObjectTrajectory:
         return [segment for segment in self.segments if segment.first <= t][-1]
 
 
-@dataclass(frozen=True)
+@holds_arrays
+@dataclass(frozen=True, repr=False)
 class ClipPlan:
     """A clip before it is rendered.
 

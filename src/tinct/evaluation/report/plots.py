@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tinct.data.attributes import read_attributes
-from tinct.errors import OptionError, OutputError
+from tinct.errors import MissingExtraError, OutputError
 from tinct.evaluation.report.by_attribute import AttributeScore, attribute_scores
 from tinct.evaluation.report.timeline import Timeline, timelines
 from tinct.evaluation.results import Scores
@@ -92,7 +92,9 @@ def _figure(width: float, height: float) -> tuple[Figure, Axes]:
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise OptionError("Plots need matplotlib, which is not installed: pip install matplotlib.") from error
+        raise MissingExtraError(
+            "Plots need matplotlib, which is not installed: pip install matplotlib."
+        ) from error
     figure = Figure(figsize=(width, height), dpi=DOTS_PER_INCH, layout="constrained")
     axes = figure.add_subplot()
     axes.spines[["top", "right"]].set_visible(False)

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tinct.data.annotations import natural_key
 from tinct.evaluation.results import ObjectScores, Scores, SequenceScores
-from tinct.shapes import Float64
+from tinct.io.natural_order import natural_key
+from tinct.shapes import Float64, holds_arrays
 
 
-@dataclass(frozen=True)
+@holds_arrays
+@dataclass(frozen=True, repr=False)
 class Timeline:
     """The values of one sequence, frame by frame.
 

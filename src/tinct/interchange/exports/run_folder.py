@@ -8,13 +8,14 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from tinct.data.annotations import natural_key
 from tinct.errors import MaskError, OptionError, OutputError
 from tinct.interchange.exports.source import LabelledVideo
 from tinct.io.mask_files import read_label_png
 from tinct.io.masks import ObjectMasks, object_ids_of
+from tinct.io.natural_order import natural_key
 from tinct.io.soft_masks import read_soft, soft_path
 from tinct.io.video import IMAGE_SUFFIXES, Video
+from tinct.io.video_range import VideoRange, parse_range
 from tinct.shapes import LabelMap
 
 
@@ -38,6 +39,8 @@ def labelled_run(folder: Path, video: Video | None = None) -> LabelledVideo:
     if video is None and (path := find_video(folder, record)) is not None:
         video = Video.open(path)
     if video is not None:
+        if "frame_range" in run:
+            video = VideoRange(video, *parse_range(run["frame_range"]))
         _check_same(video, run, folder)
     names = video.names if video is not None else _mask_names(folder, int(run["frames"]))
     object_ids = tuple(record.get("object_ids", ()))

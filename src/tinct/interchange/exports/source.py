@@ -12,10 +12,11 @@ import numpy as np
 from tinct.errors import MaskError, OptionError
 from tinct.io.masks import ObjectMasks, check_size, object_ids_of
 from tinct.io.video import Video
-from tinct.shapes import Bool, Float, LabelMap
+from tinct.shapes import Bool, Float, LabelMap, holds_arrays
 
 
-@dataclass(frozen=True)
+@holds_arrays
+@dataclass(frozen=True, repr=False)
 class LabelledVideo:
     """Frames, masks and names of objects; `LabelledVideo.of_run` opens a run folder.
 

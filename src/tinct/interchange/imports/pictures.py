@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tinct.errors import MaskError
-from tinct.shapes import BinaryMask
+from tinct.shapes import BinaryMask, holds_arrays
 
 MAX_NAME_LENGTH = 100
 """Maximum number of characters of an object's name."""
@@ -34,7 +34,8 @@ class AnnotatedObject:
     rank: tuple[int, int] = (0, 0)
 
 
-@dataclass(frozen=True)
+@holds_arrays
+@dataclass(frozen=True, repr=False)
 class Region:
     """One part of one object in one picture.
 

@@ -36,28 +36,28 @@ def build(
     Where the preset has a second stream and the weights have none, there is none.
 
     Raises:
-        OptionError: A make of another backbone than the variant's.
+        OptionError: A config of another backbone than the variant's.
         WeightsError: The file does not fit.
     """
     options = replace(PRESETS[variant][preset], **overrides)
-    if options.make.backbone != (BACKBONES[0] if variant == ENSEMBLE else variant):
+    backbone = options.config.backbone
+    if backbone != (BACKBONES[0] if variant == ENSEMBLE else variant):
         raise OptionError(
-            f"make.backbone = {options.make.backbone} came with the variant {variant}; choose the variant "
-            f"{options.make.backbone}."
+            f"config.backbone = {backbone} came with the variant {variant}; choose the variant {backbone}."
         )
-    if options.make.two_streams and "make" not in overrides and not _has_second_stream(weights):
-        options = replace(options, make=replace(options.make, two_streams=False))
+    if options.config.two_streams and "config" not in overrides and not _has_second_stream(weights):
+        options = replace(options, config=replace(options.config, two_streams=False))
     if variant == ENSEMBLE:
-        networks = ensemble_network(options.make)
+        networks = ensemble_network(options.config)
         load_weights(weights, networks, method="dyenet", variant=variant)
         return DyeNet(list(networks.values()), options, device, flow, proposals)
-    network = DyeNetNetwork(options.make)
+    network = DyeNetNetwork(options.config)
     load_weights(weights, network, method="dyenet", variant=variant)
     return DyeNet(network, options, device, flow, proposals)
 
 
 def _has_second_stream(weights: Path) -> bool:
-    """Whether a file of one network, or of an ensemble, has a flow stream; broken ones are told of later."""
+    """Whether a file of one network, or of an ensemble, has a flow stream; a broken one may."""
     try:
         with safe_open(weights, framework="pt") as file:
             return any("motion" in name.split(".") for name in file.keys())  # noqa: SIM118 (not a dict)

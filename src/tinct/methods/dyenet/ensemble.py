@@ -24,25 +24,25 @@ BACKBONES = ("resnet101", "xception65")
 """Of its networks; the first one proposes the boxes."""
 
 
-def ensemble_network(make: DyeNetConfig) -> nn.ModuleDict:
-    """A network of each backbone, as chance made it; all else of the make is the same for both."""
-    return nn.ModuleDict({name: DyeNetNetwork(replace(make, backbone=name)) for name in BACKBONES})
+def ensemble_network(config: DyeNetConfig) -> nn.ModuleDict:
+    """A network of each backbone, as chance made it; all else of the config is the same for both."""
+    return nn.ModuleDict({name: DyeNetNetwork(replace(config, backbone=name)) for name in BACKBONES})
 
 
-def join_weights(weights: Mapping[str, Path], out: Path, make: DyeNetConfig = PAPER) -> str:
+def join_weights(weights: Mapping[str, Path], out: Path, config: DyeNetConfig = PAPER) -> str:
     """Write the ensemble's weights, from those of its networks.
 
     Args:
         weights: Backbone → its file, for each of `BACKBONES`.
         out: Ends in `.safetensors`; an existing file is replaced.
-        make: What both were trained with, but for the backbone.
+        config: What both were trained with, but for the backbone.
 
     Returns:
         The SHA-256 of the file.
 
     Raises:
         OptionError: Other backbones came.
-        WeightsError: A file is missing, of another variant, or does not fit the make.
+        WeightsError: A file is missing, of another variant, or does not fit the config.
         OutputError: The file cannot be written.
     """
     if set(weights) != set(BACKBONES):
@@ -50,7 +50,7 @@ def join_weights(weights: Mapping[str, Path], out: Path, make: DyeNetConfig = PA
             f"Weights of {', '.join(weights) or 'nothing'} came; the ensemble is made of "
             f"{' and '.join(BACKBONES)}, one file of each."
         )
-    network = ensemble_network(make)
+    network = ensemble_network(config)
     for name in BACKBONES:
         load_weights(weights[name], network[name], method="dyenet", variant=name)
     return save_weights(out, network, method="dyenet", variant=ENSEMBLE)

@@ -14,16 +14,16 @@ from tinct.networks.dyenet.network import DyeNetConfig
 
 @dataclass(frozen=True)
 class Options:
-    """The network's make and the way the loop is run; the defaults are the paper's.
+    """The network's config and the way the loop is run; the defaults are the paper's.
 
     Where the text names no number, the default is inferred; most are those of the same authors'
     "Video Object Segmentation with Re-identification" (DAVIS challenge 2017), here VS-ReID.
 
     Attributes:
-        make: What the weights are bound to.
+        config: What the weights are bound to.
         attention: Region attention (2.2); without it, a network that has it looks at its boxes evenly.
         re_id: Look for the objects in all frames (2.1); without it masks are only propagated from the
-            painted frames ("Re-MP" in table 1).
+            annotated frames ("Re-MP" in table 1).
         rho: A box whose similarity to a template reaches this is a starting point (ρ, ECCV paper: 0.7).
         rounds: At most so many rounds of re-identification; the loop ends sooner when nothing new is
             found (2; the ECCV paper says that three suffice).
@@ -32,15 +32,15 @@ class Options:
             (VS-ReID: 0.15).
         least_box_cells: A warped mask's box ends a propagation if both its sides are shorter than so
             many cells of the finest features (inferred).
-        least_area: A mask ends its propagation if its area is below this share of the painted mask's,
-            or of the starting point's if that is smaller (VS-ReID: 0.1 of the painted one's).
+        least_area: A mask ends its propagation if its area is below this share of the annotated mask's,
+            or of the starting point's if that is smaller (VS-ReID: 0.1 of the annotated one's).
         checkpoints: A propagation ends where a starting point of the same object that is nearer in time,
             and at least as similar, has a mask already (VS-ReID).
         covered_iou: A starting point that overlaps its object's tube by more is not propagated (2.1 says
             so without a number).
         refinements: Beyond the paper: a match's mask is looked for so many times more, each time in the box
             around what was found.
-        doubt_margin: The record shows a doubt where the next object is less similar by no more than this.
+        doubt_margin: The trace shows a doubt where the next object is less similar by no more than this.
         linking: When tracklets contradict each other (2.2 does not say).
         verification: Beyond the paper: a propagation ends where its mask's box is less similar to all
             templates of its object; 0 never looks.
@@ -49,15 +49,15 @@ class Options:
         patches: Propagate on size-normalised patches that enclose each object, cut from the frame at its
             full resolution (3, "advanced").
         patch_side: Of those, in pixels (VS-ReID: 449).
-        fine_tuning: Online training on the painted frames (ECCV paper); by default none.
-        feature_budget_mb: Features and flow are kept up to this, and computed anew past it.
+        fine_tuning: Online training on the annotated frames (ECCV paper); by default none.
+        feature_budget_mb: Features and flow are cached up to this, and computed anew past it.
         working_height: Short side in pixels to which frames are brought; None leaves them.
 
     Raises:
         OptionError: A number that makes no sense.
     """
 
-    make: DyeNetConfig = field(default_factory=DyeNetConfig)
+    config: DyeNetConfig = field(default_factory=DyeNetConfig)
     attention: bool = True
     re_id: bool = True
     rho: float = 0.7
@@ -112,7 +112,7 @@ PAPER = Options(working_height=480)
 """Frames of 480 pixels, as the benchmark that the paper reports on gives them."""
 
 COMPACT = Options(
-    make=COMPACT_CONFIG,
+    config=COMPACT_CONFIG,
     rounds=3,
     refinements=1,
     linking=LinkingRules(trim=True, prefer="similar", overrule_margin=0.1),
@@ -122,26 +122,28 @@ COMPACT = Options(
 )
 """Chosen on `dev` and on occlusion clips whose backgrounds are of `fit` (docs/experiments.md)."""
 
-ADVANCED = replace(PAPER, make=DyeNetConfig(pyramid=True, two_streams=True), patches=True, flip=True)
+ADVANCED = replace(PAPER, config=DyeNetConfig(pyramid=True, two_streams=True), patches=True, flip=True)
 """The form of the DAVIS-2018 challenge (3); its weights are its own: `tinct train dyenet --with`."""
 
 PRESETS: Mapping[str, Mapping[str, Options]] = {
     "mobilenetv2": {
         "default": COMPACT,
         "fast": replace(COMPACT, working_height=288, max_proposals=50, rounds=2),
-        "paper": replace(PAPER, make=COMPACT_CONFIG),
-        "advanced": replace(COMPACT, make=replace(COMPACT_CONFIG, two_streams=True), patches=True, flip=True),
+        "paper": replace(PAPER, config=COMPACT_CONFIG),
+        "advanced": replace(
+            COMPACT, config=replace(COMPACT_CONFIG, two_streams=True), patches=True, flip=True
+        ),
     },
     **{
         name: {
-            "default": replace(PAPER, make=DyeNetConfig(backbone=name)),
-            "fast": replace(PAPER, make=DyeNetConfig(backbone=name), working_height=288),
-            "paper": replace(PAPER, make=DyeNetConfig(backbone=name)),
-            "advanced": replace(ADVANCED, make=replace(ADVANCED.make, backbone=name)),
+            "default": replace(PAPER, config=DyeNetConfig(backbone=name)),
+            "fast": replace(PAPER, config=DyeNetConfig(backbone=name), working_height=288),
+            "paper": replace(PAPER, config=DyeNetConfig(backbone=name)),
+            "advanced": replace(ADVANCED, config=replace(ADVANCED.config, backbone=name)),
         }
         for name in ("resnet101", "xception65")
     },
-    # The make of its first network; that of the other differs in the backbone (`ensemble`).
+    # The config of its first network; that of the other differs in the backbone (`ensemble`).
     "ensemble": {
         "default": PAPER,
         "fast": replace(PAPER, working_height=288),

@@ -13,9 +13,11 @@ import numpy as np
 from jaxtyping import Float
 
 from tinct.methods.dyenet.tracklets import Box, StartingPoint
+from tinct.shapes import holds_arrays
 
 
-@dataclass(frozen=True)
+@holds_arrays
+@dataclass(frozen=True, repr=False)
 class Template:
     """What an object looked like once.
 
@@ -23,7 +25,7 @@ class Template:
         object_id: Whose it is.
         frame: Where it was seen.
         embedding: [D], of length 1.
-        round: In which it was learnt; 0 for painted masks.
+        round: In which it was learnt; 0 for annotated masks.
     """
 
     object_id: int
@@ -37,7 +39,8 @@ class Template:
         return cls(start.object_id, start.frame, start.embedding, start.round)
 
 
-@dataclass(frozen=True)
+@holds_arrays
+@dataclass(frozen=True, repr=False)
 class Candidates:
     """The proposals of one frame, as re-identification sees them; they do not change between rounds.
 
@@ -54,7 +57,8 @@ class Candidates:
     objectness: Float[np.ndarray, "P"]
 
 
-@dataclass(frozen=True)
+@holds_arrays
+@dataclass(frozen=True, repr=False)
 class Match:
     """A box that looks like an object.
 

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from tinct.ops.boxes import enlarged_boxes, mask_boxes
 from tinct.ops.rois import pasted
+from tinct.shapes import holds_arrays
 
 Box = tuple[float, float, float, float]
 """(x0, y0, x1, y1) as in `tinct.ops.boxes`."""
@@ -25,7 +26,8 @@ OVERLAP_GRID = 48
 """Where two boxes meet, their masks are compared at so many points across and down."""
 
 
-@dataclass(frozen=True)
+@holds_arrays
+@dataclass(frozen=True, repr=False)
 class RoiMask:
     """An object's mask in one frame: probabilities over its box, 0 outside.
 
@@ -111,20 +113,21 @@ def overlaps(firsts: Sequence[RoiMask], seconds: Sequence[RoiMask]) -> list[Over
     ]
 
 
-@dataclass(frozen=True)
+@holds_arrays
+@dataclass(frozen=True, repr=False)
 class StartingPoint:
     """A mask from which to propagate (section 2.1).
 
     Attributes:
         frame: Its index.
         object_id: Whose mask it is.
-        mask: The painted mask, or that of the mask network.
-        similarity: To the nearest template; 1 for a painted mask.
+        mask: The annotated mask, or that of the mask network.
+        similarity: To the nearest template; 1 for an annotated mask.
         runner_up: The similarity of the next object to the same box; -1 where there is no other.
         runner_up_id: Which object that is, if any.
         embedding: [D], of what it shows.
-        painted: Whether a person painted it.
-        round: In which it was found; 0 for painted ones.
+        annotated: Whether a person gave it.
+        round: In which it was found; 0 for annotated ones.
     """
 
     frame: int
@@ -134,7 +137,7 @@ class StartingPoint:
     similarity: float = 1.0
     runner_up: float = -1.0
     runner_up_id: int | None = None
-    painted: bool = False
+    annotated: bool = False
     round: int = 0
 
     @property
@@ -146,10 +149,10 @@ class StartingPoint:
     def rank(self) -> tuple[bool, float, int, int]:
         """The order of propagation and linking: the most similar first (section 2.2).
 
-        Painted ones come before all others; ties go to the lower frame, then to the lower id
+        Annotated ones come before all others; ties go to the lower frame, then to the lower id
         (inferred: the text names no order of equals).
         """
-        return (not self.painted, -self.similarity, self.frame, self.object_id)
+        return (not self.annotated, -self.similarity, self.frame, self.object_id)
 
     def is_doubtful(self, margin: float) -> bool:
         """Whether another object was nearly as similar."""
@@ -164,7 +167,7 @@ class Stop(StrEnum):
     EMPTY = "the warped mask is empty"
     SMALL = "the box is too small"
     FADED = "the mask has faded"
-    PAINTED = "the next frame is painted"
+    ANNOTATED = "the next frame is painted"
     NEARER = "another starting point is nearer"
     UNLIKE = "the box looks like none of the object's templates"
 
@@ -192,7 +195,7 @@ class Tracklet:
 
 
 @dataclass(frozen=True)
-class Held:
+class TubeMask:
     """A mask in a tube.
 
     Attributes:
@@ -208,7 +211,7 @@ class Held:
     similarity: float | None = None
 
 
-Tubes = Mapping[int, Mapping[int, Held]]
+Tubes = Mapping[int, Mapping[int, TubeMask]]
 """What is known of every object: object id → frame → mask."""
 
 

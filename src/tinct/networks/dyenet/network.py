@@ -9,7 +9,7 @@ ECCV 2018, arXiv:1803.04242, and the authors' report to the DAVIS Challenge 2018
 | object proposals b_j (2.1) | `proposals` |
 | mask network (2.1) | `mask_logits` |
 | re-identification network (2.1) | `embeddings` |
-| h_j = N_R(h_{(j-1)→j}, x_j), eq. 1 | `propagate`, `RecurrentMask.hidden` |
+| h_j = N_R(h_{(j-1)→j}, x_j), eq. 1 | `forward`, `RecurrentMask.hidden` |
 | region attention a_j (2.2) | `RecurrentMask.region_attention`, `Propagated.attention` |
 | y_j = N_O(h_j), eq. 2 | `RecurrentMask.mask_logits`, `Propagated.mask_logits` |
 | two streams, feature pyramid (3) | `FrameFeatures.motion`, `FrameFeatures.fine` |
@@ -21,14 +21,19 @@ batch each lies in. No boxes give empty results everywhere.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from tinct.errors import OptionError, near_match
-from tinct.networks.dyenet.recurrent_mask import RecurrentFunction, RecurrentMask, at_grid, mask_attention
+from tinct.networks.dyenet.recurrent_mask import (
+    Propagated,
+    RecurrentFunction,
+    RecurrentMask,
+    at_grid,
+    mask_attention,
+)
 from tinct.networks.dyenet.region_heads import MaskNetwork, ReidNetwork, WeighingReidNetwork
 from tinct.networks.dyenet.region_proposals import Proposals, RegionProposals
 from tinct.networks.dyenet.template_guide import TemplateCells, TemplateGuide
@@ -66,7 +71,7 @@ class DyeNetConfig:
         two_streams: A second stream sees the optical flow (3).
         attention: Region attention (2.2).
         mask_guide: Beyond the paper: the warped mask joins the recurrent input as one more channel.
-        template_guide: Beyond the paper: so does what the cells recall of the painted frames, and of the
+        template_guide: Beyond the paper: so does what the cells recall of the annotated frames, and of the
             frame before.
 
     Raises:
@@ -98,61 +103,47 @@ PAPER = DyeNetConfig()
 COMPACT = DyeNetConfig(backbone="mobilenetv2", hidden=64, pyramid=True, mask_guide=True, template_guide=True)
 
 
-class Propagated(NamedTuple):
-    """What one step of propagation says of each box.
-
-    Attributes:
-        mask_logits: [N, M, M].
-        hidden: [N, d, m, m], after attention.
-        attention: [N, m, m], summing to 1; even where the network has none.
-    """
-
-    mask_logits: Tensor
-    hidden: Tensor
-    attention: Tensor
-
-
 class DyeNetNetwork(nn.Module):
-    """All that is learned in DyeNet; flow comes from elsewhere.
+    """All that is learned in DyeNet; flow comes from elsewhere. `forward` is one step of propagation.
 
     Args:
-        make: Sizes and parts.
+        config: Sizes and parts.
 
     Attributes:
-        make: The same.
+        config: As it was given.
         mask_grid: M, cells of each side of a mask: m, or 2 m with the pyramid.
     """
 
-    def __init__(self, make: DyeNetConfig) -> None:
+    def __init__(self, config: DyeNetConfig) -> None:
         super().__init__()
-        self.make = make
-        self.mask_grid = make.roi_grid * (2 if make.pyramid else 1)
-        compact = make.backbone == COMPACT.backbone
-        self.extractor = CompactFeatures(pyramid=make.pyramid) if compact else StagedFeatures(
-            make.backbone, pyramid=make.pyramid
+        self.config = config
+        self.mask_grid = config.roi_grid * (2 if config.pyramid else 1)
+        compact = config.backbone == COMPACT.backbone
+        self.extractor = CompactFeatures(pyramid=config.pyramid) if compact else StagedFeatures(
+            config.backbone, pyramid=config.pyramid
         )  # fmt: skip
         channels, fine = self.extractor.channels, self.extractor.fine_channels
         self.motion: CompactMotion | StagedMotion | None = None
-        if make.two_streams:
-            self.motion = CompactMotion(channels) if compact else StagedMotion(make.backbone)
+        if config.two_streams:
+            self.motion = CompactMotion(channels) if compact else StagedMotion(config.backbone)
         self.rpn = RegionProposals(channels, STRIDE)
         width = COMPACT_WIDTH if compact else PAPER_WIDTH
-        self.template_guide = TemplateGuide(channels) if make.template_guide else None
-        guides = int(make.mask_guide) + (2 * TemplateGuide.MAPS if make.template_guide else 0)
-        stage = _last_stage(make, channels, SMALL_WIDTH, strided=False)
-        self.mask_network = MaskNetwork(stage, width if make.pyramid else 0, fine)
-        self.reid_grid, self.reid = _reid(make, channels, self.extractor.identity_channels)
-        stage = _last_stage(make, channels, make.hidden, strided=False)
-        function = RecurrentFunction(stage, channels, make.hidden, guides)
+        self.template_guide = TemplateGuide(channels) if config.template_guide else None
+        guides = int(config.mask_guide) + (2 * TemplateGuide.MAPS if config.template_guide else 0)
+        stage = _last_stage(config, channels, SMALL_WIDTH, strided=False)
+        self.mask_network = MaskNetwork(stage, width if config.pyramid else 0, fine)
+        self.reid_grid, self.reid = _reid(config, channels, self.extractor.identity_channels)
+        stage = _last_stage(config, channels, config.hidden, strided=False)
+        function = RecurrentFunction(stage, channels, config.hidden, guides)
         self.recurrent = RecurrentMask(
-            function, make.hidden, width, fine, attention=make.attention, guides=guides
+            function, config.hidden, width, fine, attention=config.attention, guides=guides
         )
 
     def start_from_imagenet(self, source: str = "auto") -> str:
         """ImageNet weights for all that is a copy of the backbone; says where they came from."""
         if isinstance(self.extractor, CompactFeatures):
             return self.extractor.extractor.backbone.start_from_imagenet(source)
-        tensors, origin = imagenet_tensors(self.make.backbone, source)
+        tensors, origin = imagenet_tensors(self.config.backbone, source)
         for module in self.modules():
             if isinstance(module, FirstStages | LastStage):
                 module.take(tensors)
@@ -222,10 +213,10 @@ class DyeNetNetwork(nn.Module):
         index: Int64[Tensor, "N"],
         masks: Float[Tensor, "N M M"],
     ) -> TemplateCells | None:
-        """What masks teach `propagate` of their objects; None without a template guide.
+        """What masks teach `forward` of their objects; None without a template guide.
 
         Args:
-            features: Of the painted pictures, or of those of the frame before.
+            features: Of the annotated pictures, or of those of the frame before.
             boxes: Around the masks and some of their surroundings.
             index: The picture of each box.
             masks: In [0, 1], over the boxes' cells; of any grid.
@@ -253,14 +244,14 @@ class DyeNetNetwork(nn.Module):
             templates: Of the boxes' objects, see `remember`.
         """
         cells = self._cells(features, boxes, index)
-        m = self.make.roi_grid
-        nothing = cells.new_zeros(len(boxes), self.make.hidden, m, m)
+        m = self.config.roi_grid
+        nothing = cells.new_zeros(len(boxes), self.config.hidden, m, m)
         masks = masks.to(cells.dtype)
         attention = mask_attention(masks, m)
         itself = None if self.template_guide is None else self.template_guide.remember(cells, masks)
         return self.recurrent.hidden(nothing, cells, self._guides(masks, cells, templates, itself), attention)
 
-    def propagate(
+    def forward(
         self,
         features: FrameFeatures,
         boxes: Float[Tensor, "N 4"],
@@ -280,13 +271,12 @@ class DyeNetNetwork(nn.Module):
             masks: The warped masks over the boxes' cells, of any grid: m, or M, which shows more of
                 them to the last layers. A network without `mask_guide` does not look at them.
             templates: Of the boxes' objects, see `remember`.
-            before: The same of the frame before.
+            before: What `remember` gave for the frame before.
         """
         cells, fine = self._cells(features, boxes, index), self._fine_cells(features, boxes, index)
         guides = self._guides(masks.to(cells.dtype), cells, templates, before)
-        attention = self.recurrent.region_attention(hidden_warped)
-        hidden = self.recurrent.hidden(hidden_warped, cells, guides, attention)
-        return Propagated(self.recurrent.mask_logits(hidden, fine, guides), hidden, attention)
+        propagated: Propagated = self.recurrent(hidden_warped, cells, fine, guides)
+        return propagated
 
     def _guides(
         self,
@@ -297,7 +287,7 @@ class DyeNetNetwork(nn.Module):
     ) -> Float[Tensor, "N g G G"]:
         """The maps that join the cells: none, the masks, and what the cells recall of other frames."""
         grid = masks.shape[-1]
-        maps = [masks[:, None]] if self.make.mask_guide else []
+        maps = [masks[:, None]] if self.config.mask_guide else []
         if self.template_guide is not None:
             if templates is None or before is None:
                 raise OptionError(
@@ -310,7 +300,7 @@ class DyeNetNetwork(nn.Module):
     def _cells(self, features: FrameFeatures, boxes: Tensor, index: Tensor) -> Tensor:
         """x: what masks are made of."""
         maps = features.coarse if features.motion is None else features.coarse + features.motion
-        return pooled(maps, boxes, index, self.make.roi_grid, STRIDE)
+        return pooled(maps, boxes, index, self.config.roi_grid, STRIDE)
 
     def _fine_cells(self, features: FrameFeatures, boxes: Tensor, index: Tensor) -> Tensor | None:
         if features.fine is None:
@@ -318,15 +308,15 @@ class DyeNetNetwork(nn.Module):
         return pooled(features.fine, boxes, index, self.mask_grid, FINE_STRIDE)
 
 
-def _last_stage(make: DyeNetConfig, inputs: int, channels: int, *, strided: bool) -> SmallStage | LastStage:
-    if make.backbone == COMPACT.backbone:
+def _last_stage(config: DyeNetConfig, inputs: int, channels: int, *, strided: bool) -> SmallStage | LastStage:
+    if config.backbone == COMPACT.backbone:
         return SmallStage(inputs, channels, strided=strided)
-    return LastStage(make.backbone, strided=strided)
+    return LastStage(config.backbone, strided=strided)
 
 
-def _reid(make: DyeNetConfig, inputs: int, identity: int) -> tuple[int, ReidNetwork | WeighingReidNetwork]:
-    """The re-identification network and the grid that it sees; half as fine in the compact make."""
-    stage = _last_stage(make, inputs, SMALL_WIDTH, strided=True)
+def _reid(config: DyeNetConfig, inputs: int, identity: int) -> tuple[int, ReidNetwork | WeighingReidNetwork]:
+    """The re-identification network and the grid that it sees; half as fine in the compact network."""
+    stage = _last_stage(config, inputs, SMALL_WIDTH, strided=True)
     if identity:
-        return -(-make.roi_grid // 2), WeighingReidNetwork(stage, identity)
-    return make.roi_grid, ReidNetwork(stage)
+        return -(-config.roi_grid // 2), WeighingReidNetwork(stage, identity)
+    return config.roi_grid, ReidNetwork(stage)

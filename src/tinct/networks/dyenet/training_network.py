@@ -30,7 +30,7 @@ from tinct.networks.dyenet.template_guide import TemplateCells
 from tinct.ops.boxes import mask_boxes
 from tinct.ops.losses import RegionLossOptions, region_loss
 from tinct.ops.rois import cropped
-from tinct.shapes import VOID
+from tinct.shapes import VOID, holds_arrays
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,8 @@ class DyeNetLossOptions:
 PARTS = ("proposals", "identities", "masks", "propagation")
 
 
-@dataclass(frozen=True)
+@holds_arrays
+@dataclass(frozen=True, repr=False)
 class Regions:
     """Objects that frames show.
 
@@ -152,7 +153,7 @@ class DyeNetLearning:
         T = labels.shape[1]
         pictures = frames.flatten(0, 1).permute(0, 3, 1, 2).float() / 255
         flows = None
-        if self.network.make.two_streams:
+        if self.network.config.two_streams:
             flows = _flow_of(batch, pictures)
         features = self.network.features(pictures, flows)
         parts: dict[str, Tensor] = {}
@@ -187,9 +188,9 @@ class DyeNetLearning:
         index = drawn.to(frame.device)[frame]
         found = {}
         if options.masks:
-            kept = torch.randperm(len(boxes))[: options.most_masks].to(index.device)
-            logits = self.network.mask_logits(features, boxes[kept], index[kept])
-            found["masks"] = self._mask_loss(logits, shown[frame[kept]], object_id[kept], boxes[kept])
+            chosen = torch.randperm(len(boxes))[: options.most_masks].to(index.device)
+            logits = self.network.mask_logits(features, boxes[chosen], index[chosen])
+            found["masks"] = self._mask_loss(logits, shown[frame[chosen]], object_id[chosen], boxes[chosen])
         if options.identities:
             identities = batch["identities"].flatten()[
                 (frame // 2) * batch["identities"].shape[1] + object_id - 1
@@ -224,7 +225,7 @@ class DyeNetLearning:
         known = torch.cat([identities, identities.new_full((len(all_boxes) - len(boxes),), UNLABELLED)])
         reference = (all_frames % 2 == 0) & (known != UNLABELLED)
         self.matching.update(embeddings[reference], known[reference])
-        loss = self.matching.loss(embeddings, known)
+        loss: Tensor = self.matching(embeddings, known)
         with torch.no_grad():
             recognised = self._recognised(embeddings[~reference], known[~reference])
         self.matching.update(embeddings[~reference], known[~reference])

@@ -37,7 +37,7 @@ from tinct.networks.flow import DisFlow
 from tinct.ops.losses import RegionLossOptions
 from tinct.training.flow_clips import FlowClips
 from tinct.training.recipes.dyenet_task import DyeNetTask
-from tinct.training.recipes.object_recipe import ObjectRecipe
+from tinct.training.recipes.recipe import Recipe
 from tinct.training.sources import Sources
 from tinct.training.stages import SGD, AdamW, CosineSchedule, Stage, StairSchedule
 
@@ -102,8 +102,8 @@ def _clips(data: Sources, options: RegionOptions, photos: float, stored_px: int)
 
 def _online_clips(data: Sources, options: RegionOptions) -> Samples:
     """All first frames of the split, put together anew."""
-    painted = AnnotatedRegions.of_first_frames(data.first_frames())
-    return FlowClips(OnlineClips(painted, options), DisFlow())
+    regions = AnnotatedRegions.of_first_frames(data.first_frames())
+    return FlowClips(OnlineClips(regions, options), DisFlow())
 
 
 def _compact_stage(
@@ -148,20 +148,20 @@ def _paper_stage(name: str, clips: Samples, steps: int, learning_rate: float) ->
     )  # fmt: skip
 
 
-def paper_task(make: DyeNetConfig) -> DyeNetTask:
+def paper_task(config: DyeNetConfig) -> DyeNetTask:
     """The network of a paper's variant, as chance made it."""
-    network = DyeNetNetwork(make)
+    network = DyeNetNetwork(config)
     network.freeze_for_training()
     return DyeNetTask(network, PAPER_LOSS, rates=())
 
 
-def compact_task(make: DyeNetConfig) -> DyeNetTask:
+def compact_task(config: DyeNetConfig) -> DyeNetTask:
     """The compact network, as chance made it.
 
     Its backbone is frozen, as most of the paper's is (conv1 to conv4_20): a step then takes half the
     time, and what the backbone knows of objects it has from FEELVOS.
     """
-    network = DyeNetNetwork(make)
+    network = DyeNetNetwork(config)
     network.freeze_for_training()
     for name, parameter in network.named_parameters():
         if ".backbone." in name:
@@ -186,35 +186,37 @@ def _segmenter(variant: str, weights: Path, device: torch.device, budget: Budget
     )
 
 
-def recipe_of(make: DyeNetConfig) -> ObjectRecipe:
-    """The recipe of a network of some make.
+def recipe_of(config: DyeNetConfig) -> Recipe:
+    """The recipe of a network of some config.
 
     Region attention can be left out (table 1: "Re-MP, no attention"); what makes the advanced form of it
     (3), the second stream and the pyramid, can be added where it is missing.
     """
 
-    def changed(**changes: Any) -> Callable[[ObjectRecipe], ObjectRecipe]:
-        return lambda _: recipe_of(replace(make, **changes))
+    def changed(**changes: Any) -> Callable[[Recipe], Recipe]:
+        return lambda _: recipe_of(replace(config, **changes))
 
-    additions = {} if make.two_streams else {"two-streams": changed(two_streams=True)}
-    if not make.pyramid:
+    additions = {} if config.two_streams else {"two-streams": changed(two_streams=True)}
+    if not config.pyramid:
         additions["pyramid"] = changed(pyramid=True)
-    compact = make.backbone == COMPACT.backbone
-    return ObjectRecipe(
+    compact = config.backbone == COMPACT.backbone
+    return Recipe(
         "dyenet",
-        make.backbone,
+        config.backbone,
         COMPACT_STEPS if compact else PAPER_STEPS,
-        partial(compact_task if compact else paper_task, make),
+        partial(compact_task if compact else paper_task, config),
         compact_stages if compact else paper_stages,
         _from_imagenet,
         {"feelvos": _from_feelvos} if compact else {},
-        partial(_segmenter, make.backbone),
+        partial(_segmenter, config.backbone),
         parts={"attention": changed(attention=False)},
         additions=additions,
         # It adds nothing at first, so one stream's weights are a beginning of two.
-        may_lack=("motion.",) if make.two_streams else (),
+        may_lack=("motion.",) if config.two_streams else (),
     )
 
 
-RECIPES = {make.backbone: recipe_of(make) for make in (COMPACT, PAPER, replace(PAPER, backbone="xception65"))}
+RECIPES = {
+    config.backbone: recipe_of(config) for config in (COMPACT, PAPER, replace(PAPER, backbone="xception65"))
+}
 """Variant → recipe. The compact one starts best from the compact FEELVOS, which knows objects already."""

@@ -21,13 +21,13 @@ from tinct.methods.feelvos import (
     FrameEncoding,
     HeadOutput,
     ObjectMatches,
-    head_count,
-    label_scores,
+    Options,
     match,
 )
 from tinct.ops.losses import bootstrapped_cross_entropy, bootstrapping_schedule, soft_dice
 from tinct.ops.membership import PixelSet, label_membership
 from tinct.ops.resize import resize_area, resize_nearest
+from tinct.shapes import holds_arrays
 from tinct.training.stages import Task
 
 
@@ -37,7 +37,7 @@ class LossOptions:
 
     Attributes:
         bootstrapped: Of the cross-entropy of the hardest pixels (3.7).
-        kept_fraction: Their share at the end of the schedule (3.7: 15 %).
+        hardest_share: Their share at the end of the schedule (3.7: 15 %).
         bootstrap_steps: Steps over which the share falls from all pixels to that (3.7: 100,000).
         cross_entropy: Of the cross-entropy of all pixels.
         dice: Of the Dice loss.
@@ -47,7 +47,7 @@ class LossOptions:
     """
 
     bootstrapped: float = 1.0
-    kept_fraction: float = 0.15
+    hardest_share: float = 0.15
     bootstrap_steps: int = 100_000
     cross_entropy: float = 0.0
     dice: float = 0.0
@@ -57,12 +57,13 @@ class LossOptions:
 
 
 COMPACT_LOSS = LossOptions(
-    bootstrapped=0.5, kept_fraction=0.10, bootstrap_steps=0, cross_entropy=1.0, dice=0.5,
+    bootstrapped=0.5, hardest_share=0.10, bootstrap_steps=0, cross_entropy=1.0, dice=0.5,
     coarse=0.25, matching=0.25, memory=0.4,
 )  # fmt: skip
 
 
-@dataclass
+@holds_arrays
+@dataclass(repr=False)
 class _ClipRun:
     """Where the roll-out of one clip of the batch stands."""
 
@@ -72,14 +73,19 @@ class _ClipRun:
 
 
 class FeelvosTask(Task):
-    """The loss of a batch of clips: encode all frames at once, then roll the queries out one by one."""
+    """The loss of a batch of clips: encode all frames at once, then roll the queries out one by one.
+
+    Args:
+        network: What is trained.
+        options: How it is run; their config is the network's.
+        loss: Of what the loss consists.
+    """
 
     network: FeelvosNetwork
 
-    def __init__(self, network: FeelvosNetwork, loss: LossOptions) -> None:
+    def __init__(self, network: FeelvosNetwork, options: Options, loss: LossOptions) -> None:
         super().__init__()
-        self.network = network
-        self.loss = loss
+        self.network, self.options, self.loss = network, options, loss
 
     def parameter_groups(self) -> list[tuple[list[nn.Parameter], float]]:
         """The backbone learns at a tenth of the rate, the embedding's projection at 0.3 of it."""
@@ -116,7 +122,7 @@ class FeelvosTask(Task):
     def _start(
         self, encoding: FrameEncoding, b: int, labels: Tensor, previous: Tensor, objects: int
     ) -> _ClipRun:
-        options, grid = self.network.options, encoding.grid
+        options, grid = self.options, encoding.grid
         membership = label_membership(labels, objects, grid, soft=options.soft_minimum is not None)
         reference = PixelSet.of_frame(encoding.embedding[b], membership)
         masks = resize_area(previous[:objects].float() / 255, grid)
@@ -124,7 +130,7 @@ class FeelvosTask(Task):
         return _ClipRun(reference.subsampled(options.reference_pixels), self._membership(probs), probs)
 
     def _membership(self, probs: Float[Tensor, "L H W"]) -> Float[Tensor, "L H W"]:
-        if self.network.options.soft_minimum is not None:
+        if self.options.soft_minimum is not None:
             return probs
         grid = (probs.shape[-2], probs.shape[-1])
         return label_membership(probs.argmax(0), len(probs) - 1, grid, soft=False)
@@ -139,35 +145,33 @@ class FeelvosTask(Task):
         parts: dict[str, list[Tensor]],
     ) -> None:
         """Segment frame t of every clip, add up its loss, and hand its prediction on."""
-        options = self.network.options
         matches = [
-            match(query.embedding[b], r.reference, previous.embedding[b], r.membership, r.probs, options)
+            match(query.embedding[b], r.reference, previous.embedding[b], r.membership, r.probs, self.options)
             for b, r in enumerate(runs)
         ]
-        heads = [head_count(len(r.probs), options) for r in runs]
-        owners = torch.repeat_interleave(torch.arange(len(runs)), torch.tensor(heads)).to(labels.device)
-        output = self.network.segment(query, owners, matches)
-        self._add_losses(output, heads, matches, labels, step, parts)
-        for run, logits in zip(runs, torch.split(output.logits.float(), heads), strict=True):
-            probs = resize_area(label_scores(logits, options).softmax(0), query.grid)
+        outputs = [
+            HeadOutput(output.logits.float(), output.coarse_logits.float())
+            for output in self.network(query, matches, self.options.soft_minimum)
+        ]
+        self._add_losses(outputs, matches, labels, step, parts)
+        for run, output in zip(runs, outputs, strict=True):
+            probs = resize_area(output.logits.softmax(0), query.grid)
             run.probs, run.membership = probs, self._membership(probs)
 
     def _add_losses(
         self,
-        output: HeadOutput,
-        heads: list[int],
+        outputs: list[HeadOutput],
         matches: list[ObjectMatches],
         labels: Int64[Tensor, "B H W"],
         step: int,
         parts: dict[str, list[Tensor]],
     ) -> None:
-        options, size = self.network.options, labels.shape[-2:]
         scores = F.interpolate(
-            stack_scores([label_scores(x, options) for x in torch.split(output.logits.float(), heads)]),
-            size=size, mode="bilinear", align_corners=False,
+            stack_scores([output.logits for output in outputs]),
+            size=labels.shape[-2:], mode="bilinear", align_corners=False,
         )  # fmt: skip
-        kept = bootstrapping_schedule(step, self.loss.bootstrap_steps, self.loss.kept_fraction)
-        found = {"bootstrapped": bootstrapped_cross_entropy(scores, labels, kept)}
+        share = bootstrapping_schedule(step, self.loss.bootstrap_steps, self.loss.hardest_share)
+        found = {"bootstrapped": bootstrapped_cross_entropy(scores, labels, share)}
         if self.loss.cross_entropy:
             found["cross_entropy"] = bootstrapped_cross_entropy(scores, labels, 1.0)
         if self.loss.dice:
@@ -175,8 +179,8 @@ class FeelvosTask(Task):
         grid = (matches[0].global_distances.shape[-2], matches[0].global_distances.shape[-1])
         small = resize_nearest(labels.float(), grid).long()
         if self.loss.coarse:
-            coarse = [label_scores(x, options) for x in torch.split(output.coarse_logits.float(), heads)]
-            found["coarse"] = bootstrapped_cross_entropy(stack_scores(coarse), small, 1.0)
+            coarse = stack_scores([output.coarse_logits for output in outputs])
+            found["coarse"] = bootstrapped_cross_entropy(coarse, small, 1.0)
         if self.loss.matching:
             readouts = [
                 stack_scores([-d.clamp_max(FAR) for d in distances])
@@ -193,7 +197,7 @@ class FeelvosTask(Task):
 
     def _remember(self, encoding: FrameEncoding, runs: list[_ClipRun]) -> None:
         """Let the frame just segmented join the reference pixels, as the memory does at test."""
-        per_label = self.network.options.reference_pixels // 2
+        per_label = self.options.reference_pixels // 2
         for b, run in enumerate(runs):
             seen = PixelSet.of_frame(encoding.embedding[b], run.membership.detach())
             run.reference = run.reference.joined(seen.subsampled(per_label))

@@ -28,7 +28,7 @@ from tinct.networks.rates import rate_groups
 from tinct.ops.losses import BALANCED, FrameLossOptions
 from tinct.training.flow_clips import FlowClips
 from tinct.training.recipes.maskrnn_task import MaskRnnLossOptions, MaskRnnTask
-from tinct.training.recipes.object_recipe import ObjectRecipe
+from tinct.training.recipes.recipe import Recipe
 from tinct.training.sources import Sources
 from tinct.training.stages import AdamW, CosineSchedule, PolynomialSchedule, Stage
 
@@ -121,12 +121,12 @@ def compact_task(loss: MaskRnnLossOptions = COMPACT_LOSS) -> MaskRnnTask:
     return MaskRnnTask(network, network.streams, loss)
 
 
-def _without_recurrence(recipe: ObjectRecipe) -> ObjectRecipe:
+def _without_recurrence(recipe: Recipe) -> Recipe:
     """Every frame is segmented from the true mask of the one before, damaged."""
     return replace(recipe, stages=partial(compact_stages, frames=3))
 
 
-def _without_localization(recipe: ObjectRecipe) -> ObjectRecipe:
+def _without_localization(recipe: Recipe) -> Recipe:
     """The localization net learns nothing, and changes nothing of the features that it sees."""
     return replace(recipe, task=partial(compact_task, replace(COMPACT_LOSS, localization=0.0)))
 
@@ -150,12 +150,12 @@ def _segmenter(variant: str, weights: Path, device: torch.device, budget: Budget
 
 
 RECIPES = {
-    "mobilenetv2": ObjectRecipe(
+    "mobilenetv2": Recipe(
         "maskrnn", "mobilenetv2", {"recurrence": 400}, compact_task, compact_stages, _from_imagenet,
         {"masktrack": _from_masktrack}, partial(_segmenter, "mobilenetv2"),
         {"recurrence": _without_recurrence, "localization": _without_localization},
     ),
-    "vgg16": ObjectRecipe(
+    "vgg16": Recipe(
         "maskrnn", "vgg16", PAPER_STEPS, paper_task, paper_stages, _from_imagenet, {},
         partial(_segmenter, "vgg16"),
     ),

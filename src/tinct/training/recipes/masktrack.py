@@ -32,7 +32,7 @@ from tinct.ops.losses import PLAIN, FrameLossOptions
 from tinct.training.flow_clips import FlowClips
 from tinct.training.recipes.clip_task import ClipTask, RollOut
 from tinct.training.recipes.frame_task import FrameTask
-from tinct.training.recipes.object_recipe import ObjectRecipe
+from tinct.training.recipes.recipe import Recipe
 from tinct.training.sources import Sources
 from tinct.training.stages import SGD, AdamW, CosineSchedule, PolynomialSchedule, Stage
 
@@ -121,14 +121,14 @@ def _pyramid(network: nn.Module) -> GuidedPyramid:
     return network.stream
 
 
-def _parts(samples: FrameOptions) -> dict[str, Callable[[ObjectRecipe], ObjectRecipe]]:
+def _parts(samples: FrameOptions) -> dict[str, Callable[[Recipe], Recipe]]:
     """What the paper's ablations leave out of the making of previous masks (its table of ablations).
 
     Several can be left out together: each changes the samples that the recipe has by then.
     """
 
-    def change(of_frame: dict[str, Any], of_mask: dict[str, Any]) -> Callable[[ObjectRecipe], ObjectRecipe]:
-        def changed(recipe: ObjectRecipe) -> ObjectRecipe:
+    def change(of_frame: dict[str, Any], of_mask: dict[str, Any]) -> Callable[[Recipe], Recipe]:
+        def changed(recipe: Recipe) -> Recipe:
             stages: Any = recipe.stages
             before = stages.keywords["samples"] if isinstance(stages, partial) else samples
             after = replace(before, deformation=replace(before.deformation, **of_mask), **of_frame)
@@ -150,12 +150,12 @@ def _segmenter(variant: str, weights: Path, device: torch.device, budget: Budget
 
 
 RECIPES = {
-    "mobilenetv2": ObjectRecipe(
+    "mobilenetv2": Recipe(
         "masktrack", "mobilenetv2", {"stills": 1300, "clips": 700}, compact_task, compact_stages,
         _from_imagenet, {"feelvos": _from_feelvos}, partial(_segmenter, "mobilenetv2"), _parts(SAMPLES),
     ),
     **{
-        name: ObjectRecipe(
+        name: Recipe(
             "masktrack", name, {"stills": 20_000}, partial(paper_task, name), paper_stages, _from_imagenet,
             {}, partial(_segmenter, name), _parts(PAPER_SAMPLES),
         )

@@ -36,7 +36,7 @@ from tinct.networks.side_outputs import SideLogits
 from tinct.networks.vgg import SIDE_RATES
 from tinct.ops.losses import BALANCED, FrameLossOptions
 from tinct.training.recipes.frame_task import FrameTask, Segment
-from tinct.training.recipes.object_recipe import ObjectRecipe
+from tinct.training.recipes.recipe import Recipe
 from tinct.training.sources import Sources
 from tinct.training.stages import SGD, AdamW, CosineSchedule, Stage, StepSchedule
 
@@ -173,11 +173,11 @@ def _segmenter(variant: str, weights: Path, device: torch.device, budget: Budget
 
 
 RECIPES = {
-    "mobilenetv2": ObjectRecipe(
+    "mobilenetv2": Recipe(
         "osvos", "mobilenetv2", {"stills": 400, "video": 300}, compact_task, compact_stages, _from_imagenet,
         {"feelvos": _from_feelvos}, partial(_segmenter, "mobilenetv2"),
     ),
-    "vgg16": ObjectRecipe(
+    "vgg16": Recipe(
         "osvos", "vgg16", {name: stage.steps for name, stage in PAPER_STAGES.items()}, paper_task,
         paper_stages, _from_imagenet, {}, partial(_segmenter, "vgg16"),
     ),

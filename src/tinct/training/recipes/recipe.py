@@ -1,4 +1,4 @@
-"""What the recipes of OSVOS, MaskTrack, MaskRNN and DyeNet share: weights to start from, stages, the run."""
+"""What the recipes of all methods share: weights to start from, stages, the run."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ TakeOver = Callable[[nn.Module, dict[str, Tensor]], int]
 
 
 @dataclass(frozen=True)
-class ObjectRecipe:
+class Recipe:
     """How one variant of a method is trained.
 
     Attributes:
         method: Its name in the zoo.
-        variant: Likewise.
+        variant: The variant's name there.
         steps: Of each stage, where none are asked for.
         task: Makes the task, with a network that chance made.
         stages: Sources, steps, seed → stages.
@@ -42,6 +42,7 @@ class ObjectRecipe:
             without it.
         additions: What may be added: its name → how to get the recipe with it.
         may_lack: How the names of tensors begin that weights to start from may lack.
+        optional: Stages of photos that are left out where no photos are given, unless steps are asked for.
     """
 
     method: str
@@ -52,11 +53,12 @@ class ObjectRecipe:
     from_imagenet: Callable[[nn.Module, str], str]
     take_over: Mapping[str, TakeOver]
     segmenter: Callable[[Path, torch.device, Budget], Any]
-    parts: Mapping[str, Callable[[ObjectRecipe], ObjectRecipe]] = field(default_factory=dict)
-    additions: Mapping[str, Callable[[ObjectRecipe], ObjectRecipe]] = field(default_factory=dict)
+    parts: Mapping[str, Callable[[Recipe], Recipe]] = field(default_factory=dict)
+    additions: Mapping[str, Callable[[Recipe], Recipe]] = field(default_factory=dict)
     may_lack: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
 
-    def without(self, parts: Iterable[str]) -> ObjectRecipe:
+    def without(self, parts: Iterable[str]) -> Recipe:
         """The recipe without some of its parts.
 
         Raises:
@@ -64,7 +66,7 @@ class ObjectRecipe:
         """
         return self._changed("parts", parts, "leave out")
 
-    def with_added(self, parts: Iterable[str]) -> ObjectRecipe:
+    def with_added(self, parts: Iterable[str]) -> Recipe:
         """The recipe with parts that it lacks.
 
         Raises:
@@ -72,11 +74,11 @@ class ObjectRecipe:
         """
         return self._changed("additions", parts, "add")
 
-    def _changed(self, kind: str, names: Iterable[str], verb: str) -> ObjectRecipe:
+    def _changed(self, kind: str, names: Iterable[str], verb: str) -> Recipe:
         """The recipe after the changes of some names, which `parts` or `additions` hold."""
         recipe = self
         for name in names:
-            known: Mapping[str, Callable[[ObjectRecipe], ObjectRecipe]] = getattr(recipe, kind)
+            known: Mapping[str, Callable[[Recipe], Recipe]] = getattr(recipe, kind)
             if name not in known:
                 hint = near_match(name, known) if known else "It has none that can be."
                 raise OptionError(
@@ -100,7 +102,8 @@ class ObjectRecipe:
                 )
             if count < 0:
                 raise OptionError(f"Stage {name!r} was given {count} steps; 0 leaves it out.")
-        return self.stages(data, {**self.steps, **(steps or {})}, seed)
+        left_out = dict.fromkeys(self.optional if data.stills is None else (), 0)
+        return self.stages(data, {**self.steps, **left_out, **(steps or {})}, seed)
 
     def build_task(self, *, imagenet: str | None = None, init: Path | None = None) -> Task:
         """The task, its network started from weights.
@@ -157,7 +160,7 @@ def method_of_weights(path: Path) -> str:
 
 
 def train_by_recipe(
-    recipe: ObjectRecipe,
+    recipe: Recipe,
     data: Sources,
     options: LoopOptions,
     *,
@@ -173,9 +176,9 @@ def train_by_recipe(
         recipe: Of the variant.
         data: What to train on.
         options: The run: folder, seed, precision, resume.
-        steps: See `ObjectRecipe.build_stages`.
-        imagenet: See `ObjectRecipe.build_task`.
-        init: Likewise.
+        steps: See `Recipe.build_stages`.
+        imagenet: See `Recipe.build_task`.
+        init: Weights to start from; see `Recipe.build_task`.
         dev: A split of the same data: J and F on it, without fine-tuning, are measured at the end
             of every stage and written to the curve.
         progress: Stages → what is called after every step.

@@ -1,8 +1,6 @@
-"""News of fine-tuning reach whoever listens, and nobody else."""
+"""Fine-tuning each object reports every step, and how it ended."""
 
 from __future__ import annotations
-
-import threading
 
 import numpy as np
 import pytest
@@ -10,9 +8,9 @@ import torch
 from torch import nn
 
 from tinct.data.online_samples import AnnotatedFrame
-from tinct.fine_tuning.callbacks import FineTuningProgress, fine_tuning_callback, report_fine_tuning
 from tinct.fine_tuning.fine_tune import Budget, FineTuning, FineTuningWarning
 from tinct.fine_tuning.per_object import fine_tune_objects
+from tinct.inference.callbacks import FineTuningProgress, callbacks
 from tinct.networks.side_outputs import SideLogits
 
 
@@ -41,7 +39,7 @@ def painted() -> AnnotatedFrame:
 
 def news_of(budget: Budget, **options: float) -> list[FineTuningProgress]:
     heard: list[FineTuningProgress] = []
-    with fine_tuning_callback(heard.append):
+    with callbacks(fine_tuning=heard.append):
         fine_tune_objects(OneLayer(), [painted()], (1, 4), FineTuning(budget=budget, **options))
     return heard
 
@@ -74,20 +72,6 @@ def test_divergence_is_told() -> None:
 
 def test_nothing_is_told_where_nothing_is_tuned() -> None:
     assert news_of(Budget(steps=0)) == []
-
-
-def test_a_listener_hears_its_own_block_alone() -> None:
-    first, second, elsewhere = [], [], []
-    news = FineTuningProgress(1, 0, 1, 1, 0.1, 0.5, 0.5, 2)
-    report_fine_tuning(news)
-    with fine_tuning_callback(first.append):
-        with fine_tuning_callback(second.append):
-            report_fine_tuning(news)
-        thread = threading.Thread(target=lambda: elsewhere.append(report_fine_tuning(news)))
-        thread.start()
-        thread.join()
-    report_fine_tuning(news)
-    assert (first, second, elsewhere) == ([], [news], [None])
 
 
 def test_seconds_that_are_over_before_the_first_step_are_no_divergence() -> None:

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tinct.training import allocator
+from tinct.ops import allocator
 
 
 def test_the_allocator_is_asked_for_both_thresholds(monkeypatch: pytest.MonkeyPatch) -> None:

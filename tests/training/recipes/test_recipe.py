@@ -17,17 +17,17 @@ from tinct.methods.osvos import COMPACT, OsvosNetwork
 from tinct.networks.weights import save_weights
 from tinct.training.options import LoopOptions
 from tinct.training.recipes import maskrnn, masktrack, osvos
-from tinct.training.recipes.object_recipe import ObjectRecipe, method_of_weights, train_by_recipe
+from tinct.training.recipes.recipe import Recipe, method_of_weights, train_by_recipe
 from tinct.training.sources import Sources
 
 ALL = [osvos.RECIPES["mobilenetv2"], masktrack.RECIPES["mobilenetv2"], maskrnn.RECIPES["mobilenetv2"]]
 
 
-Small = Callable[[ObjectRecipe], ObjectRecipe]
+Small = Callable[[Recipe], Recipe]
 
 
 @pytest.mark.parametrize("recipe", ALL, ids=lambda recipe: recipe.method)
-def test_a_run_from_end_to_end(recipe: ObjectRecipe, data: Sources, small: Small, tmp_path: Path) -> None:
+def test_a_run_from_end_to_end(recipe: Recipe, data: Sources, small: Small, tmp_path: Path) -> None:
     options = LoopOptions(tmp_path / "run", recipe.method, "mobilenetv2", cpu=True, workers=0)
     init = tmp_path / "init.safetensors"
     save_weights(init, recipe.task().network, method=recipe.method, variant="mobilenetv2")
@@ -40,7 +40,7 @@ def test_a_run_from_end_to_end(recipe: ObjectRecipe, data: Sources, small: Small
 
 
 @pytest.mark.parametrize("recipe", ALL, ids=lambda recipe: recipe.method)
-def test_stages_and_their_steps(recipe: ObjectRecipe, data: Sources) -> None:
+def test_stages_and_their_steps(recipe: Recipe, data: Sources) -> None:
     assert [s.name for s in recipe.build_stages(data, None, 0)] == list(recipe.steps)
     assert recipe.build_stages(data, dict.fromkeys(recipe.steps, 0), 0) == []
     with pytest.raises(OptionError, match="has no stage 'videos'"):
@@ -58,9 +58,7 @@ def test_stages_and_their_steps(recipe: ObjectRecipe, data: Sources) -> None:
     ],
     ids=lambda value: getattr(value, "method", ""),
 )
-def test_samples_are_of_the_stages_size(
-    recipe: ObjectRecipe, shapes: list[tuple[int, ...]], data: Sources
-) -> None:
+def test_samples_are_of_the_stages_size(recipe: Recipe, shapes: list[tuple[int, ...]], data: Sources) -> None:
     assert [s.clips[0]["frames"].shape for s in recipe.build_stages(data, None, 0)] == shapes
 
 
@@ -145,6 +143,6 @@ def test_maskrnn_without_its_localization_net() -> None:
 
 
 @pytest.mark.parametrize(("recipe", "hint"), [(ALL[0], "none that can be"), (ALL[1], "dilation")])
-def test_a_part_that_cannot_be_left_out(recipe: ObjectRecipe, hint: str) -> None:
+def test_a_part_that_cannot_be_left_out(recipe: Recipe, hint: str) -> None:
     with pytest.raises(OptionError, match=f"no part 'dilatation' to leave out.*{hint}"):
         recipe.without(["dilatation"])

@@ -1,0 +1,102 @@
+"""The one place where image files are opened: known formats alone, of a bounded size, one picture each."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from PIL import Image as Pictures
+from PIL import UnidentifiedImageError
+
+from tinct.errors import TinctError
+
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+"""What Pillow may decode. It knows some forty more, of which one starts another program."""
+
+MOST_PIXELS = 2**26
+"""8192 × 8192, twice the pixels of 8K video. A file of some kilobytes can promise gigabytes."""
+
+_ORIENTATION = 0x0112
+_TURNS = {
+    2: Pictures.Transpose.FLIP_LEFT_RIGHT,
+    3: Pictures.Transpose.ROTATE_180,
+    4: Pictures.Transpose.FLIP_TOP_BOTTOM,
+    5: Pictures.Transpose.TRANSPOSE,
+    6: Pictures.Transpose.ROTATE_270,
+    7: Pictures.Transpose.TRANSVERSE,
+    8: Pictures.Transpose.ROTATE_90,
+}
+"""EXIF orientation → what makes the picture upright; 1 and anything else is upright."""
+
+
+@contextmanager
+def opened_picture(
+    file: Path | io.BytesIO | io.BufferedReader,
+    explain: Callable[[str], TinctError],
+    formats: tuple[str, ...] = FORMATS,
+) -> Iterator[Pictures.Image]:
+    """A picture, opened but not yet decoded; every fault of the file, also while decoding, becomes one error.
+
+    Args:
+        file: A path, or the bytes in an open file.
+        explain: Makes the error from a reason, such as "it holds 12 pictures".
+        formats: Which of `FORMATS` are expected.
+
+    Raises:
+        TinctError: As `explain` makes it: no such file, another format, more pixels than `MOST_PIXELS`,
+            several pictures in one, damaged content.
+    """
+    try:
+        with Pictures.open(file, formats=formats) as picture:
+            _check(picture)
+            yield picture
+    except TinctError:
+        raise
+    except UnidentifiedImageError as error:
+        raise explain(f"it is no image of a known format ({', '.join(formats)})") from error
+    except OSError as error:
+        raise explain(error.strerror or str(error) or "it is damaged") from error
+    except (
+        Exception
+    ) as error:  # decoders raise whatever they stumble over: struct.error, KeyError, SyntaxError
+        raise explain(str(error) or type(error).__name__) from error
+
+
+def _check(picture: Pictures.Image) -> None:
+    width, height = picture.size
+    if width * height > MOST_PIXELS:
+        raise ValueError(
+            f"it has {width}×{height} pixels, and at most {MOST_PIXELS:,} (8192×8192) are decoded"
+        )
+    # A phone's MPO holds a small copy beside the picture.
+    number = 1 if picture.format in ("JPEG", "MPO") else getattr(picture, "n_frames", 1)
+    if number > 1:
+        raise ValueError(f"it holds {number} pictures, and one is expected")
+
+
+def orientation(picture: Pictures.Image) -> int:
+    """The EXIF orientation, 1 to 8; 1 if it says none, says something else, or cannot be read.
+
+    Only that of photos counts: a PNG, as masks are, is taken as it is stored.
+    """
+    if picture.format not in ("JPEG", "MPO", "TIFF", "WEBP"):
+        return 1
+    try:
+        found = int(picture.getexif().get(_ORIENTATION, 1))
+    except Exception:  # other, malformed entries beside it
+        return 1
+    return found if found in _TURNS else 1
+
+
+def upright(picture: Pictures.Image) -> Pictures.Image:
+    """The picture as it is meant to be seen."""
+    turn = _TURNS.get(orientation(picture))
+    return picture if turn is None else picture.transpose(turn)
+
+
+def upright_size(picture: Pictures.Image) -> tuple[int, int]:
+    """(H, W) of the upright picture, from the header alone."""
+    width, height = picture.size
+    return (height, width) if orientation(picture) < 5 else (width, height)

@@ -1,0 +1,1 @@
+"""Running a method over a video into a folder, resumable, with its record and traces."""
