@@ -91,7 +91,7 @@ def segment(
     from tinct.inference.callbacks import callbacks
     from tinct.inference.directions import check_direction
     from tinct.io.video import Video
-    from tinct.runs.segment_to_folder import RunInterrupted, segment_to_folder
+    from tinct.runs.segment_to_folder import FolderOptions, RunInterrupted, segment_to_folder
     from tinct.runs.segmenter_config import SegmenterConfig
     from tinct.runs.traces import check_explanations, remarks_of, write_explanation
 
@@ -133,10 +133,7 @@ def segment(
                 clip,
                 prompts,
                 out,
-                backward=choice.direction == "backward",
-                resume=resume,
-                overlay=overlay,
-                soft=soft,
+                FolderOptions(choice.direction == "backward", resume, overlay, soft),
                 info={**info, "video": video.resolve().name},
                 notes=_notes(clip, out, names),
                 progress=progress,
