@@ -129,7 +129,7 @@ def flow_asked_for(
 
 def test_the_config_of_a_network_is_written_under_its_older_name() -> None:
     config = DyeNetConfig("mobilenetv2", hidden=8)
-    said = SegmenterChoice("dyenet", options={"rho": 0.6, "config": config}).described()
+    said = SegmenterConfig("dyenet", options={"rho": 0.6, "config": config}).described()
     assert said["options"] == {"make": asdict(config), "rho": 0.6}
 
 

@@ -1,0 +1,80 @@
+"""Real processes that are killed: a short run with a stub, and that losses would be seen."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import time
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+FILE = Path(__file__).parents[2] / "benchmarks" / "kills.py"
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks")
+
+
+@pytest.fixture
+def bench() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("bench_kills", FILE)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+def careful(out: Path) -> None:
+    """Ten files, each whole once it is there."""
+    (out / "masks").mkdir(parents=True, exist_ok=True)
+    for index in range(10):
+        target = out / "masks" / f"{index}.png"
+        if not target.exists():
+            part = target.with_name(f".{index}.part")
+            part.write_bytes(b"a" * 1000)
+            part.replace(target)
+        time.sleep(0.01)
+
+
+def careless(out: Path) -> None:
+    """Ten files, each written slowly in its place."""
+    (out / "masks").mkdir(parents=True, exist_ok=True)
+    for index in range(10):
+        with (out / "masks" / f"{index}.png").open("wb") as file:
+            for _ in range(10):
+                file.write(b"a" * 100)
+                file.flush()
+                time.sleep(0.001)
+
+
+def test_careful_runs_come_through(bench: ModuleType, tmp_path: Path) -> None:
+    report = bench.kill_often(tmp_path, [bench.KindOfRun("careful", careful)], kills=5, seconds=60.0)
+    assert report.faults == []
+    assert report.kills == 5
+
+
+def test_torn_files_are_seen(bench: ModuleType, tmp_path: Path) -> None:
+    report = bench.kill_often(tmp_path, [bench.KindOfRun("careless", careless)], kills=5, seconds=60.0)
+    assert any("is not as it should be" in fault for fault in report.faults)
+
+
+def test_lost_files_are_seen(bench: ModuleType) -> None:
+    kind = bench.KindOfRun("any", careful)
+    found = bench.faults_of(kind, {"a": b"1"}, {"a": b"1", "b": b"2"}, {"a": b"1", "b": b"2"})
+    assert found == ["any: b was there, and is gone"]
+
+
+def test_half_an_export_is_seen(bench: ModuleType) -> None:
+    kind = bench.KindOfRun("any", careful, appears_whole=True)
+    assert bench.faults_of(kind, {"a": b"1"}, {}, {"a": b"1", "b": b"2"}) == ["any: 1 of 2 files appeared"]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded")
+def test_real_runs_come_through(bench: ModuleType, tmp_path: Path) -> None:
+    kinds = bench.kinds_of_runs(tmp_path)
+    report = bench.kill_often(tmp_path, kinds, kills=6, seconds=240.0)
+    assert report.faults == []
+    assert report.kills + report.completed > 0
