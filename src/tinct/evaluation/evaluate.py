@@ -33,7 +33,7 @@ from tinct.io.video_range import VideoRange
 from tinct.metrics import DEFAULT_BOUND_TH
 from tinct.networks.dyenet.proposal_sources import check_proposals
 from tinct.runs.run_file import costs, read_record
-from tinct.runs.segment_to_folder import Progress, RunInterrupted, Segmenter, segment_to_folder
+from tinct.runs.segment_to_folder import FolderOptions, Progress, RunInterrupted, Segmenter, segment_to_folder
 from tinct.runs.segmenter_config import SegmenterConfig
 from tinct.runs.traces import TRACE_FILE, write_explanation
 
@@ -115,12 +115,14 @@ class SequenceSegmentation:
                 video,
                 prompts,
                 out,
-                backward=self.config.direction == "backward",
-                resume=True,
-                overlay=self.overlay,
+                FolderOptions(
+                    backward=self.config.direction == "backward",
+                    resume=True,
+                    overlay=self.overlay,
+                    resume_hint="the same command",
+                ),
                 info={**self.info, "video": sequence.name},
                 progress=progress,
-                resume_hint="the same command",
             )
         return len(sequence.annotated) > len(prompts)
 
