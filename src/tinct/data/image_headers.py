@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from PIL import Image as PillowImage
-
 from tinct.errors import DatasetError
+from tinct.io.image_files import opened_picture
 
 _TAIL_BYTES = 64
 _JPEG_START, _JPEG_SCAN, _JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
@@ -37,15 +36,19 @@ def read_header(path: Path) -> ImageHeader:
     Raises:
         DatasetError: The file is missing, empty or no image.
     """
+
+    def explain(reason: str) -> DatasetError:
+        empty = path.is_file() and not path.stat().st_size
+        return DatasetError(
+            f"{path} cannot be read: {'it is empty' if empty else reason}; fetch the dataset again."
+        )
+
     try:
-        with path.open("rb") as file, PillowImage.open(file) as picture:
+        with path.open("rb") as file, opened_picture(file, explain) as picture:
             size, mode = (picture.height, picture.width), picture.mode
             return ImageHeader(size, mode, _ends_early(file))
-    except (OSError, SyntaxError, ValueError, PillowImage.DecompressionBombError) as error:
-        # Pillow's message names the file object only.
-        empty = path.is_file() and not path.stat().st_size
-        reason = "it is empty" if empty else getattr(error, "strerror", None) or "it is no image"
-        raise DatasetError(f"{path} cannot be read: {reason}; fetch the dataset again.") from error
+    except OSError as error:
+        raise explain(error.strerror or str(error)) from error
 
 
 def _ends_early(file: BinaryIO) -> bool:

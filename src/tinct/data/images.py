@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image as PillowImage
 
 from tinct.errors import DatasetError
+from tinct.io.image_files import opened_picture
 from tinct.shapes import Image, LabelMap
 
 
@@ -44,14 +45,13 @@ def read_indices(path: Path) -> tuple[LabelMap, str]:
     Raises:
         DatasetError: The file is missing, truncated or no image.
     """
-    try:
-        with PillowImage.open(path) as picture:
-            mode = picture.mode
-            return stored_values(picture if mode in ("P", "L") else picture.convert("L")), mode
-    except (OSError, SyntaxError, ValueError) as error:
-        raise DatasetError(
-            f"{path} cannot be read as a label image ({error}); fetch the dataset again."
-        ) from error
+
+    def explain(reason: str) -> DatasetError:
+        return DatasetError(f"{path} cannot be read as a label image ({reason}); fetch the dataset again.")
+
+    with opened_picture(path, explain) as picture:
+        mode = picture.mode
+        return stored_values(picture if mode in ("P", "L") else picture.convert("L")), mode
 
 
 def stored_values(picture: PillowImage.Image) -> LabelMap:

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image as Pictures
 
 from tinct.data.annotations import label_files
-from tinct.errors import TinctError
+from tinct.errors import MaskError, TinctError
 from tinct.interchange.exports import LabelledVideo
+from tinct.io.image_files import opened_picture
 from tinct.io.mask_files import read_label_png
 from tinct.io.video import FolderVideo, Video
 from tinct.napari.frame_stack import FrameStack
@@ -48,9 +48,9 @@ def _holds_masks(folder: Path) -> bool:
     if not files:
         return False
     try:
-        with Pictures.open(files[0]) as picture:
+        with opened_picture(files[0], MaskError) as picture:
             return picture.mode == "P"
-    except (OSError, ValueError, SyntaxError, Pictures.DecompressionBombError):
+    except MaskError:
         return False
 
 
