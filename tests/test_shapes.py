@@ -57,7 +57,7 @@ def filled(cls: type, value: Any) -> Any:
 def test_the_walk_finds_the_classes_that_it_should() -> None:
     expected = {"ObjectMasks", "FeelvosState", "MaskTrackState", "MaskRnnState", "PixelSet", "LabelledVideo"}
     assert expected <= {cls.__name__ for cls in CLASSES}
-    assert len(CLASSES) >= 35
+    assert len(CLASSES) >= 30
 
 
 @pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: f"{cls.__module__}.{cls.__name__}")
