@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from tinct.data.images import JPEG_END, JPEG_START, jpeg_ends_early
 from tinct.errors import DatasetError
 from tinct.io.image_files import opened_picture
 
 _TAIL_BYTES = 64
-_JPEG_START, _JPEG_SCAN, _JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
 _PNG_START, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND"
 
 
@@ -59,11 +59,7 @@ def _ends_early(file: BinaryIO) -> bool:
     tail = file.read()
     if start == _PNG_START:
         return _PNG_END not in tail and _PNG_END not in _whole(file)
-    if start.startswith(_JPEG_START) and not tail.endswith(_JPEG_END):
-        # Data may follow the end marker. Neither marker can occur inside the coded pixels.
-        data = _whole(file)
-        return data.rfind(_JPEG_END) < data.rfind(_JPEG_SCAN)
-    return False
+    return start.startswith(JPEG_START) and not tail.endswith(JPEG_END) and jpeg_ends_early(_whole(file))
 
 
 def _whole(file: BinaryIO) -> bytes:
