@@ -90,7 +90,7 @@ def segment(
 
     from tinct.inference.directions import check_direction
     from tinct.io.video import Video
-    from tinct.io.video_range import VideoRange, parse_range
+    from tinct.runs.frame_range import FrameRange
     from tinct.runs.segment_to_folder import FolderOptions
     from tinct.runs.segmenter_config import SegmenterConfig
     from tinct.runs.traces import check_explanations
@@ -99,19 +99,18 @@ def segment(
     if files:
         zoo.check_capability(method, "explains")
     check_explanations(files)
-    span = None if frames is None else parse_range(frames)
     choosing.set_threads(threads)
     whole = Video.open(video)
-    clip = whole if span is None else VideoRange(whole, *span)
     prompts, names = _read_prompts(whole, prompt_files, repair_mask)
     flow_chosen = choosing.flow_choice(flow, flow_weights, flow_cache)
     config = SegmenterConfig(method, variant, preset, weights, device, fine_tune, flow_chosen)
     config = replace(config, direction=check_direction(direction), proposals=proposals)
-    info = {"video": video.resolve().name}
-    if isinstance(clip, VideoRange):
-        prompts, info["frame_range"] = clip.prompts(prompts), str(clip)
+    clip, info = whole, {"video": video.resolve().name}
+    if frames is not None:
+        span = FrameRange.parse(frames, len(whole))
+        clip, prompts, info["frame_range"] = whole[span.start : span.stop], span.prompts(prompts), str(span)
     options = FolderOptions(config.direction == "backward", resume, overlay, soft)
-    report = _run(config, clip, prompts, out, options, files, info, _notes(clip, out, names))
+    report = _run(config, clip, prompts, out, options, files, info, _notes(whole, out, names))
     _summarise(report)
     for file in files if report.seconds_per_frame is not None else []:
         print(f"  why      {file}")

@@ -29,7 +29,6 @@ from tinct.evaluation.score import score_folders, scoring_rules
 from tinct.evaluation.tracks import Rules
 from tinct.evaluation.workers import Failure, outcomes_of
 from tinct.inference.callbacks import callbacks
-from tinct.io.video_range import VideoRange
 from tinct.metrics import DEFAULT_BOUND_TH
 from tinct.networks.dyenet.proposal_sources import check_proposals
 from tinct.runs.run_file import costs, read_record
@@ -103,7 +102,7 @@ class SequenceSegmentation:
         """Segment a sequence; return whether it has a truth beyond what was given to the method."""
         segmenter, video = self.segmenter, open_frames(sequence)
         if self.max_frames is not None:
-            video = VideoRange(video, stop=min(self.max_frames, len(video)))
+            video = video[: self.max_frames]
             sequence = sequence.thinned(1, self.max_frames)
         prompts = sequence.prompts()
         if self.config.per_video:

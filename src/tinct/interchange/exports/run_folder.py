@@ -15,7 +15,6 @@ from tinct.io.masks import ObjectMasks, object_ids_of
 from tinct.io.natural_order import natural_key
 from tinct.io.soft_masks import read_soft, soft_path
 from tinct.io.video import IMAGE_SUFFIXES, Video
-from tinct.io.video_range import VideoRange, parse_range
 from tinct.shapes import LabelMap
 
 
@@ -40,7 +39,8 @@ def labelled_run(folder: Path, video: Video | None = None) -> LabelledVideo:
         video = Video.open(path)
     if video is not None:
         if "frame_range" in run:
-            video = VideoRange(video, *parse_range(run["frame_range"]))
+            start, stop = map(int, run["frame_range"].split(":"))
+            video = video[start:stop]
         _check_same(video, run, folder)
     names = video.names if video is not None else _mask_names(folder, int(run["frames"]))
     object_ids = tuple(record.get("object_ids", ()))
