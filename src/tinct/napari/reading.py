@@ -18,14 +18,14 @@ from tinct.napari.frame_stack import FrameStack
 from tinct.shapes import UInt8
 
 LayerData = tuple[Any, dict[str, Any], str]
-"""(data, how to show it, kind of layer), as napari takes layers."""
+"""(data, attributes, type of layer), the form in which napari takes layers."""
 
 
 def get_reader(path: str | Sequence[str]) -> Callable[[str], list[LayerData]] | None:
-    """What reads a path; None where it is nothing of ours, so that napari asks the next plugin.
+    """The reader of a path; None for other paths, so that napari asks the next plugin.
 
     Args:
-        path: A video file, a run folder, a folder of frames or of masks; of several, none.
+        path: A video file, a run folder, a folder of frames or of masks; several paths have no reader.
     """
     if not isinstance(path, str):
         return None
@@ -59,7 +59,7 @@ def _read_video(path: str) -> list[LayerData]:
 
 
 def _read_masks(path: str) -> list[LayerData]:
-    folder = FolderVideo(Path(path))  # of the same size, and in order
+    folder = FolderVideo(Path(path))  # checks the size of all, and gives the order
     files = label_files(Path(path))
     by_name = {file.stem: file for file in files}
     labels = np.zeros((len(folder), *folder.size), np.uint8)
