@@ -41,7 +41,7 @@ $(VENV)/.stamp-dev: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $(VENV)/.stamp-demo $@
 
 $(VENV)/.stamp-docs: $(VENV)/.stamp-dev
-	$(PIP_INSTALL) 'mkdocs-material>=9.5'
+	$(PIP_INSTALL) 'mkdocs-material>=9.5' 'mkdocstrings[python]>=0.26'
 	@touch $@
 
 setup: $(VENV)/.stamp-dev

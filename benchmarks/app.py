@@ -8,7 +8,7 @@
     scrub_p95_ms       a finished frame and its mask, at random, while others are computed (95th percentile)
     rss_mib            the server's memory at the end; --frames 10000 shows that it does not grow
 
-Without --video, a film is drawn.
+Without --video, a video is drawn.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from app_client import Page, ServerProcess, app_command, until
-from speed import HEIGHT, WIDTH, MovingShapes, write_film
+from speed import HEIGHT, WIDTH, MovingShapes, write_video
 
 BARS = {"loaded_s": 5.0, "first_mask_s": 1.0, "scrub_p95_ms": 100.0}
 """What issue 6 asks for."""
@@ -34,11 +34,11 @@ SCRUBS = 100
 
 def first_mask(page: Page) -> float:
     """Seconds from "run" until the mask of the first computed frame was fetched."""
-    told = len(page.frames())
+    shown = len(page.frames())
     began = time.perf_counter()
     page.call("POST", "/run", {"start": 0})
-    until(lambda: len(page.frames()) > told, 300)
-    page.mask(page.frames()[told][1])
+    until(lambda: len(page.frames()) > shown, 300)
+    page.mask(page.frames()[shown][1])
     return time.perf_counter() - began
 
 
@@ -108,7 +108,7 @@ def main() -> None:
         if video is None:
             video = Path(folder) / "film.mp4"
             shapes = MovingShapes(HEIGHT, WIDTH, 2)
-            write_film(video, shapes, given.frames)
+            write_video(video, shapes, given.frames)
             labels = shapes.frame(0)[1]
         found = measure(video, Path(folder) / "projects", labels, given)
     for name, value in found.items():

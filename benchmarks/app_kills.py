@@ -139,7 +139,7 @@ def losses(page: Page, masks: Path, confirmed: Confirmed) -> list[str]:
     confirmed.painted, confirmed.in_flight = there, None
     newest: dict[int, int] = {}
     for path in masks.iterdir():
-        mask = ComputedMask.named(path.name)
+        mask = ComputedMask.from_name(path.name)
         if mask is None:
             continue
         newest[mask.index] = max(mask.run, newest.get(mask.index, 0))

@@ -2,7 +2,7 @@
 
     python benchmarks/memory.py --json memory.json
 
-The film is generated, written once, and decoded and segmented as `tinct segment` does; each length
+The video is generated, written once, and decoded and segmented as `tinct segment` does; each length
 runs in a process of its own.
 """
 
@@ -16,14 +16,14 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from speed import MovingShapes, in_fresh_process, peak_memory_mib, write_film
+from speed import MovingShapes, in_fresh_process, peak_memory_mib, write_video
 
 LENGTHS = (100, 1000)
 HEIGHT, WIDTH, OBJECTS = 120, 214, 2
 
 
 def peak_after(path: Path, frames: int, options: dict[str, Any]) -> float:
-    """Segment the film's first frames in this process; its peak memory in MiB."""
+    """Segment the video's first frames in this process; its peak memory in MiB."""
     import torch
 
     from tinct.inference.segmenter import segment_video
@@ -56,10 +56,10 @@ def main() -> None:
     target: Path | None = chosen.pop("json")
     peaks = {}
     with tempfile.TemporaryDirectory() as folder:
-        film = Path(folder) / "shapes.mp4"
-        in_fresh_process(write_film, film, MovingShapes(HEIGHT, WIDTH, OBJECTS), max(LENGTHS))
+        video = Path(folder) / "shapes.mp4"
+        in_fresh_process(write_video, video, MovingShapes(HEIGHT, WIDTH, OBJECTS), max(LENGTHS))
         for frames in LENGTHS:
-            peaks[frames] = in_fresh_process(peak_after, film, frames, chosen)
+            peaks[frames] = in_fresh_process(peak_after, video, frames, chosen)
             print(f"{frames:>5} frames of {WIDTH}×{HEIGHT}: peak {peaks[frames]:.1f} MiB", flush=True)
     ratio = peaks[max(LENGTHS)] / peaks[min(LENGTHS)]
     print(f"{max(LENGTHS)} frames take {ratio:.3f} times the memory of {min(LENGTHS)}")

@@ -36,7 +36,6 @@ from speed import HEIGHT, WIDTH, in_fresh_process
 from tinct.evaluation.score import score_folders
 from tinct.io.masks import voc_palette
 from tinct.metrics.temporal import temporal_stability
-from tinct.ops.allocator import keep_freed_memory
 from tinct.shapes import LabelMap
 
 OBJECTS = 3
@@ -44,10 +43,10 @@ HARMONICS = np.arange(2, 24)
 
 # Runs a module as `python -m` does, and leaves its peak memory in a file (Linux: VmHWM, in KiB; elsewhere
 # getrusage's figure, which may begin at the parent's).
-RUN_AND_TELL_PEAK = """
+RUN_AND_WRITE_PEAK = """
 import atexit, runpy, sys
 out, module, *sys.argv[1:] = sys.argv[1:]
-def tell():
+def write_peak():
     try:
         line = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))
         peak = int(line.split()[1]) * 1024
@@ -56,7 +55,7 @@ def tell():
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     with open(out, "w") as file:
         file.write(str(peak))
-atexit.register(tell)
+atexit.register(write_peak)
 runpy.run_module(module, run_name="__main__", alter_sys=True)
 """
 
@@ -168,7 +167,7 @@ class Run:
 def run_score(predictions: Path, truth: Path, workers: int) -> Run:
     """`tinct score` in a new process; CPU time is that of all its processes, memory that of the first."""
     peak, scores = truth.parent / "peak", truth.parent / "scores.json"
-    command = [sys.executable, "-c", RUN_AND_TELL_PEAK, peak, "tinct", "score", predictions, truth]
+    command = [sys.executable, "-c", RUN_AND_WRITE_PEAK, peak, "tinct", "score", predictions, truth]
     command += ["--protocol", "davis-2017", "--workers", str(workers), "--json", scores]
     before, begun = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     done = subprocess.run(command, capture_output=True, text=True)

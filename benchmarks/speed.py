@@ -66,13 +66,13 @@ class MovingShapes:
         return image, labels
 
 
-def write_film(path: Path, clip: MovingShapes, frames: int) -> None:
+def write_video(path: Path, clip: MovingShapes, frames: int) -> None:
     """The clip's first frames as H.264."""
     from tinct.io.video_writer import VideoWriter
 
-    with VideoWriter(path, Fraction(25), clip.size) as film:
+    with VideoWriter(path, Fraction(25), clip.size) as writer:
         for index in range(frames):
-            film.write(clip.frame(index)[0])
+            writer.write(clip.frame(index)[0])
 
 
 def texture(rng: np.random.Generator, height: int, width: int) -> np.ndarray:

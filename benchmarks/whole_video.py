@@ -2,8 +2,8 @@
 
     python benchmarks/whole_video.py --method dyenet --objects 3 --frames 500 --threads 2 --json whole.json
 
-The film is generated and written once; decoding, flow, proposals, all rounds of the loop and merging are part
-of the time. It runs in a process of its own.
+The video is generated and written once; decoding, flow, proposals, all rounds of the loop and merging are
+part of the time. It runs in a process of its own.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from speed import HEIGHT, WIDTH, MovingShapes, in_fresh_process, peak_memory_mib, write_film
+from speed import HEIGHT, WIDTH, MovingShapes, in_fresh_process, peak_memory_mib, write_video
 
 
 def measure(path: Path, objects: int, threads: int, options: dict[str, Any]) -> dict[str, float]:
-    """Segment the film in this process."""
+    """Segment the video in this process."""
     import cv2
     import torch
 
@@ -64,9 +64,9 @@ def main() -> None:
     target: Path | None = chosen.pop("json")
     objects, frames, threads = (chosen.pop(name) for name in ("objects", "frames", "threads"))
     with tempfile.TemporaryDirectory() as folder:
-        film = Path(folder) / "shapes.mp4"
-        in_fresh_process(write_film, film, MovingShapes(HEIGHT, WIDTH, objects), frames)
-        found = in_fresh_process(measure, film, objects, threads, chosen)
+        video = Path(folder) / "shapes.mp4"
+        in_fresh_process(write_video, video, MovingShapes(HEIGHT, WIDTH, objects), frames)
+        found = in_fresh_process(measure, video, objects, threads, chosen)
     print(
         f"{frames} frames of {WIDTH}×{HEIGHT}, {objects} objects, {threads} threads: "
         f"{found['wall_s_per_frame']:.3f} s per frame ({found['cpu_s_per_frame']:.3f} of processor time), "

@@ -18,6 +18,7 @@ from tinct.errors import (
     OptionError,
     OutputError,
     TinctError,
+    UnknownLengthError,
     UnknownObjectError,
     VideoError,
     WeightsError,
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from tinct.inference.session import Session, SessionFrame
     from tinct.io.mask_files import read_mask, write_mask
     from tinct.io.masks import ObjectMasks
-    from tinct.io.video import Video
+    from tinct.io.video import Video, as_video
     from tinct.zoo import build_segmenter
 
 __all__ = [
@@ -48,6 +49,7 @@ __all__ = [
     "SessionFrame",
     "StreamingSegmenter",
     "TinctError",
+    "UnknownLengthError",
     "UnknownObjectError",
     "Video",
     "VideoError",
@@ -55,6 +57,7 @@ __all__ = [
     "WeightsError",
     "WorkerError",
     "__version__",
+    "as_video",
     "build_segmenter",
     "read_mask",
     "segment_video",
@@ -69,6 +72,7 @@ _HOMES = {
     "StreamingSegmenter": "tinct.inference.segmenter",
     "Video": "tinct.io.video",
     "VideoSegmenter": "tinct.inference.segmenter",
+    "as_video": "tinct.io.video",
     "build_segmenter": "tinct.zoo",
     "read_mask": "tinct.io.mask_files",
     "segment_video": "tinct.inference.segmenter",

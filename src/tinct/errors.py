@@ -4,7 +4,8 @@ TinctError
 ├── MaskError (ValueError)              a mask that cannot be what was painted
 │   └── MissingMaskError (FileNotFoundError)
 ├── VideoError (ValueError)             a video or frame that cannot be read
-│   └── MissingVideoError (FileNotFoundError)
+│   ├── MissingVideoError (FileNotFoundError)
+│   └── UnknownLengthError (TypeError)  a stream of frames where the whole video is needed
 ├── OutputError                         a folder or file that cannot be written
 ├── WeightsError                        a weights file that is not what it should be
 │   └── MissingWeightsError (FileNotFoundError)
@@ -49,6 +50,10 @@ class VideoError(TinctError, ValueError):
 
 class MissingVideoError(VideoError, FileNotFoundError):
     """A video file or folder that is not there."""
+
+
+class UnknownLengthError(VideoError, TypeError):
+    """A stream of frames came where the whole video is needed; a TypeError, as `len(iterator)` is."""
 
 
 class OutputError(TinctError):

@@ -127,6 +127,7 @@ def _short(value: Any) -> str:
         return f"{str(value.dtype).removeprefix('torch.')} {list(value.shape)}"
     if type(value) in (tuple, list):
         shown = [_short(item) for item in value[:_SHOWN_ITEMS]]
-        more = ["…"] * (len(value) > _SHOWN_ITEMS)
-        return f"{len(value)} × ({', '.join(shown + more)})" if more else f"({', '.join(shown)})"
+        if len(value) > _SHOWN_ITEMS:
+            return f"{len(value)} × ({', '.join(shown)}, …)"
+        return f"({', '.join(shown)}{',' * (len(value) == 1)})"
     return repr(value)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ from PIL import Image
 import tinct
 from tinct import cli, zoo
 from tinct.errors import OptionError
-from tinct.inference.segmenter import StreamingSegmenter
+from tinct.inference.segmenter import StreamingSegmenter, VideoSegmenter
+from tinct.interchange.exports.source import LabelledVideo
 from tinct.io.mask_files import read_label_png, write_mask
 from tinct.io.masks import ObjectMasks
+from tinct.io.video import Video
 
 H, W = 11, 16
 
@@ -58,15 +61,16 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_help_loads_neither_torch_nor_numpy() -> None:
+@pytest.mark.parametrize("verb", ["", "segment", "evaluate", "ablate", "models"])
+def test_help_loads_neither_torch_nor_numpy(verb: str) -> None:
     program = (
-        "import sys; sys.argv = ['tinct', '--help']\n"
+        f"import sys; sys.argv = ['tinct', *'{verb}'.split(), '--help']\n"
         "from tinct.cli import main\n"
         "try: main()\n"
         "finally: print([m for m in ('torch', 'numpy', 'cv2', 'jaxtyping') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert "segment" in done.stdout
+    assert verb in done.stdout
     assert done.stdout.endswith("[]\n")
 
 
@@ -113,7 +117,6 @@ def test_resume_and_no_overlay(
         (("--direction", "forward"), [], None),
         (("--direction", "backward"), [4], "backward"),
         (("--direction", "both"), [], "both"),
-        (("--both-ways",), [], "both"),
     ],
 )
 def test_directions(
@@ -141,20 +144,18 @@ def test_directions(
         (["segment", "clip", "--mask", "first.png", "--out", "out", "--method", "feelvoz"], 1, "'feelvos'"),
         (["segment", "clip", "--mask", "first.png", "--out", "out", "--device", "gpu"], 1, "no device 'gpu'"),
         (["segment", "clip", "--mask", "first.png", "--out", "out", "--direction", "back"], 1, "'backward'"),
+        (["segment", "clip", "--mask", "first.png", "--out", "out", "--both-ways"], 2, "--both-ways"),
+        (["segment", "clip", "--mask", "first.png", "--out", "out", "--frames", "1"], 1, "give START:STOP"),
+        (["segment", "clip", "--mask", "first.png", "--out", "out", "--frames", "0:6"], 1, "has 5 frames"),
         (
-            [
-                "segment",
-                "clip",
-                "--mask",
-                "first.png",
-                "--out",
-                "out",
-                "--direction",
-                "forward",
-                "--both-ways",
-            ],
+            ["segment", "clip", "--mask", "first.png", "--out", "out", "--frames", "1:4"],
             1,
-            "--both-ways came with --direction forward",
+            "mask of frame 0 came with --frames 1:4",
+        ),
+        (
+            ["segment", "clip", "--mask", "4:first.png", "--out", "out", "--frames", ":4"],
+            1,
+            "masks of the frames 0 to 3",
         ),
         (["segment", "clip", "--out", "out"], 2, "--mask"),
         (["segmnet"], 2, "segment"),
@@ -240,19 +241,48 @@ def test_only_digits_before_the_first_colon_are_an_index(text: str, index: int, 
     assert cli.parse_mask(text) == (index, Path(path))
 
 
-def test_models_lists_every_variant(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("direction", ["forward", "backward", "both"])
+def test_a_range_of_frames_keeps_names_and_numbers(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    direction: str,
 ) -> None:
-    assert tinct_command(monkeypatch, "models", "--json") == 0
-    rows = json.loads(capsys.readouterr().out)
-    assert [(row["method"], row["variant"]) for row in rows] == [
-        (method, variant) for method, record in zoo.METHODS.items() for variant in record.variants
-    ]
-    assert {score["source"] for row in rows for score in row["paper_scores"].values()} == {"paper"}
-    assert tinct_command(monkeypatch, "models") == 0
-    said = capsys.readouterr().out
-    assert "feelvos" in said
-    assert "0.817" in said
+    words = ("segment", "clip", "--mask", "2:first.png", "--out", "out", "--direction", direction)
+    assert tinct_command(monkeypatch, *words, "--frames", "1:4") == 0
+    assert "3 masks of object 3" in capsys.readouterr().out
+    masks = {path.stem: read_label_png(path).any() for path in (folder / "out" / "masks").iterdir()}
+    before, after = direction != "forward", direction != "backward"
+    assert masks == {"1": before, "2": True, "3": after}
+    run = json.loads((folder / "out" / "run.json").read_text())["run"]
+    assert (run["frame_range"], run["frames"]) == ("1:4", 3)
+    # An export takes these frames of the video, under their names.
+    labelled = LabelledVideo.of_run(folder / "out")
+    assert list(labelled.frame_names) == ["1", "2", "3"]
+    assert labelled.video is not None
+    assert [int(frame[0, 0, 0]) for frame in labelled.video] == [10, 20, 30]
+    # Another range, and none, are other runs; the same in other words is this one.
+    for other in (("--frames", "1:5"), ("--frames", "2:4"), ()):
+        assert tinct_command(monkeypatch, *words, *other, "--resume") == 1
+        assert "another run" in capsys.readouterr().err
+    assert tinct_command(monkeypatch, *words, "--frames", "1:4", "--resume") == 0
+
+
+def test_a_range_of_frames_of_a_method_that_sees_whole_videos(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Whole(VideoSegmenter):
+        def segment(self, video: Video, prompts: Mapping[int, np.ndarray]) -> Any:
+            (labels,) = prompts.values()
+            seen.append((list(prompts), [int(frame[0, 0, 0]) // 10 for frame in video]))
+            return ((index, ObjectMasks.from_label_map(labels)) for index in range(len(video)))
+
+    seen: list[Any] = []
+    monkeypatch.setattr(zoo, "build_segmenter", lambda *_, **__: Whole())
+    words = ("segment", "clip", "--mask", "3:first.png", "--out", "out", "--frames", "2:")
+    assert tinct_command(monkeypatch, *words) == 0
+    assert seen == [([1], [2, 3, 4])]
+    assert sorted(path.stem for path in (folder / "out" / "masks").iterdir()) == ["2", "3", "4"]
 
 
 def test_the_public_names_are_there() -> None:

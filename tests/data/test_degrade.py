@@ -33,7 +33,7 @@ def test_a_damaged_mask_is_a_soft_mask_of_the_same_size(
 
 
 def test_damage_is_done_but_the_object_stays_where_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(degrade, "LOST", 0.0)
+    monkeypatch.setattr(degrade, "EMPTIED", 0.0)
     mask = disc(60, 80, 18)
     overlaps = []
     for seed in range(60):

@@ -11,6 +11,7 @@ from tinct.data.lists import (
     known_video_counts,
     list_files,
     list_names,
+    own_splits,
     read_list,
 )
 from tinct.errors import DatasetError, OptionError
@@ -114,6 +115,31 @@ def test_the_lists_of_2016_name_frames_and_masks(tmp_path: Path) -> None:
     (tmp_path / "ImageSets" / "2016" / "train.txt").write_text("bear")
     assert list_names(tmp_path, "train") == ("bear",)
     assert list_files(tmp_path) == {"train": tmp_path / "ImageSets" / "2016" / "train.txt"}
+
+
+@pytest.mark.parametrize("year", ["2016", "2017"])
+def test_our_own_lists_serve_an_official_release(tmp_path: Path, year: str) -> None:
+    (tmp_path / "ImageSets" / year).mkdir(parents=True)
+    (tmp_path / "ImageSets" / year / "train.txt").write_text("bear\n")
+    train = set(known_sequences("davis-2016", "train"))
+    for fit, dev in [("fit", "dev"), *((f"fold{i}-fit", f"fold{i}-dev") for i in range(3))]:
+        parts = [set(list_names(tmp_path, split, year=year)) for split in (fit, dev)]
+        assert parts[0] | parts[1] == train
+        assert not parts[0] & parts[1]
+    assert len(list_names(tmp_path, "dev", year=year)) == 6
+    folds = [set(list_names(tmp_path, f"fold{i}-dev", year=year)) for i in range(3)]
+    assert [len(fold) for fold in folds] == [10, 10, 10]
+    assert set.union(*folds) == train
+    assert list(list_files(tmp_path, year=year)) == ["train"]
+    with pytest.raises(DatasetError, match="Did you mean 'fold1-dev'"):
+        list_names(tmp_path, "fold1-dv", year=year)
+
+
+def test_a_list_of_the_root_goes_before_our_own(tmp_path: Path) -> None:
+    assert "dev" in own_splits()
+    (tmp_path / "ImageSets" / "2016").mkdir(parents=True)
+    (tmp_path / "ImageSets" / "2016" / "dev.txt").write_text("swan\n")
+    assert list_names(tmp_path, "dev") == ("swan",)
 
 
 def test_names_are_cut_to_a_few() -> None:

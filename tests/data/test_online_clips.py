@@ -1,4 +1,4 @@
-"""Clips from painted frames: every object moves by itself over a background without it."""
+"""Clips from annotated frames: every object moves by itself over a background without it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tinct.shapes import VOID
 OPTIONS = RegionOptions(size=(48, 64), frames=4, min_pixels=10, paste=0.0, colour=0.0, degrade=0.0)
 
 
-def painted(video: int = 0, ids: tuple[int, int] = (4, 6)) -> LabelledFrame:
+def annotated(video: int = 0, ids: tuple[int, int] = (4, 6)) -> LabelledFrame:
     labels = np.zeros((48, 64), np.uint8)
     labels[6:26, 6:30], labels[28:44, 36:60], labels[:2] = *ids, VOID
     image = np.full((48, 64, 3), 128, np.uint8)
@@ -23,7 +23,7 @@ def painted(video: int = 0, ids: tuple[int, int] = (4, 6)) -> LabelledFrame:
 
 
 def test_objects_keep_their_identities_over_frames_of_one_video() -> None:
-    regions = AnnotatedRegions([painted(), painted(1), painted(0, (4, 9)), painted(0, (0, 0))])
+    regions = AnnotatedRegions([annotated(), annotated(1), annotated(0, (4, 9)), annotated(0, (0, 0))])
     assert len(regions.frames) == 3
     # Objects 4, 6 and 9 of video 0; 4 and 6 of video 1.
     assert regions.identities == 5
@@ -32,18 +32,18 @@ def test_objects_keep_their_identities_over_frames_of_one_video() -> None:
 
 def test_frames_without_objects_are_refused() -> None:
     with pytest.raises(MaskError, match="None of the 1 painted frames shows an object"):
-        AnnotatedRegions([painted(0, (0, 0))])
+        AnnotatedRegions([annotated(0, (0, 0))])
 
 
 def test_an_emptied_frame_shows_no_object() -> None:
-    part = AnnotatedRegions([painted()]).emptied(0)
+    part = AnnotatedRegions([annotated()]).emptied(0)
     assert np.unique(part.labels[0]).tolist() == [0, VOID]
     assert np.abs(part.images[0].astype(int) - 128).max() < 40
 
 
 @pytest.mark.parametrize("lucid", [0.0, 1.0])
 def test_identities_stay_with_their_objects(lucid: float) -> None:
-    clips = OnlineClips(AnnotatedRegions([painted()]), OPTIONS, lucid)
+    clips = OnlineClips(AnnotatedRegions([annotated()]), OPTIONS, lucid)
     for i in range(8):
         clip = clips[i]
         assert torch.equal(clips[i]["frames"], clip["frames"])
@@ -53,7 +53,7 @@ def test_identities_stay_with_their_objects(lucid: float) -> None:
 
 
 def test_objects_put_together_anew_move_apart() -> None:
-    clips = OnlineClips(AnnotatedRegions([painted()]), OPTIONS, 1.0)
+    clips = OnlineClips(AnnotatedRegions([annotated()]), OPTIONS, 1.0)
     gaps = []
     for i in range(8):
         labels = clips[i]["labels"]
@@ -64,6 +64,6 @@ def test_objects_put_together_anew_move_apart() -> None:
 
 
 def test_what_it_says_of_itself() -> None:
-    text = OnlineClips(AnnotatedRegions([painted()]), OPTIONS, 0.6).describe()
+    text = OnlineClips(AnnotatedRegions([annotated()]), OPTIONS, 0.6).describe()
     assert text.startswith("1 painted frames of 2 objects (1.00)")
     assert text.endswith("0.6 put together anew")

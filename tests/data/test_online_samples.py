@@ -1,4 +1,4 @@
-"""Samples from painted frames: the object stays together with its mask, wherever it goes."""
+"""Samples from annotated frames: the object stays together with its mask, wherever it goes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tinct.errors import MaskError, OptionError
 from tinct.shapes import VOID
 
 
-def painted(size: tuple[int, int] = (48, 64)) -> AnnotatedFrame:
+def annotated(size: tuple[int, int] = (48, 64)) -> AnnotatedFrame:
     """A bright square on a dark, slightly noisy ground."""
     image = np.random.default_rng(0).integers(10, 30, (*size, 3)).astype(np.uint8)
     labels = np.zeros(size, np.uint8)
@@ -28,7 +28,7 @@ def painted(size: tuple[int, int] = (48, 64)) -> AnnotatedFrame:
 
 @pytest.mark.parametrize("lucid", [0.0, 1.0])
 def test_mask_and_object_move_together(lucid: float) -> None:
-    samples = OnlineSamples([painted()], OnlineAugmentation(lucid=lucid, colour=0.0))
+    samples = OnlineSamples([annotated()], OnlineAugmentation(lucid=lucid, colour=0.0))
     sizes = set()
     for index in range(20):
         sample = samples.sample(index)
@@ -40,23 +40,23 @@ def test_mask_and_object_move_together(lucid: float) -> None:
 
 
 def test_a_sample_is_a_function_of_seed_and_index() -> None:
-    first, again = (OnlineSamples([painted()], OnlineAugmentation(), seed=2).sample(7) for _ in range(2))
+    first, again = (OnlineSamples([annotated()], OnlineAugmentation(), seed=2).sample(7) for _ in range(2))
     np.testing.assert_array_equal(first.image, again.image)
     np.testing.assert_array_equal(first.previous, again.previous)
-    other = OnlineSamples([painted()], OnlineAugmentation(), seed=3).sample(7)
+    other = OnlineSamples([annotated()], OnlineAugmentation(), seed=3).sample(7)
     assert not np.array_equal(first.image, other.image)
 
 
 def test_several_frames_take_turns_and_one_may_lack_the_object() -> None:
     empty = AnnotatedFrame(np.full((48, 64, 3), 99, np.uint8), np.zeros((48, 64), np.uint8))
-    samples = OnlineSamples([painted(), empty], OnlineAugmentation(colour=0.0))
+    samples = OnlineSamples([annotated(), empty], OnlineAugmentation(colour=0.0))
     shown = [bool((samples.sample(i).labels == 1).any()) for i in range(30)]
     assert any(shown)
     assert not all(shown)
 
 
 def test_void_stays_void() -> None:
-    frame = painted()
+    frame = annotated()
     frame.labels[:10] = VOID
     for lucid in (0.0, 1.0):
         samples = OnlineSamples([frame], OnlineAugmentation(lucid=lucid))
@@ -64,14 +64,14 @@ def test_void_stays_void() -> None:
 
 
 def test_lost_previous_masks() -> None:
-    samples = OnlineSamples([painted()], OnlineAugmentation(lost=1.0))
+    samples = OnlineSamples([annotated()], OnlineAugmentation(lost=1.0))
     assert not any(samples.sample(i).previous.any() for i in range(5))
 
 
 def test_an_object_at_the_border_is_brought_into_view() -> None:
     labels = np.zeros((48, 64), np.uint8)
     labels[40:, 58:] = 1
-    frame = AnnotatedFrame(painted().image, labels)
+    frame = AnnotatedFrame(annotated().image, labels)
 
     def shown(in_view: float) -> list[bool]:
         samples = OnlineSamples([frame], OnlineAugmentation(lucid=0.0, in_view=in_view))
@@ -82,7 +82,7 @@ def test_an_object_at_the_border_is_brought_into_view() -> None:
 
 
 def test_a_disguise_changes_the_object_alone() -> None:
-    frame = painted()
+    frame = annotated()
     mask = frame.labels == 1
     far = ~np.asarray(cv2.dilate(mask.astype(np.uint8), np.ones((5, 5), np.uint8)), bool)
     colours = set()
@@ -94,12 +94,12 @@ def test_a_disguise_changes_the_object_alone() -> None:
 
 
 def test_a_disguised_object_has_its_previous_mask() -> None:
-    samples = OnlineSamples([painted()], OnlineAugmentation(in_view=1.0, lost=1.0, disguised=1.0))
+    samples = OnlineSamples([annotated()], OnlineAugmentation(in_view=1.0, lost=1.0, disguised=1.0))
     assert all(samples.sample(i).previous.any() for i in range(10))
 
 
 def test_the_inpainted_frame_lacks_the_object() -> None:
-    frame = painted()
+    frame = annotated()
     filled = without_object(frame.image, frame.labels == 1)
     assert filled.max() < 80
     np.testing.assert_array_equal(filled[:, :8], frame.image[:, :8])
@@ -111,13 +111,13 @@ def test_extreme_objects(case: str) -> None:
     labels = np.zeros((48, 64), np.uint8)
     window = {"pixel": np.s_[5:6, 5:6], "whole": np.s_[:, :], "border": np.s_[:, -3:]}[case]
     labels[window] = 1
-    samples = OnlineSamples([AnnotatedFrame(painted().image, labels)], OnlineAugmentation())
+    samples = OnlineSamples([AnnotatedFrame(annotated().image, labels)], OnlineAugmentation())
     for index in range(6):
         assert samples.sample(index).image.shape == (48, 64, 3)
 
 
 def test_frames_without_the_object() -> None:
-    frame = AnnotatedFrame(painted().image, np.zeros((48, 64), np.uint8))
+    frame = AnnotatedFrame(annotated().image, np.zeros((48, 64), np.uint8))
     with pytest.raises(MaskError, match="None of the 1 painted frames"):
         OnlineSamples([frame], OnlineAugmentation())
 

@@ -15,17 +15,16 @@ from PIL import Image as PillowImage
 from tinct.data.davis import Davis
 from tinct.data.region_clips import (
     UNKNOWN,
-    Part,
     PhotoRegions,
     RegionClips,
     RegionOptions,
     RegionSource,
+    SourceFrames,
     VideoRegions,
-    crossing,
 )
 from tinct.data.samplers import OVER_VIDEO
 from tinct.data.static_images import StaticImages
-from tinct.data.synthetic import Layer, Motion
+from tinct.data.synthetic import Motion
 from tinct.errors import DatasetError, OptionError
 from tinct.shapes import VOID
 
@@ -36,8 +35,8 @@ STILL = Motion(
 )  # fmt: skip
 
 
-class Painted(RegionSource):
-    """Pictures whose objects have their identity as colour; motion stands still unless told otherwise."""
+class SolidColours(RegionSource):
+    """Pictures whose objects have their identity as colour; without motion by default."""
 
     identities = 4
 
@@ -47,18 +46,18 @@ class Painted(RegionSource):
     def describe(self) -> str:
         return "painted"
 
-    def draw(self, frames: int, max_step: int, random: np.random.Generator) -> Part:
+    def draw(self, frames: int, max_step: int, random: np.random.Generator) -> SourceFrames:
         first = int(random.integers(2)) * 2
         labels = np.zeros((48, 64), np.uint8)
         labels[4:24, 4:30], labels[26:46, 34:60], labels[:2] = 7, 9, VOID
         image = np.full((48, 64, 3), 128, np.uint8)
         image[labels == 7], image[labels == 9] = 10 + 20 * first, 30 + 20 * first
-        return Part([image], [labels], {7: first, 9: first + 1}, self.motion)
+        return SourceFrames([image], [labels], {7: first, 9: first + 1}, self.motion)
 
 
 def clips(**changes: Any) -> RegionClips:
     options = {**vars(OPTIONS), "paste": 0.0, "colour": 0.0, "degrade": 0.0, **changes}
-    return RegionClips([(Painted(), 1.0)], RegionOptions(**options))
+    return RegionClips([(SolidColours(), 1.0)], RegionOptions(**options))
 
 
 @pytest.fixture(scope="module")
@@ -160,7 +159,7 @@ def test_who_shows_too_little_in_the_start_frame_is_not_followed() -> None:
 
 
 def test_a_photo_is_seen_twice_in_its_own_way() -> None:
-    moving = RegionClips([(Painted(OVER_VIDEO), 1.0)], RegionOptions(**{**vars(OPTIONS), "paste": 0.0}))
+    moving = RegionClips([(SolidColours(OVER_VIDEO), 1.0)], RegionOptions(**{**vars(OPTIONS), "paste": 0.0}))
     apart = []
     for i in range(8):
         labels = moving[i]["labels"].numpy() > 0
@@ -178,30 +177,6 @@ def test_any_length_of_clip_is_cut_from_a_short_video(root: Path, frames: int, s
     steps = np.diff(shades)
     assert (steps >= 0).all() or (steps <= 0).all()
     assert len(set(steps.tolist())) <= 1
-
-
-def test_a_crossing_object_meets_the_other_and_passes() -> None:
-    T, H, W = 5, 40, 60
-    labels = np.zeros((T, H, W), np.uint8)
-    labels[:, 15:25, 20:30] = 3
-    back = Layer(np.zeros((T, H, W, 3), np.uint8), labels, np.full((T, H, W), 255, np.uint8))
-    own = np.zeros((T, H, W), np.uint8)
-    own[:, 0:6, 50:56] = 60
-    layer = Layer(np.repeat(own[..., None], 3, -1), own, (own > 0).astype(np.uint8) * 255)
-    for seed in range(10):
-        moved = crossing(layer, back, np.random.default_rng(seed))
-        np.testing.assert_array_equal(moved.labels[0], own[0])
-        meets = [(moved.labels[t] > 0) & (labels[t] > 0) for t in range(1, T)]
-        assert max(m.sum() for m in meets) == 36
-        np.testing.assert_array_equal(moved.labels > 0, moved.alphas > 0)
-        np.testing.assert_array_equal(moved.labels, moved.images[..., 0])
-        assert len({tuple(np.argwhere(m)[0]) for m in (moved.labels[1:] > 0) if m.any()}) > 1
-
-
-def test_nothing_to_cross_changes_nothing() -> None:
-    empty = np.zeros((3, 8, 8), np.uint8)
-    layer = Layer(np.zeros((3, 8, 8, 3), np.uint8), empty, empty)
-    assert crossing(layer, layer, np.random.default_rng(0)) is layer
 
 
 @pytest.mark.parametrize(

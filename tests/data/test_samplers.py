@@ -16,11 +16,8 @@ from tinct.data.samplers import (
     StillClips,
     VideoClips,
     choose_objects,
-    hidden_behind,
-    pasted_layer,
 )
 from tinct.data.static_images import StaticImages
-from tinct.data.synthetic import Layer
 from tinct.errors import DatasetError, OptionError
 from tinct.shapes import VOID
 
@@ -165,29 +162,6 @@ def test_pasted_objects_move_over_a_video_and_come_from_all_frames(root: Path) -
         for name, clips in (("alone", alone), ("pasted", pasted))
     }
     assert most == {"alone": 2, "pasted": 3}
-
-
-def test_too_little_to_paste(root: Path) -> None:
-    random, times = np.random.default_rng(0), [0.0, 1.0]
-    image, labels = np.zeros((40, 40, 3), np.uint8), np.zeros((40, 40), np.uint8)
-    assert pasted_layer(random, [image], [labels], times, (24, 40)) is None
-    labels[:5, :5] = 1
-    assert pasted_layer(random, [image], [labels], times, (24, 40)) is None
-    labels[:30, :30] = 1
-    layer = pasted_layer(random, [image], [labels], times, (24, 40))
-    assert layer is not None
-    assert layer.images.shape == (2, 24, 40, 3)
-
-
-def test_hidden_behind_objects_but_not_behind_void() -> None:
-    front_labels = np.zeros((1, 4, 6), np.uint8)
-    front_labels[0, 0], front_labels[0, 1] = 2, VOID
-    images, full = np.zeros((1, 4, 6, 3), np.uint8), np.full((1, 4, 6), 255, np.uint8)
-    front = Layer(images, front_labels, full)
-    hidden = hidden_behind(Layer(images, np.ones((1, 4, 6), np.uint8), full), front)
-    assert not hidden.alphas[0, 0].any()
-    assert (hidden.alphas[0, 1:] == 255).all()
-    assert (full == 255).all()
 
 
 def test_a_mixture_takes_its_share_of_each_source(root: Path) -> None:

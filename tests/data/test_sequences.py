@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinct.data.sequences import Sequence, SequenceDataset, chosen
+from tinct.data.sequences import Sequence, SequenceDataset, select
 from tinct.errors import DatasetError, OptionError
 
 
@@ -97,9 +97,9 @@ def test_a_dataset_is_its_sequences(layouts: Any, tmp_path: Path) -> None:
 
 
 def test_names_are_chosen_in_their_order() -> None:
-    assert chosen(("b", "a", "c"), None, "a list") == ("b", "a", "c")
-    assert chosen(("b", "a", "c"), ["c", "b"], "a list") == ("b", "c")
+    assert select(("b", "a", "c"), None, "a list") == ("b", "a", "c")
+    assert select(("b", "a", "c"), ["c", "b"], "a list") == ("b", "c")
     with pytest.raises(OptionError, match=r"'swam' is not in a list. Did you mean 'swan'"):
-        chosen(("swan",), ["swam"], "a list")
+        select(("swan",), ["swam"], "a list")
     with pytest.raises(OptionError, match="No sequence of a list"):
-        chosen(("swan",), [], "a list")
+        select(("swan",), [], "a list")

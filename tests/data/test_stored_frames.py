@@ -1,4 +1,4 @@
-"""Frames kept in memory: small, bounded, and true to their files."""
+"""Frames cached in memory: small, bounded, and true to their files."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def sequence(tmp_path_factory: pytest.TempPathFactory) -> Sequence:
 
 
 def test_they_are_small_and_bounded(sequence: Sequence, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(StoredFrames, "MOST", 2)
+    monkeypatch.setattr(StoredFrames, "MAX_FRAMES", 2)
     stored = StoredFrames(30)
     pairs = [stored.read(sequence, i) for i in range(4)]
     assert [image.shape for image, _ in pairs] == [(30, 50, 3)] * 4

@@ -131,3 +131,24 @@ def test_other_files_are_refused_by_name(tmp_path: Path, text: str) -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match=r"gone\.json"):
         read_scores(tmp_path / "gone.json")
+
+
+def test_records_are_one_flat_row_per_object_and_measure() -> None:
+    rows = scores("groups", groups=True).to_records()
+    assert [(row["sequence"], row["object_id"], row["group"], row["measure"]) for row in rows] == [
+        (name, object_id, group, measure)
+        for name, object_id, group in [("a", 1, "seen"), ("b", 1, "seen"), ("b", 5, "unseen")]
+        for measure in ("J", "F")
+    ]
+    assert rows[0] == {
+        "protocol": "davis-2016",
+        "sequence": "a",
+        "object_id": 1,
+        "group": "seen",
+        "measure": "J",
+        "mean": 0.2,
+        "recall": 1.0,
+        "decay": 0.1,
+    }
+    assert math.isnan(rows[1]["recall"])
+    assert Scores.from_json({**EMPTY, "settings": {}}).to_records() == []

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
+import threading
+from contextlib import closing
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from tinct.data.online_samples import AnnotatedFrame, OnlineAugmentation, OnlineSamples
+from tinct.data.online_samples import AnnotatedFrame
 from tinct.errors import MaskError, OptionError
 from tinct.fine_tuning import fine_tune as online
 from tinct.fine_tuning.fine_tune import (
@@ -48,7 +50,7 @@ class TinyStream(nn.Module):
         return {name: p for name, p in self.named_parameters() if name.startswith("own")}
 
 
-def painted(size: tuple[int, int] = (32, 40)) -> AnnotatedFrame:
+def annotated(size: tuple[int, int] = (32, 40)) -> AnnotatedFrame:
     """A bright square, id 1, and a dark one, id 4, on grey."""
     image = np.full((*size, 3), 110, np.uint8)
     labels = np.zeros(size, np.uint8)
@@ -72,7 +74,7 @@ def options(**changes: Any) -> FineTuning:
 
 
 def of_object(object_id: int) -> AnnotatedFrame:
-    frame = painted()
+    frame = annotated()
     return AnnotatedFrame(frame.image, (frame.labels == object_id).astype(np.uint8))
 
 
@@ -112,7 +114,7 @@ def test_seconds_end_it(stream: TinyStream, monkeypatch: pytest.MonkeyPatch) -> 
     assert 2 <= tuned.steps <= 30
 
 
-def test_nothing_is_tuned_without_a_budget(stream: TinyStream) -> None:
+def test_nothing_is_fine_tuned_without_a_budget(stream: TinyStream) -> None:
     tuned = fine_tune(stream, [of_object(1)], options(budget=Budget(steps=0)))
     assert tuned.steps == 0
     assert math.isnan(tuned.loss)
@@ -144,7 +146,7 @@ def test_what_the_last_step_did_is_seen(stream: TinyStream, rate: float) -> None
 
 
 def test_hard_samples_after_an_easy_one_are_no_divergence(stream: TinyStream) -> None:
-    """The parent is good at one painted frame, and no network can be good at the other."""
+    """The parent is good at one annotated frame, and no network can be good at the other."""
     easy = of_object(1)
     noise = np.random.default_rng(0).integers(0, 2, easy.labels.shape).astype(np.uint8)
     hard = AnnotatedFrame(np.full_like(easy.image, 240), noise)
@@ -157,13 +159,13 @@ def test_hard_samples_after_an_easy_one_are_no_divergence(stream: TinyStream) ->
     assert not tuned.diverged
 
 
-def test_objects_are_tuned_apart_and_called_with_their_own_layers(stream: TinyStream) -> None:
-    weights = fine_tune_objects(stream, [painted()], (1, 4), options(budget=Budget(steps=80)))
+def test_objects_are_fine_tuned_apart_and_called_with_their_own_layers(stream: TinyStream) -> None:
+    weights = fine_tune_objects(stream, [annotated()], (1, 4), options(budget=Budget(steps=80)))
     assert set(weights) == {1, 4}
-    frames = torch.from_numpy(painted().image).permute(2, 0, 1)[None].float() / 255
+    frames = torch.from_numpy(annotated().image).permute(2, 0, 1)[None].float() / 255
     features, guide = stream.features(frames), torch.zeros(1, 1, 32, 40)
     first, fourth = (weights[i].call(stream, features, guide).fused[0] for i in (1, 4))
-    labels = painted().labels
+    labels = annotated().labels
     assert first[labels == 1].mean() > first[labels == 4].mean()
     assert fourth[labels == 4].mean() > fourth[labels == 1].mean()
     own = copy.deepcopy(stream)
@@ -175,12 +177,12 @@ def test_objects_are_tuned_apart_and_called_with_their_own_layers(stream: TinySt
 
 
 def test_an_object_that_vanished_at_the_working_size_keeps_the_parents_layers(stream: TinyStream) -> None:
-    assert fine_tune_objects(stream, [painted()], (9,), options()) == {9: ObjectWeights()}
+    assert fine_tune_objects(stream, [annotated()], (9,), options()) == {9: ObjectWeights()}
 
 
-def test_tuning_works_under_inference_mode(stream: TinyStream) -> None:
+def test_fine_tuning_works_under_inference_mode(stream: TinyStream) -> None:
     with torch.inference_mode():
-        weights = fine_tune_objects(stream, [painted()], (1,), options(budget=Budget(steps=3)))
+        weights = fine_tune_objects(stream, [annotated()], (1,), options(budget=Budget(steps=3)))
     assert weights[1].tensors
 
 
@@ -209,6 +211,12 @@ def test_budgets_say_what_they_are() -> None:
     assert Budget.parse("auto", torch.device("cuda")) != Budget.parse("auto", torch.device("cpu"))
 
 
+def test_bars_count_steps_or_else_whole_seconds() -> None:
+    assert Budget(steps=3, seconds=2.5).units == 3
+    assert Budget(seconds=2.5).units == 3
+    assert Budget(steps=0).units == 0
+
+
 @pytest.mark.parametrize("text", ["", "60 s", "s", "-3", "many", "1e3", "5m"])
 def test_budgets_that_are_none(text: str) -> None:
     with pytest.raises(OptionError, match="give auto, none, a number of steps"):
@@ -223,10 +231,10 @@ def test_budgets_that_never_end_or_lie_below_0() -> None:
 
 
 def test_frames_at_another_size() -> None:
-    small = resized_frame(painted(), (16, 20))
+    small = resized_frame(annotated(), (16, 20))
     assert small.image.shape == (16, 20, 3)
     assert set(np.unique(small.labels)) == {0, 1, 4}
-    frame = painted()
+    frame = annotated()
     assert resized_frame(frame, (32, 40)) is frame
 
 
@@ -252,22 +260,23 @@ def test_sgd_takes_the_steps_that_torch_takes(stream: TinyStream) -> None:
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_steps_get_their_samples_whoever_makes_them(threads: int) -> None:
-    frame = painted()
-    one = AnnotatedFrame(frame.image, (frame.labels == 1).astype(np.uint8))
-    samples = OnlineSamples([one], OnlineAugmentation(), seed=4)
+def test_everything_is_made_once_and_in_order_whoever_makes_it(threads: int) -> None:
+    makers: list[tuple[int, int]] = []
+
+    def square_of(number: int) -> int:
+        makers.append((number, threading.get_ident()))
+        return number**2
+
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        with online.StepSamples(samples, batch=2) as batches:
-            # In order, and then the first once more.
-            drawn = {step: batches.of_step(step) for step in (0, 1, 2)} | {-1: batches.of_step(0)}
+        with closing(online.made_ahead(square_of)) as squares:
+            assert [next(squares) for _ in range(3)] == [0, 1, 4]
     finally:
         torch.set_num_threads(before)
-    for step in (0, 1, 2):
-        for i, sample in enumerate(drawn[step]):
-            np.testing.assert_array_equal(sample.image, samples.sample(2 * step + i).image)
-    np.testing.assert_array_equal(drawn[-1][1].previous, drawn[0][1].previous)
+    # With a thread of its own the next one was begun.
+    assert [number for number, _ in makers] == [0, 1, 2, 3][: 2 + threads]
+    assert {thread == threading.get_ident() for _, thread in makers} == {threads == 1}
 
 
 def test_an_optimiser_that_does_not_exist() -> None:

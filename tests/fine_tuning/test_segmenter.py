@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,11 +10,10 @@ import pytest
 import torch
 from torch import nn
 
-from tinct.data.online_samples import AnnotatedFrame
 from tinct.fine_tuning.budget import Budget
 from tinct.fine_tuning.fine_tune import FineTuning
 from tinct.fine_tuning.per_object import ObjectWeights, fine_tune_objects
-from tinct.fine_tuning.segmenter import FineTunedSegmenter, FineTunedState
+from tinct.fine_tuning.segmenter import FineTunedSegmenter, FineTunedState, Learnt
 from tinct.inference.segmenter import state_class_of
 from tinct.io.masks import ObjectMasks
 from tinct.networks.side_outputs import SideLogits
@@ -37,6 +35,10 @@ class OneLayer(nn.Module):
         self.options = options
         self.own = nn.Conv2d(3, 1, 3, padding=1)
 
+    @property
+    def stream(self) -> OneLayer:
+        return self
+
     def features(self, frames: torch.Tensor) -> list[torch.Tensor]:
         return [frames]
 
@@ -55,10 +57,6 @@ class Certain(FineTunedState):
 class ByColour(FineTunedSegmenter[Certain]):
     """The smallest segmenter that fine-tunes: one layer per object, and nothing else."""
 
-    @property
-    def stream(self) -> nn.Module:
-        return self.network
-
     def step(
         self, state: Certain, frame: Image, labels: LabelMap | None = None
     ) -> tuple[Certain, ObjectMasks]:
@@ -68,15 +66,8 @@ class ByColour(FineTunedSegmenter[Certain]):
         masks = object_masks(state.object_ids, logits, frame.shape[:2])
         return (state, masks) if labels is None else self.corrected(state, frame, labels, masks)
 
-    def certain_state(
-        self,
-        weights: Mapping[int, ObjectWeights],
-        annotated: tuple[AnnotatedFrame, ...],
-        frame: Image,
-        masks: ObjectMasks,
-    ) -> Certain:
-        ids = masks.object_ids
-        return Certain(ids, tuple(weights[i] for i in ids), annotated, tuple(masks.probs))
+    def certain_state(self, learnt: Learnt, frame: Image, masks: ObjectMasks) -> Certain:
+        return Certain(*learnt.of(masks.object_ids), tuple(masks.probs))
 
 
 class Boxed(ByColour):
@@ -120,7 +111,7 @@ def test_the_annotated_objects_are_fine_tuned_on_all_frames_and_the_others_keep_
     assert second.weights[0] is first.weights[0]
     third, _ = runner.step(second, frame(), square(1) + square(4))
     assert len(third.annotated) == 3
-    expected = fine_tune_objects(runner.stream, third.annotated, (1, 4), runner.options.fine_tuning)
+    expected = fine_tune_objects(runner.network.stream, third.annotated, (1, 4), runner.options.fine_tuning)
     for own, wanted in zip(third.weights, expected.values(), strict=True):
         assert torch.equal(layers(own), layers(wanted))
     assert not torch.equal(layers(third.weights[0]), layers(second.weights[0]))

@@ -2,12 +2,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from fault_kit import FAULTS, Fault, prompt
+from PIL import Image
 
-from tinct.errors import MaskError, NumericalError, OptionError, TinctError
+from tinct.errors import (
+    FrameIndexError,
+    MaskError,
+    NumericalError,
+    OptionError,
+    TinctError,
+    UnknownLengthError,
+    VideoError,
+)
 from tinct.inference.segmenter import (
     StreamingSegmenter,
     VideoSegmenter,
@@ -16,7 +28,7 @@ from tinct.inference.segmenter import (
     segment_video,
 )
 from tinct.io.masks import ObjectMasks
-from tinct.io.video import Video
+from tinct.io.video import Video, as_video
 
 H, W = 9, 12
 
@@ -223,3 +235,72 @@ def test_what_breaks_the_rules_is_found_at_its_frame(fault: Fault) -> None:
     segmenter, video = fault.make()
     found = fault.found_in(segment_video(segmenter, video, {0: prompt()}))
     assert [index for index, _ in found] == fault.good
+
+
+FRAMES = np.stack(list(numbered()))
+
+
+@pytest.mark.parametrize(
+    ("video", "mask"),
+    [
+        (FRAMES, square().astype(np.int64)),
+        (list(FRAMES), square() > 0),
+        (torch.from_numpy(FRAMES).permute(0, 3, 1, 2), torch.from_numpy(square())),
+        ([Image.fromarray(frame) for frame in FRAMES], Image.fromarray(square())),
+        ((frame for frame in FRAMES), square().tolist()),
+    ],
+)
+def test_videos_and_prompts_come_in_the_forms_that_people_have(video: Any, mask: Any) -> None:
+    segmenter = Held()
+    results = list(segment_video(segmenter, video, {0: mask}))
+    assert [index for index, _ in results] == [0, 1, 2, 3, 4]
+    assert segmenter.calls == [("start", 0, True), *(("step", t, False) for t in range(1, 5))]
+    assert all((masks.label_map == square()).all() for _, masks in results)
+
+
+def test_a_path_and_a_part_of_a_video_are_videos(tmp_path: Path) -> None:
+    for index, frame in enumerate(FRAMES):
+        Image.fromarray(frame).save(tmp_path / f"{index}.png")
+    for path in (tmp_path, str(tmp_path)):
+        assert len(list(segment_video(Held(), path, {0: square()}))) == 5
+    segmenter = Held()
+    list(segment_video(segmenter, Video.open(tmp_path)[2:4], {0: square()}))
+    assert segmenter.calls == [("start", 2, True), ("step", 3, False)]
+
+
+def test_what_is_no_video_is_refused_at_once() -> None:
+    with pytest.raises(VideoError, match="single frame"):
+        segment_video(Held(), FRAMES[0], {0: square()})
+
+
+def test_a_stream_gives_its_results_while_frames_come() -> None:
+    given: list[int] = []
+
+    def camera() -> Iterator[np.ndarray]:
+        for index, frame in enumerate(FRAMES):
+            given.append(index)
+            yield frame
+
+    results = segment_video(Held(), camera(), {0: square(), 3: square(2)})
+    assert [next(results)[0], next(results)[0]] == [0, 1]
+    assert given == [0, 1]
+    assert [masks.object_ids for _, masks in results] == [(1,), (2,), (2,)]
+
+
+def test_a_stream_is_not_for_a_method_that_sees_the_whole_video_nor_backward() -> None:
+    with pytest.raises(UnknownLengthError, match=r"list\(frames\)"):
+        segment_video(Whole(), iter(FRAMES), {0: square()})
+    stream = as_video(iter(FRAMES))
+    prompts = check_prompts(stream, {0: square()})
+    with pytest.raises(UnknownLengthError, match=r"list\(frames\)"):
+        frame_results(Held(), stream, prompts, range(4, -1, -1))
+    assert len(list(segment_video(Whole(), list(iter(FRAMES)), {0: square()}))) == 5
+
+
+def test_a_prompt_that_a_stream_did_not_reach_is_reported_at_its_end() -> None:
+    results = segment_video(Held(), iter(FRAMES), {0: square(), 7: square()})
+    assert [next(results)[0] for _ in FRAMES] == [0, 1, 2, 3, 4]
+    with pytest.raises(FrameIndexError, match="A prompt for frame 7 came, but the video has frames 0 to 4"):
+        next(results)
+    with pytest.raises(FrameIndexError, match="frame -1 came"):
+        segment_video(Held(), iter(FRAMES), {-1: square()})

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tinct import zoo
-from tinct.errors import MaskError, NumericalError, OptionError
+from tinct.errors import FrameIndexError, MaskError, NumericalError, OptionError, UnknownLengthError
 from tinct.inference import session as sessions
 from tinct.inference.bidirectional import Bidirectional
 from tinct.inference.directions import Direction
@@ -409,6 +409,64 @@ def test_a_correction_changes_later_frames_for_the_better() -> None:
     session.withdraw(5)
     assert corrected > before + 0.2
     assert quality() == before
+
+
+def small(*rows: list[int]) -> np.ndarray:
+    return np.array(rows, np.uint8)
+
+
+def two_by_three() -> Session:
+    return Session(Drift(), np.zeros((4, 2, 3, 3), np.uint8))
+
+
+def test_an_object_is_added_to_a_frame_and_the_others_stay() -> None:
+    session = two_by_three()
+    session.add_mask(1, 5, np.array([[True, True, False], [False, False, False]]))
+    session.add_mask(1, 7, [[0, 255, 255], [0, 0, 0]])  # where they meet, the one that was there stays
+    np.testing.assert_array_equal(session.prompts[1], [[5, 5, 7], [0, 0, 0]])
+    assert session.object_ids == (5, 7)
+
+
+def test_an_object_that_is_added_again_takes_the_place_of_its_old_mask() -> None:
+    session = two_by_three()
+    session.correct(0, small([1, 1, 2], [255, 0, 0]))
+    session.add_mask(0, 1, torch.tensor([[0, 0, 0], [1, 1, 0]]))
+    np.testing.assert_array_equal(session.prompts[0], [[0, 0, 2], [1, 1, 0]])
+    session.add_mask(0, 1, small([1, 0, 0], [0, 0, 0]))
+    np.testing.assert_array_equal(session.prompts[0], [[1, 0, 2], [0, 0, 0]])
+
+
+@pytest.mark.parametrize(
+    ("index", "object_id", "mask", "error", "message"),
+    [
+        (9, 1, small([1, 0, 0], [0, 0, 0]), FrameIndexError, "frame 9 came, but the video has frames 0 to 3"),
+        (0, 255, small([1, 0, 0], [0, 0, 0]), OptionError, "object id 255 came; ids lie between 1 and 254"),
+        (0, 1, small([0, 0, 0], [0, 0, 0]), MaskError, "The mask of object 1 on frame 0 holds no object"),
+        (0, 1, small([1, 0, 2], [0, 0, 0]), MaskError, "mask == 1"),
+        (0, 1, small([1, 0]), MaskError, "2×1 pixels and its frame is 3×2"),
+        (0, 1, small([0, 0, 9], [0, 0, 0]), MaskError, "painted as other objects"),
+    ],
+)
+def test_a_mask_that_cannot_be_added_is_refused(
+    index: int, object_id: int, mask: np.ndarray, error: type[Exception], message: str
+) -> None:
+    session = two_by_three()
+    session.correct(0, small([0, 0, 2], [0, 0, 0]))
+    with pytest.raises(error, match=message):
+        session.add_mask(index, object_id, mask)
+    assert list(session.prompts) == [0]
+
+
+def test_a_session_takes_whatever_is_a_video_but_a_stream(tmp_path: Path) -> None:
+    session = Session(Drift(), [np.zeros((2, 3, 3), np.uint8)] * 4, {0: [[0, 0, 3], [0, 0, 0]]})
+    assert (len(session.video), session.object_ids) == (4, (3,))
+    with pytest.raises(UnknownLengthError, match=r"list\(frames\)"):
+        Session(Drift(), iter([np.zeros((2, 3, 3), np.uint8)]))
+
+
+def test_an_unknown_object_is_a_key_error() -> None:
+    with pytest.raises(KeyError, match="the painted objects are: none"):
+        two_by_three().delete_object(4)
 
 
 @pytest.mark.parametrize("fault", FAULTS)

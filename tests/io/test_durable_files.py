@@ -15,21 +15,21 @@ from tinct.io.mask_files import read_label_png, write_mask
 def test_a_lasting_file_is_on_the_disk_before_and_after_it_gets_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path, flushed = tmp_path / "a.png", []
+    path, synced = tmp_path / "a.png", []
     fsync = os.fsync
 
     def noted(handle: int) -> None:
-        flushed.append((os.readlink(f"/proc/self/fd/{handle}"), path.exists()))
+        synced.append((os.readlink(f"/proc/self/fd/{handle}"), path.exists()))
         fsync(handle)
 
     if not Path("/proc/self/fd").is_dir():
         pytest.skip("needs /proc to see which file a handle is of")
     monkeypatch.setattr(os, "fsync", noted)
     write_mask(path, np.eye(3, dtype=np.uint8))
-    assert flushed == []
+    assert synced == []
     path.unlink()
     write_mask(path, np.eye(3, dtype=np.uint8), durable=True)
-    (part, there_before), (folder, there_after) = flushed
+    (part, there_before), (folder, there_after) = synced
     assert ".part" in part
     assert not there_before
     assert (folder, there_after) == (str(tmp_path), True)

@@ -4,14 +4,22 @@ import re
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-from tinct.errors import OptionError, OutputError, VideoError
-from tinct.io.video import Video, VideoWriter
+from tinct.errors import (
+    FrameIndexError,
+    OptionError,
+    OutputError,
+    UnknownLengthError,
+    VideoError,
+)
+from tinct.io.video import Video, VideoWriter, as_video
 
 H, W = 48, 64
 FRAMES = 30
@@ -301,16 +309,25 @@ def test_arrays_are_a_video() -> None:
     ("frames", "names", "message"),
     [
         ([], None, "none came"),
-        ([scene(0)[..., 0]], None, r"uint8 \(48, 64\); expected RGB"),
-        ([scene(0) / 255], None, "float64"),
+        ([scene(0)[0, :5, 0]], None, r"Frame 0 is uint8 \(5,\); expected RGB"),
+        ([scene(0), scene(0)[..., :2]], None, r"Frame 1 is uint8 \(48, 64, 2\); expected RGB"),
+        ([scene(0)[:0]], None, "expected RGB"),
+        ([scene(0).astype(np.float32)], None, "float32 with values from 10 to 250.*Divide by 255"),
+        ([(scene(0) / 255 - 0.5)], None, "undo the normalisation"),
+        ([scene(0) * np.nan], None, "from nan to nan"),
+        ([scene(0).astype(np.uint16)], None, r"uint16.*frame >> 8"),
+        ([scene(0).astype(np.int64)], None, r"int64.*astype\(np.uint8\)"),
+        ([Image.new("F", (W, H))], None, "fractions"),
+        (["a.jpg", "b.jpg"], None, r"PIL\.Image\.open"),
+        (scene(0), None, r"single frame.*\[frame\]"),
+        (torch.zeros(3, H, W), None, r"single frame.*\[frame\]"),
+        (np.zeros((1, 2, H, W, 3), np.uint8), None, r"frames\[0\]"),
         ([scene(0), scene(0)[1:]], None, "frame 0 is 64×48 pixels and frame 1 is 64×47"),
         ([scene(0)] * 2, ["a"], "1 names came with 2 frames"),
         ([scene(0)] * 2, ["a", "a"], "its own name"),
     ],
 )
-def test_arrays_that_are_no_video_are_refused(
-    frames: list[np.ndarray], names: list[str] | None, message: str
-) -> None:
+def test_arrays_that_are_no_video_are_refused(frames: Any, names: list[str] | None, message: str) -> None:
     with pytest.raises(VideoError, match=message):
         Video.from_arrays(frames, names)
 
@@ -328,7 +345,7 @@ def test_a_written_film_shows_what_was_drawn_at_an_even_size(tmp_path: Path) -> 
     assert [p.name for p in tmp_path.iterdir()] == ["overlay.mp4"]
 
 
-def test_an_abandoned_film_leaves_nothing_and_keeps_the_error(tmp_path: Path) -> None:
+def test_an_aborted_video_leaves_nothing_and_keeps_the_error(tmp_path: Path) -> None:
     def fail() -> None:
         with VideoWriter(tmp_path / "overlay.mp4") as writer:
             writer.write(scene(0))
@@ -371,3 +388,159 @@ def test_a_full_disk_is_reported_and_leaves_nothing(tmp_path: Path) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, before)
     assert list(tmp_path.iterdir()) == []
+
+
+STACK = np.stack([scene(index) for index in range(4)])
+
+
+def chw(stack: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(stack.copy()).permute(0, 3, 1, 2)
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        STACK,
+        list(STACK),
+        tuple(STACK),
+        STACK.transpose(0, 3, 1, 2),
+        np.concatenate([STACK, STACK[..., :1]], axis=3),
+        STACK / 255,
+        (STACK / 255).astype(np.float32),
+        torch.from_numpy(STACK.copy()),
+        chw(STACK),
+        chw(STACK).float() / 255,
+        list(chw(STACK)),
+        [Image.fromarray(frame) for frame in STACK],
+        [Image.fromarray(STACK[0]).convert("RGBA"), *STACK[1:]],
+        (frame for frame in STACK),
+        iter([Image.fromarray(frame) for frame in STACK]),
+        (frame / 255 for frame in STACK),
+    ],
+)
+def test_a_video_comes_in_every_form_that_python_has_for_it(frames: Any) -> None:
+    video = as_video(frames)
+    assert video.size == (H, W)
+    came = list(video)
+    assert all(frame.dtype == np.uint8 and frame.flags.c_contiguous for frame in came)
+    np.testing.assert_array_equal(came, STACK)
+
+
+@pytest.mark.parametrize(
+    "grey", [STACK[..., 0], STACK[..., :1], torch.from_numpy(STACK[:, None, ..., 0].copy())]
+)
+def test_grey_frames_become_rgb(grey: Any) -> None:
+    np.testing.assert_array_equal(list(as_video(grey)), np.repeat(STACK[..., :1], 3, axis=3))
+
+
+def test_a_path_is_opened_and_a_video_stays_itself(clip: Path) -> None:
+    video = as_video(clip)
+    assert len(video) == len(as_video(str(clip))) == FRAMES
+    assert as_video(video) is video
+    with pytest.raises(FileNotFoundError, match="There is no"):
+        as_video(clip.with_name("other.mp4"))
+
+
+@pytest.mark.parametrize(
+    ("what", "message"), [(7, "A int came"), (iter(()), "gave none"), (np.uint8(7), "A uint8")]
+)
+def test_what_is_no_video_is_refused(what: Any, message: str) -> None:
+    with pytest.raises(VideoError, match=message):
+        as_video(what)
+
+
+def test_a_part_of_a_video_is_a_video_of_those_frames(clip: Path) -> None:
+    video = Video.open(clip)
+    part = video[2:10]
+    assert (len(part), part.size, part.rate, part.path) == (8, video.size, video.rate, None)
+    assert list(part.names) == [f"{i:05d}" for i in range(2, 10)]
+    assert [index_of(frame) for frame in part] == list(range(2, 10))
+    assert (index_of(part[0]), index_of(part[-1])) == (2, 9)
+    assert [index_of(frame) for frame in part[3:][1:2]] == [6]
+    assert [len(video[span]) for span in (slice(None), slice(-3, None), slice(25, 99))] == [FRAMES, 3, 5]
+    with pytest.raises(FrameIndexError, match="Frame 8 was asked for; the video has frames 0 to 7"):
+        part[8]
+
+
+def test_nothing_is_read_for_a_part_before_its_frames_are_asked_for() -> None:
+    read: list[int] = []
+
+    class Watched(Video):
+        size = (H, W)
+        names = ("a", "b", "c")
+
+        def __len__(self) -> int:
+            return 3
+
+        def _read(self, start: int, stop: int) -> Any:
+            for index in range(start, stop):
+                read.append(index)
+                yield scene(index)
+
+    part = Watched()[1:3]
+    assert read == []
+    assert index_of(part[0]) == 1
+    assert read == [1]
+
+
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        (slice(0, 8, 2), r"step 2.*from_arrays\(\[video\[i\] for i in range\(0, 4, 2\)\]\)"),
+        (slice(None, None, -1), "step -1"),
+        (slice(3, 3), "no frames; the video has frames 0 to 3"),
+        (slice(9, 12), "no frames"),
+    ],
+)
+def test_a_part_with_a_step_or_without_frames_is_refused(part: slice, message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        Video.from_arrays(STACK)[part]
+
+
+def test_a_frame_index_beyond_the_end_ends_a_loop_as_an_index_error() -> None:
+    with pytest.raises(IndexError):
+        Video.from_arrays(STACK)[np.int64(4)]
+
+
+def test_a_stream_is_read_once_frame_by_frame() -> None:
+    given: list[int] = []
+
+    def camera() -> Any:
+        for index in range(4):
+            given.append(index)
+            yield scene(index)
+
+    video = as_video(camera())
+    assert (video.length, video.size, given) == (None, (H, W), [0])
+    coming = video.frames()
+    assert [index_of(next(coming)), index_of(next(coming))] == [0, 1]
+    assert given == [0, 1]
+    assert [video.names[0], video.names[1234], *video.names[2:4]] == ["00000", "01234", "00002", "00003"]
+    with pytest.raises(VideoError, match=r"2 frames were read already.*list\(frames\)"):
+        video.frames()
+    assert [index_of(frame) for frame in video.frames(3)] == [3]
+
+
+@pytest.mark.parametrize(
+    "ask", [len, lambda video: video[0], lambda video: video[1:2], lambda video: len(video.names)]
+)
+def test_a_stream_says_that_nobody_knows_its_length(ask: Any) -> None:
+    with pytest.raises(UnknownLengthError, match=r"list\(frames\)"):
+        ask(as_video(iter(STACK)))
+
+
+def test_a_stream_whose_frames_change_size_breaks_there() -> None:
+    video = as_video(iter([scene(0), scene(1)[1:]]))
+    frames = iter(video)
+    next(frames)
+    with pytest.raises(VideoError, match="frame 0 is 64×48 pixels and frame 1 is 64×47"):
+        next(frames)
+
+
+def test_videos_show_themselves_in_a_line(clip: Path) -> None:
+    video = Video.open(clip)
+    assert repr(video) == "FileVideo('clip.mp4', frames, 48×64, 25 fps)"  # nobody has counted yet
+    assert len(video) == FRAMES
+    assert repr(video) == "FileVideo('clip.mp4', 30 frames, 48×64, 25 fps)"
+    assert repr(video[:1]) == "PartOfVideo(1 frame, 48×64, 25 fps)"
+    assert repr(as_video(iter(STACK))) == "StreamVideo(frames, 48×64)"

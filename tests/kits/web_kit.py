@@ -19,7 +19,7 @@ from starlette.testclient import TestClient
 from tinct.errors import TinctError
 from tinct.web.app import make_app
 from tinct.web.events import Events
-from tinct.web.frames import FrameStore
+from tinct.web.frames import FrameCache
 from tinct.web.library import Library
 from tinct.web.limits import Limits
 from tinct.web.project import Project
@@ -116,12 +116,12 @@ class Desk:
 
     def __init__(self, folder: Path, *videos: Path, limits: Limits = SMALL) -> None:
         self.library = Library(folder, limits)
-        ids = [self.library.name(video) for video in videos]
-        self.library.open_named()
+        ids = [self.library.add_video(video) for video in videos]
+        self.library.open_videos()
         self.events = Events()
         self.runner = Runner(FAKE_WORKER, 1, self.events)
         SHARED.serve(self.runner)
-        frames = FrameStore(limits.frame_cache_bytes)
+        frames = FrameCache(limits.frame_cache_bytes)
         self.services = Services(
             limits, self.library, self.runner, self.events, WriterLocks(self.events), frames
         )
@@ -133,17 +133,17 @@ class Desk:
     def tab(self) -> Tab:
         return self.tabs[0]
 
-    def told(self, project: str) -> list[tuple[str, dict[str, Any]]]:
+    def record_events(self, project: str) -> list[tuple[str, dict[str, Any]]]:
         """A list that fills with the events of a project."""
         found: list[tuple[str, dict[str, Any]]] = []
-        tell = self.events.tell
+        publish = self.events.publish
 
-        def told(to: str, kind: str, data: dict[str, Any] | None = None) -> None:
+        def record(to: str, kind: str, data: dict[str, Any] | None = None) -> None:
             if to == project:
                 found.append((kind, json.loads(json.dumps(data or {}))))
-            tell(to, kind, data)
+            publish(to, kind, data)
 
-        self.events.tell = told  # type: ignore[method-assign]
+        self.events.publish = record  # type: ignore[method-assign]
         return found
 
     def close(self) -> None:
@@ -169,8 +169,8 @@ class SharedWorker:
 
     def serve(self, runner: Runner) -> None:
         if self._worker is None:
-            self._worker = WorkerProcess(FAKE_WORKER, 1, runner._take_news)
-        self._worker._on_news = runner._take_news
+            self._worker = WorkerProcess(FAKE_WORKER, 1, runner._on_message)
+        self._worker._on_message = runner._on_message
         runner.worker, runner._tickets = self._worker, self._tickets
 
     def close(self) -> None:

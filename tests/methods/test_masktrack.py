@@ -38,7 +38,7 @@ def frame(seed: int = 0, size: tuple[int, int] = (H, W)) -> Image:
     return np.random.default_rng(seed).integers(0, 255, (*size, 3)).astype(np.uint8)
 
 
-def painted() -> np.ndarray:
+def annotated() -> np.ndarray:
     rows, columns = np.mgrid[:H, :W]
     labels = np.zeros((H, W), np.uint8)
     labels[(rows - 22) ** 2 + (columns - 24) ** 2 < 100] = 3
@@ -47,12 +47,12 @@ def painted() -> np.ndarray:
 
 def guide(options: Options) -> np.ndarray:
     runner = segmenter(options)
-    state = runner.start(frame(), painted())
+    state = runner.start(frame(), annotated())
     return runner._guides(state.previous, runner._flow(frame(1), frame())).numpy()[0]
 
 
 def test_the_mask_is_given_as_it_is_or_dilated() -> None:
-    mask = painted() == 3
+    mask = annotated() == 3
     np.testing.assert_array_equal(guide(UNTUNED) > 0.5, mask)
     np.testing.assert_array_equal(guide(replace(UNTUNED, dilation_px=4)) > 0.5, coarsened(mask, 4))
 
@@ -61,7 +61,7 @@ def test_the_mask_is_given_as_it_is_or_dilated() -> None:
 def test_from_a_box_the_masks_outline_is_never_looked_at(both_ways: bool) -> None:
     """Neither by fine-tuning nor as the first previous mask; a rectangle is all that the person gave."""
     runner = segmenter(replace(UNTUNED, box=True, fine_tuning=FineTuning(Budget(steps=2))))
-    labels = [painted(), filled_box(painted() == 3).astype(np.uint8) * 3]
+    labels = [annotated(), filled_box(annotated() == 3).astype(np.uint8) * 3]
     assert not np.array_equal(*labels)
     round_, square = (
         runner.start_at_each([frame()], [each])[0] if both_ways else runner.start(frame(), each)
@@ -78,12 +78,12 @@ def test_from_a_box_in_which_nothing_is_found_the_box_is_the_mask() -> None:
     runner = segmenter(replace(UNTUNED, box=True))
     with torch.no_grad():
         runner.network.stream.side_outputs.fusion[0].bias.fill_(-50.0)
-    state = runner.start(frame(), painted())
-    np.testing.assert_array_equal(state.previous[0].numpy() > 0.5, filled_box(painted() == 3))
+    state = runner.start(frame(), annotated())
+    np.testing.assert_array_equal(state.previous[0].numpy() > 0.5, filled_box(annotated() == 3))
 
 
 def test_the_mask_may_be_moved_along_the_flow() -> None:
-    mask = painted() == 3
+    mask = annotated() == 3
     moved = guide(replace(UNTUNED, warp_previous="warped")) > 0.5
     np.testing.assert_array_equal(moved, np.roll(mask, 6, axis=1))
     union = guide(replace(UNTUNED, warp_previous="union")) > 0.5
@@ -94,17 +94,17 @@ def test_the_mask_may_be_moved_along_the_flow() -> None:
 
 def test_faint_probabilities_are_fed_back_near_the_mask_alone() -> None:
     runner = segmenter(replace(UNTUNED, soft_feedback=True, soft_reach=0.1))
-    state = runner.start(frame(), painted())
+    state = runner.start(frame(), annotated())
     faint = torch.where(state.previous > 0.5, state.previous, 0.4)
     given = runner._guides(faint, None).numpy()[0]
-    near = coarsened(painted() == 3, 5)
+    near = coarsened(annotated() == 3, 5)
     assert (given[~near] == 0).all()
     assert (given[near] > 0.3).all()
 
 
 def test_what_lies_apart_from_the_mask_is_dropped() -> None:
     runner = segmenter(replace(UNTUNED, gate_reach=0.1))
-    guides = torch.from_numpy((painted() == 3)[None].astype(np.float32))
+    guides = torch.from_numpy((annotated() == 3)[None].astype(np.float32))
     logits = torch.full((1, H // 4, W // 4), -1.0)
     logits[0, 3:7, 4:7] = 1.0  # where the object was
     logits[0, 1:4, 13:] = 1.0  # far from it
@@ -119,7 +119,7 @@ def test_what_lies_apart_from_the_mask_is_dropped() -> None:
 @pytest.mark.parametrize("soft", [False, True])
 def test_what_is_fed_back(soft: bool) -> None:
     runner = segmenter(replace(UNTUNED, soft_feedback=soft))
-    state, masks = runner.step(runner.start(frame(), painted()), frame(1))
+    state, masks = runner.step(runner.start(frame(), annotated()), frame(1))
     given = runner._guides(state.previous, None)
     expected = masks.probs if soft else (masks.probs > 0.5).astype(np.float32)
     if soft:
@@ -129,14 +129,14 @@ def test_what_is_fed_back(soft: bool) -> None:
 
 def test_frames_are_brought_to_the_working_size_and_masks_back() -> None:
     runner = segmenter(replace(UNTUNED, working_height=32))
-    state, masks = runner.step(runner.start(frame(), painted()), frame(1))
+    state, masks = runner.step(runner.start(frame(), annotated()), frame(1))
     assert state.previous.shape == (1, 32, 40)
     assert masks.size == (H, W)
 
 
-def test_tuned_objects_have_layers_of_their_own() -> None:
+def test_fine_tuned_objects_have_layers_of_their_own() -> None:
     tuned = replace(UNTUNED, fine_tuning=FineTuning(budget=Budget(steps=2)))
-    labels = painted()
+    labels = annotated()
     labels[30:45, 45:60] = 9
     runner = segmenter(tuned)
     state = runner.start(frame(), labels)
@@ -147,9 +147,9 @@ def test_tuned_objects_have_layers_of_their_own() -> None:
     assert not torch.equal(parent, first)
 
 
-def test_a_correction_tunes_the_objects_that_it_shows() -> None:
+def test_a_correction_fine_tunes_the_objects_that_it_shows() -> None:
     runner = segmenter(replace(UNTUNED, fine_tuning=FineTuning(budget=Budget(steps=2))))
-    labels = painted()
+    labels = annotated()
     labels[30:45, 45:60] = 9
     state: MaskTrackState = runner.start(frame(), labels)
     later, _ = runner.step(state, frame(1), np.where(labels == 9, 9, 0).astype(np.uint8))
@@ -160,7 +160,7 @@ def test_a_correction_tunes_the_objects_that_it_shows() -> None:
 
 def test_a_lost_object_keeps_its_id() -> None:
     runner = segmenter(UNTUNED)
-    state = runner.start(frame(), painted())
+    state = runner.start(frame(), annotated())
     state = replace(state, previous=torch.zeros_like(state.previous))
     _, masks = runner.step(state, frame(1))
     assert masks.object_ids == (3,)

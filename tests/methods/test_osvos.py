@@ -26,7 +26,7 @@ def frame(seed: int = 0) -> Image:
     return np.random.default_rng(seed).integers(0, 255, (H, W, 3)).astype(np.uint8)
 
 
-def painted() -> np.ndarray:
+def annotated() -> np.ndarray:
     labels = np.zeros((H, W), np.uint8)
     labels[10:30, 8:28], labels[12:40, 40:60] = 2, 5
     return labels
@@ -34,7 +34,7 @@ def painted() -> np.ndarray:
 
 def test_frames_in_a_batch_are_as_frames_one_by_one() -> None:
     runner = segmenter()
-    state = runner.start(frame(), painted())
+    state = runner.start(frame(), annotated())
     frames = [frame(seed) for seed in (1, 2, 3)]
     together = runner.segment_frames(state, frames)
     for image, masks in zip(frames, together, strict=True):
@@ -44,7 +44,7 @@ def test_frames_in_a_batch_are_as_frames_one_by_one() -> None:
 
 def test_the_order_of_frames_does_not_matter() -> None:
     runner = segmenter()
-    state = runner.start(frame(), painted())
+    state = runner.start(frame(), annotated())
     after, first = runner.step(state, frame(1))
     assert after is state
     runner.step(state, frame(2))
@@ -52,15 +52,15 @@ def test_the_order_of_frames_does_not_matter() -> None:
 
 
 def test_each_object_has_its_own_test_network() -> None:
-    state = segmenter().start(frame(), painted())
+    state = segmenter().start(frame(), annotated())
     assert state.object_ids == (2, 5)
     assert not torch.equal(state.weights[0].tensors[0], state.weights[1].tensors[0])
 
 
-def test_a_painted_frame_adds_to_what_is_learnt() -> None:
+def test_an_annotated_frame_adds_to_what_is_learnt() -> None:
     runner = segmenter()
-    state = runner.start(frame(), painted())
-    later, masks = runner.step(state, frame(1), np.where(painted() == 5, 9, 0).astype(np.uint8))
+    state = runner.start(frame(), annotated())
+    later, masks = runner.step(state, frame(1), np.where(annotated() == 5, 9, 0).astype(np.uint8))
     assert later.object_ids == masks.object_ids == (2, 5, 9)
     assert later.weights[:2] == state.weights
     assert len(later.annotated) == 2
@@ -68,7 +68,7 @@ def test_a_painted_frame_adds_to_what_is_learnt() -> None:
 
 def test_boundaries() -> None:
     plain = segmenter()
-    state = plain.start(frame(), painted())
+    state = plain.start(frame(), annotated())
     guided = segmenter(replace(OPTIONS, boundary="guided")).step(state, frame(1))[1]
     assert not np.array_equal(guided.probs, plain.step(state, frame(1))[1].probs)
     assert guided.probs.sum(0).max() <= 1 + 1e-5
@@ -90,4 +90,4 @@ def test_boundaries_that_cannot_be() -> None:
         replace(OPTIONS, boundary="superpixels"), superpixels=lambda image: np.zeros((H, W - 1), int)
     )
     with pytest.raises(OptionError, match="one number for each pixel"):
-        shifted.step(shifted.start(frame(), painted()), frame(1))
+        shifted.step(shifted.start(frame(), annotated()), frame(1))

@@ -41,7 +41,7 @@ def frame(seed: int = 0) -> Image:
     return np.random.default_rng(seed).integers(0, 255, (H, W, 3)).astype(np.uint8)
 
 
-def painted() -> np.ndarray:
+def annotated() -> np.ndarray:
     labels = np.zeros((H, W), np.uint8)
     labels[8:24, 6:26], labels[20:36, 34:50] = 3, 8
     return labels
@@ -67,7 +67,7 @@ def test_weights_from_a_file_run_every_preset(
         save_weights(file, NETWORKS[method](presets["paper"]), method=method, variant="vgg16")
         segmenter = zoo.build_segmenter(method, "vgg16", preset, file, "cpu", fine_tuning=UNTUNED)
     video = Video.from_arrays([frame(i) for i in range(3)])
-    results = [masks for _, masks in segment_video(segmenter, video, {0: painted()})]
+    results = [masks for _, masks in segment_video(segmenter, video, {0: annotated()})]
     assert [(m.object_ids, m.size) for m in results] == [((3, 8), (H, W))] * 3
 
 
@@ -121,7 +121,7 @@ def scores_of(
 @pytest.mark.parametrize("backbone", ["vgg16", "mobilenetv2"])
 def test_the_flow_twin_is_averaged(thin_networks: Thin, backbone: str) -> None:
     plain, both = (masktrack_with(thin_networks, backbone, flow_stream=on) for on in (False, True))
-    state = plain.start(frame(), painted())
+    state = plain.start(frame(), annotated())
     alone, joined = (scores_of(runner, state) for runner in (plain, both))
     # The flow's magnitude as a picture: black on the left, white on the right.
     grey = np.zeros((H, W, 3), np.uint8)
@@ -133,7 +133,7 @@ def test_the_flow_twin_is_averaged(thin_networks: Thin, backbone: str) -> None:
 
 def test_the_flow_twin_is_the_network_before_fine_tuning(thin_networks: Thin) -> None:
     plain, both = (masktrack_with(thin_networks, flow_stream=on) for on in (False, True))
-    state = plain.start(frame(), painted())
+    state = plain.start(frame(), annotated())
     own = ObjectWeights(tuple(p.detach() + 0.01 for p in plain.network.stream.object_layers().values()))
     tuned = replace(state, weights=(own, own))
     before, after = (2 * scores_of(both, s) - scores_of(plain, s) for s in (state, tuned))
@@ -155,7 +155,7 @@ def test_crf_masks_are_what_is_given_and_fed_back(
     monkeypatch.setattr(masktrack, "dense_crf", sharpened)
     monkeypatch.setattr(masktrack, "check_dense_crf", lambda: None)
     runner = masktrack_with(thin_networks, crf=True)
-    state = runner.start(frame(), painted())
+    state = runner.start(frame(), annotated())
     later, masks = runner.step(state, frame(1))
     ((probs, image),) = seen
     assert probs.shape == (2, H, W)
@@ -174,7 +174,7 @@ def test_crf_without_its_library_is_refused_at_once(
 
 def test_resnet101_segments(thin_networks: Thin) -> None:
     runner = masktrack_with(thin_networks, "resnet101")
-    _, masks = runner.step(runner.start(frame(), painted()), frame(1))
+    _, masks = runner.step(runner.start(frame(), annotated()), frame(1))
     assert masks.object_ids == (3, 8)
     assert np.isfinite(masks.probs).all()
 

@@ -1,4 +1,4 @@
-"""OSVOS, MaskTrack and MaskRNN learn from several painted frames at once."""
+"""OSVOS, MaskTrack and MaskRNN learn from several annotated frames at once."""
 
 from __future__ import annotations
 
@@ -46,26 +46,26 @@ def tensors(weights: Any) -> list[torch.Tensor]:
 
 
 @pytest.mark.parametrize("method", ["osvos", "masktrack", "maskrnn"])
-def test_every_object_is_tuned_once_on_all_frames_that_show_it(method: str, video: Video) -> None:
+def test_every_object_is_fine_tuned_once_on_all_frames_that_show_it(method: str, video: Video) -> None:
     segmenter = made(method)
     assert isinstance(segmenter, StartsAtEach)
     heard: list[FineTuningProgress] = []
-    painted = [square(4, 1), square(30, 6) + square(6, 1)]
+    labels = [square(4, 1), square(30, 6) + square(6, 1)]
     with callbacks(fine_tuning=heard.append):
-        first, second = segmenter.start_at_each([video[0], video[3]], painted)
+        first, second = segmenter.start_at_each([video[0], video[3]], labels)
     assert [(n.object_id, n.steps) for n in heard if n.finished] == [(1, 2), (6, 2)]
     assert second.object_ids == (1, 6)
     # Both know what both frames taught.
     for one, other in zip(tensors(first.weights[0]), tensors(second.weights[0]), strict=True):
         assert torch.equal(one, other)
-    alone = segmenter.start(video[0], painted[0])
+    alone = segmenter.start(video[0], labels[0])
     assert not all(
         torch.equal(a, b) for a, b in zip(tensors(first.weights[0]), tensors(alone.weights[0]), strict=True)
     )
 
 
 @pytest.mark.parametrize("method", ["osvos", "masktrack", "maskrnn"])
-def test_one_painted_frame_is_a_plain_start(method: str, video: Video) -> None:
+def test_one_annotated_frame_is_a_plain_start(method: str, video: Video) -> None:
     segmenter = made(method)
     (state,) = segmenter.start_at_each([video[0]], [square(4, 2)])  # type: ignore[attr-defined]
     plain = segmenter.start(video[0], square(4, 2))

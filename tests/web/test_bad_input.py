@@ -43,7 +43,7 @@ def incoming(desk: Desk) -> list[str]:
     return [path.name for path in desk.library.folder.iterdir() if path.name.startswith(".incoming")]
 
 
-def test_an_uploaded_film_is_a_project_and_can_be_removed(desk: Desk, tmp_path: Path) -> None:
+def test_an_uploaded_video_is_a_project_and_can_be_removed(desk: Desk, tmp_path: Path) -> None:
     answer = upload(desk, ("My clip.avi", film(tmp_path / "a.avi").read_bytes()))
     assert answer.status_code == 200
     made = answer.json()
@@ -179,9 +179,9 @@ def test_a_damaged_project_is_named_and_the_others_open(open_desk: Callable[...,
     desk = open_desk(clip)
     (desk.library.folder / "broken").mkdir()
     (desk.library.folder / "broken" / "project.json").write_text("{")
-    listed = {each["id"]: each for each in open_desk(clip).client.get("/api/projects").json()}
-    assert listed["broken"]["status"] == "failed"
-    assert "damaged" in listed["broken"]["error"]
+    summaries = {each["id"]: each for each in open_desk(clip).client.get("/api/projects").json()}
+    assert summaries["broken"]["status"] == "failed"
+    assert "damaged" in summaries["broken"]["error"]
 
 
 def test_a_mask_of_another_size_and_what_is_no_mask(desk: Desk) -> None:

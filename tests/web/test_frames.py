@@ -13,15 +13,15 @@ from tinct.errors import OptionError, VideoError
 from tinct.io.video import Video
 from tinct.io.video_writer import VideoWriter
 from tinct.shapes import Image as Frame
-from tinct.web.frames import BLOCK, FrameReader, FrameStore
+from tinct.web.frames import PREFETCH_FRAMES, FrameCache, FrameReader
 
 COUNT = 60
 
 
 @pytest.fixture(scope="module")
-def film(tmp_path_factory: pytest.TempPathFactory) -> Video:
+def video(tmp_path_factory: pytest.TempPathFactory) -> Video:
     """Frames whose grey tells their index."""
-    path = tmp_path_factory.mktemp("film") / "film.mp4"
+    path = tmp_path_factory.mktemp("video") / "video.mp4"
     with VideoWriter(path, 24) as writer:
         for index in range(COUNT):
             writer.write(np.full((32, 48, 3), 4 * index, np.uint8))
@@ -32,10 +32,10 @@ def index_of(frame: np.ndarray) -> int:
     return round(float(frame.mean()) / 4)
 
 
-def test_any_order_gives_the_frames_of_a_plain_walk(film: Video) -> None:
-    reader = FrameReader(film)
+def test_any_order_gives_the_frames_of_a_plain_walk(video: Video) -> None:
+    reader = FrameReader(video)
     order = [0, 1, 2, 40, 41, 39, 5, 30, 59, 0, 59, 58, *np.random.default_rng(0).integers(0, COUNT, 20)]
-    whole = list(film)
+    whole = list(video)
     for index in order:
         np.testing.assert_array_equal(reader.frame(int(index)), whole[index])
 
@@ -79,30 +79,30 @@ def test_a_broken_frame_leaves_the_others() -> None:
     assert reader.frame(5)[0, 0, 0] == 5
 
 
-def test_jpegs_are_kept_within_their_bytes_and_made_once(film: Video) -> None:
-    store = FrameStore(4000)
+def test_jpegs_are_kept_within_their_bytes_and_made_once(video: Video) -> None:
+    cache = FrameCache(4000)
     for index in range(COUNT):
-        store.jpeg("p", film, index)
-        assert store._bytes == sum(map(len, store._kept.values())) <= 4000
-    assert store.jpeg("p", film, COUNT - 1) is store.jpeg("p", film, COUNT - 1)
-    store.forget("p")
-    assert store._bytes == 0
+        cache.jpeg("p", video, index)
+        assert cache._bytes == sum(map(len, cache._jpegs.values())) <= 4000
+    assert cache.jpeg("p", video, COUNT - 1) is cache.jpeg("p", video, COUNT - 1)
+    cache.evict("p")
+    assert cache._bytes == 0
 
 
-def test_widths_larger_than_the_video_are_its_own(film: Video) -> None:
-    store = FrameStore(10**6)
-    assert store.jpeg("p", film, 3, 4800) is store.jpeg("p", film, 3)
-    small = np.array(Image.open(io.BytesIO(store.jpeg("p", film, 3, 24))))
+def test_widths_larger_than_the_video_are_its_own(video: Video) -> None:
+    cache = FrameCache(10**6)
+    assert cache.jpeg("p", video, 3, 4800) is cache.jpeg("p", video, 3)
+    small = np.array(Image.open(io.BytesIO(cache.jpeg("p", video, 3, 24))))
     assert small.shape == (16, 24, 3)
     with pytest.raises(OptionError, match="frames 0 to 59"):
-        store.jpeg("p", film, COUNT)
+        cache.jpeg("p", video, COUNT)
 
 
 def test_frames_that_are_expected_are_ready_as_wide_as_the_last_one() -> None:
-    store, video = FrameStore(10**6), Counting()
-    store.jpeg("p", video, 0, 2)
-    store.expect("p", video, BLOCK + 3)
-    until(lambda: all(("p", i, 2) in store._kept for i in range(BLOCK, 2 * BLOCK)))
+    cache, video = FrameCache(10**6), Counting()
+    cache.jpeg("p", video, 0, 2)
+    cache.prefetch("p", video, PREFETCH_FRAMES + 3)
+    until(lambda: all(("p", i, 2) in cache._jpegs for i in range(PREFETCH_FRAMES, 2 * PREFETCH_FRAMES)))
     begun = video.begun
-    store.jpeg("p", video, BLOCK + 5, 2)
+    cache.jpeg("p", video, PREFETCH_FRAMES + 5, 2)
     assert video.begun == begun

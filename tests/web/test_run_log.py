@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinct.errors import OptionError
-from tinct.web.run_log import Direction, Leg, RunLog, Settings, checked_direction, planned_legs
+from tinct.web.run_log import Direction, FramePass, RunLog, Settings, parse_direction, plan_passes
 
 
 @given(
@@ -22,33 +22,36 @@ def test_a_plan_computes_each_frame_that_was_asked_for_once(
     frames: int, start: int, direction: Direction, prompts: set[int], streams: bool
 ) -> None:
     start, painted = min(start, frames - 1), sorted({min(i, frames - 1) for i in prompts})
-    legs = planned_legs(start, direction, frames, painted, streams=streams)
-    found = [index for leg in legs for index in leg.frames]
+    passes = plan_passes(start, direction, frames, painted, streams=streams)
+    found = [index for frame_pass in passes for index in frame_pass.frames]
     wanted = {"forward": range(start, frames), "backward": range(start + 1), "both": range(frames)}[direction]
     assert sorted(found) == list(wanted)
 
 
 def test_both_ways_shows_masks_at_once_where_one_frame_is_painted() -> None:
-    assert planned_legs(2, "both", 9, [4], streams=True) == (Leg(4, 8, "forward"), Leg(3, 0, "backward"))
-    assert planned_legs(2, "both", 9, [0], streams=True) == (Leg(0, 8, "forward"),)
-    assert planned_legs(2, "both", 9, [0, 4], streams=True) == (Leg(0, 8, "both"),)
+    assert plan_passes(2, "both", 9, [4], streams=True) == (
+        FramePass(4, 8, "forward"),
+        FramePass(3, 0, "backward"),
+    )
+    assert plan_passes(2, "both", 9, [0], streams=True) == (FramePass(0, 8, "forward"),)
+    assert plan_passes(2, "both", 9, [0, 4], streams=True) == (FramePass(0, 8, "both"),)
 
 
 def test_what_remains_of_a_run_and_what_its_masks_know(tmp_path: Path) -> None:
     log = RunLog(tmp_path / "runs")
-    plan = log.begin(5, 4, "both", planned_legs(4, "both", 9, [4], streams=True), Settings("osvos"))
-    assert plan.without({4, 5, 6}) == (Leg(7, 8, "forward"), Leg(3, 0, "backward"))
-    assert plan.without({*range(4, 9), 3, 2}) == (Leg(1, 0, "backward"),)
-    assert plan.without(set(range(9))) == ()
-    assert [plan.knows(i) for i in (0, 3, 4, 8)] == ["backward", "backward", "forward", "forward"]
+    plan = log.begin(5, 4, "both", plan_passes(4, "both", 9, [4], streams=True), Settings("osvos"))
+    assert plan.remaining_passes({4, 5, 6}) == (FramePass(7, 8, "forward"), FramePass(3, 0, "backward"))
+    assert plan.remaining_passes({*range(4, 9), 3, 2}) == (FramePass(1, 0, "backward"),)
+    assert plan.remaining_passes(set(range(9))) == ()
+    assert [plan.direction_at(i) for i in (0, 3, 4, 8)] == ["backward", "backward", "forward", "forward"]
 
 
 def test_runs_are_found_again_with_what_became_of_them(tmp_path: Path) -> None:
     log = RunLog(tmp_path / "runs")
     assert log.latest is None
-    first = log.begin(1, 0, "forward", (Leg(0, 8, "forward"),), Settings())
+    first = log.begin(1, 0, "forward", (FramePass(0, 8, "forward"),), Settings())
     log.end(first.number, "paused")
-    second = log.begin(2, 4, "forward", (Leg(4, 8, "forward"),), Settings(), first.number)
+    second = log.begin(2, 4, "forward", (FramePass(4, 8, "forward"),), Settings(), first.number)
     again = RunLog(tmp_path / "runs")
     assert again.plans == {1: first, 2: second}
     assert again.latest == second
@@ -59,4 +62,4 @@ def test_runs_are_found_again_with_what_became_of_them(tmp_path: Path) -> None:
 
 def test_a_direction_that_does_not_exist() -> None:
     with pytest.raises(OptionError, match="Did you mean 'backward'"):
-        checked_direction("backwards")
+        parse_direction("backwards")

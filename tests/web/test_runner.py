@@ -11,24 +11,24 @@ from web_kit import FAKE_WORKER, FRAMES, painting, until, write_frames
 from tinct.errors import WorkerError
 from tinct.io.video import Video
 from tinct.web.events import Events
-from tinct.web.project import About, Project
+from tinct.web.project import Project, ProjectInfo
 from tinct.web.run_log import Settings
-from tinct.web.run_state import CUT_SHORT
+from tinct.web.run_state import INTERRUPTED
 from tinct.web.runner import Runner
-from tinct.web.worker_process import ENDED, MOST_FAILURES, WorkerProcess
+from tinct.web.worker_process import MAX_FAILURES, PROCESS_ENDED, WorkerProcess
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
     clip = write_frames(tmp_path / "clip")
     (tmp_path / "p").mkdir()
-    about = About.of(Video.open(clip), "p", "clip", str(clip), uploaded=False)
-    about.write(tmp_path / "p")
-    return Project(tmp_path / "p", about)
+    info = ProjectInfo.of(Video.open(clip), "p", "clip", str(clip), uploaded=False)
+    info.write(tmp_path / "p")
+    return Project(tmp_path / "p", info)
 
 
 def test_a_run_that_the_servers_end_cut_short_rests_and_goes_on(project: Project) -> None:
-    project.paint({0: painting(SLOW)})
+    project.annotate({0: painting(SLOW)})
     first = Runner(FAKE_WORKER, 1, Events())
     first.begin(project, 0, "forward", Settings())
     until(lambda: project.run is not None and project.run.done >= 2)
@@ -36,7 +36,7 @@ def test_a_run_that_the_servers_end_cut_short_rests_and_goes_on(project: Project
     until(lambda: first.worker._process is None)
     again = Project(project.folder)
     assert again.run is not None
-    assert (again.run.status, again.run.message) == ("paused", CUT_SHORT)
+    assert (again.run.status, again.run.message) == ("paused", INTERRUPTED)
     done = again.run.done
     assert 2 <= done < FRAMES
     finished: list[int] = []
@@ -49,12 +49,12 @@ def test_a_run_that_the_servers_end_cut_short_rests_and_goes_on(project: Project
     assert again.run.done == again.run.total == FRAMES
 
 
-def test_a_worker_that_cannot_start_is_given_up_and_named(tmp_path: Path) -> None:
-    news: list[dict[str, Any]] = []
-    worker = WorkerProcess([sys.executable, "-c", "raise SystemExit(3)"], 1, news.append)
+def test_a_worker_that_cannot_start_is_an_error_that_names_it(tmp_path: Path) -> None:
+    messages: list[dict[str, Any]] = []
+    worker = WorkerProcess([sys.executable, "-c", "raise SystemExit(3)"], 1, messages.append)
     worker.start()
-    until(lambda: len(news) == MOST_FAILURES)
+    until(lambda: len(messages) == MAX_FAILURES)
     until(lambda: worker._process is None)
-    assert all(each == {"news": ENDED, "code": 3} for each in news)
+    assert all(each == {"news": PROCESS_ENDED, "code": 3} for each in messages)
     with pytest.raises(WorkerError, match="cannot be started"):
-        WorkerProcess([str(tmp_path / "nothing")], 1, news.append).start()
+        WorkerProcess([str(tmp_path / "nothing")], 1, messages.append).start()

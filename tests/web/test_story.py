@@ -32,17 +32,17 @@ def test_what_is_painted_comes_back_pixel_by_pixel(desk: Desk) -> None:
     assert "no mask yet" in desk.tab.error("GET", "/masks/3.png", 404)
 
 
-def test_masks_arrive_one_by_one_and_every_tab_is_told(desk: Desk) -> None:
-    told = desk.told(desk.tab.project)
+def test_masks_arrive_one_by_one_as_events_for_every_tab(desk: Desk) -> None:
+    events = desk.record_events(desk.tab.project)
     desk.tab.paint(0, painting(1, 2))
     document = desk.tab.run(0)
     assert document["run"]["status"] == "done"
     assert (document["run"]["done"], document["run"]["total"]) == (FRAMES, FRAMES)
     assert document["done"] == [[0, FRAMES - 1]]
-    assert [data["index"] for kind, data in told if kind == "frame"] == list(range(FRAMES))
+    assert [data["index"] for kind, data in events if kind == "frame"] == list(range(FRAMES))
     assert document["confidence"][3] == [3, 0.997]
     np.testing.assert_array_equal(desk.tab.mask(4), np.roll(painting(1, 2), 4, axis=0))
-    runs = [data["status"] for kind, data in told if kind == "run"]
+    runs = [data["status"] for kind, data in events if kind == "run"]
     assert runs[0] == "starting"
     assert runs[-1] == "done"
 
@@ -161,13 +161,13 @@ def test_a_new_run_takes_the_place_of_one_that_hangs(desk: Desk) -> None:
 
 @pytest.mark.parametrize(("trick", "said"), [(RAISES, "gave NaN"), (DIES, "process ended in the middle")])
 def test_a_run_that_fails_keeps_its_masks_and_says_why(desk: Desk, trick: int, said: str) -> None:
-    told = desk.told(desk.tab.project)
+    events = desk.record_events(desk.tab.project)
     desk.tab.paint(0, painting(trick))
     document = desk.tab.run(0)
     assert document["run"]["status"] == "failed"
     assert said in document["run"]["message"]
     assert document["done"] == [[0, 2]]
-    assert any(said in data["error"] for kind, data in told if kind == "error")
+    assert any(said in data["error"] for kind, data in events if kind == "error")
     desk.tab.paint(0, painting(1))
     assert desk.tab.run(0)["run"]["status"] == "done"
 

@@ -21,7 +21,7 @@ from tinct.io.masks import ObjectMasks
 from tinct.io.video import Video
 from tinct.web.mask_store import ComputedMask
 from tinct.web.run_log import Settings
-from tinct.web.worker import Orders, Worker
+from tinct.web.worker import CommandQueue, Worker
 
 
 class Falls(StreamingSegmenter[np.ndarray]):
@@ -57,14 +57,14 @@ class Lines:
                 self.came.wait()
             return self.waiting.pop(0)
 
-    def send(self, **order: Any) -> None:
+    def send(self, **command: Any) -> None:
         with self.came:
-            self.waiting.append(json.dumps(order))
+            self.waiting.append(json.dumps(command))
             self.came.notify()
 
 
 @pytest.fixture
-def order(tmp_path: Path) -> dict[str, Any]:
+def command(tmp_path: Path) -> dict[str, Any]:
     write_mask(tmp_path / "a.png", painting(1, 5))
     (tmp_path / "masks").mkdir()
     return {
@@ -83,63 +83,67 @@ def order(tmp_path: Path) -> dict[str, Any]:
     }
 
 
-def test_a_run_leaves_masks_on_disk_before_it_tells_of_them(order: dict[str, Any]) -> None:
-    told: list[dict[str, Any]] = []
+def test_masks_are_on_disk_before_their_messages_are_sent(command: dict[str, Any]) -> None:
+    messages: list[dict[str, Any]] = []
 
-    def tell(news: dict[str, Any]) -> None:
-        if news["news"] == "frame":
-            assert (Path(order["masks"]) / news["file"]).exists()
-        told.append(news)
+    def send(message: dict[str, Any]) -> None:
+        if message["news"] == "frame":
+            assert (Path(command["masks"]) / message["file"]).exists()
+        messages.append(message)
 
-    Worker(Orders(Lines()), tell, lambda settings: Falls()).run(order)
-    assert told[-1] == {"news": "ended", "ticket": 7, "status": "done", "message": ""}
-    stages = [(news["stage"], news["done"], news["total"]) for news in told if news["news"] == "stage"]
+    Worker(CommandQueue(Lines()), send, lambda settings: Falls()).run(command)
+    assert messages[-1] == {"news": "ended", "ticket": 7, "status": "done", "message": ""}
+    stages = [
+        (message["stage"], message["done"], message["total"])
+        for message in messages
+        if message["news"] == "stage"
+    ]
     assert ("fine-tune", 5, 10) in stages
-    frames = [ComputedMask.named(news["file"]) for news in told if news["news"] == "frame"]
+    frames = [ComputedMask.from_name(message["file"]) for message in messages if message["news"] == "frame"]
     assert [mask.index for mask in frames if mask] == [1, 2, 3, 4, 5, 0]
     for mask in frames:
         assert mask is not None
         assert mask.run == 2
-        labels = read_label_png(Path(order["masks"]) / mask.name)
+        labels = read_label_png(Path(command["masks"]) / mask.name)
         np.testing.assert_array_equal(labels, np.roll(painting(1, 5), abs(mask.index - 1), axis=0))
 
 
-def test_cancel_stops_after_the_frame_in_hand_and_pause_waits(order: dict[str, Any]) -> None:
-    lines, told = Lines(), []
-    orders = Orders(lines)
+def test_cancel_stops_after_the_present_frame_and_pause_waits(command: dict[str, Any]) -> None:
+    lines, messages = Lines(), []
+    commands = CommandQueue(lines)
     three = threading.Event()
 
-    def tell(news: dict[str, Any]) -> None:
-        told.append(news)
-        if sum(each["news"] == "frame" for each in told) == 3 and not three.is_set():
+    def send(message: dict[str, Any]) -> None:
+        messages.append(message)
+        if sum(each["news"] == "frame" for each in messages) == 3 and not three.is_set():
             lines.send(do="pause")
-            while not orders._paused:
+            while not commands._paused:
                 pass
             three.set()
 
     thread = threading.Thread(
-        target=Worker(orders, tell, lambda settings: Falls()).run, args=(order,), daemon=True
+        target=Worker(commands, send, lambda settings: Falls()).run, args=(command,), daemon=True
     )
     thread.start()
     assert three.wait(60)
     thread.join(0.2)
     assert thread.is_alive()
-    assert sum(each["news"] == "frame" for each in told) == 3
+    assert sum(each["news"] == "frame" for each in messages) == 3
     lines.send(do="cancel", ticket=7)
     thread.join(60)
-    assert told[-1]["status"] == "cancelled"
-    assert sum(each["news"] == "frame" for each in told) == 3
+    assert messages[-1]["status"] == "cancelled"
+    assert sum(each["news"] == "frame" for each in messages) == 3
 
 
-def test_a_missing_video_fails_the_run_with_its_sentence(order: dict[str, Any]) -> None:
-    told: list[dict[str, Any]] = []
-    order["video"] += "-gone"
-    Worker(Orders(Lines()), told.append, lambda settings: Falls()).run(order)
-    assert told[-1]["status"] == "failed"
-    assert "There is no" in told[-1]["message"]
+def test_a_missing_video_fails_the_run_with_its_sentence(command: dict[str, Any]) -> None:
+    messages: list[dict[str, Any]] = []
+    command["video"] += "-gone"
+    Worker(CommandQueue(Lines()), messages.append, lambda settings: Falls()).run(command)
+    assert messages[-1]["status"] == "failed"
+    assert "There is no" in messages[-1]["message"]
 
 
-def test_masks_that_break_the_rules_fail_the_run_at_their_frame(order: dict[str, Any]) -> None:
+def test_masks_that_break_the_rules_fail_the_run_at_their_frame(command: dict[str, Any]) -> None:
     class Nan(Falls):
         def step(
             self, state: np.ndarray, frame: np.ndarray, labels: np.ndarray | None = None
@@ -155,16 +159,16 @@ def test_masks_that_break_the_rules_fail_the_run_at_their_frame(order: dict[str,
             yield 1, ObjectMasks.from_label_map(prompts[1])
 
     for segmenter, says, frames in ((Nan(), "NaN or infinity for frame 2", 1), (TooFew(), "frame 2 of 6", 1)):
-        told: list[dict[str, Any]] = []
-        Worker(Orders(Lines()), told.append, lambda settings, s=segmenter: s).run(order)
-        assert told[-1]["status"] == "failed"
-        assert says in told[-1]["message"]
-        assert sum(news["news"] == "frame" for news in told) == frames
+        messages: list[dict[str, Any]] = []
+        Worker(CommandQueue(Lines()), messages.append, lambda settings, s=segmenter: s).run(command)
+        assert messages[-1]["status"] == "failed"
+        assert says in messages[-1]["message"]
+        assert sum(message["news"] == "frame" for message in messages) == frames
 
 
 def test_segmenters_are_kept_for_the_next_run_with_the_same_settings() -> None:
     made: list[Settings] = []
-    worker = Worker(Orders(Lines()), print, lambda settings: made.append(settings) or object())
+    worker = Worker(CommandQueue(Lines()), print, lambda settings: made.append(settings) or object())
     one, two, three = (Settings(preset=preset) for preset in ("default", "fast", "paper"))
     for settings in (one, two, one, two):
         worker.segmenter(settings)
@@ -187,10 +191,10 @@ def test_it_ends_when_its_server_is_gone_even_in_the_middle_of_an_order(rest: st
 def test_what_libraries_print_does_not_reach_the_server() -> None:
     program = (
         "import os, sys\n"
-        "from tinct.web.worker import _own_output\n"
-        "news = _own_output()\n"
+        "from tinct.web.worker import _reserve_stdout\n"
+        "output = _reserve_stdout()\n"
         "print('chatter', flush=True); os.system('echo native chatter')\n"
-        "news.write('news\\n'); news.flush()\n"
+        "output.write('news\\n'); output.flush()\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "news\n"

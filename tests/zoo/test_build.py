@@ -162,10 +162,37 @@ def test_what_a_method_takes_is_what_its_row_says() -> None:
         module = importlib.import_module(record.module)
         assert set(module.PRESETS) == set(record.variants)
         for variant in record.variants:
-            for preset in zoo.PRESETS:
+            assert set(module.PRESETS[variant]) == set(record.presets)
+            for preset in record.presets:
                 options = zoo.preset_options(method, variant, preset)
                 assert hasattr(options, "fine_tuning") == record.fine_tunes
-        assert ("flow" in inspect.signature(module.build).parameters) == record.uses_flow
+        taken = inspect.signature(module.build).parameters
+        assert (("flow" in taken), ("proposals" in taken)) == (record.uses_flow, record.uses_proposals)
+
+
+def test_what_a_row_says_of_recipes_and_ablations_is_so() -> None:
+    from tinct.evaluation.ablation_rows import ABLATIONS
+
+    assert zoo.methods_where("has_ablation") == tuple(name for name in zoo.METHODS if name in ABLATIONS)
+    for method, record in zoo.METHODS.items():
+        recipes = getattr(importlib.import_module(f"tinct.training.recipes.{method}"), "RECIPES", {})
+        parts = {part for recipe in recipes.values() for part in recipe.parts}
+        additions = {part for recipe in recipes.values() for part in recipe.additions}
+        assert (set(record.recipe_parts), set(record.recipe_additions)) == (parts, additions)
+
+
+@pytest.mark.parametrize("capability", zoo.CAPABILITIES)
+def test_one_check_serves_all_that_a_method_can_do(capability: str) -> None:
+    able = zoo.methods_where(capability)
+    unable = set(zoo.METHODS) - set(able)
+    for method in able:
+        zoo.check_capability(method, capability)
+    assert unable
+    for method in unable:
+        with pytest.raises(OptionError, match=f"^{method} .*take one of {', '.join(able)}"):
+            zoo.check_capability(method, capability)
+    with pytest.raises(OptionError, match="no method 'feelvoz'"):
+        zoo.check_capability("feelvoz", capability)
 
 
 def test_a_budget_replaces_that_of_the_preset_and_nothing_else(

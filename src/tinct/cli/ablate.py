@@ -15,10 +15,18 @@ from tinct.cli.measure import MaxFrames, Resolution, Sequences, console, listed
 from tinct.cli.progress import progress_bar
 from tinct.errors import OptionError
 
+RowWeights = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="[ROW=]FILE",
+        help="Weights for all rows that need no others, or of one row that does. May be given several times.",
+    ),
+]
+
 
 @app.command()
 def ablate(
-    method: Annotated[str, typer.Argument(help="osvos, masktrack, maskrnn or dyenet.")],
+    method: Annotated[str, typer.Argument(help=f"One of {choosing.those_where('has_ablation')}.")],
     data: Annotated[Path, typer.Option(help="The dataset, in its official layout.")],
     out: Annotated[Path, typer.Option(help="The folder for one evaluation per row, and the table.")],
     split: Annotated[str, typer.Option(help="A list of the dataset.")] = "val",
@@ -26,14 +34,7 @@ def ablate(
         str, typer.Option(help="davis-2016, davis-2017, youtube-vos or segtrack-v2.")
     ] = "davis-2016",
     rows: Annotated[str | None, typer.Option(metavar="NAME,...", help="Only these rows.")] = None,
-    weights: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="[ROW=]FILE",
-            help="Weights for all rows that need no others, or of one row that does. May be given several "
-            "times.",
-        ),
-    ] = None,
+    weights: RowWeights = None,
     variant: choosing.Variant = None,
     preset: Annotated[str, typer.Option(help="From which the rows start: default, paper or fast.")] = "paper",
     device: choosing.Device = "auto",
@@ -41,8 +42,8 @@ def ablate(
     flow: choosing.Flow = None,
     flow_weights: choosing.FlowWeights = None,
     flow_cache: choosing.FlowCache = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="Processor threads of each worker.")] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Processes that share the sequences.")] = 1,
+    threads: choosing.WorkerThreads = None,
+    workers: choosing.Workers = 1,
     resolution: Resolution = "480p",
     sequences: Sequences = None,
     max_frames: MaxFrames = None,

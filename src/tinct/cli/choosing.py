@@ -1,38 +1,55 @@
-"""The options by which every verb is told which segmenter to use, and what it says of the choice."""
+"""The options that say which segmenter is wanted, made from the zoo's records, and what a verb says of it."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tinct import zoo
+
 if TYPE_CHECKING:
     from tinct.networks.flow_choice import FlowChoice
     from tinct.runs.segmenter_config import SegmenterConfig
 
-Method = Annotated[str, typer.Option(help="See `tinct models`.")]
+
+def those_where(capability: str) -> str:
+    """The methods for which a field of their record is true, for a help text: "masktrack, maskrnn"."""
+    return ", ".join(zoo.methods_where(capability))
+
+
+def presets_help() -> str:
+    """The presets of all methods, then those that only some have."""
+    said = {"paper": "paper (nothing beyond the paper)"}
+    common = ", ".join(said.get(preset, preset) for preset in zoo.PRESETS)
+    more = [
+        f"; of {name} also {', '.join(own)}"
+        for name, record in zoo.METHODS.items()
+        if (own := [preset for preset in record.presets if preset not in zoo.PRESETS])
+    ]
+    return f"{common}{''.join(more)}."
+
+
+Method = Annotated[str, typer.Option(help=f"{', '.join(zoo.METHODS)}; see `tinct models`.")]
 Variant = Annotated[str | None, typer.Option(help="See `tinct models`.")]
-Preset = Annotated[
-    str, typer.Option(help="default, paper (nothing beyond the paper), fast; of dyenet also advanced.")
-]
+Preset = Annotated[str, typer.Option(help=presets_help())]
 Weights = Annotated[Path | None, typer.Option(help="A safetensors file instead of the package's.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
 FineTune = Annotated[
     str | None,
     typer.Option(
         metavar="auto|none|STEPS|SECONDSs",
-        help="How long each object is learnt on the painted frames, such as 200 or 60s (osvos, masktrack, "
-        "maskrnn, dyenet); by default as the preset says.",
+        help="How long each object is learnt on the painted frames, such as 200 or 60s "
+        f"({those_where('fine_tunes')}); by default as the preset says.",
     ),
 ]
 Flow = Annotated[
     str | None,
     typer.Option(
         metavar="dis|raft-small|raft-large|DIR",
-        help="Optical flow (masktrack, maskrnn, dyenet): an estimator, or a folder of "
+        help=f"Optical flow ({those_where('uses_flow')}): an estimator, or a folder of "
         "<frame>_<other>.flo files.",
     ),
 ]
@@ -42,16 +59,34 @@ FlowWeights = Annotated[
 FlowCache = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Keep computed flow there; runs may share it.")
 ]
-
 Proposals = Annotated[
     str | None,
     typer.Option(
         metavar="FILE.json|DIR|DETECTOR",
-        help="Boxes in which objects may lie (dyenet): a file, frame name to [[x0, y0, x1, y1, score], "
-        "...], for a dataset a folder of <sequence>.json, or one of torchvision's detectors; by default the "
-        "network's own.",
+        help=f"Boxes in which objects may lie ({those_where('uses_proposals')}): a file, frame name to "
+        "[[x0, y0, x1, y1, score], ...], for a dataset a folder of <sequence>.json, or one of torchvision's "
+        "detectors; by default the network's own.",
     ),
 ]
+Explain = Annotated[
+    list[Path] | None,
+    typer.Option(
+        metavar="FILE.png|FILE.json",
+        help=f"Write why each object was found or lost ({those_where('explains')}): a timeline, or every "
+        "decision. May be given twice.",
+    ),
+]
+Threads = Annotated[int | None, typer.Option(min=1, help="Processor threads; all of them by default.")]
+WorkerThreads = Annotated[int | None, typer.Option(min=1, help="Processor threads of each worker.")]
+Workers = Annotated[int, typer.Option(min=1, help="Processes that share the sequences.")]
+
+
+def set_threads(threads: int | None) -> None:
+    """Give torch so many threads; None leaves it as it is."""
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(threads)
 
 
 def flow_choice(flow: str | None, weights: Path | None, cache: Path | None) -> FlowChoice | None:
@@ -63,28 +98,18 @@ def flow_choice(flow: str | None, weights: Path | None, cache: Path | None) -> F
     return FlowChoice(flow or "dis", weights, cache)
 
 
-def check_explain(method: str, files: Sequence[Path]) -> None:
-    """OptionError if an explanation was asked of a method that gives none."""
-    if files:
-        from tinct import zoo
-
-        zoo.check_explains(method)
-
-
 def say_whether_it_streams(segmenter: object, method: str) -> None:
-    """Tell that masks come all at once, where they do; on stderr, since it is no result."""
+    """Say that masks come all at once, where they do; on stderr, since it is no result."""
     if not getattr(segmenter, "streams", True):
         print(f"tinct: {method} sees the whole video before the first mask comes", file=sys.stderr)
 
 
-def say_ahead(choice: SegmenterConfig) -> None:
-    """Tell how long `--fine-tune auto` will take and what is downloaded; on stderr, since it is no result."""
-    from tinct import zoo
-
-    if choice.flow is not None:
-        zoo.check_uses_flow(choice.method)
-        if choice.flow.download is not None:
-            print(f"tinct: downloading RAFT's weights from {choice.flow.download}", file=sys.stderr)
-    if choice.fine_tune == "auto" and choice.budget is not None:
-        device = zoo.resolve_device(choice.device).type
-        print(f"tinct: fine-tuning {choice.budget} per object (auto, on {device})", file=sys.stderr)
+def say_ahead(config: SegmenterConfig) -> None:
+    """Say how long `--fine-tune auto` will take and what is downloaded; on stderr, since it is no result."""
+    if config.flow is not None:
+        zoo.check_capability(config.method, "uses_flow")
+        if config.flow.download is not None:
+            print(f"tinct: downloading RAFT's weights from {config.flow.download}", file=sys.stderr)
+    if config.fine_tune == "auto" and config.budget is not None:
+        device = zoo.resolve_device(config.device).type
+        print(f"tinct: fine-tuning {config.budget} per object (auto, on {device})", file=sys.stderr)

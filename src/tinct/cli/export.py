@@ -67,12 +67,12 @@ def export(
         source = replace(source, rate=rate)
     with progress_bar() as progress:
 
-        def tell(done: int, total: int) -> None:
+        def report(done: int, total: int) -> None:
             if progress is not None:
                 progress("export", done, total)
 
         default = run / "exports" / f"{to}{one.suffix or ''}"
-        written = write(source, to, out or default, first, last, names, soft=soft, progress=tell)
+        written = write(source, to, out or default, first, last, names, soft=soft, progress=report)
     print(f"  {one.name}  {written}")
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +15,7 @@ import typer
 from tinct.cli import choosing
 from tinct.cli.application import app
 from tinct.cli.progress import OnProgress, progress_bar
+from tinct.data.lists import DATASETS
 from tinct.errors import OptionError, OutputError, WorkerError
 
 if TYPE_CHECKING:
@@ -37,6 +39,13 @@ Csv = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Write the two CSV files of the DAVIS-2017 toolkit.")
 ]
 Markdown = Annotated[bool, typer.Option("--markdown", help="Print the table in Markdown, times 100.")]
+Dataset = Annotated[str, typer.Option(help=f"{', '.join(DATASETS)}; also the protocol.")]
+Compat = Annotated[
+    str | None, typer.Option(metavar="TOOLKIT", help="Reproduce known faults: davis2017-evaluation.")
+]
+AllowMissing = Annotated[
+    bool, typer.Option("--allow-missing", help="Score what is there, and say what is not.")
+]
 
 
 @app.command()
@@ -50,13 +59,8 @@ def score(
     split: Split = None,
     sequences: Sequences = None,
     bound_th: BoundTh = 0.008,
-    compat: Annotated[
-        str | None,
-        typer.Option(metavar="TOOLKIT", help="Reproduce known faults: davis2017-evaluation."),
-    ] = None,
-    allow_missing: Annotated[
-        bool, typer.Option("--allow-missing", help="Score what is there, and say what is not.")
-    ] = False,
+    compat: Compat = None,
+    allow_missing: AllowMissing = False,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
     resolution: Annotated[
         str | None,
@@ -89,7 +93,7 @@ def score(
                 allow_missing=allow_missing,
                 resolution=resolution,
                 workers=workers,
-                progress=_told(progress, "score"),
+                progress=_of_stage(progress, "score"),
             )
     except WorkerError as error:
         if error.finished is None:
@@ -97,7 +101,7 @@ def score(
         died, scores = error, error.finished
     # The table first: what cannot be written must not cost a long score.
     _show(scores, markdown)
-    _keep(scores, json_file, per_frame, csv)
+    _write_outputs(scores, json_file, per_frame, csv)
     if report is not None:
         from tinct.evaluation.report import write_report
 
@@ -108,10 +112,7 @@ def score(
 
 @app.command()
 def evaluate(
-    dataset: Annotated[
-        str,
-        typer.Option(help="davis-2016, davis-2017, youtube-vos, segtrack-v2, plain; also the protocol."),
-    ],
+    dataset: Dataset,
     root: Annotated[Path, typer.Option(help="The dataset, in its official layout.")],
     out: Annotated[Path, typer.Option(help="The folder for one run per sequence, and scores.json.")],
     split: Annotated[str | None, typer.Option(help="Its list; default: val, of youtube-vos valid.")] = None,
@@ -125,8 +126,8 @@ def evaluate(
     flow_weights: choosing.FlowWeights = None,
     flow_cache: choosing.FlowCache = None,
     proposals: choosing.Proposals = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="Processor threads of each worker.")] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Processes that share the sequences.")] = 1,
+    threads: choosing.WorkerThreads = None,
+    workers: choosing.Workers = 1,
     resolution: Resolution = "480p",
     sequences: Sequences = None,
     max_frames: MaxFrames = None,
@@ -145,9 +146,8 @@ def evaluate(
     split = split or ("valid" if dataset == "youtube-vos" else "val")
     data = DatasetSplit(dataset, root, split, resolution, listed(sequences), max_frames)
     flow_chosen = choosing.flow_choice(flow, flow_weights, flow_cache)
-    config = SegmenterConfig(
-        method, variant, preset, weights, device, fine_tune, flow_chosen, proposals=proposals
-    )
+    config = SegmenterConfig(method, variant, preset, weights, device, fine_tune, flow_chosen)
+    config = replace(config, proposals=proposals)
     choosing.say_ahead(config)
     rules: dict[str, Any] = {"metrics": listed(metrics), "bound_th": bound_th}
     try:
@@ -164,7 +164,7 @@ def evaluate(
         return
     _show(scores, markdown)
     print(f"  scores  {out / 'scores.json'}")
-    _keep(scores, None, False, csv)
+    _write_outputs(scores, None, False, csv)
     if report:
         from tinct.evaluation.report import write_report
 
@@ -239,7 +239,7 @@ def pack(
     from tinct.evaluation.pack import pack as write_pack
 
     with progress_bar() as progress:
-        packed = write_pack(pred, dataset, out, root=root, split=split, progress=_told(progress, "pack"))
+        packed = write_pack(pred, dataset, out, root=root, split=split, progress=_of_stage(progress, "pack"))
     for line in packed.lines:
         print(line)
 
@@ -274,7 +274,7 @@ def check_dataset(
 
     options: dict[str, Any] = {"split": split, "resolution": resolution, "masks": masks, "deep": deep}
     with progress_bar() as progress:
-        found = check(name, root, **options, progress=_told(progress, "check"))
+        found = check(name, root, **options, progress=_of_stage(progress, "check"))
     print("\n".join(found.lines) if all_findings else found.summary)
     if not found.ok:
         raise typer.Exit(1)
@@ -290,8 +290,8 @@ def listed(text: str | None) -> list[str] | None:
     return names
 
 
-def _told(progress: OnProgress | None, stage: str) -> Callable[[object, int, int], None] | None:
-    """The bar as something to tell of single sequences."""
+def _of_stage(progress: OnProgress | None, stage: str) -> Callable[[object, int, int], None] | None:
+    """The bar as a callback after single sequences."""
     if progress is None:
         return None
     return lambda _, done, of: progress(stage, done, of)
@@ -317,7 +317,7 @@ def _check_targets(
         )
 
 
-def _keep(scores: Scores, json_file: Path | None, per_frame: bool, csv: Path | None) -> None:
+def _write_outputs(scores: Scores, json_file: Path | None, per_frame: bool, csv: Path | None) -> None:
     if json_file is not None:
         from tinct.evaluation.results import write_scores
 

@@ -7,11 +7,13 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tinct import zoo
 from tinct.cli import choosing
 from tinct.cli.application import app
 from tinct.cli.progress import progress_bar
@@ -19,22 +21,49 @@ from tinct.errors import OptionError
 
 if TYPE_CHECKING:
     from tinct.io.video import Video
-    from tinct.runs.segment_to_folder import RunReport
+    from tinct.runs.segment_to_folder import FolderOptions, RunReport
+    from tinct.runs.segmenter_config import SegmenterConfig
     from tinct.shapes import LabelMap
+
+
+Masks = Annotated[
+    list[str],
+    typer.Option(
+        metavar="[INDEX:]FILE",
+        help="The painted mask of the first frame, or INDEX:FILE for that of another frame (the first is 0): "
+        "a PNG, COCO JSON, LabelMe JSON or CVAT XML. The last three know their frames themselves. May be "
+        "given several times.",
+    ),
+]
+Frames = Annotated[
+    str | None,
+    typer.Option(
+        metavar="START:STOP",
+        help="Only the frames from START up to, not including, STOP, such as 10:200, 10: or :200 (the first "
+        "frame is 0). Masks keep the frames' own names and numbers.",
+    ),
+]
+Way = Annotated[
+    str,
+    typer.Option(
+        metavar="forward|backward|both",
+        help="From each mask to the frames after it, to those before it, or to both: then each frame is "
+        "taken from the nearest mask.",
+    ),
+]
+RepairMask = Annotated[
+    bool,
+    typer.Option("--repair-mask", help="Take stray colours of blurred edges for the nearest object."),
+]
+Soft = Annotated[
+    bool, typer.Option("--soft", help="Keep soft masks too (soft/, 16-bit PNGs), for `tinct export`.")
+]
 
 
 @app.command()
 def segment(
     video: Annotated[Path, typer.Argument(help="A video file, or a folder of frames.")],
-    mask: Annotated[
-        list[str],
-        typer.Option(
-            metavar="[INDEX:]FILE",
-            help="The painted mask of the first frame, or INDEX:FILE for that of another frame (the first "
-            "is 0): a PNG, COCO JSON, LabelMe JSON or CVAT XML. The last three know their frames "
-            "themselves. May be given several times.",
-        ),
-    ],
+    mask: Masks,
     out: Annotated[Path, typer.Option(help="The folder for masks/, overlay.mp4 and run.json.")],
     method: choosing.Method = "feelvos",
     variant: choosing.Variant = None,
@@ -46,104 +75,93 @@ def segment(
     flow_weights: choosing.FlowWeights = None,
     flow_cache: choosing.FlowCache = None,
     proposals: choosing.Proposals = None,
-    explain: Annotated[
-        list[Path] | None,
-        typer.Option(
-            metavar="FILE.png|FILE.json",
-            help="Write why each object was found or lost (dyenet): a timeline, or every decision. May be "
-            "given twice.",
-        ),
-    ] = None,
-    direction: Annotated[
-        str | None,
-        typer.Option(
-            metavar="forward|backward|both",
-            help="From each mask to the frames after it (by default), to those before it, or to both: then "
-            "each frame is taken from the nearest mask.",
-        ),
-    ] = None,
-    both_ways: Annotated[
-        bool,
-        typer.Option(
-            "--both-ways",
-            help="The same as --direction both.",
-        ),
-    ] = False,
+    explain: choosing.Explain = None,
+    frames: Frames = None,
+    direction: Way = "forward",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
-    repair_mask: Annotated[
-        bool,
-        typer.Option("--repair-mask", help="Take stray colours of blurred edges for the nearest object."),
-    ] = False,
+    repair_mask: RepairMask = False,
     overlay: Annotated[bool, typer.Option(help="Make the film with the masks drawn in.")] = True,
-    soft: Annotated[
-        bool, typer.Option("--soft", help="Keep soft masks too (soft/, 16-bit PNGs), for `tinct export`.")
-    ] = False,
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="Processor threads; all of them by default.")
-    ] = None,
+    soft: Soft = False,
+    threads: choosing.Threads = None,
 ) -> None:
     """Segment a video from the mask of its first frame."""
     prompt_files = [parse_prompt(text) for text in mask]
     check_one_per_frame([index for index, _ in prompt_files if index is not None])
-    if both_ways and direction not in (None, "both"):
-        raise OptionError(f"--both-ways came with --direction {direction}; give one of the two.")
 
-    from tinct.inference.callbacks import callbacks
     from tinct.inference.directions import check_direction
     from tinct.io.video import Video
-    from tinct.runs.segment_to_folder import FolderOptions, RunInterrupted, segment_to_folder
+    from tinct.io.video_range import VideoRange, parse_range
+    from tinct.runs.segment_to_folder import FolderOptions
     from tinct.runs.segmenter_config import SegmenterConfig
-    from tinct.runs.traces import check_explanations, remarks_of, write_explanation
+    from tinct.runs.traces import check_explanations
 
     files = explain or []
-    choosing.check_explain(method, files)
+    if files:
+        zoo.check_capability(method, "explains")
     check_explanations(files)
+    span = None if frames is None else parse_range(frames)
+    choosing.set_threads(threads)
+    whole = Video.open(video)
+    clip = whole if span is None else VideoRange(whole, *span)
+    prompts, names = _read_prompts(whole, prompt_files, repair_mask)
+    flow_chosen = choosing.flow_choice(flow, flow_weights, flow_cache)
+    config = SegmenterConfig(method, variant, preset, weights, device, fine_tune, flow_chosen)
+    config = replace(config, direction=check_direction(direction), proposals=proposals)
+    info = {"video": video.resolve().name}
+    if isinstance(clip, VideoRange):
+        prompts, info["frame_range"] = clip.prompts(prompts), str(clip)
+    options = FolderOptions(config.direction == "backward", resume, overlay, soft)
+    report = _run(config, clip, prompts, out, options, files, info, _notes(clip, out, names))
+    _summarise(report)
+    for file in files if report.seconds_per_frame is not None else []:
+        print(f"  why      {file}")
 
-    if threads is not None:
-        import torch
 
-        torch.set_num_threads(threads)
-    clip = Video.open(video)
-    prompts, names = _read_prompts(clip, prompt_files, repair_mask)
-    choice = SegmenterConfig(
-        method,
-        variant,
-        preset,
-        weights,
-        device,
-        fine_tune,
-        choosing.flow_choice(flow, flow_weights, flow_cache),
-        check_direction("both" if both_ways else direction or "forward"),
-        proposals=proposals,
-    )
-    choosing.say_ahead(choice)
-    segmenter, info = choice.build(clip, prompts=prompts), choice.described()
-    choosing.say_whether_it_streams(segmenter, method)
+def _run(
+    config: SegmenterConfig,
+    clip: Video,
+    prompts: Mapping[int, LabelMap],
+    out: Path,
+    options: FolderOptions,
+    explanations: Sequence[Path],
+    info: Mapping[str, Any],
+    notes: Mapping[str, Any],
+) -> RunReport:
+    """Build the segmenter and run it into the folder; Ctrl-C ends with exit code 130.
 
-    def explained(account: Mapping[str, Any]) -> None:
-        for remark in remarks_of(account):
+    Args:
+        config: Which segmenter.
+        clip: The frames.
+        prompts: Of frames of the clip.
+        out: The run folder.
+        options: How the folder is filled.
+        explanations: Files for the trace of the method's decisions.
+        info: As for `segment_to_folder`; what the segmenter is joins it.
+        notes: As for `segment_to_folder`.
+    """
+    from tinct.inference.callbacks import callbacks
+    from tinct.runs.segment_to_folder import RunInterrupted, segment_to_folder
+    from tinct.runs.traces import remarks_of, write_explanation
+
+    choosing.say_ahead(config)
+    segmenter = config.build(clip, prompts=prompts)
+    info = {**config.described(), **info}
+    choosing.say_whether_it_streams(segmenter, config.method)
+
+    def explained(trace: Mapping[str, Any]) -> None:
+        for remark in remarks_of(trace):
             print(f"tinct: {remark}", file=sys.stderr)
-        for file in files:
-            write_explanation(account, file)
+        for file in explanations:
+            write_explanation(trace, file)
 
     try:
         with progress_bar() as progress, callbacks(explanation=explained):
-            report = segment_to_folder(
-                segmenter,
-                clip,
-                prompts,
-                out,
-                FolderOptions(choice.direction == "backward", resume, overlay, soft),
-                info={**info, "video": video.resolve().name},
-                notes=_notes(clip, out, names),
-                progress=progress,
+            return segment_to_folder(
+                segmenter, clip, prompts, out, options, info=info, notes=notes, progress=progress
             )
     except RunInterrupted as interruption:
         print(f"tinct: {interruption}", file=sys.stderr)
         raise typer.Exit(130) from None
-    _summarise(report)
-    for file in files if report.seconds_per_frame is not None else []:
-        print(f"  why      {file}")
 
 
 def parse_mask(text: str) -> tuple[int, Path]:
@@ -171,7 +189,7 @@ def check_one_per_frame(indices: Sequence[int]) -> None:
 def _read_prompts(
     video: Video, files: Sequence[tuple[int | None, Path]], repair: bool
 ) -> tuple[dict[int, LabelMap], dict[int, str]]:
-    """The painted frames of all files, and the names of their objects: one label is one object in all."""
+    """The annotated frames of all files, and the names of their objects: one label is one object in all."""
     from tinct.interchange.imports import read_annotations
     from tinct.io.masks import object_ids_of
 
@@ -179,11 +197,11 @@ def _read_prompts(
     names: dict[int, str] = {}
     known: dict[int, str] = {}
     for index, path in files:
-        painted = read_annotations(path, video, frame=index, known=known, repair=repair)
-        check_one_per_frame([*prompts, *painted.prompts])
-        prompts |= painted.prompts
-        names |= painted.names
-        ids = (i for labels in painted.prompts.values() for i in object_ids_of(labels))
+        read = read_annotations(path, video, frame=index, known=known, repair=repair)
+        check_one_per_frame([*prompts, *read.prompts])
+        prompts |= read.prompts
+        names |= read.names
+        ids = (i for labels in read.prompts.values() for i in object_ids_of(labels))
         known |= {i: names.get(i, "") for i in ids}
     return prompts, names
 

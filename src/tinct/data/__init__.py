@@ -1,1 +1,1 @@
-"""Datasets, the clips drawn from them, and what is done to those clips in training."""
+"""Datasets, samplers of training clips, and their augmentation."""

@@ -1,4 +1,4 @@
-"""The truth of a sequence, as a scorer reads it: label maps in order, without any frame."""
+"""The ground truth of a sequence: label maps in order, without the frames."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ class Annotations(Protocol):
 
 @dataclass(frozen=True)
 class ObjectFiles:
-    """The annotation of one frame as one black and white picture per object, as SegTrack v2 has it.
+    """The annotation of one frame as one black and white image per object, the format of SegTrack v2.
 
     Attributes:
         stem: The frame's name.
-        files: Object ids and their pictures; where two objects overlap, the later one of these wins.
+        files: (object id, image); where two objects overlap, the later one wins.
     """
 
     stem: str
@@ -52,12 +52,12 @@ class ObjectFiles:
 
 
 AnnotationFile: TypeAlias = Path | ObjectFiles
-"""What holds the label map of one frame; its `stem` is the frame's name."""
+"""The file or files of one label map; `stem` is the name of the frame."""
 
 
 @dataclass(frozen=True)
 class LabelFiles:
-    """Annotations that lie in files, in the order of the frames.
+    """Annotations in files, in the order of the frames.
 
     Args:
         sequence: The sequence's name.
@@ -69,7 +69,7 @@ class LabelFiles:
 
     @property
     def frame_names(self) -> tuple[str, ...]:
-        """The files' names without their ending."""
+        """The names of the files without suffix."""
         return tuple(file.stem for file in self.files)
 
     def read(self, index: int) -> LabelMap:
@@ -78,12 +78,11 @@ class LabelFiles:
 
 
 def read_annotation(file: AnnotationFile) -> LabelMap:
-    """An annotation as a label map: uint8 [H, W], 0 background, 255 void.
+    """Read an annotation as a label map: uint8 [H, W], 0 background, 255 void.
 
-    Palette indices and grey values are ids. An image of 0 and 255 alone has one object, which gets
-    id 1; beside other ids 255 stays void. Colours are taken only where they are greys (some masks
-    of DAVIS-2016 are kept that way). Of `ObjectFiles` all that is brighter than 127 is the object:
-    SegTrack v2 has soft edges.
+    Palette indices and grey values are ids. An image of only 0 and 255 has one object, which gets id 1;
+    beside other ids 255 is void. RGB images must be grey (some masks of DAVIS-2016 are stored so). In
+    `ObjectFiles`, pixels above 127 belong to the object, as SegTrack v2 has soft edges.
 
     Raises:
         DatasetError: A file is missing, truncated, in colours or of more than 8 bits, or the
@@ -93,31 +92,31 @@ def read_annotation(file: AnnotationFile) -> LabelMap:
         return _read_objects(file)
     labels, mode = read_indices(file)
     if mode in ("RGB", "RGBA"):
-        _refuse_colours(file, mode)
+        _check_grey(file, mode)
     elif mode not in ("P", "L", "LA", "1"):
         raise DatasetError(
             f"{file} is an image of mode {mode}; expected a palette or grey PNG of 8 bits, with an object id "
             "per pixel. Convert it."
         )
-    # The largest value comes first: it is a hundred times as fast, and settles most label maps.
+    # The maximum is a hundred times faster, and decides for most label maps.
     if labels.max() == VOID and bool(((labels == BACKGROUND) | (labels == VOID)).all()):
         return np.asarray(labels == VOID, np.uint8)
     return labels
 
 
 def find_annotations(folder: Path, *, only: Collection[str] | None = None) -> tuple[Annotations, ...]:
-    """The annotations below a folder: a folder of PNGs per sequence, or the PNGs of one sequence.
+    """Find the annotations below a folder: a folder of PNGs per sequence, or the PNGs of one sequence.
 
     Args:
-        folder: Such as `DAVIS/Annotations/480p`. A single sequence is called as the folder is.
-        only: Take these sequences alone.
+        folder: Such as `DAVIS/Annotations/480p`. A single sequence gets the name of the folder.
+        only: Only these sequences.
 
     Returns:
         Sorted by name; folders without a PNG, and hidden ones, are left out.
 
     Raises:
-        DatasetError: There is no such folder, it holds no PNG, PNGs lie both in it and in its
-            folders, or a sequence of `only` is not there.
+        DatasetError: The folder does not exist, holds no PNG, holds PNGs both directly and in folders, or
+            lacks a sequence of `only`.
     """
     if not folder.is_dir():
         raise DatasetError(f"There is no folder {folder}; give the one that holds the annotations.")
@@ -137,12 +136,12 @@ def find_annotations(folder: Path, *, only: Collection[str] | None = None) -> tu
 
 
 def label_files(folder: Path) -> tuple[Path, ...]:
-    """The PNGs of a folder in natural order; hidden ones are none of ours."""
+    """The PNGs of a folder in natural order, without hidden ones."""
     return files_of(folder, frozenset({".png"}))
 
 
 def files_of(folder: Path, suffixes: Collection[str]) -> tuple[Path, ...]:
-    """The files of a folder with one of these (lower-case) endings, in natural order: 2 before 10."""
+    """The files of a folder with one of these (lower-case) suffixes, in natural order: 2 before 10."""
     if not folder.is_dir():
         return ()
     files = (p for p in entries(folder) if p.suffix.lower() in suffixes and not p.name.startswith("."))
@@ -150,7 +149,7 @@ def files_of(folder: Path, suffixes: Collection[str]) -> tuple[Path, ...]:
 
 
 def entries(folder: Path) -> list[Path]:
-    """What lies in a folder, sorted by name; DatasetError if it cannot be opened."""
+    """The entries of a folder, sorted by name; DatasetError if it cannot be opened."""
     try:
         return sorted(folder.iterdir())
     except OSError as error:
@@ -171,7 +170,7 @@ def _wanted(found: Iterable[str], only: Collection[str] | None, folder: Path) ->
 
 
 def _deeper(folder: Path) -> str:
-    """Where the annotations may be instead."""
+    """A hint at a folder that holds the annotations, if there is one near by."""
     near = sorted(path for path in folder.glob("*/*") if path.is_dir() and label_files(path))
     return f" Did you mean {near[0].parent}?" if near else ""
 
@@ -185,15 +184,15 @@ def _read_objects(frame: ObjectFiles) -> LabelMap:
         if mask.shape != labels.shape:
             raise DatasetError(
                 f"{path} is {mask.shape[1]}×{mask.shape[0]}, but {frame.files[0][1]} of the same frame is "
-                f"{labels.shape[1]}×{labels.shape[0]}; fetch the dataset anew."
+                f"{labels.shape[1]}×{labels.shape[0]}; fetch the dataset again."
             )
         labels[mask] = object_id
     if labels is None:
-        raise DatasetError(f"Frame {frame.stem!r} has no picture of any object; fetch the dataset anew.")
+        raise DatasetError(f"Frame {frame.stem!r} has no picture of any object; fetch the dataset again.")
     return labels
 
 
-def _refuse_colours(path: Path, mode: str) -> None:
+def _check_grey(path: Path, mode: str) -> None:
     with PillowImage.open(path) as picture:
         colours = np.asarray(picture.convert("RGB"))
     if (colours != colours[..., :1]).any():

@@ -30,10 +30,10 @@ ATTRIBUTES = {
     "SC": "shape complexity",
     "SV": "scale variation",
 }
-"""The benchmark's letters, and what they stand for."""
+"""Abbreviation → attribute."""
 
 FILE_NAMES = ("db_info.yml", "db_info.yaml")
-"""As DAVIS-2016 and DAVIS-2017 call it."""
+"""The names of the file in DAVIS-2016 and DAVIS-2017."""
 
 
 def find_attributes(root: Path) -> Path | None:
@@ -54,7 +54,7 @@ def read_attributes(path: Path) -> dict[str, tuple[str, ...]]:
     """The attributes of every sequence, by the sequence's name.
 
     Returns:
-        Letters as in `ATTRIBUTES`, in the order of the file; letters that are not known are kept.
+        Abbreviations as in `ATTRIBUTES`, in the order of the file; unknown ones stay.
 
     Raises:
         DatasetError: The file is missing, no YAML, or lists no sequences with attributes.
@@ -66,7 +66,7 @@ def read_attributes(path: Path) -> dict[str, tuple[str, ...]]:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise DatasetError(
             f"{path} cannot be read as the benchmark's attributes ({reason}); expected "
-            "a list `sequences` of entries with `name` and `attributes`. Fetch the file anew."
+            "a list `sequences` of entries with `name` and `attributes`. Fetch the file again."
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""`tinct datasets check`: whether a dataset on disk is what it should be."""
+"""`tinct datasets check`: whether a dataset on disk is complete and correct."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from tinct.data.check_sequence import Finding, Kind, check_sequence
 from tinct.data.lists import DATASETS, first_names
 from tinct.errors import DatasetError, OptionError, near_match
 
-NAMED = 5
-"""Of each kind of finding the summary names so many sequences, and counts the others."""
+MAX_NAMED = 5
+"""Number of sequences per kind of finding that the summary names; the others are counted."""
 
 TITLES: dict[Kind, str] = {
     "layout": "folders and lists",
@@ -39,16 +39,16 @@ TITLES: dict[Kind, str] = {
 
 @dataclass(frozen=True)
 class CheckReport:
-    """What a check found.
+    """The result of a check.
 
     Attributes:
-        dataset: Its name, such as "davis-2016".
-        root: Where it lies.
+        dataset: The name of the dataset, such as "davis-2016".
+        root: The folder of the dataset.
         deep: Whether every file was decoded.
-        sequences: How many were there to be looked at.
-        frames: How many frames these have.
-        annotations: How many annotated frames.
-        findings: All that is wrong, sequence by sequence.
+        sequences: Number of sequences that were found.
+        frames: Number of their frames.
+        annotations: Number of their annotated frames.
+        findings: All faults, sequence by sequence.
     """
 
     dataset: str
@@ -66,7 +66,7 @@ class CheckReport:
 
     @property
     def lines(self) -> list[str]:
-        """Every finding, a line each; then how many there are."""
+        """A line per finding, then their number."""
         lines = [f"{TITLES[of.kind]}: {of.path or of.sequence} {of.message}" for of in self.findings]
         return [*lines, self._total]
 
@@ -96,7 +96,7 @@ class CheckReport:
         by_message, by_sequence = defaultdict(list), defaultdict(list)
         for finding in findings:
             by_message[finding.message].append(finding)
-            # Things of the whole dataset are few, and stay apart.
+            # Findings about the whole dataset are few, and are not grouped.
             by_sequence[finding.sequence or str(finding.path)].append(finding)
         title = TITLES[findings[0].kind]
         if findings[0].kind == "absent":
@@ -106,9 +106,9 @@ class CheckReport:
             return
         groups = list(by_sequence.values())
         yield f"{title} ({len(findings)}):"
-        yield from (f"  {self._line(group)}" for group in groups[:NAMED])
-        if len(groups) > NAMED:
-            yield f"  and in {len(groups) - NAMED} more sequences"
+        yield from (f"  {self._line(group)}" for group in groups[:MAX_NAMED])
+        if len(groups) > MAX_NAMED:
+            yield f"  and in {len(groups) - MAX_NAMED} more sequences"
 
     def _line(self, group: list[Finding]) -> str:
         first, more = group[0], len(group) - 1
@@ -128,7 +128,7 @@ def check_dataset(
     deep: bool = False,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> CheckReport:
-    """Say what is missing, truncated, or of a wrong size or palette.
+    """Find what is missing, truncated, or has a wrong size or palette.
 
     Args:
         name: One of `DATASETS`.
@@ -138,11 +138,11 @@ def check_dataset(
         resolution: Of DAVIS: "480p", "1080p" or "Full-Resolution".
         masks: Of "plain": the folder of the masks.
         deep: Decode every file; otherwise heads and ends are read, and one annotation per sequence.
-        progress: Told a sequence's name, its number from 1, and how many there are.
+        progress: Called with a sequence's name, its number from 1, and the number of sequences.
 
     Raises:
-        OptionError: There is no such dataset, resolution, or split of this dataset.
-        DatasetError: The root is not there, or is so far from the layout that there is nothing to check.
+        OptionError: The dataset, resolution or split is unknown.
+        DatasetError: The root does not exist, or has nothing of the layout to check.
     """
     if name not in DATASETS:
         raise OptionError(f"There is no dataset {name!r} to check. {near_match(name, DATASETS)}")

@@ -1,4 +1,4 @@
-"""Where the sequences of each dataset lie, what they should be, and which of them are absent."""
+"""The layout of each dataset: where its sequences are, what they should hold, and which are absent."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from tinct.errors import DatasetError
 
 @dataclass
 class Layout:
-    """What a dataset's folders hold, before any file is looked into.
+    """The contents of a dataset's folders, before any file is read.
 
     Attributes:
-        sequences: The sequences that are there.
-        findings: What is wrong with folders, lists and names.
+        sequences: The sequences that were found.
+        findings: Faults of folders, lists and names.
     """
 
     sequences: list[SequenceFiles] = field(default_factory=list)
@@ -43,11 +43,11 @@ def survey_davis(root: Path, year: str, split: str | None = None, resolution: st
     Args:
         root: The folder that holds JPEGImages, Annotations and ImageSets.
         year: "2016" or "2017".
-        split: Without one, train, val, and every list that the root has.
-        resolution: As the folders are called.
+        split: One list; None for train, val and every list that the root has.
+        resolution: The name of the folders.
 
     Raises:
-        OptionError: There is no such year or resolution.
+        OptionError: The year or resolution is unknown.
         DatasetError: The split is neither known nor a list of the root.
     """
     check_release(year, resolution)
@@ -80,12 +80,12 @@ def survey_davis(root: Path, year: str, split: str | None = None, resolution: st
 
 
 def _davis_lists(root: Path, year: str, split: str | None, resolution: str) -> dict[str, Path]:
-    """The root's lists that matter, by name."""
+    """The root's lists to check, by name."""
     if split is None:
         return list_files(root, year=year, resolution=resolution)
     listing = find_list(root, split, year=year, resolution=resolution)
     if listing is None and split not in (*known_splits(f"davis-{year}"), "trainval"):
-        list_names(root, split, year=year, resolution=resolution)  # raises, and says which lists there are
+        list_names(root, split, year=year, resolution=resolution)  # raises, and names the lists
     return {} if listing is None else {split: listing}
 
 
@@ -113,7 +113,7 @@ def _davis_files(
         name,
         {path.stem: path for path in files_of(frames / name, frozenset({".jpg"}))},
         {path.stem: path for path in label_files(masks / name)},
-        # The test sets keep all annotations but the first to themselves.
+        # Test sets publish the first annotation only.
         annotated="first" if (known.split if known else source).startswith("test") else "all",
         mask_modes=PALETTE | GREY if merged else PALETTE,
         frame_count=known.frames if known else None,
@@ -124,7 +124,7 @@ def _davis_files(
 
 
 def _check_list(listing: Path, present: Collection[str], known: Collection[str]) -> list[Finding]:
-    """A list against what is there, and against the known list of its name."""
+    """Compare a list with the sequences that were found, and with the known list of its name."""
     names = read_list(listing)
     absent = [name for name in names if name not in present]
     unnamed = sorted(set(known) - set(names))
@@ -141,14 +141,14 @@ def _check_list(listing: Path, present: Collection[str], known: Collection[str])
 
 
 def survey_youtube_vos(root: Path, split: str | None = None) -> Layout:
-    """YouTube-VOS: the videos of meta.json, or of the folders where there is none.
+    """YouTube-VOS: the videos of meta.json, or of the folders if there is none.
 
     Args:
         root: The folder that holds the splits.
-        split: Without one, all that are there.
+        split: One split; None for all that exist.
 
     Raises:
-        DatasetError: There is no such split, or a meta.json is broken.
+        DatasetError: The split does not exist, or a meta.json is broken.
     """
     layout = Layout()
     splits = [split] if split else sorted(path.parent.name for path in root.glob("*/JPEGImages"))
@@ -169,7 +169,7 @@ def survey_youtube_vos(root: Path, split: str | None = None) -> Layout:
 
 
 def _check_meta(folder: Path, meta: youtube_vos.Meta) -> list[Finding]:
-    """meta.json against the folders, and the number of videos against the known ones."""
+    """Compare meta.json with the folders, and the number of videos with the known ones."""
     path, videos = folder / "meta.json", set(youtube_vos.video_names(folder))
     if not meta:
         return [Finding("layout", "", path, "is not there, or names no video")]
@@ -178,9 +178,9 @@ def _check_meta(folder: Path, meta: youtube_vos.Meta) -> list[Finding]:
     if counts and len(meta) not in counts.values():
         known = " or ".join(f"{count} ({year})" for year, count in counts.items())
         findings.append(Finding("count", "", path, f"names {len(meta)} videos; {known} are known"))
-    strangers = sorted(videos - set(meta))
-    if strangers:
-        message = f"does not name {len(strangers)} of the folders: {first_names(strangers)}"
+    unlisted = sorted(videos - set(meta))
+    if unlisted:
+        message = f"does not name {len(unlisted)} of the folders: {first_names(unlisted)}"
         findings.append(Finding("list", "", path, message))
     return findings
 
@@ -201,7 +201,7 @@ def _youtube_files(
 def _check_first_frames(
     folder: Path, files: SequenceFiles, objects: Mapping[int, youtube_vos.VideoObject]
 ) -> list[Finding]:
-    """Every object's first frame must be annotated, and be there."""
+    """Check that the first frame of every object is annotated."""
     findings = []
     for object_id, facts in objects.items():
         first = facts.frames[0] if facts.frames else None
@@ -252,7 +252,7 @@ def _segtrack_files(root: Path, name: str, known: KnownSequence | None) -> Seque
 
 
 def _check_frame_list(root: Path, name: str, files: SequenceFiles) -> list[Finding]:
-    """A sequence's own list against its frames."""
+    """Compare the list of a sequence with its frames."""
     listing, stems = root / "ImageSets" / f"{name}.txt", segtrack.frame_names(root, name)
     if not stems:
         return [Finding("layout", name, listing, "is not there, or names no frame")]

@@ -1,4 +1,4 @@
-"""What can be wrong with the files of one sequence, as data."""
+"""Checks of the files of one sequence; faults are data."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from tinct.errors import DatasetError
 from tinct.shapes import BACKGROUND, VOID
 
 Kind = Literal["layout", "absent", "list", "count", "missing", "extra", "broken", "size", "palette", "ids"]
-"""What a finding is about."""
+"""The kind of a finding."""
 
 SOFT_VALUES = 16
-"""More grey values than these beside 255 are a mask's soft edges, not its objects."""
+"""The number of grey values beside 255 above which they are soft edges, not objects."""
 
 GREY = frozenset({"L", "LA", "1"})
 PALETTE = frozenset({"P"})
@@ -29,13 +29,13 @@ PALETTE = frozenset({"P"})
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong with a dataset.
+    """One fault of a dataset.
 
     Attributes:
-        kind: What it is about.
-        sequence: Whose it is; empty where it is the whole dataset's.
-        path: The file or folder, if there is one to name.
-        message: What is wrong, to be read after the path or the name: "is cut short".
+        kind: The kind of fault.
+        sequence: The name of the sequence; empty for faults of the whole dataset.
+        path: The file or folder, if there is one.
+        message: The predicate for the path or name: "is cut short".
     """
 
     kind: Kind
@@ -46,18 +46,18 @@ class Finding:
 
 @dataclass(frozen=True)
 class SequenceFiles:
-    """A sequence as it lies on disk, and what it should be.
+    """The files of a sequence, and what they should be.
 
     Attributes:
         name: Such as "bear".
         frames: The frames by name, in order.
         masks: The annotations by frame name, in order.
         annotated: Which frames need an annotation: "all", the "first", or "any" one of them.
-        mask_modes: The kinds of image that its annotations may be (Pillow's names); None for all.
-        frame_count: How many frames it is known to have.
-        object_ids: The ids that its objects are known to have.
-        ids_at_once: All of its objects are there from the first annotation on, without gaps in the ids.
-        size: (H, W) that its frames should have; None if any will do.
+        mask_modes: The allowed modes of annotations (Pillow's names); None for all.
+        frame_count: The known number of frames.
+        object_ids: The known object ids.
+        ids_at_once: Whether the first annotation holds all objects, with ids without gaps.
+        size: (H, W) that its frames should have; None for any.
     """
 
     name: str
@@ -72,7 +72,7 @@ class SequenceFiles:
 
 
 def check_sequence(files: SequenceFiles, *, deep: bool) -> Iterator[Finding]:
-    """Everything that is wrong with a sequence's files.
+    """Find the faults of a sequence's files.
 
     Args:
         files: The sequence.
@@ -85,18 +85,18 @@ def check_sequence(files: SequenceFiles, *, deep: bool) -> Iterator[Finding]:
         if reason:
             yield Finding("broken", files.name, path, reason)
     yield from _check_sizes(files, headers)
-    refused = []
+    bad_modes = []
     for finding in _check_modes(files, headers):
-        refused.append(finding.path)
+        bad_modes.append(finding.path)
         yield finding
     masks = [file for file in files.masks.values() if all(p in headers for p in _mask_paths([file]))]
-    yield from _check_ids(files, [file for file in masks if file not in refused], deep)
+    yield from _check_ids(files, [file for file in masks if file not in bad_modes], deep)
     if deep:
         yield from _decode(files, [path for path in files.frames.values() if path in headers])
 
 
 def _check_pairs(files: SequenceFiles) -> Iterator[Finding]:
-    """Frames against their known number, and against the annotations."""
+    """Compare the frames with their known number, and with the annotations."""
     if files.frame_count is not None and files.frames and len(files.frames) != files.frame_count:
         yield Finding("count", files.name, None, f"has {len(files.frames)} frames of {files.frame_count}")
     if files.frames:
@@ -115,7 +115,7 @@ def _check_pairs(files: SequenceFiles) -> Iterator[Finding]:
 
 
 def _read_into(headers: dict[Path, ImageHeader], path: Path) -> str:
-    """Keep the header of a whole file; of any other say what is wrong."""
+    """Store the header of an intact file; else return what is wrong with it."""
     try:
         header = read_header(path)
     except DatasetError:
@@ -128,7 +128,7 @@ def _read_into(headers: dict[Path, ImageHeader], path: Path) -> str:
 
 
 def _check_sizes(files: SequenceFiles, headers: dict[Path, ImageHeader]) -> Iterator[Finding]:
-    """Frames against the expected size, or the most common one; masks against their frames."""
+    """Compare frames with the expected or most common size, and masks with their frames."""
     sizes = {name: headers[path].size for name, path in files.frames.items() if path in headers}
     usual = files.size or (Counter(sizes.values()).most_common(1)[0][0] if sizes else None)
     for name, size in sizes.items():
@@ -144,7 +144,7 @@ def _check_sizes(files: SequenceFiles, headers: dict[Path, ImageHeader]) -> Iter
 
 
 def _check_modes(files: SequenceFiles, headers: dict[Path, ImageHeader]) -> Iterator[Finding]:
-    """Annotations that are of another kind than the dataset's."""
+    """Find annotations of another mode than the dataset's."""
     modes = files.mask_modes
     for path in _mask_paths(files.masks.values()):
         mode = headers[path].mode if path in headers else None
@@ -161,7 +161,7 @@ def _check_modes(files: SequenceFiles, headers: dict[Path, ImageHeader]) -> Iter
 
 
 def _reads(path: Path) -> bool:
-    """Whether it can be read as a label map: colours that are greys can."""
+    """Whether it can be read as a label map, as grey RGB images can."""
     try:
         read_annotation(path)
     except DatasetError:
@@ -170,7 +170,7 @@ def _reads(path: Path) -> bool:
 
 
 def _check_ids(files: SequenceFiles, masks: list[AnnotationFile], deep: bool) -> Iterator[Finding]:
-    """The ids of the first annotation against what is known; of the others too if `deep`."""
+    """Check the ids of the first annotation; of the others too if `deep`."""
     if any(isinstance(file, ObjectFiles) for file in masks):
         yield from _check_object_files(files, masks, deep)
         return
@@ -186,7 +186,7 @@ def _check_ids(files: SequenceFiles, masks: list[AnnotationFile], deep: bool) ->
         ids = (
             frozenset({1}) if VOID in values and values <= {BACKGROUND, VOID} else values - {BACKGROUND, VOID}
         )
-        wrong = _wrong_ids(files, ids) if first is None else _strange_ids(files, ids, first)
+        wrong = _wrong_ids(files, ids) if first is None else _unexpected_ids(files, ids, first)
         if wrong:
             yield Finding("ids", files.name, path, wrong)
         first = ids if first is None else first
@@ -202,7 +202,7 @@ def _check_values(files: SequenceFiles, values: frozenset[int]) -> Iterator[tupl
 
 
 def _wrong_ids(files: SequenceFiles, ids: frozenset[int]) -> str:
-    """What is wrong with the ids of the first annotation, if anything is."""
+    """The fault of the ids of the first annotation; empty if there is none."""
     if not ids:
         return "shows no object, though it is the first annotation"
     if files.object_ids is not None and (
@@ -214,15 +214,15 @@ def _wrong_ids(files: SequenceFiles, ids: frozenset[int]) -> str:
     return ""
 
 
-def _strange_ids(files: SequenceFiles, ids: frozenset[int], first: frozenset[int]) -> str:
-    """The ids of a later annotation that should not be there."""
+def _unexpected_ids(files: SequenceFiles, ids: frozenset[int], first: frozenset[int]) -> str:
+    """The unexpected ids of a later annotation; empty if there are none."""
     known = first if files.ids_at_once else files.object_ids
-    strange = ids - known if known is not None else frozenset()
-    return f"holds {_ids(strange)}, which the sequence does not have" if strange else ""
+    unexpected = ids - known if known is not None else frozenset()
+    return f"holds {_ids(unexpected)}, which the sequence does not have" if unexpected else ""
 
 
 def _check_object_files(files: SequenceFiles, masks: list[AnnotationFile], deep: bool) -> Iterator[Finding]:
-    """One picture per object: how many objects there are; every picture decoded if `deep`."""
+    """Check annotations with an image per object: the ids, and the images if `deep`."""
     objects = [file for file in masks if isinstance(file, ObjectFiles)]
     ids = frozenset(object_id for file in objects for object_id, _ in file.files)
     if files.object_ids is not None and ids != files.object_ids:
@@ -244,7 +244,7 @@ def _decode(files: SequenceFiles, paths: Iterable[Path]) -> Iterator[Finding]:
 
 
 def _mask_paths(masks: Iterable[AnnotationFile]) -> list[Path]:
-    """The files of annotations, one after the other."""
+    """The files of annotations as one list."""
     paths: list[Path] = []
     for file in masks:
         paths += [path for _, path in file.files] if isinstance(file, ObjectFiles) else [file]
@@ -256,6 +256,6 @@ def _pixels(size: tuple[int, int] | None) -> str:
 
 
 def _ids(ids: Iterable[int]) -> str:
-    """The ids in words; at most ten are named."""
+    """The ids as text; ten at most."""
     numbers = sorted(ids)
     return f"id{'s' if len(numbers) != 1 else ''} {first_names(numbers, 10) or 'none'}"

@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Literal
 
 from tinct.data.lists import list_names
-from tinct.data.sequences import Sequence as Sequence  # re-exported: DAVIS's sequences have one address
-from tinct.data.sequences import SequenceDataset, chosen
+from tinct.data.sequences import Sequence as Sequence  # re-exported for users of DAVIS
+from tinct.data.sequences import SequenceDataset, select
 from tinct.errors import DatasetError, OptionError, near_match
 
 YEARS = ("2016", "2017")
-"""The two releases: all objects as one, and one by one."""
+"""The two releases: all objects as one, and each object alone."""
 
 RESOLUTIONS = ("480p", "1080p", "Full-Resolution")
-"""The folders of frames and annotations; 1080p is of 2016, Full-Resolution of 2017."""
+"""Names of the folders of frames and annotations; 1080p is of 2016, Full-Resolution of 2017."""
 
 Annotated = Literal["all", "first"]
 
@@ -25,17 +25,16 @@ class Davis(SequenceDataset):
 
     Args:
         root: The folder that holds JPEGImages, Annotations and ImageSets.
-        split: The name of a list, such as "train"; see `tinct.data.lists.list_names` for where it lies.
-        year: "2016" or "2017": which lists are taken.
-        resolution: "480p", "1080p" or "Full-Resolution", as the folders are called.
-        only: Take these sequences of the list alone.
-        annotated: "all" frames must have an annotation, or the "first" one must (test-dev has no more).
-        merge_objects: Read all objects as one, with id 1: DAVIS-2016's task on 2017's annotations.
+        split: The name of a list, such as "train"; see `tinct.data.lists.list_names` for its path.
+        year: "2016" or "2017": the lists that are used.
+        resolution: "480p", "1080p" or "Full-Resolution", the name of the folders.
+        only: Only these sequences of the list.
+        annotated: Whether "all" frames need an annotation, or the "first" one only (as in test-dev).
+        merge_objects: Read all objects as object 1: DAVIS-2016's task on 2017's annotations.
 
     Raises:
         DatasetError: A list, folder or annotation is missing; the message names it.
-        OptionError: `only` names a sequence that the list does not hold, or there is no such year
-            or resolution.
+        OptionError: `only` names a sequence that is not in the list, or the year or resolution is unknown.
     """
 
     def __init__(
@@ -52,7 +51,7 @@ class Davis(SequenceDataset):
         check_release(year, resolution)
         self.root = root
         self.split = split
-        names = chosen(list_names(root, split, year=year, resolution=resolution), only, f"split {split!r}")
+        names = select(list_names(root, split, year=year, resolution=resolution), only, f"split {split!r}")
         super().__init__(tuple(self._sequence(n, resolution, annotated, merge_objects) for n in names))
 
     def _sequence(self, name: str, resolution: str, annotated: Annotated, merged: bool) -> Sequence:
@@ -77,7 +76,7 @@ class Davis(SequenceDataset):
 
 
 def check_release(year: str, resolution: str) -> None:
-    """Refuse a year or resolution that DAVIS does not have; OptionError says which it has."""
+    """Check year and resolution; OptionError if DAVIS does not have them."""
     if year not in YEARS:
         raise OptionError(f"DAVIS has no year {year!r}. {near_match(year, YEARS)}")
     if resolution not in RESOLUTIONS:

@@ -1,8 +1,8 @@
-"""Previous masks as MaskTrack makes them from a still image's truth (MaskTrack, section 3.2).
+"""Synthetic previous masks from the ground truth of a still image (MaskTrack, section 3.2).
 
-Three steps, each of which can be left out: an affine change, a thin-plate spline on few control
-points of the contour, and a dilation that takes the detail away. All are relative to the object's
-box, so that small and large objects are damaged alike.
+Three optional steps: an affine change, a thin-plate spline on a few control points of the contour, and a
+dilation that removes detail. All are relative to the object's
+box, so that small and large objects are deformed alike.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ class MaskDeformation:
     Attributes:
         scale: Largest change of size, as a fraction of the object's (5 %).
         shift: Largest translation, as a fraction of the box's sides (10 %).
-        bend: Largest displacement of a control point of the thin-plate spline, likewise (10 %).
-        control_points: Of the spline, drawn from the contour (5).
+        bend: Largest displacement of a control point, as a fraction of the box's sides (10 %).
+        control_points: Number of control points of the spline, drawn from the contour (5).
         dilation_px: Radius of the disc that coarsens the mask (5).
 
     Raises:
@@ -50,23 +50,23 @@ class MaskDeformation:
 
 
 def deform_mask(mask: BinaryMask, random: Random, deformation: MaskDeformation) -> BinaryMask:
-    """A deformed copy of one object's mask: affine, then thin-plate spline, then dilation.
+    """Deform a copy of one object's mask: affine, then thin-plate spline, then dilation.
 
     An empty mask stays empty; one whose contour has fewer pixels than there are control points is
     not bent, as in the authors' scripts.
 
     Args:
-        mask: bool [H, W], the truth; left as it is.
-        random: Decides everything.
-        deformation: How far.
+        mask: bool [H, W], the ground truth; not changed.
+        random: The source of randomness.
+        deformation: Its limits.
     """
     if not mask.any():
         return mask.copy()
     soft = mask.astype(np.uint8)
     if deformation.scale or deformation.shift:
-        soft = _changed_affinely(soft, random, deformation)
+        soft = _change_affinely(soft, random, deformation)
     if deformation.bend:
-        soft = _bent(soft, random, deformation)
+        soft = _bend(soft, random, deformation)
     return coarsened(soft.astype(bool), deformation.dilation_px)
 
 
@@ -81,7 +81,7 @@ def coarsened(mask: Shaped[np.ndarray, "H W"], radius_px: int) -> Shaped[np.ndar
 
 
 def filled_box(mask: BinaryMask) -> BinaryMask:
-    """The mask's tight box, filled: what MaskTrack's box variant is given; empty for an empty mask."""
+    """The bounding box of a mask, filled: the input of MaskTrack's box variant; empty for an empty mask."""
     box = np.zeros_like(mask)
     x, y, width, height = cv2.boundingRect(mask.astype(np.uint8))
     box[y : y + height, x : x + width] = True
@@ -89,12 +89,12 @@ def filled_box(mask: BinaryMask) -> BinaryMask:
 
 
 def _box_size(mask: BinaryMask) -> Float[np.ndarray, "2"]:
-    """(width, height) of the mask's tight box."""
+    """(width, height) of the mask's bounding box."""
     _, _, width, height = cv2.boundingRect(mask.astype(np.uint8))
     return np.array([width, height], float)
 
 
-def _changed_affinely(soft: LabelMap, random: Random, deformation: MaskDeformation) -> LabelMap:
+def _change_affinely(soft: LabelMap, random: Random, deformation: MaskDeformation) -> LabelMap:
     H, W = soft.shape
     x, y, width, height = cv2.boundingRect(soft)
     centre = np.array([x + (width - 1) / 2, y + (height - 1) / 2])
@@ -104,7 +104,7 @@ def _changed_affinely(soft: LabelMap, random: Random, deformation: MaskDeformati
     return np.asarray(cv2.warpAffine(soft, matrix, (W, H), flags=cv2.INTER_NEAREST), np.uint8)
 
 
-def _bent(soft: LabelMap, random: Random, deformation: MaskDeformation) -> LabelMap:
+def _bend(soft: LabelMap, random: Random, deformation: MaskDeformation) -> LabelMap:
     contour = np.argwhere(cv2.dilate(soft, np.ones((3, 3), np.uint8)) > soft)[:, ::-1]
     if len(contour) < deformation.control_points:
         return soft
@@ -118,10 +118,10 @@ def _bent(soft: LabelMap, random: Random, deformation: MaskDeformation) -> Label
 
 
 def _spread_points(contour: Float[np.ndarray, "K 2"], count: int, random: Random) -> Float[np.ndarray, "P 2"]:
-    """Points of the contour, one from each of `count` equal parts of the way around it.
+    """Points of the contour, one from each of `count` equal angular sections.
 
-    The authors' scripts draw them anywhere; points that happen to lie close together and move apart
-    throw the far side of the object across the frame.
+    The authors' scripts draw them anywhere; points that are close together and move apart throw the far
+    side of the object across the frame.
     """
     offsets = contour - contour.mean(0)
     around = np.argsort(np.arctan2(offsets[:, 1], offsets[:, 0]), kind="stable")
@@ -140,7 +140,7 @@ def thin_plate_field(
 
     Args:
         points: (x, y) in pixels.
-        values: What the spline is there, such as a displacement (dx, dy).
+        values: The values of the spline there, such as displacements (dx, dy).
         size: (H, W) of the picture.
     """
     weights = _spline_weights(points, values)

@@ -1,4 +1,4 @@
-"""Previous masks as a network would have made them: damaged, so that training meets its own errors."""
+"""Degraded previous masks, like those of a network, so that training sees such errors."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from tinct.shapes import BinaryMask, UInt8
 Random = np.random.Generator
 
 SoftMask = UInt8[np.ndarray, "H W"]
-"""Probabilities of one object, 255 is certain."""
+"""Probabilities of one object × 255."""
 
-LOST = 1 / 30
-"""Share of masks that are emptied, as for an object that was lost."""
+EMPTIED = 1 / 30
+"""Share of masks that are emptied, like those of a lost object."""
 
 
 def degrade_mask(mask: BinaryMask, random: Random) -> SoftMask:
-    """A damaged copy of one object's mask, as probabilities.
+    """Degrade a copy of one object's mask.
 
-    Shift, scale, dilation or erosion, bites out of it and blobs beside it, blur; a share of `LOST`
-    is emptied. An empty mask stays empty.
+    Shift, scale, dilation or erosion, missing discs, false discs beside it, and blur; a share of
+    `EMPTIED` is emptied. An empty mask stays empty.
 
     Args:
-        mask: bool [H, W], the truth; left as it is.
-        random: Decides everything: the same state gives the same damage.
+        mask: bool [H, W], the ground truth; not changed.
+        random: The source of randomness: the same state gives the same result.
 
     Returns:
-        uint8 [H, W]: 255 is certain.
+        uint8 [H, W]: probabilities × 255.
     """
     H, W = mask.shape
     extent = max(8.0, float(np.sqrt(mask.sum())))
-    if random.random() < LOST:
+    if random.random() < EMPTIED:
         return np.zeros((H, W), np.uint8)
     soft = mask.astype(np.uint8) * 255
     soft = _shift_and_scale(soft, random, extent)

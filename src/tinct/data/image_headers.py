@@ -1,4 +1,4 @@
-"""What an image file says of itself, without decoding it: size, kind, and whether its end is there."""
+"""Headers of image files without decoding: size, mode, and whether the file is truncated."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _PNG_START, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND"
 
 @dataclass(frozen=True)
 class ImageHeader:
-    """The head of an image file.
+    """The header of an image file.
 
     Attributes:
         size: (H, W) in pixels.
-        mode: Pillow's name of the pixels' kind: "P" palette, "L" grey, "1" one bit, "RGB", ...
-        ends_early: Whether the file lacks its end. Known of JPEG and PNG; other kinds tell nothing.
+        mode: Pillow's mode: "P" palette, "L" grey, "1" one bit, "RGB", ...
+        ends_early: Whether the file is truncated; known for JPEG and PNG only.
     """
 
     size: tuple[int, int]
@@ -32,20 +32,20 @@ class ImageHeader:
 
 
 def read_header(path: Path) -> ImageHeader:
-    """The head and the end of an image file; some 50 µs, against milliseconds of decoding.
+    """Read the header and the end of an image file, in 50 µs instead of milliseconds for decoding.
 
     Raises:
-        DatasetError: It is missing, empty or no image.
+        DatasetError: The file is missing, empty or no image.
     """
     try:
         with path.open("rb") as file, PillowImage.open(file) as picture:
             size, mode = (picture.height, picture.width), picture.mode
             return ImageHeader(size, mode, _ends_early(file))
     except (OSError, SyntaxError, ValueError, PillowImage.DecompressionBombError) as error:
-        # Pillow names the file object, which says nothing.
+        # Pillow's message names the file object only.
         empty = path.is_file() and not path.stat().st_size
         reason = "it is empty" if empty else getattr(error, "strerror", None) or "it is no image"
-        raise DatasetError(f"{path} cannot be read: {reason}; fetch the dataset anew.") from error
+        raise DatasetError(f"{path} cannot be read: {reason}; fetch the dataset again.") from error
 
 
 def _ends_early(file: BinaryIO) -> bool:
@@ -57,7 +57,7 @@ def _ends_early(file: BinaryIO) -> bool:
     if start == _PNG_START:
         return _PNG_END not in tail and _PNG_END not in _whole(file)
     if start.startswith(_JPEG_START) and not tail.endswith(_JPEG_END):
-        # Something may follow the end. Neither marker can occur inside the coded pixels.
+        # Data may follow the end marker. Neither marker can occur inside the coded pixels.
         data = _whole(file)
         return data.rfind(_JPEG_END) < data.rfind(_JPEG_SCAN)
     return False

@@ -1,6 +1,6 @@
-"""Image files of a dataset, read whole or not at all: a broken file is named, never taken in part.
+"""Reading image files of a dataset: a broken file is an error that names it, never partly read.
 
-OpenCV is loaded by the first photo: a score, which reads none, does without it.
+OpenCV is loaded with the first photo, so that scoring, which reads none, does not need it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tinct.shapes import Image, LabelMap
 
 
 def read_rgb(path: Path) -> Image:
-    """A photo or frame as uint8 RGB.
+    """Read a photo or frame as uint8 RGB.
 
     Raises:
         DatasetError: The file is missing, truncated or no image.
@@ -23,23 +23,23 @@ def read_rgb(path: Path) -> Image:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise DatasetError(f"{path} cannot be read: {error.strerror}; fetch the dataset anew.") from error
-    # OpenCV before 5 fills what a truncated JPEG lacks with grey, and says nothing.
-    picture = None if not data or _ends_early(data) else _decoded(data)
+        raise DatasetError(f"{path} cannot be read: {error.strerror}; fetch the dataset again.") from error
+    # OpenCV before 5 fills the missing part of a truncated JPEG with grey, without an error.
+    picture = None if not data or _ends_early(data) else _decode(data)
     if picture is None:
         raise DatasetError(
             f"{path} cannot be read as an image: its {len(data)} bytes are truncated or none; "
-            "fetch the dataset anew."
+            "fetch the dataset again."
         )
     return picture
 
 
 def read_indices(path: Path) -> tuple[LabelMap, str]:
-    """The pixels of a label image as they are stored, and Pillow's name of their kind.
+    """Read the stored pixels of a label image, and their mode in Pillow.
 
     Returns:
-        Palette indices ("P") or grey values ("L"); colours become grey values, and keep the name
-        of what they were ("RGB", "RGBA", "1", ...).
+        Palette indices ("P") or grey values ("L"); other modes ("RGB", "RGBA", "1", ...) are converted
+        to grey, with their original mode.
 
     Raises:
         DatasetError: The file is missing, truncated or no image.
@@ -50,14 +50,14 @@ def read_indices(path: Path) -> tuple[LabelMap, str]:
             return stored_values(picture if mode in ("P", "L") else picture.convert("L")), mode
     except (OSError, SyntaxError, ValueError) as error:
         raise DatasetError(
-            f"{path} cannot be read as a label image ({error}); fetch the dataset anew."
+            f"{path} cannot be read as a label image ({error}); fetch the dataset again."
         ) from error
 
 
 def stored_values(picture: PillowImage.Image) -> LabelMap:
-    """The palette indices or grey values of a picture of mode P, L or 1, as they are stored.
+    """The palette indices or grey values of an image of mode P, L or 1, as stored in the file.
 
-    Pillow spreads the values of 2- and 4-bit greys over 0 to 255, as greys mean it and ids do not.
+    Pillow scales 2- and 4-bit greys to 0 to 255, which is undone here, since they are ids.
     """
     tile = getattr(picture, "tile", None)  # gone once the pixels are loaded
     stored = str(tile[0][3]) if tile else ""
@@ -73,7 +73,7 @@ def _ends_early(data: bytes) -> bool:
     return data.startswith(b"\xff\xd8") and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")
 
 
-def _decoded(data: bytes) -> Image | None:
+def _decode(data: bytes) -> Image | None:
     import cv2
 
     picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)

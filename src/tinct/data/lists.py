@@ -1,6 +1,8 @@
 """The lists of sequences: those that a dataset's ImageSets hold, and those that are known to belong to it.
 
-The known lists lie beside this file, as `lists/<dataset>.json`, each with its sources.
+The known lists lie beside this file, as `lists/<dataset>.json`, each with its sources. Our own parts of
+DAVIS-2016's 30 training sequences lie there as `lists/davis/<split>.txt`: `fit` and `dev` (24 and 6), and
+three folds, each of which leaves out ten others (`fold0-fit`, `fold0-dev`, ...).
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ from tinct.errors import DatasetError, OptionError, near_match
 
 DATASETS = ("davis-2016", "davis-2017", "youtube-vos", "segtrack-v2", "plain")
 """What can be checked and evaluated; each is scored under the protocol of its name."""
+
+_OWN_LISTS = Path(__file__).with_name("lists") / "davis"
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,8 @@ def list_names(root: Path, split: str, *, year: str = "2016", resolution: str = 
     """The names of a split's sequences, in the order of the list in a DAVIS root.
 
     Understood are a name per line, and DAVIS-2016's own lists, which name the frame and the mask of
-    every frame ("/JPEGImages/480p/bear/00000.jpg /Annotations/480p/bear/00000.png").
+    every frame ("/JPEGImages/480p/bear/00000.jpg /Annotations/480p/bear/00000.png"). Where the root has no
+    list of the name, one of `own_splits` is taken from the package.
 
     Args:
         root: The folder that holds ImageSets.
@@ -98,7 +103,7 @@ def list_names(root: Path, split: str, *, year: str = "2016", resolution: str = 
             {path.stem for each in _folders(root, year, resolution) for path in each.glob("*.txt")}
         )
         hint = (
-            near_match(split, lists)
+            near_match(split, [*lists, *own_splits()])
             if lists
             else "Give the folder that holds JPEGImages, Annotations and ImageSets as the root."
         )
@@ -115,9 +120,15 @@ def list_files(root: Path, *, year: str = "2016", resolution: str = "480p") -> d
     return dict(sorted(found.items()))
 
 
+def own_splits() -> tuple[str, ...]:
+    """The parts of DAVIS's training sequences whose lists come with the package."""
+    return tuple(sorted(file.stem for file in _OWN_LISTS.glob("*.txt")))
+
+
 def find_list(root: Path, split: str, *, year: str = "2016", resolution: str = "480p") -> Path | None:
-    """The file that `list_names` reads; None if there is none."""
-    return list_files(root, year=year, resolution=resolution).get(split)
+    """The file that `list_names` reads: the root's, else the package's own; None if there is none."""
+    found = list_files(root, year=year, resolution=resolution).get(split)
+    return _OWN_LISTS / f"{split}.txt" if found is None and split in own_splits() else found
 
 
 def read_list(listing: Path) -> tuple[str, ...]:

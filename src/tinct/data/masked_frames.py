@@ -1,4 +1,4 @@
-"""Single frames with one object's mask and a deformed mask of it: what guided segmentation learns from.
+"""Training samples of guided segmentation: a frame, an object's mask, and a deformed copy of that mask.
 
 Frames are photos (`StaticImages`) or the annotated frames of DAVIS-layout videos (`DavisFrames`).
 Like a clip, a sample is a pure function of (seed, index).
@@ -16,7 +16,8 @@ from torch import Tensor
 from tinct.data.davis import Davis
 from tinct.data.deform import MaskDeformation, deform_mask, filled_box
 from tinct.data.degrade import degrade_mask
-from tinct.data.samplers import Samples, pasted_layer
+from tinct.data.pasting import pasted_layer
+from tinct.data.samplers import Samples
 from tinct.data.static_images import StaticImages
 from tinct.data.synthetic import Motion, compose, draw_motion, move_each
 from tinct.data.transforms import jitter_colours
@@ -25,8 +26,8 @@ from tinct.shapes import BACKGROUND, VOID, BinaryMask, Image, LabelMap
 
 Random = np.random.Generator
 
-PLACED = Motion(scale=(0.9, 1.8), turn_degrees=12.0, shift=0.1, bend=0.012)
-"""How a frame is turned, scaled, bent and cropped."""
+FRAME_MOTION = Motion(scale=(0.9, 1.8), turn_degrees=12.0, shift=0.1, bend=0.012)
+"""The default motion of a frame: how it is rotated, scaled, bent and cropped."""
 
 
 class Pictures(ABC):
@@ -34,11 +35,11 @@ class Pictures(ABC):
 
     @abstractmethod
     def __len__(self) -> int:
-        """How many there are."""
+        """The number of pictures."""
 
     @abstractmethod
     def read(self, index: int) -> tuple[Image, LabelMap]:
-        """Picture `index`, uint8 RGB, and its label map."""
+        """Read picture `index`, uint8 RGB, and its label map."""
 
 
 class DavisFrames(Pictures):
@@ -72,26 +73,26 @@ class StillPictures(Pictures):
 
 @dataclass(frozen=True)
 class FrameOptions:
-    """What the samples look like.
+    """Options of the samples.
 
     Attributes:
         size: (H, W) in pixels.
-        motion: How the frame is turned, scaled, bent and cropped.
-        one_object: The target is one object of the picture (guided methods), or all of them (OSVOS).
-        deformation: Of the previous mask.
+        motion: How the frame is rotated, scaled, bent and cropped.
+        one_object: Whether the target is one object (guided methods) or all of them (OSVOS).
+        deformation: The deformation of the previous mask.
         box: Share of samples whose previous mask is the object's filled box.
-        damaged: Share of samples with `degrade_mask`'s bites, blobs and losses instead.
+        damaged: Share of samples whose previous mask comes from `degrade_mask` instead.
         paste: Share of samples into which another picture's object is pasted.
-        min_pixels: The object has at least so many.
+        min_pixels: Minimum size of the object.
         colour: Strength of the colour changes.
-        seed: The sample at an index depends on it and on the index alone.
+        seed: Sample i is a function of (seed, i) alone.
 
     Raises:
         OptionError: A number is out of its range.
     """
 
     size: tuple[int, int] = (256, 384)
-    motion: Motion = PLACED
+    motion: Motion = FRAME_MOTION
     one_object: bool = True
     deformation: MaskDeformation = field(default_factory=MaskDeformation)
     box: float = 0.0
@@ -116,8 +117,8 @@ class MaskedFrames(Samples):
     `previous` uint8 [H, W], the deformed mask as probabilities of 255.
 
     Args:
-        sources: Pictures, each kind with its share.
-        options: What the samples look like.
+        sources: Pairs of pictures and their share of the samples.
+        options: Options of the samples.
     """
 
     ATTEMPTS = 100
@@ -128,7 +129,7 @@ class MaskedFrames(Samples):
         self._shares = shares / shares.sum()
 
     def describe(self) -> str:
-        """How many pictures of each kind, and the options."""
+        """The number of pictures of each source, and the options."""
         counts = [
             f"{len(p)} pictures ({s:.2f})" for (p, _), s in zip(self.sources, self._shares, strict=True)
         ]
@@ -166,7 +167,7 @@ class MaskedFrames(Samples):
         return pictures.read(int(random.integers(len(pictures))))
 
     def _target(self, labels: LabelMap, random: Random) -> LabelMap | None:
-        """0, 1 and void; None if there is no object of size."""
+        """A label map of 0, 1 and void; None if there is no object of `min_pixels`."""
         counts = np.bincount(labels.ravel(), minlength=256)
         if self.options.one_object:
             candidates = np.flatnonzero(counts[1:VOID] >= self.options.min_pixels) + 1

@@ -1,8 +1,8 @@
-"""Clips from painted frames alone, for DyeNet's online training: several objects, Lucid-style.
+"""Clips from annotated frames alone, for DyeNet's online training: several objects, Lucid-style.
 
 Khoreva et al., "Lucid Data Dreaming", 2017: objects are cut out, the hole is inpainted, every object
 and the background move by themselves, objects hide each other, and all is put together again. Some
-clips take the painted frame as it is instead, and move it as a whole.
+clips take the annotated frame as it is instead, and move it as a whole.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import numpy as np
 from jaxtyping import UInt8
 
 from tinct.data.online_samples import without_object
-from tinct.data.region_clips import Part, Random, RegionClips, RegionOptions, RegionSource, ids_in
+from tinct.data.pasting import ids_in
+from tinct.data.region_clips import Random, RegionClips, RegionOptions, RegionSource, SourceFrames
 from tinct.data.sequences import SequenceDataset
 from tinct.data.synthetic import Motion, compose
 from tinct.errors import MaskError
@@ -24,7 +25,7 @@ MOVED_FRAME = Motion(
     scale=(0.9, 1.8), turn_degrees=10.0, shift=0.12, step_scale=0.02, step_turn_degrees=1.5,
     step_shift=0.015, bend=0.008,
 )  # fmt: skip
-"""A painted frame as a whole, and the background behind objects that move."""
+"""An annotated frame as a whole, and the background behind objects that move."""
 
 MOVED_OBJECT = Motion(
     scale=(0.85, 1.15), turn_degrees=20.0, shift=0.35, step_scale=0.03, step_turn_degrees=3.0,
@@ -36,7 +37,7 @@ MOVED_OBJECT = Motion(
 @holds_arrays
 @dataclass(frozen=True, repr=False)
 class LabelledFrame:
-    """A frame on which all objects were painted.
+    """A frame on which all objects were annotated.
 
     Attributes:
         image: uint8 RGB.
@@ -50,7 +51,7 @@ class LabelledFrame:
 
 
 class AnnotatedRegions(RegionSource):
-    """Painted frames; every object of every video is an identity.
+    """Annotated frames; every object of every video is an identity.
 
     Args:
         frames: Of one video or of many; at least one shows an object.
@@ -85,38 +86,38 @@ class AnnotatedRegions(RegionSource):
         """How many frames and objects."""
         return f"{len(self.frames)} painted frames of {self.identities} objects"
 
-    def draw(self, frames: int, max_step: int, random: Random) -> Part:
-        """One painted frame."""
+    def draw(self, frames: int, max_step: int, random: Random) -> SourceFrames:
+        """A part of one annotated frame, drawn at random (`frames` and `max_step` are for videos)."""
         return self.part(int(random.integers(len(self.frames))))
 
-    def part(self, chosen: int) -> Part:
-        """A painted frame."""
+    def part(self, chosen: int) -> SourceFrames:
+        """A part of an annotated frame."""
         frame = self.frames[chosen]
         known = {i: self._identity_of[frame.video, i] for i in ids_in([frame.labels])}
-        return Part([frame.image], [frame.labels], known, MOVED_FRAME)
+        return SourceFrames([frame.image], [frame.labels], known, MOVED_FRAME)
 
-    def emptied(self, chosen: int) -> Part:
-        """A painted frame without its objects: they are painted over with what surrounds them."""
+    def emptied(self, chosen: int) -> SourceFrames:
+        """A part of an annotated frame without its objects, filled in with what surrounds them."""
         frame = self.frames[chosen]
         if chosen not in self._emptied:
             objects = (frame.labels > 0) & (frame.labels != VOID)
             self._emptied[chosen] = without_object(frame.image, objects)
         nothing = np.where(frame.labels == VOID, VOID, 0).astype(np.uint8)
-        return Part([self._emptied[chosen]], [nothing], {}, MOVED_FRAME)
+        return SourceFrames([self._emptied[chosen]], [nothing], {}, MOVED_FRAME)
 
 
 class OnlineClips(RegionClips):
-    """Clips of painted frames: put together anew, object by object, or moved as a whole.
+    """Clips of annotated frames: put together anew, object by object, or moved as a whole.
 
     Args:
-        painted: The frames.
+        annotated: The frames.
         options: What the clips look like.
         lucid: Share of the clips that are put together anew.
     """
 
-    def __init__(self, painted: AnnotatedRegions, options: RegionOptions, lucid: float = 0.6) -> None:
-        super().__init__([(painted, 1.0)], options)
-        self.painted, self.lucid = painted, lucid
+    def __init__(self, annotated: AnnotatedRegions, options: RegionOptions, lucid: float = 0.6) -> None:
+        super().__init__([(annotated, 1.0)], options)
+        self.annotated, self.lucid = annotated, lucid
 
     def describe(self) -> str:
         """The frames, and the options."""
@@ -127,9 +128,9 @@ class OnlineClips(RegionClips):
     ) -> tuple[UInt8[np.ndarray, "T H W 3"], UInt8[np.ndarray, "T H W"], dict[int, int]]:
         if random.random() >= self.lucid:
             return super()._draw(random)
-        chosen = int(random.integers(len(self.painted.frames)))
-        part, times = self.painted.part(chosen), self._times(random)
-        layers = [self._background(self.painted.emptied(chosen), times, random)]
+        chosen = int(random.integers(len(self.annotated.frames)))
+        part, times = self.annotated.part(chosen), self._times(random)
+        layers = [self._background(self.annotated.emptied(chosen), times, random)]
         identities = {}
         for new, old in enumerate(random.permutation(ids_in(part.labels)).tolist(), start=1):
             layer = self._layer_of(part, old, times, new, _motion_of(part.labels[0] == old), random)

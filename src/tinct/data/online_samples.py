@@ -1,4 +1,4 @@
-"""Training samples from painted frames alone, for online fine-tuning.
+"""Training samples from annotated frames alone, for online fine-tuning.
 
 Two kinds: the frame flipped, scaled, turned, bent and cropped (OSVOS, MaskTrack, MaskRNN); and
 Lucid-style synthesis (Khoreva et al., "Lucid Data Dreaming", 2017): the object is cut out, the hole
@@ -26,11 +26,11 @@ Random = np.random.Generator
 @holds_arrays
 @dataclass(frozen=True, repr=False)
 class AnnotatedFrame:
-    """A frame on which one object was painted.
+    """A frame on which objects were annotated.
 
     Attributes:
         image: uint8 RGB.
-        labels: 1 the object, 0 all else, 255 void.
+        labels: Ids of the objects, 0 background, 255 void; in samples of one object, 1 is that object.
     """
 
     image: Image
@@ -54,12 +54,12 @@ class OnlineSample:
 
 
 WHOLE_FRAME = Motion(scale=(0.7, 2.2), turn_degrees=12.0, shift=0.12, bend=0.008)
-"""How a painted frame is scaled (objects come nearer), turned, shifted and bent."""
+"""How an annotated frame is scaled (objects come nearer), turned, shifted and bent."""
 
 
 @dataclass(frozen=True)
 class OnlineAugmentation:
-    """How painted frames are varied.
+    """How annotated frames are varied.
 
     Attributes:
         frame: Motion of the whole frame: flip, scale, turn, shift, bend.
@@ -102,10 +102,10 @@ class OnlineAugmentation:
 
 
 class OnlineSamples:
-    """Samples of one object from its painted frames, without end.
+    """Samples of one object from its annotated frames, without end.
 
     Args:
-        frames: One or more, of any sizes; at least one shows the object.
+        frames: One or more, of any sizes, in which 1 is the object; at least one shows it.
         augmentation: How they are varied.
         seed: Sample i depends on it and on i alone.
 
@@ -137,13 +137,14 @@ class OnlineSamples:
         moved = move_each([frame.image], [frame.labels], None, [sampling])
         image = jitter_colours(moved.images, random, strength=options.colour)[0]
         labels = moved.labels[0]
+        lost = options.lost
         # Without disguises nothing is drawn for them: samples stay what they were.
         if options.disguised and random.random() < options.disguised:
-            image = disguised(image, labels == 1, random)
-            return OnlineSample(image, labels, self._previous(labels == 1, random, lost=0.0))
-        return OnlineSample(image, labels, self._previous(labels == 1, random, options.lost))
+            image, lost = disguised(image, labels == 1, random), 0.0
+        return OnlineSample(image, labels, self._previous(labels == 1, random, lost))
 
     def _previous(self, mask: BinaryMask, random: Random, lost: float) -> UInt8[np.ndarray, "H W"]:
+        """The mask of the frame before: lost, damaged, or deformed."""
         options, kind = self.augmentation, random.random()
         if kind < lost:
             return np.zeros(mask.shape, np.uint8)
@@ -167,6 +168,7 @@ class OnlineSamples:
         return AnnotatedFrame(images[0], labels[0])
 
     def _object_motion(self, mask: BinaryMask, random: Random) -> SamplingMap:
+        """The object turned, scaled and shifted about its box's centre, and bent."""
         options = self.augmentation
         x, y, width, height = cv2.boundingRect(mask.astype(np.uint8))
         centre = np.array([x + (width - 1) / 2, y + (height - 1) / 2])
@@ -213,6 +215,7 @@ def disguised(image: Image, mask: BinaryMask, random: Random) -> Image:
 
 
 def _smooth_field(random: Random, spread: float, size: tuple[int, ...]) -> Float[np.ndarray, "H W 2"]:
+    """Offsets in pixels that change slowly over a field of a size (H, W)."""
     control = random.normal(0, spread, (5, 5, 2)).astype(np.float32)
     return np.asarray(cv2.resize(control, (size[1], size[0]), interpolation=cv2.INTER_CUBIC), np.float32)
 

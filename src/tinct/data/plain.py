@@ -1,4 +1,4 @@
-"""Plain folders: frames here, masks there, and files of the same name belong together."""
+"""Plain folders: one of frames and one of masks, whose files match by name."""
 
 from __future__ import annotations
 
@@ -6,29 +6,29 @@ from collections.abc import Collection
 from pathlib import Path
 
 from tinct.data.annotations import files_of, label_files
-from tinct.data.sequences import Sequence, SequenceDataset, chosen
+from tinct.data.sequences import Sequence, SequenceDataset, select
 from tinct.errors import DatasetError
 
 FRAME_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 
 FOLDER_PAIRS = (("JPEGImages", "Annotations"), ("frames", "masks"), ("images", "masks"))
-"""What the two folders of a root may be called."""
+"""Names of the two folders of a root that are found without being given."""
 
 
 class PlainFolders(SequenceDataset):
-    """Sequences of one's own: a folder of frames and a folder of masks per sequence, or of one sequence.
+    """Own sequences: a folder of frames and a folder of masks per sequence, or of a single sequence.
 
-    Frames are images in natural order (2 before 10). A mask is a PNG with its frame's name; frames
-    without one are not annotated, and objects begin where they are first annotated.
+    Frames are images in natural order (2 before 10). A mask is a PNG with the name of its frame; frames
+    without a mask are not annotated, and objects begin where they are first annotated.
 
     Args:
-        frames: FRAMES/<sequence>/<frame>.*, or the frames of one sequence, called as the folder is.
+        frames: FRAMES/<sequence>/<frame>.*, or the frames of a sequence with the name of the folder.
         masks: MASKS/<sequence>/<frame>.png, or the masks of that one sequence.
-        only: Take these sequences alone.
+        only: Only these sequences.
 
     Raises:
         DatasetError: A folder is missing, a mask has no frame, or a sequence no mask.
-        OptionError: `only` names a sequence that is not there.
+        OptionError: `only` names a sequence that does not exist.
     """
 
     def __init__(self, frames: Path, masks: Path, *, only: Collection[str] | None = None) -> None:
@@ -42,7 +42,7 @@ class PlainFolders(SequenceDataset):
             raise DatasetError(
                 f"{frames} holds no image ({', '.join(sorted(FRAME_SUFFIXES))}) and no folder with images."
             )
-        names = chosen(tuple(pairs), only, str(frames))
+        names = select(tuple(pairs), only, str(frames))
         super().__init__(tuple(_sequence(name, *pairs[name]) for name in names))
 
 
@@ -50,7 +50,7 @@ def default_folders(root: Path) -> tuple[Path, Path]:
     """The folders of frames and masks of a root, by their usual names.
 
     Raises:
-        DatasetError: It has no such pair.
+        DatasetError: The root has no such pair.
     """
     for frames, masks in FOLDER_PAIRS:
         if (root / frames).is_dir() and (root / masks).is_dir():
@@ -62,7 +62,7 @@ def default_folders(root: Path) -> tuple[Path, Path]:
 
 
 def paired_folders(frames: Path, masks: Path) -> dict[str, tuple[Path, Path]]:
-    """By sequence its folder of frames and its folder of masks, which need not be there; sorted."""
+    """Per sequence its folder of frames and its folder of masks, which need not exist; sorted."""
     if files_of(frames, FRAME_SUFFIXES):
         return {frames.resolve().name: (frames, masks)}
     folders = sorted(path for path in frames.iterdir() if path.is_dir() and not path.name.startswith("."))
@@ -72,10 +72,10 @@ def paired_folders(frames: Path, masks: Path) -> dict[str, tuple[Path, Path]]:
 def _sequence(name: str, frames_folder: Path, masks_folder: Path) -> Sequence:
     frames = files_of(frames_folder, FRAME_SUFFIXES)
     masks = {path.stem: path for path in label_files(masks_folder)}
-    strangers = sorted(set(masks) - {path.stem for path in frames})
-    if strangers:
+    unpaired = sorted(set(masks) - {path.stem for path in frames})
+    if unpaired:
         raise DatasetError(
-            f"{masks[strangers[0]]} is one of {len(strangers)} masks in {masks_folder} without a frame in "
+            f"{masks[unpaired[0]]} is one of {len(unpaired)} masks in {masks_folder} without a frame in "
             f"{frames_folder}; a mask is called as its frame is."
         )
     if not masks:

@@ -1,8 +1,8 @@
-"""Which frames make a training clip. A clip is a pure function of (seed, index): that makes resume exact.
+"""Samplers of training clips. A clip is a pure function of (seed, index), which makes resuming exact.
 
-Every clip is [reference, previous, query, query, ...]: a reference frame from anywhere in the
-video, then frames in a row. `StillClips` moves photos, `VideoClips` reads sequences; both may paste
-further objects, with a motion of their own, in front of or behind what is there.
+Every clip is [reference, previous, query, query, ...]: a reference frame from anywhere in the video, then
+consecutive frames. `StillClips` animates photos, `VideoClips` reads sequences; both may paste further
+objects, each with its own motion, in front of or behind the others.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from torch.utils.data import Dataset
 
 from tinct.data.davis import Davis, Sequence
 from tinct.data.degrade import degrade_mask
+from tinct.data.pasting import hidden_behind, pasted_layer
 from tinct.data.static_images import StaticImages
 from tinct.data.stored_frames import StoredFrames
-from tinct.data.synthetic import Layer, Motion, compose, cut_out, draw_motion, move_each
+from tinct.data.synthetic import Motion, compose, draw_motion, move_each
 from tinct.data.transforms import jitter_colours
 from tinct.errors import DatasetError, OptionError
 from tinct.shapes import VOID, Image, LabelMap
@@ -33,18 +34,18 @@ ClipLabels = UInt8[np.ndarray, "T H W"]
 
 @dataclass(frozen=True)
 class ClipOptions:
-    """What training clips look like.
+    """Options of training clips.
 
     Attributes:
         size: (H, W) in pixels.
         frames: Reference, previous and queries together: 3 or more.
-        max_objects: More objects than these become background.
-        min_reference_pixels: An object must have so many in the reference frame.
+        max_objects: Maximum number of objects; others become background.
+        min_reference_pixels: Minimum size of an object in the reference frame.
         max_step: Largest distance of consecutive frames of the video.
         paste: Share of clips into which objects are pasted.
-        degrade: Share of clips whose previous mask is damaged.
+        degrade: Share of clips whose previous mask is degraded.
         colour: Strength of the colour changes.
-        seed: The clip at an index depends on it and on the index alone.
+        seed: Clip i is a function of (seed, i) alone.
 
     Raises:
         OptionError: A number is out of its range.
@@ -74,51 +75,42 @@ class ClipOptions:
 
 
 CAMERA = Motion(scale=(1.0, 1.6), step_scale=0.02, step_turn_degrees=1.5, step_shift=0.015, bend=0.008)
-"""A photo as the background of a clip."""
+"""The motion of a photo as the background of a clip."""
 
 OVER_VIDEO = Motion(
     scale=(0.95, 2.0), turn_degrees=8.0, shift=0.15,
     step_scale=0.015, step_turn_degrees=1.0, step_shift=0.01, bend=0.004,
 )  # fmt: skip
-"""A clip of a real video, which moves by itself."""
-
-PASTED = Motion(
-    scale=(0.2, 0.9), turn_degrees=15.0, shift=0.4,
-    step_scale=0.03, step_turn_degrees=3.0, step_shift=0.03, bend=0.012, covering=False,
-)  # fmt: skip
-"""An object set over a clip."""
-
-MIN_PASTED_PIXELS = 200
-"""Smaller objects are not worth pasting."""
+"""The additional motion of a clip of a real video."""
 
 
 class Samples(Dataset[dict[str, Tensor]], ABC):
-    """What a stage of training learns from: one dictionary of tensors per index, without end.
+    """Endless training data of a stage: one dictionary of tensors per index.
 
     Attributes:
-        identities: How many objects the samples tell apart by number, from sample to sample; 0 for none.
+        identities: Number of object identities across samples; 0 for none.
     """
 
     identities: int = 0
 
     @abstractmethod
     def describe(self) -> str:
-        """What the samples are made from and how, in one line: runs on other samples are other runs."""
+        """Sources and options of the samples in one line, which identifies the training data of a run."""
 
 
 class Clips(Samples):
-    """Training clips, one per index, without end.
+    """An endless sequence of training clips, one per index.
 
     Each is a dictionary of tensors: `frames` uint8 [T, H, W, 3]; `labels` uint8 [T, H, W] with ids
-    1..n; `previous` uint8 [max_objects, H, W], the possibly damaged masks of frame 1 as
-    probabilities of 255; `objects`, the count n.
+    1..n; `previous` uint8 [max_objects, H, W], the possibly degraded masks of frame 1 as
+    probabilities × 255; `objects`, the count n.
 
     Args:
-        options: What the clips look like.
+        options: Options of the clips.
     """
 
     ATTEMPTS = 100
-    """Clips drawn for one index before it is clear that none will show an object."""
+    """Clips sampled for one index before giving up."""
 
     def __init__(self, options: ClipOptions) -> None:
         self.options = options
@@ -139,10 +131,10 @@ class Clips(Samples):
 
     @abstractmethod
     def draw(self, random: Random) -> tuple[ClipImages, ClipLabels]:
-        """Images and label maps of one clip; ids are any."""
+        """Sample the images and label maps of one clip, with any ids."""
 
     def times(self, random: Random) -> list[float]:
-        """When the frames of a clip are: the reference some way off, the others in a row."""
+        """The times of the frames: the reference at a distance, the others consecutive."""
         step = random.uniform(0.5, self.options.max_step)
         reference = random.uniform(-4, 4) * step
         return [reference, *(step * t for t in range(self.options.frames - 1))]
@@ -151,7 +143,7 @@ class Clips(Samples):
 def choose_objects(
     labels: ClipLabels, options: ClipOptions, random: Random
 ) -> tuple[ClipLabels, UInt8[np.ndarray, "M H W"], int] | None:
-    """Pick the objects of a clip among those that its reference frame shows well.
+    """Pick the objects of a clip among those of sufficient size in its reference frame.
 
     Returns:
         Label maps with ids 1..n (all other objects are background), the previous masks
@@ -194,7 +186,7 @@ class StillClips(Clips):
         self.stills = stills
 
     def describe(self) -> str:
-        """How many photos, and the options."""
+        """The number of photos, and the options."""
         return f"{len(self.stills)} photos, {self.options}"
 
     def draw(self, random: Random) -> tuple[ClipImages, ClipLabels]:
@@ -206,7 +198,7 @@ class StillClips(Clips):
         layers = [move_each([image] * len(maps), [labels] * len(maps), None, maps)]
         if random.random() < self.options.paste:
             for _ in range(random.integers(1, 3)):
-                # A second object of the same photo, now and then, is a look-alike to be told apart.
+                # Sometimes a second object of the same photo, as a look-alike.
                 source = (image, labels) if random.random() < 0.3 else self._read(random)
                 layer = pasted_layer(random, [source[0]], [source[1]], times, size)
                 layers.extend([layer] if layer is not None else [])
@@ -220,10 +212,9 @@ class VideoClips(Clips):
     """Clips of real sequences; with probability `paste` an object of another one crosses them.
 
     Args:
-        sequences: Where the frames come from.
-        options: What the clips look like.
-        stored_px: Frames are brought to this short side, if they are larger, and kept in memory
-            after their first reading (`StoredFrames`).
+        sequences: The annotated sequences.
+        options: Options of the clips.
+        stored_px: The short side to which larger frames are reduced when they are cached (`StoredFrames`).
     """
 
     def __init__(self, sequences: Davis, options: ClipOptions, *, stored_px: int = 400) -> None:
@@ -233,7 +224,7 @@ class VideoClips(Clips):
         self._stored = StoredFrames(stored_px)
 
     def describe(self) -> str:
-        """How many sequences and frames, and the options."""
+        """The number of sequences and frames, and the options."""
         frames = sum(len(sequence) for sequence in self.sequences)
         return f"{len(self.sequences)} sequences of {frames} frames, {self.stored_px} px, {self.options}"
 
@@ -258,9 +249,9 @@ class VideoClips(Clips):
         return self.sequences[int(random.integers(len(self.sequences)))]
 
     def _frame_indices(self, sequence: Sequence, random: Random) -> list[int]:
-        """A reference from anywhere; then frames in a row, forward or backward, 1 to max_step apart.
+        """A reference from anywhere; then consecutive frames, forward or backward, 1 to max_step apart.
 
-        A sequence that is too short for such a row is taken with smaller steps, down to standing still.
+        In a sequence that is too short, the steps are smaller, down to 0.
         """
         row = self.options.frames - 1
         step = min(int(random.integers(1, self.options.max_step + 1)), (len(sequence) - 1) // (row - 1))
@@ -276,12 +267,12 @@ class VideoClips(Clips):
 
 
 class MixedClips(Clips):
-    """Clips of a main source, and now and then one of another.
+    """Clips of two sources.
 
     Args:
-        main: Most clips.
-        other: The rest.
-        share: Of `other`, in [0, 1].
+        main: The main source.
+        other: The other source.
+        share: The share of clips of `other`, in [0, 1].
     """
 
     def __init__(self, main: Clips, other: Clips, share: float) -> None:
@@ -295,47 +286,3 @@ class MixedClips(Clips):
     def draw(self, random: Random) -> tuple[ClipImages, ClipLabels]:
         """A clip of either source."""
         return (self.other if random.random() < self.share else self.main).draw(random)
-
-
-def pasted_layer(
-    random: Random,
-    images: list[Image],
-    labels: list[LabelMap],
-    times: list[float],
-    size: tuple[int, int],
-    motion: Motion = PASTED,
-) -> Layer | None:
-    """One object, cut out of a clip or of a single photo, under a motion of its own.
-
-    Args:
-        random: Decides which object, and how it moves.
-        images: Frames that move by themselves, one per time; or one photo, repeated.
-        labels: Their label maps.
-        times: When each frame of the clip is.
-        size: (H, W) of the clip.
-        motion: How far it goes; scale 1 just fits into the frame.
-
-    Returns:
-        None if there is no object in the first frame, or too little of it.
-    """
-    ids = np.flatnonzero(np.bincount(labels[0].ravel(), minlength=256)[:VOID])
-    ids = ids[ids > 0]
-    if len(ids) == 0:
-        return None
-    object_id = int(random.choice(ids))
-    cuts = [cut_out(y, object_id) for y in labels]
-    ys, xs = np.nonzero(np.maximum.reduce([mask for mask, _ in cuts]))
-    if len(ys) < MIN_PASTED_PIXELS:
-        return None
-    box = np.s_[max(0, ys.min() - 2) : ys.max() + 3, max(0, xs.min() - 2) : xs.max() + 3]
-    masks, alphas = [mask[box] for mask, _ in cuts], [alpha[box] for _, alpha in cuts]
-    pictures = [image[box] for image in images]
-    repeat = len(times) // len(pictures)
-    maps = draw_motion(random, times, motion, masks[0].shape, size)
-    return move_each(pictures * repeat, masks * repeat, alphas * repeat, maps)
-
-
-def hidden_behind(layer: Layer, front: Layer) -> Layer:
-    """The layer, cut where the objects of another lie: it passes behind them."""
-    is_object = (front.labels > 0) & (front.labels != VOID)
-    return Layer(layer.images, layer.labels, np.where(is_object, 0, layer.alphas).astype(np.uint8))

@@ -1,12 +1,12 @@
-"""SegTrack v2 (Li et al., ICCV 2013): 14 sequences, 24 objects, and a layout of its own.
+"""SegTrack v2 (Li et al., ICCV 2013): 14 sequences, 24 objects, in a special layout.
 
     ImageSets/all.txt                      a sequence per line, each behind a `*`
     ImageSets/<sequence>.txt               the folder, ending in `/`, then a frame's name per line
     JPEGImages/<sequence>/<frame>.*        png, bmp or jpg
     GroundTruth/<sequence>/<frame>.*       black and white, if there is one object
-    GroundTruth/<sequence>/<n>/<frame>.*   the same of object n, if there are several
+    GroundTruth/<sequence>/<n>/<frame>.*   black and white, for object n of several
 
-The endings differ from sequence to sequence, and even between the objects of one. Frame numbers
+Suffixes differ between sequences, and even between the objects of one. Frame numbers
 need not start at 0. There is no training split.
 """
 
@@ -17,7 +17,7 @@ from pathlib import Path
 
 from tinct.data.annotations import Annotations, LabelFiles, ObjectFiles, files_of
 from tinct.data.lists import read_list
-from tinct.data.sequences import Sequence, SequenceDataset, chosen
+from tinct.data.sequences import Sequence, SequenceDataset, select
 from tinct.errors import DatasetError
 
 SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png"})
@@ -28,7 +28,7 @@ class SegTrack(SequenceDataset):
 
     Args:
         root: The folder that holds JPEGImages, GroundTruth and ImageSets.
-        only: Take these sequences alone.
+        only: Only these sequences.
 
     Raises:
         DatasetError: A list, a folder or a listed frame is missing, or nothing is annotated.
@@ -36,30 +36,30 @@ class SegTrack(SequenceDataset):
     """
 
     def __init__(self, root: Path, *, only: Collection[str] | None = None) -> None:
-        names = chosen(sequence_names(root), only, "SegTrack v2's list")
+        names = select(sequence_names(root), only, "SegTrack v2's list")
         super().__init__(tuple(_sequence(root, name) for name in names))
 
 
 def segtrack_annotations(root: Path, *, only: Collection[str] | None = None) -> tuple[Annotations, ...]:
-    """The annotations of SegTrack v2, sorted by name; no frame is needed.
+    """Find the annotations of SegTrack v2, sorted by name, without the frames.
 
     Args:
         root: The folder that holds GroundTruth and ImageSets.
-        only: Take these sequences alone.
+        only: Only these sequences.
 
     Raises:
         DatasetError: A list or a sequence's annotation is missing.
         OptionError: `only` names a sequence that the list does not hold.
     """
-    names = chosen(sorted(sequence_names(root)), only, "SegTrack v2's list")
+    names = select(sorted(sequence_names(root)), only, "SegTrack v2's list")
     return tuple(_annotations(root, name) for name in names)
 
 
 def sequence_names(root: Path) -> tuple[str, ...]:
-    """The sequences that all.txt names, in its order; those with a ground truth if there is no such list.
+    """The sequences of all.txt, in its order; without this list, those with a ground truth.
 
     Raises:
-        DatasetError: There are none.
+        DatasetError: There is no sequence.
     """
     listing, truth = root / "ImageSets" / "all.txt", root / "GroundTruth"
     if listing.is_file():
@@ -75,10 +75,10 @@ def sequence_names(root: Path) -> tuple[str, ...]:
 
 
 def frame_names(root: Path, name: str) -> tuple[str, ...]:
-    """The frames that a sequence's own list names, in its order; none if it has no list.
+    """The frames of a sequence's list, in its order; empty if it has no list.
 
     Raises:
-        DatasetError: The list is no text.
+        DatasetError: The list is not text.
     """
     listing = root / "ImageSets" / f"{name}.txt"
     if not listing.is_file():
@@ -87,14 +87,14 @@ def frame_names(root: Path, name: str) -> tuple[str, ...]:
         lines = [line.strip() for line in listing.read_text(encoding="utf-8").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(f"{listing} cannot be read as a list ({error}); one frame per line.") from error
-    # The first line is the folder; a stem with an ending is not known of, but costs nothing to allow.
+    # The first line is the folder. Names with a suffix are allowed, though no known list has them.
     return tuple(_stem(line) for line in lines if line and not line.endswith("/"))
 
 
 def ground_truth(root: Path, name: str) -> dict[str, ObjectFiles]:
-    """The pictures of every annotated frame, by the frame's name, in natural order.
+    """The mask images of every annotated frame, by the frame's name, in natural order.
 
-    A frame in which an object has no picture does without that object.
+    An object without an image in a frame is absent from it.
     """
     folder = root / "GroundTruth" / name
     numbered = (
@@ -124,13 +124,13 @@ def _sequence(root: Path, name: str) -> Sequence:
         )
         raise DatasetError(
             f"{root / 'JPEGImages' / name} lacks {lacking}; .png, .bmp or .jpg was expected. Fetch the "
-            "dataset anew."
+            "dataset again."
         )
     truth = ground_truth(root, name)
     label_maps = tuple(truth.get(stem) for stem in stems)
     if not any(label_maps):
         raise DatasetError(
-            f"{root / 'GroundTruth' / name} annotates no frame of {name!r}; fetch the dataset anew."
+            f"{root / 'GroundTruth' / name} annotates no frame of {name!r}; fetch the dataset again."
         )
     return Sequence(name, tuple(files[stem] for stem in stems), label_maps, objects_start_later=True)
 
@@ -140,7 +140,7 @@ def _annotations(root: Path, name: str) -> LabelFiles:
     files = tuple(truth[stem] for stem in frame_names(root, name) or tuple(truth) if stem in truth)
     if not files:
         raise DatasetError(
-            f"{root / 'GroundTruth' / name} annotates no frame of {name!r}; fetch the dataset anew."
+            f"{root / 'GroundTruth' / name} annotates no frame of {name!r}; fetch the dataset again."
         )
     return LabelFiles(name, files)
 

@@ -1,4 +1,4 @@
-"""Sequences: the frames of a video with the label maps that a dataset gives for them."""
+"""Sequences of a dataset: the frames of a video with their label maps."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from tinct.shapes import BACKGROUND, VOID, Image, LabelMap
 
 @dataclass(frozen=True)
 class Sequence:
-    """One video of a dataset: its frames and, where they are annotated, its label maps.
+    """One video of a dataset: its frames and the label maps of its annotated frames.
 
     Attributes:
         name: Such as "bear".
         frames: Image files in order.
-        label_maps: The annotation of each frame; None where there is none.
-        merged: All objects are read as one, with id 1, as DAVIS-2016 has it.
-        objects_start_later: Objects may begin after the first frame, as in YouTube-VOS.
+        label_maps: The annotation of each frame; None if it is not annotated.
+        merged: Whether all objects are read as object 1, as in DAVIS-2016.
+        objects_start_later: Whether objects may begin after the first frame, as in YouTube-VOS.
     """
 
     name: str
@@ -39,15 +39,15 @@ class Sequence:
 
     @property
     def annotated(self) -> tuple[int, ...]:
-        """The frames that have a label map, by index."""
+        """Indices of the annotated frames."""
         return tuple(i for i, file in enumerate(self.label_maps) if file is not None)
 
     def read_frame(self, index: int) -> Image:
-        """Frame `index` as uint8 RGB; DatasetError if its file is broken."""
+        """Read frame `index` as uint8 RGB; DatasetError if its file is broken."""
         return read_rgb(self.frames[index])
 
     def read_labels(self, index: int) -> LabelMap:
-        """Label map `index`; DatasetError if the frame has none or its file is broken."""
+        """Read label map `index`; DatasetError if the frame is not annotated or its file is broken."""
         file = self.label_maps[index]
         if file is None:
             raise DatasetError(
@@ -58,42 +58,41 @@ class Sequence:
         return _one_object(labels) if self.merged else labels
 
     def prompts(self) -> dict[int, LabelMap]:
-        """What a semi-supervised method is given: each object, in the frame in which it is first annotated.
+        """The prompts of a semi-supervised method: each object in its first annotated frame.
 
         Returns:
-            By frame index a label map of the objects that are new in it, and void. DAVIS gives all
-            objects in the first annotated frame; where objects may start later, every annotated
-            frame is read.
+            Frame index → label map of the objects that are new in that frame, and void. Only the first
+            annotated frame is read, unless objects may start later.
 
         Raises:
             DatasetError: No object is annotated, or a file is broken.
         """
-        given: dict[int, LabelMap] = {}
+        prompts: dict[int, LabelMap] = {}
         known: set[int] = set()
         for index in self.annotated if self.objects_start_later else self.annotated[:1]:
             labels = self.read_labels(index)
             new = set(object_ids_of(labels)) - known
             if new:
-                given[index] = _only(labels, new)
+                prompts[index] = _only(labels, new)
                 known |= new
-        if not given:
+        if not prompts:
             raise DatasetError(
                 f"The annotations of {self.name!r} show no object to begin with; one with an id from 1 to "
                 f"254 was expected in {next(filter(None, self.label_maps), 'its first frame')}."
             )
-        return given
+        return prompts
 
     def thinned(self, every: int, most: int | None = None) -> Sequence:
-        """Each `every`-th frame, and at most `most` of these."""
-        kept = slice(None, None, every)
-        return replace(self, frames=self.frames[kept][:most], label_maps=self.label_maps[kept][:most])
+        """Every `every`-th frame, and at most `most` of these."""
+        frames, label_maps = self.frames[::every][:most], self.label_maps[::every][:most]
+        return replace(self, frames=frames, label_maps=label_maps)
 
 
 class SequenceDataset:
-    """Sequences in order; every dataset is one.
+    """A dataset: sequences in order.
 
     Args:
-        sequences: What it holds.
+        sequences: The sequences.
     """
 
     def __init__(self, sequences: tuple[Sequence, ...]) -> None:
@@ -109,11 +108,11 @@ class SequenceDataset:
         return self.sequences[index]
 
 
-def chosen(names: Names[str], only: Collection[str] | None, where: str) -> tuple[str, ...]:
-    """The names that `only` asks for, in their own order; all if it is None.
+def select(names: Names[str], only: Collection[str] | None, where: str) -> tuple[str, ...]:
+    """The names in `only`, in the order of `names`; all if it is None.
 
     Raises:
-        OptionError: `only` is empty, or holds a name that is not among them; `where` says where that is.
+        OptionError: `only` is empty, or holds an unknown name; `where` is for the message.
     """
     if only is None:
         return tuple(names)
@@ -133,8 +132,8 @@ def _one_object(labels: LabelMap) -> LabelMap:
 
 
 def _only(labels: LabelMap, ids: set[int]) -> LabelMap:
-    """The objects of these ids, and void; all others become background."""
+    """A label map of only these ids and void; others become background."""
     table = np.zeros(256, np.uint8)
-    kept = [*ids, VOID]
-    table[kept] = kept
+    values = [*ids, VOID]
+    table[values] = values
     return np.asarray(table[labels], np.uint8)

@@ -21,7 +21,7 @@ class Still:
     mask: Path
 
     def read(self) -> tuple[Image, LabelMap]:
-        """The photo as uint8 RGB, and its label map.
+        """Read the photo as uint8 RGB, and its label map.
 
         Raises:
             DatasetError: Either file is broken, or they are of different sizes.
@@ -30,13 +30,13 @@ class Still:
         if image.shape[:2] != labels.shape:
             raise DatasetError(
                 f"{self.mask} is {labels.shape[1]}×{labels.shape[0]}, but its photo {self.image.name} is "
-                f"{image.shape[1]}×{image.shape[0]}; make the mask anew, at the photo's size."
+                f"{image.shape[1]}×{image.shape[0]}; make the mask again, at the photo's size."
             )
         return image, labels
 
 
-Choice = Callable[[Still], bool]
-"""Says yes or no to a still, such as `tinct.data.held_out.held_out`."""
+StillFilter = Callable[[Still], bool]
+"""A predicate on stills, such as `tinct.data.held_out.held_out`."""
 
 
 class StaticImages:
@@ -44,14 +44,16 @@ class StaticImages:
 
     Args:
         root: The folder.
-        only: Take the stills alone to which it says yes.
-        without: Leave out those to which it says yes.
+        only: Only the stills for which it is true.
+        without: Without the stills for which it is true.
 
     Raises:
-        DatasetError: No such pair of folders, no photo, a photo without a mask, or none was chosen.
+        DatasetError: There is no such pair of folders, no photo, a photo without a mask, or no still left.
     """
 
-    def __init__(self, root: Path, *, only: Choice | None = None, without: Choice | None = None) -> None:
+    def __init__(
+        self, root: Path, *, only: StillFilter | None = None, without: StillFilter | None = None
+    ) -> None:
         folders = sorted(p for p in root.rglob("images") if p.is_dir() and (p.parent / "masks").is_dir())
         if not folders:
             raise DatasetError(

@@ -1,4 +1,4 @@
-"""Frames of sequences, brought to a size and kept in memory: training reads each of them many times."""
+"""A cache of the frames of sequences at reduced size, as training reads each of them many times."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from tinct.shapes import Image, LabelMap
 
 
 class StoredFrames:
-    """Frames with their label maps, kept after their first reading.
+    """Frames and label maps, cached after their first reading.
 
     Args:
-        short_side_px: Larger frames are brought to this short side.
+        short_side_px: The short side to which larger frames are reduced.
     """
 
-    MOST = 3000
-    """At 400 × 711 pixels 3.4 GB per worker; more frames than these are read anew each time."""
+    MAX_FRAMES = 3000
+    """Size of the cache: 3.4 GB per worker at 400 × 711 pixels. Further frames are read again each time."""
 
     def __init__(self, short_side_px: int) -> None:
         self.short_side_px = short_side_px
@@ -29,7 +29,7 @@ class StoredFrames:
         return len(self._stored)
 
     def read(self, sequence: Sequence, index: int) -> tuple[Image, LabelMap]:
-        """Frame `index` of a sequence and its label map; DatasetError if a file is broken."""
+        """Read frame `index` of a sequence and its label map; DatasetError if a file is broken."""
         key = (sequence.name, index)
         if key in self._stored:
             return self._stored[key]
@@ -37,18 +37,18 @@ class StoredFrames:
         if image.shape[:2] != labels.shape:
             raise DatasetError(
                 f"{sequence.label_maps[index]} is {labels.shape[1]}×{labels.shape[0]}, but its frame is "
-                f"{image.shape[1]}×{image.shape[0]}; fetch the dataset anew."
+                f"{image.shape[1]}×{image.shape[0]}; fetch the dataset again."
             )
-        pair = _shrunk(image, labels, self.short_side_px / min(labels.shape))
-        if len(self._stored) < self.MOST:
+        pair = _shrink(image, labels, self.short_side_px / min(labels.shape))
+        if len(self._stored) < self.MAX_FRAMES:
             self._stored[key] = pair
         return pair
 
 
-def _shrunk(
+def _shrink(
     image: Image, labels: LabelMap, factor: float
 ) -> tuple[UInt8[np.ndarray, "h w 3"], UInt8[np.ndarray, "h w"]]:
-    """A frame and its label map at `factor` of their size; as they are from 1 on."""
+    """Resize a frame and its label map by `factor`, if it is below 1."""
     if factor >= 1:
         return image, labels
     smaller = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)

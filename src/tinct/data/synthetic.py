@@ -1,11 +1,11 @@
-"""Clips put together from layers: a moving background, and objects that move over it and hide each other.
+"""Clips composed of layers: a moving background, and objects that move over it and occlude each other.
 
-A `Layer` is an image and label map per frame. `move_each` gives a layer a motion of its own (affine
-and thin-plate), `cut_out` takes an object out of a picture, and `compose` stacks layers from the
-back to the front. From a photo this makes a clip; over a real clip it adds an object that crosses it.
+A `Layer` is an image and label map per frame. `move_each` animates a layer (affine and thin-plate),
+`cut_out` cuts an object out of a picture, and `compose` stacks layers from back to front. So a photo
+becomes a clip, and an object crosses a real clip.
 
-Why not torchvision's paired transforms: each layer has a motion of its own that drifts from frame
-to frame, so there is one sampling map per layer and frame. Those transforms apply one map to a
+Why not torchvision's paired transforms: each layer has its own motion that drifts from frame to frame, so
+there is one sampling map per layer and frame. Those transforms apply one map to a
 whole sample and draw it from torch's global generator, while a clip must be a function of its seed
 and index alone; and `cv2.remap` samples uint8 images several times as fast.
 """
@@ -28,12 +28,12 @@ SamplingMap = Float[np.ndarray, "h w 2"]
 @holds_arrays
 @dataclass(frozen=True, repr=False)
 class Layer:
-    """Frames of one thing, back or front.
+    """The frames of one background or object.
 
     Attributes:
         images: uint8 [T, H, W, 3].
         labels: uint8 [T, H, W]: ids of the layer's own objects, 255 void.
-        alphas: uint8 [T, H, W]: 255 where the layer covers what lies behind it.
+        alphas: uint8 [T, H, W]: 255 where the layer covers those behind it.
     """
 
     images: UInt8[np.ndarray, "T H W 3"]
@@ -43,16 +43,16 @@ class Layer:
 
 @dataclass(frozen=True)
 class Motion:
-    """How far things go: per clip where they lie, per frame how they move.
+    """Ranges of a random motion: the pose in the clip, and the change from frame to frame.
 
     Attributes:
-        scale: Range of the size relative to filling the frame.
+        scale: Range of the size, relative to the frame.
         turn_degrees: Largest rotation of the whole clip.
         shift: Largest offset of the whole clip, as a fraction of the frame's size.
-        step_scale, step_turn_degrees, step_shift: Spread of the change from frame to frame.
-        bend: Spread of the thin-plate displacement, as a fraction of the frame's size.
+        step_scale, step_turn_degrees, step_shift: Standard deviations of the change from frame to frame.
+        bend: Standard deviation of the thin-plate displacement, as a fraction of the frame's size.
         flip: Whether the clip may be mirrored.
-        covering: Whether scale 1 covers the frame or fits into it.
+        covering: Whether scale 1 covers the frame, or fits into it.
     """
 
     scale: tuple[float, float] = (1.0, 1.5)
@@ -76,11 +76,11 @@ def affine(
     mirrored: bool = False,
     covering: bool = True,
 ) -> Float[np.ndarray, "2 3"]:
-    """Maps target pixels to source pixels.
+    """The affine matrix from target pixels to source pixels.
 
     At scale 1 the source just covers the target (`covering`) or just fits into it, centre on centre.
-    `shift` is (dx, dy) as a fraction of the target's (width, height): how far the content moves
-    right and down.
+    `shift` is the motion of the content right and down, (dx, dy) as a fraction of the target's (width,
+    height).
     """
     (source_h, source_w), (target_h, target_w) = source_size, target_size
     ratios = (target_h / source_h, target_w / source_w)
@@ -102,16 +102,16 @@ def draw_motion(
     source_size: tuple[int, int],
     target_size: tuple[int, int],
 ) -> list[SamplingMap]:
-    """One sampling map (target pixel → source pixel, x then y) per time of a clip that drifts.
+    """Sample a motion: one sampling map (target pixel → source pixel, x then y) per time.
 
-    Scale, rotation and shift drift with a constant velocity per unit of time, with a little noise;
-    a thin-plate field changes along with them.
+    Scale, rotation and shift drift at constant velocity with a little noise; a thin-plate field changes
+    over time.
 
     Args:
-        random: Decides everything.
-        times: When each frame is; the unit is that of `motion`'s steps.
-        motion: How far things go.
-        source_size: (H, W) of what moves.
+        random: The source of randomness.
+        times: The time of each frame, in units of `motion`'s steps.
+        motion: The ranges of the motion.
+        source_size: (H, W) of the source.
         target_size: (H, W) of the clip.
     """
     scale = float(np.exp(random.uniform(*np.log(motion.scale))))
@@ -139,10 +139,10 @@ def draw_motion(
 
 
 def bend_field(random: Random, spread: float, size: tuple[int, int]) -> SamplingMap:
-    """A smooth displacement in pixels: random at 4×4 control points, bicubic between them.
+    """A smooth displacement field in pixels: random at 4×4 control points, bicubic in between.
 
-    Bicubic interpolation of a coarse grid stands for the thin-plate spline: as smooth, and a
-    hundred times as fast.
+    Bicubic interpolation of a coarse grid replaces a thin-plate spline: as smooth, and a hundred times
+    faster.
     """
     control = random.normal(0.0, spread * max(size), (4, 4, 2)).astype(np.float32)
     return np.asarray(cv2.resize(control, size[::-1], interpolation=cv2.INTER_CUBIC), np.float32)
@@ -167,13 +167,13 @@ def move_each(
     alphas: list[LabelMap] | None,
     maps: list[SamplingMap],
 ) -> Layer:
-    """A clip under a motion: frame t goes through map t.
+    """Animate a layer: frame t is sampled by map t.
 
     Args:
-        images: uint8 RGB frames, all of one size; the same one again and again for a photo.
+        images: uint8 RGB frames, all of one size; a photo is repeated.
         labels: Their label maps, sampled at the nearest pixel.
-        alphas: Their opacities, or None for a background: it covers everything, and is mirrored at
-            its border, labels too.
+        alphas: Their opacities; None for a background, which covers everything, and is mirrored at its
+            border with its labels.
         maps: From `draw_motion`.
     """
     border = cv2.BORDER_REFLECT_101 if alphas is None else cv2.BORDER_CONSTANT
@@ -195,7 +195,7 @@ def _remap(
 
 
 def cut_out(labels: LabelMap, object_id: int) -> tuple[LabelMap, LabelMap]:
-    """One object of a picture: its label map (id 1 of its own layer) and its alpha, soft at the edge."""
+    """Cut out one object of a picture: its label map (id 1) and its alpha, soft at the edge."""
     mask = (labels == object_id).astype(np.uint8)
     inner = cv2.erode(mask, np.ones((3, 3), np.uint8)) * 255
     return mask, np.asarray(cv2.GaussianBlur(inner, (3, 3), 0), np.uint8)
@@ -204,20 +204,20 @@ def cut_out(labels: LabelMap, object_id: int) -> tuple[LabelMap, LabelMap]:
 def compose(
     layers: list[Layer], *, keep_ids: bool = False
 ) -> tuple[UInt8[np.ndarray, "T H W 3"], UInt8[np.ndarray, "T H W"]]:
-    """Stack layers from the back to the front.
+    """Stack layers from back to front.
 
     Args:
-        layers: The first is the back.
-        keep_ids: The ids of the layers are those of the clip: an object may be in several layers.
+        layers: From back to front.
+        keep_ids: Whether the ids of the layers are those of the clip; an object may then be in several.
 
     Returns:
-        Images, and label maps in which every object of every layer has its own id, counted from 1
-        through the layers in order, unless `keep_ids`. Void stays void unless something lies over it.
+        Images, and label maps in which, unless `keep_ids`, the objects of all layers are numbered from 1 in
+        the order of the layers. Void stays void where no layer covers it.
     """
     back, *front = layers
     images, labels = back.images.astype(np.float32), back.labels.copy()
     for layer in front:
-        box = _reached(layer.alphas)
+        box = _bounding_box(layer.alphas)
         opacity = layer.alphas[box][..., None].astype(np.float32) / 255
         images[box] += opacity * (layer.images[box] - images[box])
         offset = 0 if keep_ids else int(labels[labels != VOID].max(initial=0))
@@ -227,8 +227,8 @@ def compose(
     return np.clip(images + 0.5, 0, 255).astype(np.uint8), labels
 
 
-def _reached(alphas: UInt8[np.ndarray, "T H W"]) -> tuple[slice, slice, slice]:
-    """The box outside of which a layer covers nothing in any frame."""
+def _bounding_box(alphas: UInt8[np.ndarray, "T H W"]) -> tuple[slice, slice, slice]:
+    """The bounding box of a layer over all frames."""
     reached = alphas.max(0)
     rows, columns = np.flatnonzero(reached.any(1)), np.flatnonzero(reached.any(0))
     if len(rows) == 0:

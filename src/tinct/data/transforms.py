@@ -1,6 +1,6 @@
 """Colour changes for training clips.
 
-Geometry lies in `synthetic`, where images and labels move together.
+Geometric changes are in `synthetic`, where images and labels move together.
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ Random = np.random.Generator
 def jitter_colours(
     images: UInt8[np.ndarray, "T H W 3"], random: Random, *, strength: float = 1.0
 ) -> UInt8[np.ndarray, "T H W 3"]:
-    """Change brightness, contrast, gamma, colour cast and saturation: much per clip, little per frame.
+    """Change brightness, contrast, gamma, colour cast and saturation, mostly per clip.
+
+    A small part of the change differs from frame to frame.
 
     Args:
-        images: uint8 RGB [T, H, W, 3]; left as they are.
-        random: Decides by how much.
-        strength: 1 for what the recipes use; 0 changes nothing.
+        images: uint8 RGB [T, H, W, 3]; not changed.
+        random: The source of randomness.
+        strength: 1 in the recipes; 0 changes nothing.
     """
     clip = random.normal(size=7) * strength
     changed = np.empty_like(images)

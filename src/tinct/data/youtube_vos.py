@@ -1,9 +1,9 @@
 """YouTube-VOS (Xu et al., ECCV 2018): many short videos, whose objects may begin in any frame.
 
-A root holds a folder per split, {train,valid,test}, and each of these JPEGImages/<video>/<frame>.jpg,
-Annotations/<video>/<frame>.png (palette) and meta.json, which says the category and the frames of
-every object. Every fifth frame is kept (6 of 30 per second). In valid and test a frame is annotated
-only where an object is seen for the first time.
+A root holds a folder per split, {train,valid,test}, each with JPEGImages/<video>/<frame>.jpg,
+Annotations/<video>/<frame>.png (palette) and meta.json with the category and the frames of every object.
+Every fifth frame is stored (6 of 30 per second). In valid and test a frame is annotated only if an object
+is seen in it for the first time.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tinct.data.annotations import files_of, label_files
-from tinct.data.sequences import Sequence, SequenceDataset, chosen
+from tinct.data.sequences import Sequence, SequenceDataset, select
 from tinct.errors import DatasetError, near_match
 
 FRAME_SUFFIXES = frozenset({".jpg", ".jpeg"})
@@ -23,10 +23,10 @@ FRAME_SUFFIXES = frozenset({".jpg", ".jpeg"})
 
 @dataclass(frozen=True)
 class VideoObject:
-    """What meta.json says of one object.
+    """The entry of one object in meta.json.
 
     Attributes:
-        category: Such as "penguin"; None where the split does not tell.
+        category: Such as "penguin"; None if the split does not publish it.
         frames: The names of the frames that show it, in order.
     """
 
@@ -35,19 +35,19 @@ class VideoObject:
 
 
 Meta = Mapping[str, Mapping[int, VideoObject]]
-"""Per video and object id, what meta.json says."""
+"""The content of meta.json by video and object id."""
 
 
 class YouTubeVos(SequenceDataset):
     """A split of YouTube-VOS.
 
     Attributes:
-        meta: What meta.json says; empty where there is none.
+        meta: The content of meta.json; empty if there is none.
 
     Args:
         root: The folder that holds the splits.
-        split: Such as "train", "valid" or "test"; a folder of any other name in the same layout will do.
-        only: Take these videos alone.
+        split: Such as "train", "valid" or "test"; any folder in this layout.
+        only: Only these videos.
 
     Raises:
         DatasetError: A folder, frame or annotation is missing, or meta.json is broken.
@@ -58,7 +58,7 @@ class YouTubeVos(SequenceDataset):
         self.folder = split_folder(root, split)
         self.meta = read_meta(self.folder)
         names = sorted(self.meta) or video_names(self.folder)
-        super().__init__(tuple(self._sequence(name) for name in chosen(names, only, f"split {split!r}")))
+        super().__init__(tuple(self._sequence(name) for name in select(names, only, f"split {split!r}")))
 
     def _sequence(self, name: str) -> Sequence:
         folder = self.folder / "JPEGImages" / name
@@ -78,9 +78,9 @@ class YouTubeVos(SequenceDataset):
 
 
 def seen_categories(root: Path) -> frozenset[str] | None:
-    """The categories of the training videos; None where train/meta.json is not there.
+    """The categories of the training videos; None if there is no train/meta.json.
 
-    The benchmark scores the objects of these categories apart from all others.
+    The benchmark scores objects of these categories separately from all others.
 
     Raises:
         DatasetError: train/meta.json is broken.
@@ -91,10 +91,10 @@ def seen_categories(root: Path) -> frozenset[str] | None:
 
 
 def read_meta(folder: Path) -> Meta:
-    """What a split's meta.json says; nothing where there is none.
+    """Read the meta.json of a split; empty if there is none.
 
     Raises:
-        DatasetError: It cannot be read, or is not of YouTube-VOS's form.
+        DatasetError: The file cannot be read, or has another format.
     """
     path = folder / "meta.json"
     if not path.is_file():
@@ -105,12 +105,12 @@ def read_meta(folder: Path) -> Meta:
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DatasetError(
             f"{path} is not YouTube-VOS's ({type(error).__name__}: {error}); expected "
-            '{"videos": {VIDEO: {"objects": {ID: {"category": ..., "frames": [...]}}}}}. Fetch it anew.'
+            '{"videos": {VIDEO: {"objects": {ID: {"category": ..., "frames": [...]}}}}}. Fetch it again.'
         ) from error
 
 
 def split_folder(root: Path, split: str) -> Path:
-    """The folder of a split; DatasetError if it is not there."""
+    """The folder of a split; DatasetError if it does not exist."""
     if (root / split / "JPEGImages").is_dir():
         return root / split
     splits = sorted(path.parent.name for path in root.glob("*/JPEGImages")) if root.is_dir() else []
@@ -129,8 +129,8 @@ def video_names(folder: Path) -> list[str]:
 
 def _objects(video: Mapping[str, Any]) -> dict[int, VideoObject]:
     found = {}
-    for object_id, facts in video["objects"].items():
-        category = facts.get("category")
-        frames = tuple(str(frame) for frame in facts.get("frames", ()))
+    for object_id, entry in video["objects"].items():
+        category = entry.get("category")
+        frames = tuple(str(frame) for frame in entry.get("frames", ()))
         found[int(object_id)] = VideoObject(None if category is None else str(category), frames)
     return found

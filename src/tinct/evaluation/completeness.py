@@ -119,8 +119,8 @@ def _mismatch(
     return found
 
 
-def refuse_confused_folders(pred: Path, truth: Path) -> None:
-    """Refuse folders that are the same, or that were given in the wrong order.
+def check_distinct_folders(pred: Path, truth: Path) -> None:
+    """Check that the folders are two, in the right order.
 
     Raises:
         OptionError: They are; the message says which came first.

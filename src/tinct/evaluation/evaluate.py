@@ -29,13 +29,13 @@ from tinct.evaluation.score import score_folders, scoring_rules
 from tinct.evaluation.tracks import Rules
 from tinct.evaluation.workers import Failure, outcomes_of
 from tinct.inference.callbacks import callbacks
+from tinct.io.video_range import VideoRange
 from tinct.metrics import DEFAULT_BOUND_TH
 from tinct.networks.dyenet.proposal_sources import check_proposals
 from tinct.runs.run_file import costs, read_record
 from tinct.runs.segment_to_folder import FolderOptions, Progress, RunInterrupted, Segmenter, segment_to_folder
 from tinct.runs.segmenter_config import SegmenterConfig
 from tinct.runs.traces import TRACE_FILE, write_explanation
-from tinct.runs.video_range import VideoRange
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Many failures told as one."""
+"""Many failures as one error."""
 
 from __future__ import annotations
 

@@ -109,11 +109,11 @@ def pack(
         out: The zip; a file of that name is replaced.
         root: The dataset with its frames and first annotations.
         split: By default "test-dev" of DAVIS, "valid" of YouTube-VOS.
-        progress: Told of every sequence.
+        progress: Called after every sequence.
 
     Raises:
         OptionError: There is no such server or split, or `out` is no .zip.
-        DatasetError: The server would refuse the masks, or `root` lacks something. All problems are
+        DatasetError: The server would reject the masks, or `root` lacks something. All problems are
             listed, by kind, and no zip is written.
         OutputError: The zip cannot be written.
     """
@@ -133,7 +133,7 @@ def pack(
                     recoloured += entry.recoloured
                 if progress is not None:
                     progress(name, done, len(common))
-        problems.refuse(predictions, f"{dataset} {split}")
+        problems.raise_any(predictions, f"{dataset} {split}")
     frames = sum(map(len, common.values()))
     megabytes = out.stat().st_size / 1e6
     return PackReport(out, dataset, split, len(common), frames, megabytes, recoloured, tuple(checks))
@@ -165,7 +165,7 @@ class _Problems:
     def add(self, kind: str, place: str) -> None:
         self.places.setdefault(kind, []).append(place)
 
-    def refuse(self, predictions: Path, what: str) -> None:
+    def raise_any(self, predictions: Path, what: str) -> None:
         """DatasetError if there is any."""
         if not self.places:
             return

@@ -84,7 +84,7 @@ class ObjectScores:
     Attributes:
         object_id: As in the truth; 1 where all objects are merged.
         statistics: Per measure.
-        frames: Their values frame by frame, if they were kept.
+        frames: Their values frame by frame, if they were recorded.
         group: "seen" or "unseen", where a protocol tells them apart.
     """
 
@@ -179,6 +179,30 @@ class Scores:
     @property
     def _objects(self) -> list[ObjectScores]:
         return [scores for sequence in self.sequences for scores in sequence.objects]
+
+    def to_records(self) -> list[dict[str, Any]]:
+        """The scores as flat rows, one per object of a sequence and measure, for `pandas.DataFrame`.
+
+        Returns:
+            Rows of `protocol`, `sequence`, `object_id` (1 where all objects are merged), `group` (None
+            without groups), `measure` ("J", "F" or "T"), and its `mean`, `recall` and `decay` over the
+            frames: fractions from 0 to 1, NaN where they are undefined.
+        """
+        return [
+            {
+                "protocol": self.protocol,
+                "sequence": sequence.name,
+                "object_id": scores.object_id,
+                "group": scores.group,
+                "measure": measure,
+                "mean": of.mean,
+                "recall": of.recall,
+                "decay": of.decay,
+            }
+            for sequence in self.sequences
+            for scores in sequence.objects
+            for measure, of in scores.statistics.items()
+        ]
 
     def to_json(self, *, per_frame: bool = False) -> dict[str, Any]:
         """The scores as JSON values; `per_frame` adds the value of every frame, where it was kept."""
@@ -319,9 +343,9 @@ def _object_from(object_id: int, entry: Any) -> ObjectScores:
     }
     frames = None
     if "per_frame" in entry:
-        kept = entry["per_frame"]
-        columns = {m: tuple(_value(number) for number in kept[m]) for m in MEASURES if m in kept}
-        frames = FrameScores(tuple(kept["frames"]), columns)
+        recorded = entry["per_frame"]
+        columns = {m: tuple(_value(number) for number in recorded[m]) for m in MEASURES if m in recorded}
+        frames = FrameScores(tuple(recorded["frames"]), columns)
     return ObjectScores(object_id, statistics, frames, entry.get("group"))
 
 

@@ -31,25 +31,25 @@ class RoundShares:
 
 
 def read_traces(out: Path, sequences: Iterable[str]) -> list[dict[str, Any]]:
-    """The accounts that an evaluation wrote beside its masks; none where one is not there.
+    """The traces that an evaluation wrote beside its masks; none where one is not there.
 
     Raises:
         OutputError: One cannot be read.
     """
-    accounts = []
+    traces = []
     for path in (out / name / TRACE_FILE for name in sequences):
         if not path.exists():
             return []
         try:
-            accounts.append(json.loads(path.read_text(encoding="utf-8")))
+            traces.append(json.loads(path.read_text(encoding="utf-8")))
         except (OSError, ValueError) as error:
             raise OutputError(f"{path} cannot be read ({error}); remove its folder and run again.") from error
-    return accounts
+    return traces
 
 
-def shares_of_rounds(accounts: Iterable[Mapping[str, Any]]) -> tuple[RoundShares, ...]:
+def shares_of_rounds(traces: Iterable[Mapping[str, Any]]) -> tuple[RoundShares, ...]:
     """The shares over all videos together; one whose loop ended sooner stays as it was in its last round."""
-    found = [(len(account["frames"]) * len(account["object_ids"]), account["rounds"]) for account in accounts]
+    found = [(len(trace["frames"]) * len(trace["object_ids"]), trace["rounds"]) for trace in traces]
     pairs = max(1, sum(size for size, _ in found))
     last = max((len(rounds) for _, rounds in found), default=0)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from tinct.data.annotations import Annotations
 from tinct.data.lists import known_sequences
 from tinct.errors import DatasetError, OptionError, WorkerError
-from tinct.evaluation.completeness import Mismatch, check_complete, refuse_confused_folders, scored_range
+from tinct.evaluation.completeness import Mismatch, check_complete, check_distinct_folders, scored_range
 from tinct.evaluation.failures import one_error
 from tinct.evaluation.groups import Groups, find_groups
 from tinct.evaluation.predictions import find_predictions, paired, read_prediction
@@ -83,7 +83,7 @@ def score_folders(
     """
     if isinstance(rules, str):
         rules = scoring_rules(rules)
-    refuse_confused_folders(pred, truth)
+    check_distinct_folders(pred, truth)
     annotations = find_truth(truth, rules.protocol, split=split, sequences=sequences, resolution=resolution)
     predictions = find_predictions(pred)
     if sequences is None:

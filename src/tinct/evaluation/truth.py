@@ -11,7 +11,7 @@ from tinct.data.annotations import Annotations, find_annotations
 from tinct.data.davis import RESOLUTIONS
 from tinct.data.lists import list_names
 from tinct.data.segtrack import segtrack_annotations
-from tinct.data.sequences import chosen
+from tinct.data.sequences import select
 from tinct.data.youtube_vos import split_folder
 from tinct.errors import DatasetError, OptionError
 from tinct.evaluation.protocols import Protocol
@@ -48,7 +48,7 @@ def find_truth(
             raise OptionError(f"SegTrack v2 has no splits, but {split!r} was asked for; leave the split out.")
         return segtrack_annotations(folder, only=sequences)
     if split is not None and protocol.name != "youtube-vos":
-        sequences = chosen(_split_names(folder, protocol, split), sequences, f"split {split!r}")
+        sequences = select(_split_names(folder, protocol, split), sequences, f"split {split!r}")
     return find_annotations(label_folder(folder, protocol, split, resolution), only=sequences)
 
 

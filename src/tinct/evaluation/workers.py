@@ -31,7 +31,7 @@ Result = TypeVar("Result")
 StartMethod = Literal["fork", "spawn"]
 
 GRACE_S = 5.0
-"""What a worker has for saving its work once it is told to stop; then it is killed."""
+"""What a worker has for saving its work once it is to stop; then it is killed."""
 
 START_ATTEMPTS = 3
 """So many workers in a row may die before they are ready, until we believe that none can start."""
@@ -161,7 +161,7 @@ class _Crew(Generic[Task, Result]):
             while len(self._workers) < self._size and starting < len(self._waiting):
                 self._workers.append(_started(self._function, self._context))
                 starting += 1
-            for worker in self._with_news():
+            for worker in self._responsive():
                 try:
                     message = worker.received()
                 except EOFError:
@@ -174,19 +174,19 @@ class _Crew(Generic[Task, Result]):
                 else:
                     yield index, message
 
-    def _with_news(self) -> list[_Worker]:
-        """Those that said something or died; waits for the first."""
+    def _responsive(self) -> list[_Worker]:
+        """Those that sent something or died; waits for the first."""
         signs = {worker.pipe: worker for worker in self._workers}
         ends = {worker.process.sentinel: worker for worker in self._workers}
-        told = connection.wait([*signs, *ends])
+        ready = connection.wait([*signs, *ends])
         # A worker that is gone may have left its last result in the pipe; reading that tells.
-        return [w for w in self._workers if w.pipe in told or w.process.sentinel in told]
+        return [w for w in self._workers if w.pipe in ready or w.process.sentinel in ready]
 
     def _give_next(self, worker: _Worker) -> None:
         """Give a free worker its next task, or send it home."""
         if self._waiting:
             worker.index = self._waiting.popleft()
-            with suppress(OSError):  # it died just now: `_with_news` will say so
+            with suppress(OSError):  # it died just now: `_responsive` will say so
                 worker.pipe.send((self._tasks[worker.index],))
             return
         self._workers.remove(worker)

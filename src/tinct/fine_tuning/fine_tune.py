@@ -1,8 +1,8 @@
-"""Online fine-tuning: a network of one object learns from the frames on which the object was painted.
+"""Online fine-tuning: a network of one object learns from the frames on which the object was annotated.
 
-One for all methods that fine-tune (OSVOS, MaskTrack, MaskRNN). The network that is given is never
-touched; a copy comes back. Where a network can be asked for features that do not depend on the
-object, only what comes after them is tuned, and the features stay shared by all objects.
+The network that is given is never touched; a copy comes back. Where a network can be asked for features
+that do not depend on the object, only what comes after them is fine-tuned, and the features stay shared by
+all objects.
 """
 
 from __future__ import annotations
@@ -10,22 +10,22 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import nullcontext
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from itertools import count
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from tinct.data.online_samples import AnnotatedFrame, OnlineAugmentation, OnlineSample, OnlineSamples
 from tinct.errors import OptionError, near_match
 from tinct.fine_tuning.budget import Budget as Budget
-from tinct.fine_tuning.budget import auto_budget as auto_budget
 from tinct.networks.rates import RateFactors, rate_groups
 from tinct.networks.side_outputs import SideLogits
 from tinct.ops.losses import FrameLossOptions, frame_losses
@@ -36,7 +36,7 @@ class ObjectStream(Protocol):
     """A network that can be fine-tuned: features of a frame, then one object's logits."""
 
     def features(self, frames: Float[Tensor, "B 3 H W"]) -> list[Tensor]:
-        """What is not tuned."""
+        """What is not fine-tuned."""
         ...
 
     def __call__(self, features: list[Tensor], guides: Tensor | None = None) -> SideLogits:
@@ -44,20 +44,20 @@ class ObjectStream(Protocol):
         ...
 
     def object_layers(self) -> Mapping[str, nn.Parameter]:
-        """What is tuned, by name."""
+        """What is fine-tuned, by name."""
         ...
 
 
 OPTIMISERS = ("adamw", "sgd")
 
-Network = TypeVar("Network", bound=nn.Module)
+Made = TypeVar("Made")
 
-Progress = Callable[[int, float, float], None]
+ProgressCallback = Callable[[int, float, float], None]
 """Called as progress(steps done, seconds, loss) after every step."""
 
 
 class FineTuningWarning(UserWarning):
-    """Fine-tuning did something that one should know of, such as falling back to the parent."""
+    """Fine-tuning fell back to the parent network."""
 
 
 @dataclass(frozen=True)
@@ -71,11 +71,11 @@ class FineTuning:
         weight_decay: Of the optimiser.
         rates: Which layers learn slower or faster.
         batch: Samples per step.
-        augmentation: How the painted frames are varied.
+        augmentation: How the annotated frames are varied.
         loss: Its parts.
-        tuned_share: Beyond the papers: the result is so much of the tuned layers and the rest of the
+        tuned_share: Beyond the papers: the result is so much of the fine-tuned layers and the rest of the
             parent's, weight by weight (Wortsman et al., "Robust fine-tuning of zero-shot models",
-            CVPR 2022): what one frame does not show, the parent still knows. 1 is the tuned layers.
+            CVPR 2022): what one frame does not show, the parent still knows. 1 is the fine-tuned layers.
         early_stop_loss: Stop once the smoothed loss is below this; 0 never stops early.
         seed: Of the samples.
 
@@ -103,6 +103,10 @@ class FineTuning:
         if not 0 < self.tuned_share <= 1:
             raise OptionError(f"tuned_share = {self.tuned_share} came; it lies in (0, 1].")
 
+    def with_compact_rates(self) -> FineTuning:
+        """These samples and this loss; optimiser and rate are a compact network's, its backbone fixed."""
+        return FineTuning(augmentation=self.augmentation, loss=self.loss)
+
     def make_optimiser(self, layers: Mapping[str, nn.Parameter]) -> torch.optim.Optimizer:
         """The optimiser of layers that are given by name; each group knows its own `full_rate`."""
         groups: list[dict[str, Any]] = [
@@ -129,7 +133,7 @@ class FineTuned:
     """The outcome.
 
     Attributes:
-        network: A copy with tuned layers; of the parent, where tuning diverged.
+        network: A copy with fine-tuned layers; of the parent, where fine-tuning diverged.
         steps: Taken.
         seconds: Spent.
         loss: Smoothed, at the end.
@@ -144,13 +148,13 @@ class FineTuned:
 
 
 def fine_tune(
-    network: Network,
+    network: nn.Module,
     frames: Sequence[AnnotatedFrame],
     options: FineTuning,
     *,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> FineTuned:
-    """Tune a copy of a network on painted frames of one object.
+    """Fine-tune a copy of a network on annotated frames of one object.
 
     Args:
         network: An `ObjectStream` on its device; never changed.
@@ -166,9 +170,12 @@ def fine_tune(
     tuned: Any = deepcopy(network)
     if options.budget.is_none:
         return FineTuned(tuned, 0, 0.0, math.nan, False)
-    layers = list(tuned.object_layers().values())
-    with _evaluated(tuned, layers), StepSamples(samples, options.batch) as batches:
-        run = _Run(tuned, layers, batches, options, started)
+
+    def of_step(step: int) -> list[OnlineSample]:
+        return [samples.sample(step * options.batch + i) for i in range(options.batch)]
+
+    with _object_layers_alone(tuned), closing(made_ahead(of_step)) as batches:
+        run = _Run(tuned, batches, options, started)
         diverged = not run.train(progress)
     if diverged:
         warnings.warn(
@@ -180,13 +187,13 @@ def fine_tune(
         tuned = deepcopy(network)
     elif options.tuned_share != 1:
         parent: Any = network
-        mix_in_parent(layers, parent.object_layers().values(), options.tuned_share)
+        mix_in_parent(run.layers, parent.object_layers().values(), options.tuned_share)
     return FineTuned(tuned, run.step, time.monotonic() - started, run.loss, diverged)
 
 
 @torch.no_grad()
 def mix_in_parent(tuned: Iterable[nn.Parameter], parent: Iterable[nn.Parameter], share: float) -> None:
-    """Leave a share of tuned layers, and take the rest from the parent's, weight by weight."""
+    """Leave a share of fine-tuned layers, and take the rest from the parent's, weight by weight."""
     for own, before in zip(tuned, parent, strict=True):
         own.lerp_(before, 1 - share)
 
@@ -197,73 +204,74 @@ def rate_factor(step: int, share_spent: float) -> float:
     return warm * (0.1 + 0.45 * (1 + math.cos(math.pi * min(1.0, share_spent))))
 
 
-class StepSamples:
-    """The samples of each step; while one step is learnt from, a thread makes those of the next.
+def made_ahead(make: Callable[[int], Made]) -> Generator[Made, None, None]:
+    """make(0), make(1), ... without end; a thread makes the next one while the last is used.
 
-    The samples are the same either way. Where torch was given a single thread, nothing runs beside it.
-
-    Args:
-        samples: Of the object.
-        batch: How many a step takes.
+    Where torch was given a single thread, nothing runs beside it.
     """
+    if torch.get_num_threads() == 1:
+        yield from map(make, count())
+        return
+    with ThreadPoolExecutor(1) as thread:
+        ahead = thread.submit(make, 0)
+        for number in count(1):
+            now, ahead = ahead, thread.submit(make, number)
+            yield now.result()
 
-    def __init__(self, samples: OnlineSamples, batch: int) -> None:
-        self.samples, self.batch = samples, batch
-        self._maker = ThreadPoolExecutor(1) if torch.get_num_threads() > 1 else None
-        self._ahead: dict[int, Future[list[OnlineSample]]] = {}
 
-    def __enter__(self) -> StepSamples:
-        return self
+@contextmanager
+def _object_layers_alone(network: Any) -> Iterator[None]:
+    """The network in evaluation mode, with gradients for its object's layers alone; after it for none."""
+    network.eval().requires_grad_(False)
+    for parameter in network.object_layers().values():
+        parameter.requires_grad_(True)
+    try:
+        yield
+    finally:
+        network.requires_grad_(False)
 
-    def __exit__(self, *_: object) -> None:
-        if self._maker is not None:
-            self._maker.shutdown(cancel_futures=True)
 
-    def of_step(self, step: int) -> list[OnlineSample]:
-        """What step `step` learns from."""
-        if self._maker is None:
-            return self._made(step)
-        found = self._ahead.pop(step, None) or self._maker.submit(self._made, step)
-        self._ahead = {step + 1: self._maker.submit(self._made, step + 1)}
-        return found.result()
+class _Tensors(NamedTuple):
+    """A batch of samples: frames and guides in [0, 1], and label maps."""
 
-    def _made(self, step: int) -> list[OnlineSample]:
-        return [self.samples.sample(step * self.batch + i) for i in range(self.batch)]
+    frames: Float[Tensor, "B 3 h w"]
+    guides: Float[Tensor, "B 1 h w"]
+    labels: Int64[Tensor, "B h w"]
 
 
 class _Run:
     """Fine-tuning under way."""
 
     def __init__(
-        self,
-        network: Any,
-        layers: list[nn.Parameter],
-        samples: StepSamples,
-        options: FineTuning,
-        started: float,
+        self, network: Any, batches: Iterator[list[OnlineSample]], options: FineTuning, started: float
     ) -> None:
-        self.network, self.layers, self.samples, self.options = network, layers, samples, options
-        self.started, self.step, self.loss = started, 0, math.nan
-        # Single samples differ too much to be judged by: what counts is a network that knows nothing.
-        self.ignorant_loss = self.worst_loss = math.nan
-        self.device = layers[0].device
+        self.network, self.batches, self.options, self.started = network, batches, options, started
+        self.layers: list[nn.Parameter] = list(network.object_layers().values())
+        self.device = self.layers[0].device
         self.optimiser = options.make_optimiser(network.object_layers())
         self.lowered = bfloat16_is_faster(self.device.type)
+        self.step, self.loss = 0, math.nan
 
-    def train(self, progress: Progress | None) -> bool:
+    def train(self, progress: ProgressCallback | None) -> bool:
         """All steps; False if the network ends worse than one that knows nothing.
 
         One step is always taken, even where the seconds were over while the network was copied.
         """
+        first, worst_loss = self._tensors(next(self.batches)), math.nan
         while self.step == 0 or self._share_spent() < 1:
             self._set_rate()
-            loss = self._train_step()
-            if not math.isfinite(loss):
+            batch = self._tensors(next(self.batches)) if self.step else first
+            logits = self._logits(batch)
+            loss = self._loss(logits, batch)
+            if self.step == 0:
+                # Single samples differ too much to be judged by: what counts is a network that knows nothing.
+                worst_loss = 2 * max(float(loss.detach()), float(self._loss(torch.zeros_like(logits), batch)))
+            self._descend(loss)
+            if not math.isfinite(now := float(loss.detach())):
                 return False
             if self.step == 0:
-                self.loss = loss
-                self.worst_loss = 2 * max(loss, self.ignorant_loss)
-            self.loss = 0.9 * self.loss + 0.1 * loss
+                self.loss = now
+            self.loss = 0.9 * self.loss + 0.1 * now
             self.step += 1
             if progress is not None:
                 progress(self.step, time.monotonic() - self.started, self.loss)
@@ -271,9 +279,9 @@ class _Run:
                 break
         # The first samples once more: what the last step did shows in no loss before it.
         with torch.no_grad():
-            again = float(self._loss(*self._logits(0)))
+            again = float(self._loss(self._logits(first), first))
         # Written so that NaN is worse than anything.
-        return self.loss <= self.worst_loss and again <= self.worst_loss
+        return self.loss <= worst_loss and again <= worst_loss
 
     def _share_spent(self) -> float:
         return self.options.budget.share(self.step, time.monotonic() - self.started)
@@ -283,50 +291,28 @@ class _Run:
         for group in self.optimiser.param_groups:
             group["lr"] = group["full_rate"] * factor
 
-    def _train_step(self) -> float:
-        logits, labels = self._logits(self.step)
-        loss = self._loss(logits, labels)
-        if self.step == 0:
-            self.ignorant_loss = float(self._loss(torch.zeros_like(logits), labels))
+    def _tensors(self, samples: list[OnlineSample]) -> _Tensors:
+        images, guides, labels = (
+            torch.from_numpy(np.stack([getattr(sample, name) for sample in samples])).to(self.device)
+            for name in ("image", "previous", "labels")
+        )
+        frames = images.permute(0, 3, 1, 2).float() / 255
+        return _Tensors(frames, guides.unsqueeze(1).float() / 255, labels.long())
+
+    def _logits(self, batch: _Tensors) -> Float[Tensor, "B h w"]:
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.lowered):
+            with torch.no_grad():
+                features = self.network.features(batch.frames)
+            logits: Tensor = self.network(features, batch.guides).fused
+        return logits
+
+    def _loss(self, logits: Float[Tensor, "B h w"], batch: _Tensors) -> Float[Tensor, ""]:
+        parts = frame_losses(logits, batch.labels, self.options.loss)
+        weighted = [getattr(self.options.loss, name) * value for name, value in parts.items()]
+        return torch.stack(weighted).sum()
+
+    def _descend(self, loss: Float[Tensor, ""]) -> None:
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.layers, 2.0)
         self.optimiser.step()
         self.optimiser.zero_grad()
-        return float(loss.detach())
-
-    def _logits(self, step: int) -> tuple[Float[Tensor, "B h w"], Tensor]:
-        """The network's logits for the samples of a step, and their labels."""
-        frames, guides, labels = _to_tensors(self.samples.of_step(step), self.device)
-        lowered = torch.autocast(self.device.type, torch.bfloat16) if self.lowered else nullcontext()
-        with lowered:
-            with torch.no_grad():
-                features = self.network.features(frames)
-            logits: Tensor = self.network(features, guides).fused
-        return logits, labels
-
-    def _loss(self, logits: Float[Tensor, "B h w"], labels: Tensor) -> Float[Tensor, ""]:
-        parts = frame_losses(logits, labels, self.options.loss)
-        weighted = [getattr(self.options.loss, name) * value for name, value in parts.items()]
-        return torch.stack(weighted).sum()
-
-
-def _to_tensors(drawn: list[OnlineSample], device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    images = torch.from_numpy(np.stack([s.image for s in drawn])).to(device)
-    previous = torch.from_numpy(np.stack([s.previous for s in drawn])).to(device)
-    labels = torch.from_numpy(np.stack([s.labels for s in drawn])).to(device)
-    return images.permute(0, 3, 1, 2).float() / 255, previous.unsqueeze(1).float() / 255, labels.long()
-
-
-class _evaluated:  # noqa: N801 (used as a function)
-    """The network in evaluation mode, with gradients for its object's layers alone, for a while."""
-
-    def __init__(self, network: nn.Module, layers: list[nn.Parameter]) -> None:
-        self.network, self.layers = network, layers
-
-    def __enter__(self) -> None:
-        self.network.eval().requires_grad_(False)
-        for parameter in self.layers:
-            parameter.requires_grad_(True)
-
-    def __exit__(self, *_: object) -> None:
-        self.network.requires_grad_(False)

@@ -1,9 +1,8 @@
 """What the segmenters that fine-tune share at test time (OSVOS, MaskTrack, MaskRNN).
 
 One network serves all objects; what annotated frames teach of an object goes into layers of its own, and
-the state carries these. A method says which stream is fine-tuned (`stream`) and what it carries from frame
-to frame (`certain_state`); its `step` is the paper's loop, which ends in `corrected` where the frame came
-with an annotation.
+the state carries these. A method says what it carries from frame to frame (`certain_state`); its `step` is
+the paper's loop, which ends in `corrected` where the frame came with an annotation.
 """
 
 from __future__ import annotations
@@ -12,12 +11,12 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from torch import Tensor, nn
+from torch import Tensor
 
 from tinct.data.online_samples import AnnotatedFrame
 from tinct.fine_tuning.fine_tune import FineTuning
@@ -62,11 +61,29 @@ class FineTunedState:
 State = TypeVar("State", bound=FineTunedState)
 
 
+class Learnt(NamedTuple):
+    """What the annotated frames have taught.
+
+    Attributes:
+        weights: Object id → its layers, of all objects so far.
+        annotated: The annotated frames.
+    """
+
+    weights: Mapping[int, ObjectWeights]
+    annotated: tuple[AnnotatedFrame, ...]
+
+    def of(
+        self, object_ids: tuple[int, ...]
+    ) -> tuple[tuple[int, ...], tuple[ObjectWeights, ...], tuple[AnnotatedFrame, ...]]:
+        """The fields of a `FineTunedState` of some objects."""
+        return object_ids, tuple(self.weights[i] for i in object_ids), self.annotated
+
+
 class FineTunedSegmenter(StreamingSegmenter[State]):
     """Fine-tunes a stream of a network for every object, on all frames on which it was annotated.
 
     Args:
-        network: With its `options`; a copy is used, and never changed.
+        network: With its `options`, and the `stream` that is fine-tuned (an `ObjectStream`); never changed.
         device: Where it runs; None is the processor.
     """
 
@@ -80,27 +97,9 @@ class FineTunedSegmenter(StreamingSegmenter[State]):
         self.options = network.options
         self.lowered = bfloat16_is_faster(self.device.type)
 
-    @property
     @abstractmethod
-    def stream(self) -> nn.Module:
-        """What is fine-tuned for each object, an `ObjectStream`."""
-
-    @abstractmethod
-    def certain_state(
-        self,
-        weights: Mapping[int, ObjectWeights],
-        annotated: tuple[AnnotatedFrame, ...],
-        frame: Image,
-        masks: ObjectMasks,
-    ) -> State:
-        """The state after a frame whose masks are certain.
-
-        Args:
-            weights: Object id → its layers, of all objects so far.
-            annotated: All annotated frames so far.
-            frame: uint8 RGB, of the video's size.
-            masks: On that frame.
-        """
+    def certain_state(self, learnt: Learnt, frame: Image, masks: ObjectMasks) -> State:
+        """The state after a frame of the video whose masks are certain."""
 
     def believed(self, frame: Image, labels: LabelMap) -> LabelMap:
         """The masks that an annotation stands for: itself, unless a method overrides this."""
@@ -116,9 +115,9 @@ class FineTunedSegmenter(StreamingSegmenter[State]):
         believed = [self.believed(*pair) for pair in zip(frames, labels, strict=True)]
         annotated = tuple(self._annotated(*pair) for pair in zip(frames, believed, strict=True))
         ids = [object_ids_of(each) for each in labels]
-        weights = self._fine_tuned(annotated, sorted({i for each in ids for i in each}))
+        learnt = self._learnt({}, annotated, sorted({i for each in ids for i in each}))
         masks = map(ObjectMasks.from_label_map, believed, ids)
-        return [self.certain_state(weights, annotated, f, m) for f, m in zip(frames, masks, strict=True)]
+        return [self.certain_state(learnt, *pair) for pair in zip(frames, masks, strict=True)]
 
     def corrected(
         self, state: State, frame: Image, labels: LabelMap, masks: ObjectMasks
@@ -136,9 +135,8 @@ class FineTunedSegmenter(StreamingSegmenter[State]):
         believed = self.believed(frame, labels)
         annotated = (*state.annotated, self._annotated(frame, believed))
         known = dict(zip(state.object_ids, state.weights, strict=True))
-        weights = known | self._fine_tuned(annotated, object_ids_of(labels))
-        after = self.certain_state(weights, annotated, frame, masks.corrected(believed))
-        return after, masks.corrected(labels)
+        learnt = self._learnt(known, annotated, object_ids_of(labels))
+        return self.certain_state(learnt, frame, masks.corrected(believed)), masks.corrected(labels)
 
     def working(self, frame: Image) -> UInt8[np.ndarray, "h w 3"]:
         """The frame at the working size."""
@@ -156,7 +154,12 @@ class FineTunedSegmenter(StreamingSegmenter[State]):
         height, width, _ = self.working(frame).shape
         return resized_frame(AnnotatedFrame(frame, labels), (height, width))
 
-    def _fine_tuned(
-        self, annotated: tuple[AnnotatedFrame, ...], object_ids: Sequence[int]
-    ) -> dict[int, ObjectWeights]:
-        return fine_tune_objects(self.stream, annotated, object_ids, self.options.fine_tuning)
+    def _learnt(
+        self,
+        known: Mapping[int, ObjectWeights],
+        annotated: tuple[AnnotatedFrame, ...],
+        object_ids: Sequence[int],
+    ) -> Learnt:
+        """What is known, with some objects fine-tuned anew on all annotated frames."""
+        tuned = fine_tune_objects(self.network.stream, annotated, object_ids, self.options.fine_tuning)
+        return Learnt({**known, **tuned}, annotated)

@@ -8,6 +8,7 @@ result is used, or written down as complete, that was not checked.
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,9 +17,10 @@ from typing import Any, Generic, NewType, TypeVar, get_args, get_origin
 import numpy as np
 
 from tinct.errors import FrameIndexError, MaskError, NumericalError, OptionError, TinctError
+from tinct.inference.devices import OnDevice
 from tinct.inference.directions import cut_short, frames_of
-from tinct.io.masks import ObjectMasks, check_labels
-from tinct.io.video import Video
+from tinct.io.masks import MaskLike, ObjectMasks, check_labels
+from tinct.io.video import Video, VideoLike, as_video
 from tinct.shapes import Image, LabelMap
 
 State = TypeVar("State")
@@ -27,7 +29,7 @@ Prompts = NewType("Prompts", dict[int, LabelMap])
 """Prompts in the order of their frames, checked against a video by `check_prompts`."""
 
 
-class StreamingSegmenter(ABC, Generic[State]):
+class StreamingSegmenter(OnDevice, ABC, Generic[State]):
     """Segments a video frame by frame.
 
     The state is a frozen dataclass of the method: `step` returns a new one and never edits the one
@@ -53,7 +55,7 @@ class StreamingSegmenter(ABC, Generic[State]):
         """
 
 
-class VideoSegmenter(ABC):
+class VideoSegmenter(OnDevice, ABC):
     """Segments a whole video at once, seeing past and future.
 
     Attributes:
@@ -98,7 +100,7 @@ class FrameResult:
 
 
 def segment_video(
-    segmenter: StreamingSegmenter[Any] | VideoSegmenter, video: Video, prompts: Mapping[int, LabelMap]
+    segmenter: StreamingSegmenter[Any] | VideoSegmenter, video: VideoLike, prompts: Mapping[int, MaskLike]
 ) -> Iterator[tuple[int, ObjectMasks]]:
     """Segment a video from annotated frames: one result per frame, in order, as soon as it is there.
 
@@ -106,9 +108,10 @@ def segment_video(
 
     Args:
         segmenter: Of either kind.
-        video: The frames.
-        prompts: Frame index → label map [H, W] of the video's size (ids, 0 background, 255 void).
-            A later prompt corrects objects and adds new ones.
+        video: A `Video`, a path, a list or array of frames, or an iterator of frames (see `as_video`); a
+            method that sees the whole video takes no iterator.
+        prompts: Frame index → label map [H, W] of the video's size (ids, 0 background, 255 void), in any
+            form that `tinct.io.masks.as_label_map` takes. A later prompt corrects objects and adds new ones.
 
     Returns:
         (frame index, masks) for every frame. With a `StreamingSegmenter`, frames before the first
@@ -116,14 +119,20 @@ def segment_video(
         pixels become background).
 
     Raises:
-        OptionError: There is no prompt, or its index lies outside the video.
-        MaskError: A prompt is empty or not of the frame's size, or (while iterating) masks are not.
-        VideoError: A frame cannot be read (while iterating).
+        OptionError: There is no prompt, or its index lies outside the video (of an iterator: at its end).
+        MaskError: A prompt is no label map, empty or not of the frame's size, or (while iterating) masks
+            are not.
+        VideoError: It is no video; or a frame cannot be read (while iterating).
         NumericalError: The network gave NaN or infinity (while iterating).
         TinctError: The segmenter left a frame out, gave one twice, or gave them in another order
             (while iterating).
     """
-    results = frame_results(segmenter, video, check_prompts(video, prompts))
+    whole = as_video(video)
+    checked = check_prompts(whole, prompts)
+    if whole.length is None and isinstance(segmenter, StreamingSegmenter):
+        results = _live(segmenter, whole, checked)
+    else:
+        results = frame_results(segmenter, whole, checked)
     return ((result.index, result.masks) for result in results)
 
 
@@ -201,6 +210,16 @@ def _stream(
         yield FrameResult(index, masks, state)
 
 
+def _live(segmenter: StreamingSegmenter[Any], video: Video, prompts: Prompts) -> Iterator[FrameResult]:
+    """Results of a stream of frames, of which nobody knows the end before it is there."""
+    frames = 0
+    for result in _stream(segmenter, video, prompts, range(sys.maxsize), None):
+        check_masks(result.masks, result.index, video.size)
+        frames += 1
+        yield result
+    _check_inside(prompts, frames)
+
+
 def _checked(results: Iterator[FrameResult], video: Video, frames: range) -> Iterator[FrameResult]:
     for expected in frames:
         result = next(results, None)
@@ -240,7 +259,7 @@ def state_class_of(segmenter: StreamingSegmenter[Any] | VideoSegmenter) -> type 
     return None
 
 
-def check_prompts(video: Video, prompts: Mapping[int, LabelMap]) -> Prompts:
+def check_prompts(video: Video, prompts: Mapping[int, MaskLike]) -> Prompts:
     """The prompts in the order of their frames, each checked against the video.
 
     Raises:
@@ -249,18 +268,21 @@ def check_prompts(video: Video, prompts: Mapping[int, LabelMap]) -> Prompts:
     """
     if not prompts:
         raise OptionError("No prompt came; give the mask of at least one frame, {frame index: label map}.")
-    outside = sorted(index for index in prompts if not 0 <= index < len(video))
-    if outside:
-        raise FrameIndexError(
-            f"A prompt for frame {outside[0]} came, but the video has frames 0 to {len(video) - 1} "
-            "(the first frame is 0)."
-        )
+    _check_inside(prompts, video.length)
     return Prompts(
         {
             index: check_labels(prompts[index], frame_size=video.size, name=f"the mask of frame {index}")
             for index in sorted(prompts)
         }
     )
+
+
+def _check_inside(prompts: Mapping[int, Any], frames: int | None) -> None:
+    """FrameIndexError if a prompt lies outside the video; a stream has no end until it is reached."""
+    outside = [i for i in sorted(prompts) if i < 0 or (frames is not None and i >= frames)]
+    if outside:
+        there = "indices start at 0" if frames is None else f"the video has frames 0 to {frames - 1}"
+        raise FrameIndexError(f"A prompt for frame {outside[0]} came, but {there} (the first frame is 0).")
 
 
 def check_masks(masks: ObjectMasks, index: int, size: tuple[int, int]) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from tinct.errors import OptionError, UnknownObjectError
+from tinct.errors import MaskError, OptionError, UnknownObjectError
 from tinct.inference.bidirectional import Bidirectional
 from tinct.inference.confidence import frame_confidence
 from tinct.inference.directions import check_direction, frame_range
@@ -35,9 +35,9 @@ from tinct.inference.state_cache import (
     MemoryStateCache,
     StateCache,
 )
-from tinct.io.masks import ObjectMasks, object_ids_of
-from tinct.io.video import Video
-from tinct.shapes import LabelMap
+from tinct.io.masks import MaskLike, ObjectMasks, as_binary_mask, check_size, object_ids_of
+from tinct.io.video import Video, VideoLike, as_video
+from tinct.shapes import BACKGROUND, VOID, LabelMap
 
 BETWEEN_STATES_IN_MEMORY = 5
 """Frames from one cached state to the next; caching one costs nothing but its memory."""
@@ -69,8 +69,10 @@ class Session:
 
     Args:
         segmenter: Of either kind.
-        video: The frames.
-        prompts: The annotated frames to begin with: frame index → label map.
+        video: A `Video`, a path, or a list or array of frames (see `as_video`); no iterator, since a session
+            goes back.
+        prompts: The annotated frames to begin with: frame index → label map, in any form that
+            `tinct.io.masks.as_label_map` takes.
         folder: Where states are stored on disk, for this session and for later ones with the same video;
             None stores them in memory alone. Those of another segmenter or video are left aside.
 
@@ -82,12 +84,13 @@ class Session:
     def __init__(
         self,
         segmenter: StreamingSegmenter[Any] | VideoSegmenter,
-        video: Video,
-        prompts: Mapping[int, LabelMap] | None = None,
+        video: VideoLike,
+        prompts: Mapping[int, MaskLike] | None = None,
         *,
         folder: Path | None = None,
     ) -> None:
-        self.segmenter, self.video, self.folder = segmenter, video, folder
+        self.segmenter, self.video, self.folder = segmenter, as_video(video), folder
+        len(self.video)  # a stream has none, and says so
         self._prompts: dict[int, LabelMap] = {}
         self._states: dict[bool, list[tuple[int, StateCache]]] = {}
         self._identity = ""
@@ -104,13 +107,14 @@ class Session:
         """The objects of all prompts, increasing."""
         return tuple(sorted({i for labels in self._prompts.values() for i in object_ids_of(labels)}))
 
-    def correct(self, index: int, labels: LabelMap) -> None:
+    def correct(self, index: int, labels: MaskLike) -> None:
         """Paint a frame, or paint it anew; from then on it is a reference for every run.
 
         Args:
             index: Of the frame, from 0.
-            labels: [H, W] of the video's size. Its ids are taken exactly as painted, new ones join;
-                objects that it does not hold, and void pixels (255), are left to the network.
+            labels: [H, W] of the video's size, in any form that `as_label_map` takes. Its ids are taken
+                exactly as painted, new ones join; objects that it does not hold, and void pixels (255), are
+                left to the network.
 
         Raises:
             OptionError: The frame lies outside the video.
@@ -118,6 +122,34 @@ class Session:
         """
         checked = check_prompts(self.video, {index: labels})[index].copy()
         self._prompts = dict(sorted({**self._prompts, index: checked}.items()))
+
+    def add_mask(self, index: int, object_id: int, mask: MaskLike) -> None:
+        """Paint one object on a frame; what else is painted there stays as it is.
+
+        Args:
+            index: Of the frame, from 0.
+            object_id: From 1 to 254; the object is new, or this mask takes the place of its old one there.
+            mask: [H, W] of the video's size, in any form that `as_label_map` takes: pixels that are not 0 are
+                the object's, except those that are painted as another object.
+
+        Raises:
+            OptionError: The frame lies outside the video, or the id cannot be one.
+            MaskError: The mask is empty, of another size, or of several objects; or all of it is painted as
+                other objects.
+        """
+        if not 1 <= object_id < VOID:
+            raise OptionError(f"The object id {object_id} came; ids lie between 1 and 254.")
+        name = f"the mask of object {object_id} on frame {index}"
+        pixels = as_binary_mask(mask, name=name)
+        check_size((pixels.shape[0], pixels.shape[1]), self.video.size, name=name)
+        before = self._prompts.get(index, np.zeros(self.video.size, np.uint8))
+        others = np.where(before == object_id, np.uint8(BACKGROUND), before)
+        labels = np.where(pixels & ((others == BACKGROUND) | (others == VOID)), np.uint8(object_id), others)
+        if not (labels == object_id).any():
+            raise MaskError(
+                f"All pixels of {name} are painted as other objects; paint the whole frame: `correct`."
+            )
+        self.correct(index, labels)
 
     def withdraw(self, index: int) -> None:
         """Take a painted frame back.

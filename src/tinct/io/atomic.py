@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all."""
+"""Atomic writes: files and folders that appear complete or not at all."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from tinct.errors import OutputError
 
 @contextmanager
 def atomic_write(path: str | Path, *, durable: bool = False) -> Iterator[Path]:
-    """A path beside `path` to write to; it becomes `path` when the block ends, and goes away if it fails.
+    """Yield a temporary path, which replaces `path` when the block ends, and is deleted if it fails.
 
-    So `path` never holds half a file, not even after a kill or on a full disk.
+    So `path` never holds a partial file, not even after a kill or on a full disk.
 
     Args:
         path: The file.
-        durable: Return only when the file would also outlive a power cut; costs a few milliseconds.
+        durable: Whether to return only when the file would survive a power cut; a few milliseconds.
 
     Raises:
-        OutputError: An `OSError` arose in the block or in the making and moving of the file.
+        OutputError: An `OSError` occurred in the block, or in creating or moving the file.
     """
     path = Path(path)
     part: Path | None = None
@@ -36,11 +36,11 @@ def atomic_write(path: str | Path, *, durable: bool = False) -> Iterator[Path]:
         part.chmod(0o666 & ~_umask())
         yield part
         if durable:
-            flushed(part)
+            fsync_path(part)
         os.replace(part, path)
         part = None
         if durable:
-            flushed(path.parent)
+            fsync_path(path.parent)
     except OSError as error:
         reason = error.strerror or str(error) or type(error).__name__
         raise OutputError(
@@ -51,8 +51,8 @@ def atomic_write(path: str | Path, *, durable: bool = False) -> Iterator[Path]:
             part.unlink(missing_ok=True)
 
 
-def flushed(path: Path) -> None:
-    """Wait until a file, or a folder's list of files, is on the disk itself."""
+def fsync_path(path: Path) -> None:
+    """Flush a file, or the entries of a folder, to the disk."""
     if path.is_dir() and os.name == "nt":
         return  # Windows has no such call for folders.
     handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
@@ -64,10 +64,10 @@ def flushed(path: Path) -> None:
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """An empty folder beside `path`; it becomes `path` when the block ends, and goes away if it fails.
+    """Yield a temporary folder, which becomes `path` when the block ends, and is deleted if it fails.
 
     Raises:
-        OutputError: `path` is there already and is not empty, or cannot be written.
+        OutputError: `path` exists and is not empty, or cannot be written.
     """
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise OutputError(
@@ -94,7 +94,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 
 def _umask() -> int:
-    """The process's umask, which `mkstemp` and `mkdtemp` override with owner-only rights."""
+    """The process's umask, which `mkstemp` and `mkdtemp` ignore."""
     mask = os.umask(0o022)
     os.umask(mask)
     return mask

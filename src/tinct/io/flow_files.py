@@ -1,4 +1,4 @@
-"""`.flo` files: the Middlebury format in which the field keeps optical flow.
+"""`.flo` files: the Middlebury format of optical flow.
 
 Four bytes "PIEH" (which are the little-endian float 202021.25), the width and the height as int32,
 then dx and dy as float32, row by row.
@@ -22,14 +22,14 @@ TAG = b"PIEH"
 HEADER_BYTES = 12
 
 Flow = Float[np.ndarray, "H W 2"]
-"""float32: what is at p = (x, y) in the flow's own frame is at p + flow[y, x] in the other frame."""
+"""float32: the point at p = (x, y) in the flow's own frame is at p + flow[y, x] in the other frame."""
 
 
 def write_flo(path: str | os.PathLike[str], flow: Flow) -> None:
-    """Write a flow; the file appears whole or not at all, whoever else writes it at the same time.
+    """Write a flow atomically, also while others write the same file.
 
     Raises:
-        OutputError: It cannot be written.
+        OutputError: The file cannot be written.
     """
     height, width = flow.shape[:2]
     header = TAG + np.array([width, height], "<i4").tobytes()
@@ -42,48 +42,48 @@ def read_flo(path: str | os.PathLike[str], size: tuple[int, int] | None = None) 
 
     Args:
         path: The file.
-        size: (H, W) of the frame that it belongs to, if it must fit one.
+        size: (H, W) of its frame, if it is to be checked.
 
     Raises:
         DatasetError: The file is missing, not .flo, truncated, of another size, or holds NaN.
     """
     path = Path(path)
-    with _opened(path) as file:
+    with _open(path) as file:
         data = file.read()
-    height, width = _checked_size(path, data[:HEADER_BYTES], len(data), size)
+    height, width = _check_size(path, data[:HEADER_BYTES], len(data), size)
     flow = np.frombuffer(data, "<f4", 2 * width * height, HEADER_BYTES).reshape(height, width, 2)
     if not np.isfinite(flow).all():
-        raise DatasetError(f"{path} holds NaN or infinity where pixels were expected; compute it anew.")
+        raise DatasetError(f"{path} holds NaN or infinity where pixels were expected; compute it again.")
     return flow.astype(np.float32)
 
 
 def check_flo(path: str | os.PathLike[str], size: tuple[int, int] | None = None) -> None:
-    """Everything that `read_flo` checks, but for the vectors themselves: the header alone is read.
+    """Check a file as `read_flo` does, without the vectors: only the header is read.
 
     Args:
         path: The file.
-        size: (H, W) of the frame that it belongs to, if it must fit one.
+        size: (H, W) of its frame, if it is to be checked.
 
     Raises:
         DatasetError: The file is missing, not .flo, truncated, or of another size.
     """
     path = Path(path)
-    with _opened(path) as file:
-        _checked_size(path, file.read(HEADER_BYTES), os.fstat(file.fileno()).st_size, size)
+    with _open(path) as file:
+        _check_size(path, file.read(HEADER_BYTES), os.fstat(file.fileno()).st_size, size)
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
+def _open(path: Path) -> Iterator[BinaryIO]:
     try:
         with path.open("rb") as file:
             yield file
     except OSError as error:
         raise DatasetError(
-            f"The flow {path} cannot be read: {error.strerror}. Compute it anew, or let tinct compute flow."
+            f"The flow {path} cannot be read: {error.strerror}. Compute it again, or let tinct compute flow."
         ) from error
 
 
-def _checked_size(path: Path, header: bytes, length: int, size: tuple[int, int] | None) -> tuple[int, int]:
+def _check_size(path: Path, header: bytes, length: int, size: tuple[int, int] | None) -> tuple[int, int]:
     """(H, W) of a file of `length` bytes, from its header."""
     if length < HEADER_BYTES or header[:4] != TAG:
         raise DatasetError(
@@ -95,7 +95,7 @@ def _checked_size(path: Path, header: bytes, length: int, size: tuple[int, int] 
     if width < 1 or height < 1 or length != expected:
         raise DatasetError(
             f"{path} says {width}×{height} pixels, which takes {max(expected, HEADER_BYTES)} bytes; it has "
-            f"{length}: it is damaged. Compute it anew."
+            f"{length}: it is damaged. Compute it again."
         )
     if size is not None and (height, width) != size:
         raise DatasetError(

@@ -1,8 +1,8 @@
-"""Which colours of a painted mask are paint, and which are only the blur and noise of its edges.
+"""Which colours of a painted mask stand for objects, and which are blur and noise of edges.
 
-An image is given as codes (one number per pixel) and the colour of each code, grey or RGB. A
-painted colour fills areas; an anti-aliased edge makes thin lines of colours between its two
-sides, and JPEG makes noise near both.
+An image is given as codes (one number per pixel) and the colour of each code, grey or RGB. Main colours
+fill areas; an anti-aliased edge makes thin lines of colours between those of its two sides, and JPEG
+makes noise near both.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ import numpy as np
 
 from tinct.shapes import Bool, Float32, Int64, UInt8
 
-_NEAR = 32  # Two colours nearer than this (in every channel, of 255) are one colour and its noise.
-_MANY = 32  # So many colours without any flat area are soft edges, whatever they lie between.
-_FEW = 16  # Nearly flat colours are looked for only in masks of few paints; a photo has any number.
+_NEAR = 32  # Two colours that differ by less (in every channel, of 255) are one colour with noise.
+_MANY = 32  # Number of colours without any flat area from which on they are soft edges.
+_FEW = 16  # Nearly flat colours are searched only in masks of fewer main colours, not in photos.
 
 
 def stray_colours(
     codes: Int64[np.ndarray, "H W"], colours: UInt8[np.ndarray, "K C"], *, is_jpeg: bool
 ) -> Bool[np.ndarray, "K"]:
-    """Which colours are not paint: blends of their neighbours, or noise around a main colour."""
+    """Flags of the stray colours: blends of their neighbours, or noise around a main colour."""
     flat = flat_colours(codes, len(colours))
     grey = colours.shape[1] == 1
     thin = int((~flat).sum())
@@ -32,7 +32,7 @@ def stray_colours(
 
 
 def flat_colours(codes: Int64[np.ndarray, "H W"], number: int) -> Bool[np.ndarray, "K"]:
-    """Which colours fill a block of 3×3 pixels somewhere; edges and noise seldom do."""
+    """Flags of the colours that fill some block of 3×3 pixels; edges and noise seldom do."""
     H, W = codes.shape
     flat = np.zeros(number, np.bool_)
     if H >= 3 and W >= 3:
@@ -45,10 +45,10 @@ def flat_colours(codes: Int64[np.ndarray, "H W"], number: int) -> Bool[np.ndarra
 def _main_colours(
     codes: Int64[np.ndarray, "H W"], colours: UInt8[np.ndarray, "K C"], flat: Bool[np.ndarray, "K"]
 ) -> Bool[np.ndarray, "K"]:
-    """The colours that were painted, the most common first, each far from those before it.
+    """Flags of the main colours, chosen by frequency, each far from those before it.
 
-    Flat colours are; nearly flat ones (a small object in a JPEG has no exact colour any more) are
-    too, unless they are a mixture of two others.
+    They are the flat colours, and nearly flat ones (a small object in a JPEG has no exact colour) that are
+    no mixture of two others.
     """
     table = colours.astype(np.float32)
     counts = np.bincount(codes.ravel(), minlength=len(colours))
@@ -79,7 +79,7 @@ def _by_count(counts: Int64[np.ndarray, "K"]) -> Int64[np.ndarray, "M"]:
 
 
 def _nearly_flat(pixels: UInt8[np.ndarray, "H W C"]) -> Bool[np.ndarray, "H W"]:
-    """Where the 3×3 pixels around differ by no more than 16 in any channel."""
+    """The pixels whose 3×3 neighbourhood differs by 16 at most in every channel."""
     window = np.ones((3, 3), np.uint8)
     flat = np.ones(pixels.shape[:2], np.bool_)
     for channel in range(pixels.shape[2]):
@@ -88,9 +88,11 @@ def _nearly_flat(pixels: UInt8[np.ndarray, "H W C"]) -> Bool[np.ndarray, "H W"]:
     return flat
 
 
-def _distance_to_mixtures(colour: Float32[np.ndarray, "C"], paints: Float32[np.ndarray, "M C"]) -> float:
-    """How far a colour lies from the nearest mixture of two paints (largest channel difference)."""
-    starts, ends = paints[:, None], paints[None]
+def _distance_to_mixtures(
+    colour: Float32[np.ndarray, "C"], main_colours: Float32[np.ndarray, "M C"]
+) -> float:
+    """Distance of a colour from the nearest mixture of two main colours (largest channel difference)."""
+    starts, ends = main_colours[:, None], main_colours[None]
     along = ends - starts
     share = ((colour - starts) * along).sum(axis=2) / np.maximum((along**2).sum(axis=2), 1)
     mixtures = starts + share.clip(0, 1)[..., None] * along
@@ -107,7 +109,7 @@ def _nearest_gap(colours: UInt8[np.ndarray, "K C"]) -> int:
 def blends(
     codes: Int64[np.ndarray, "H W"], colours: UInt8[np.ndarray, "K C"], flat: Bool[np.ndarray, "K"]
 ) -> Bool[np.ndarray, "K"]:
-    """Which colours without a flat area lie, in the picture and in colour, between two that have one."""
+    """Flags of the colours without a flat area that lie, in place and colour, between two that have one."""
     pixels, solid = colours[codes], flat[codes]
     window = np.ones((5, 5), np.uint8)
     inside = ~solid
@@ -125,9 +127,9 @@ def blends(
 def snap_strays(
     codes: Int64[np.ndarray, "H W"], colours: UInt8[np.ndarray, "K C"], stray: Bool[np.ndarray, "K"]
 ) -> Int64[np.ndarray, "H W"]:
-    """The codes once every stray pixel has taken a main colour.
+    """Replace every stray pixel by a main colour.
 
-    It takes the one nearest in colour among those within 3 pixels, or among all if there is none.
+    It is the nearest in colour of those within 3 pixels, or of all if there is none.
     """
     wanted = stray[codes]
     pixels = colours[codes[wanted]].astype(np.float32)

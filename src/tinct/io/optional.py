@@ -1,4 +1,4 @@
-"""Packages that only some people need: imported when they are used, and named when they are missing."""
+"""Optional packages: imported when they are used, with an error that tells how to install them."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Any
 from tinct.errors import MissingExtraError
 
 
-def needed(module: str, extra: str, what: str) -> Any:
-    """A module that comes with one of tinct's extras.
+def import_optional(module: str, extra: str, what: str) -> Any:
+    """Import a module of one of tinct's extras.
 
     Args:
-        module: Its name, `pycocotools.mask` for example.
-        extra: The extra that brings it.
-        what: What it is needed for, as the start of the message.
+        module: The name of the module, such as `pycocotools.mask`.
+        extra: The extra that installs it.
+        what: The subject of the message: what needs the module.
 
     Raises:
-        OptionError: It is not installed; the message says how to install it.
+        OptionError: The module is not installed; the message says how to install it.
     """
     try:
         return importlib.import_module(module)

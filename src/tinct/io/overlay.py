@@ -1,4 +1,4 @@
-"""Masks drawn over frames: coloured fill, outlines, ids; the overlay film and the contact sheet."""
+"""Masks drawn over frames: coloured fill, outlines and ids; the overlay video and the contact sheet."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from tinct.io.video_writer import VideoWriter
 from tinct.shapes import BinaryMask, Image, LabelMap, UInt8
 
 FILL = 0.45
-"""How much of a pixel inside an object is the object's colour."""
+"""Opacity of the fill."""
 
-# Bright and far apart, also for the colour-blind: the VOC palette's first colours are too dark on film.
+# Bright and distinct, also for the colour-blind; the first colours of the VOC palette are too dark here.
 _FIRST_COLOURS = (
     (255, 170, 0),
     (0, 160, 255),
@@ -43,7 +43,7 @@ def overlay_colours() -> UInt8[np.ndarray, "256 3"]:
         if label <= len(_FIRST_COLOURS):
             colours[label] = _FIRST_COLOURS[label - 1]
         else:
-            # Steps of the golden ratio keep neighbouring ids far apart on the circle of hues.
+            # Steps of the golden ratio separate the hues of neighbouring ids.
             rgb = colorsys.hsv_to_rgb(label * 0.618034 % 1, 0.55 + 0.1 * (label % 4), 1.0)
             colours[label] = [round(255 * value) for value in rgb]
     return colours
@@ -54,10 +54,10 @@ _INSIDE = np.array([0, *[1] * 254, 0], np.uint8)
 
 
 def draw_masks(frame: Image, labels: LabelMap, *, ids: bool = True) -> Image:
-    """The frame with every object filled (45 %), outlined (2 pixels) and, if wanted, numbered.
+    """Draw every object over a frame: filled (45 %), outlined (2 pixels) and optionally numbered.
 
     Args:
-        frame: uint8 RGB [H, W, 3]; it is not changed.
+        frame: uint8 RGB [H, W, 3]; not changed.
         labels: uint8 [H, W]; 0 and 255 are not drawn.
         ids: Whether to write each object's id on it.
 
@@ -83,14 +83,14 @@ def _rgb(label: int) -> tuple[int, int, int]:
 
 
 def _middle(mask: BinaryMask) -> tuple[int, int]:
-    """(x, y) for the id: deep inside the mask and, of such places, the nearest to its centre of mass."""
+    """The (x, y) of the id: of the places deep inside the mask, the nearest to its centre of mass."""
     left, top, width, height = cv2.boundingRect(mask.view(np.uint8))
     inside = mask[top : top + height, left : left + width].view(np.uint8)
-    # The frame's border counts as an edge: an id at the very rim would be cut off.
+    # The frame's border counts as an edge, as an id there would be cut off.
     padded = cv2.copyMakeBorder(inside, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
     depth = cv2.distanceTransform(padded, cv2.DIST_L2, 3)
     moments = cv2.moments(padded, binaryImage=True)
-    # Not the deepest place alone: along a ridge that jumps about from frame to frame.
+    # Not the deepest place alone: along a ridge it would jump from frame to frame.
     rows, columns = np.nonzero(depth >= 0.85 * depth.max())
     off_y, off_x = rows - moments["m01"] / moments["m00"], columns - moments["m10"] / moments["m00"]
     nearest = int((off_y**2 + off_x**2).argmin())
@@ -98,7 +98,7 @@ def _middle(mask: BinaryMask) -> tuple[int, int]:
 
 
 def _write_text(image: Image, text: str, middle: tuple[int, int]) -> None:
-    """Write text, white on a dark rim, with its middle at (x, y); what lies outside the image is cut off."""
+    """Write text, white with a dark rim, centred at (x, y) and clipped to the image."""
     letters, opacity = _text(text, _text_height_px(image))
     height, width = letters.shape
     left, top = middle[0] - width // 2, middle[1] - height // 2
@@ -131,14 +131,14 @@ def _text(text: str, height_px: int) -> tuple[LabelMap, LabelMap]:
 
 
 def read_labels(path: Path, size: tuple[int, int]) -> LabelMap:
-    """A mask that tinct wrote, as it stands: unlike `tinct.read_mask`, an empty one is fine.
+    """Read a mask that tinct wrote; unlike in `tinct.read_mask`, it may be empty.
 
     Args:
         path: A palette PNG.
         size: The video's (H, W).
 
     Raises:
-        MaskError: It is missing, truncated, no palette PNG, or of another size.
+        MaskError: The file is missing, truncated, no palette PNG, or of another size.
     """
     labels = read_label_png(path)
     check_size(labels.shape, size, name=str(path))
@@ -146,12 +146,12 @@ def read_labels(path: Path, size: tuple[int, int]) -> LabelMap:
 
 
 def mask_paths(video: Video, masks_folder: Path) -> list[Path]:
-    """Where each frame's mask lies: `<frame name>.png`."""
+    """The mask file of every frame: `<frame name>.png`."""
     return [masks_folder / f"{name}.png" for name in video.names]
 
 
 def draw_video(video: Video, masks_folder: Path) -> Iterator[Image]:
-    """Every frame with its mask from the folder, one at a time.
+    """Draw the masks of a folder over the frames, one at a time.
 
     Raises:
         MaskError: A mask is missing or broken.
@@ -164,22 +164,22 @@ def draw_video(video: Video, masks_folder: Path) -> Iterator[Image]:
 def write_overlay(
     video: Video, masks_folder: Path, path: Path, progress: Callable[[int], None] | None = None
 ) -> None:
-    """Film every frame with its mask.
+    """Write the overlay video.
 
     Args:
         video: The frames.
-        masks_folder: Holds `<frame name>.png` for each of them.
-        path: The film, `overlay.mp4` for example.
+        masks_folder: Holds `<frame name>.png` for each frame.
+        path: The video to write, such as `overlay.mp4`.
         progress: Called with the number of frames done.
 
     Raises:
         MaskError: A mask is missing or broken.
         VideoError: A frame cannot be read.
-        OutputError: The film cannot be written.
+        OutputError: The video cannot be written.
     """
-    with VideoWriter(path, video.rate, video.size) as film:
+    with VideoWriter(path, video.rate, video.size) as writer:
         for done, drawn in enumerate(draw_video(video, masks_folder), start=1):
-            film.write(drawn)
+            writer.write(drawn)
             if progress is not None:
                 progress(done)
 
@@ -187,17 +187,17 @@ def write_overlay(
 def contact_sheet(
     video: Video, masks_folder: Path, path: Path, frames: Sequence[int] | None = None, *, width: int = 1440
 ) -> None:
-    """A PNG of a few frames with their masks side by side, each with its number.
+    """Write a PNG of a few frames with their masks side by side, each with its number.
 
     Args:
         video: The frames.
         masks_folder: Holds `<frame name>.png` for each frame shown.
         path: The PNG to write.
         frames: Indices, in any order; None for the first, the middle and the last.
-        width: Of the sheet, in pixels.
+        width: Width of the sheet in pixels.
 
     Raises:
-        OptionError: No index, or one outside the video.
+        OptionError: There is no index, or one is outside the video.
         MaskError: A mask is missing or broken.
         VideoError: A frame cannot be read.
         OutputError: The PNG cannot be written.

@@ -2,7 +2,7 @@
 
     soft/<object id>/<frame name>.png       value / 65535 is the object's probability
 
-A file is exact to half a step of 16 bits. The background is what the objects leave over.
+A file is exact to half a step of 16 bits. The background is 1 minus the sum of the objects.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from tinct.io.atomic import atomic_write
 from tinct.io.masks import ObjectMasks, check_size
 from tinct.shapes import Float, Shaped
 
-FULL = 65535
-"""The grey value of certainty."""
+MAX_VALUE = 65535
+"""The grey value of probability 1."""
 
 
 def soft_path(folder: Path, object_id: int, frame_name: str) -> Path:
-    """Where one object's soft mask of one frame lies."""
+    """The file of an object's soft mask of a frame."""
     return folder / str(object_id) / f"{frame_name}.png"
 
 
@@ -34,16 +34,16 @@ def soft_objects(folder: Path, frame_name: str) -> list[int]:
 
 
 def write_soft_mask(path: Path, probabilities: Float[np.ndarray, "H W"]) -> None:
-    """Write one probability map as a 16-bit grey PNG, whole or not at all.
+    """Write one probability map as a 16-bit grey PNG, atomically.
 
     Args:
         path: The file.
-        probabilities: [H, W] in [0, 1]; what lies outside is clipped.
+        probabilities: [H, W] in [0, 1]; clipped to it.
 
     Raises:
         OutputError: The file cannot be written.
     """
-    grey = np.rint(probabilities.clip(0, 1) * np.float32(FULL)).astype(np.uint16)
+    grey = np.rint(probabilities.clip(0, 1) * np.float32(MAX_VALUE)).astype(np.uint16)
     with atomic_write(path) as part:
         Pictures.fromarray(grey).save(part, format="PNG", compress_level=2)
 
@@ -52,10 +52,10 @@ def write_soft(folder: Path, frame_name: str, masks: ObjectMasks, object_ids: Se
     """Write the soft masks of one frame.
 
     Args:
-        folder: Holds a folder per object; they are made if need be.
-        frame_name: The file name without its ending.
-        masks: Of the frame.
-        object_ids: The objects that get a file; one that `masks` lacks is nowhere.
+        folder: Holds a folder per object, created if missing.
+        frame_name: The file name without suffix.
+        masks: The masks of the frame.
+        object_ids: The objects that get a file; those that `masks` lacks get an empty mask.
 
     Raises:
         OutputError: A file cannot be written.
@@ -67,19 +67,19 @@ def write_soft(folder: Path, frame_name: str, masks: ObjectMasks, object_ids: Se
         except OSError as error:
             raise OutputError(f"{path.parent} cannot be made: {error.strerror or error}.") from error
         known = object_id in masks.object_ids
-        nowhere = np.zeros(masks.size, np.float32)
-        write_soft_mask(path, masks.probs[masks.object_ids.index(object_id)] if known else nowhere)
+        empty = np.zeros(masks.size, np.float32)
+        write_soft_mask(path, masks.probs[masks.object_ids.index(object_id)] if known else empty)
 
 
 def read_soft_mask(path: Path, size: tuple[int, int]) -> Float[np.ndarray, "H W"]:
-    """One object's probabilities, float32 [H, W].
+    """Read one object's probabilities, float32 [H, W].
 
     Args:
         path: A 16-bit grey PNG.
         size: The video's (H, W).
 
     Raises:
-        MaskError: It is missing, damaged, not of 16 bits, or of another size.
+        MaskError: The file is missing, damaged, not of 16 bits, or of another size.
     """
     try:
         with Pictures.open(path) as picture:
@@ -90,14 +90,14 @@ def read_soft_mask(path: Path, size: tuple[int, int]) -> Float[np.ndarray, "H W"
     if not mode.startswith("I"):
         raise MaskError(f"{path} is an image of mode {mode}; expected a 16-bit grey PNG.")
     check_size((values.shape[0], values.shape[1]), size, name=str(path))
-    return values.astype(np.float32) / np.float32(FULL)
+    return values.astype(np.float32) / np.float32(MAX_VALUE)
 
 
 def read_soft(folder: Path, frame_name: str, object_ids: Sequence[int], size: tuple[int, int]) -> ObjectMasks:
-    """The soft masks of one frame; an object without a file had not come into the video yet.
+    """Read the soft masks of one frame; an object without a file is absent, as before its first frame.
 
     Raises:
-        MaskError: A file is damaged or of another size, or the frame has none at all.
+        MaskError: A file is damaged or of another size.
     """
     found = [i for i in object_ids if soft_path(folder, i, frame_name).is_file()]
     probs = np.zeros((len(object_ids), *size), np.float32)

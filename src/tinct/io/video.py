@@ -1,4 +1,4 @@
-"""Video: lazy frames from a file, a folder or arrays, with names, size and rate.
+"""Video: lazy frames from a file, a folder, arrays or a stream, with names, size and rate.
 
 Frames are uint8 RGB [H, W, 3], as they are meant to be seen: turned as the metadata say, alpha
 dropped, deeper than 8 bits cut to the upper 8. One frame is in memory at a time.
@@ -7,32 +7,29 @@ dropped, deeper than 8 bits cut to the upper 8. One frame is in memory at a time
 from __future__ import annotations
 
 import itertools
+import operator
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, SupportsIndex, TypeAlias, overload
 
-import av
-import numpy as np
-from av.container import InputContainer
-from av.error import DecoderNotFoundError, FFmpegError
-from av.sidedata.sidedata import Type as SideDataType
-from av.stream import Disposition
-from av.video.frame import VideoFrame
-from av.video.stream import VideoStream
-from PIL import Image as Pictures
-from PIL import ImageOps
-
-from tinct.errors import OptionError, VideoError
+from tinct.errors import FrameIndexError, MissingVideoError, OptionError, UnknownLengthError, VideoError
+from tinct.io.frames import FrameLike, as_frame, check_stack, picture_size, read_picture, sizes_differ
 from tinct.io.natural_order import natural_key
+from tinct.io.video_file import VideoFile
 from tinct.io.video_writer import (
     VideoWriter as VideoWriter,  # re-exported: reading and writing have one address
 )
-from tinct.shapes import Image, Shaped
+from tinct.shapes import Image
+
+if TYPE_CHECKING:
+    VideoLike: TypeAlias = "Video | str | Path | FrameLike | Iterable[FrameLike]"
+else:
+    VideoLike = Any
+"""What people have for a video; `as_video` says what becomes of each."""
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 """What counts as a frame in a folder of frames."""
@@ -41,12 +38,12 @@ IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".t
 class Video(ABC):
     """Frames in order, read when they are asked for.
 
-    Each iteration reads afresh.
+    Each iteration reads afresh. `video[5]` is a frame, `video[2:10]` a video of those frames.
 
     Attributes:
         size: (H, W) in pixels, the same for all frames.
         rate: Average frames per second; None where nothing says it (a folder of frames).
-        path: Where it was opened; None for arrays.
+        path: Where it was opened; None for arrays, streams and parts of a video.
     """
 
     size: tuple[int, int]
@@ -58,13 +55,14 @@ class Video(ABC):
         """Open a video file or a folder of frames (in natural order: frame2 before frame10).
 
         Raises:
-            VideoError: Nothing there, not a video, no frames, or frames of different sizes.
+            MissingVideoError: There is nothing.
+            VideoError: Not a video, no frames, or frames of different sizes.
         """
         path = Path(path)
         if path.is_dir():
             return FolderVideo(path)
         if not path.exists():
-            raise VideoError(
+            raise MissingVideoError(
                 f"There is no {path}; expected a video file or a folder of frames. Check the path."
             )
         if path.suffix.lower() in IMAGE_SUFFIXES:
@@ -73,20 +71,31 @@ class Video(ABC):
 
     @staticmethod
     def from_arrays(
-        frames: Sequence[Shaped[np.ndarray, "..."]],
+        frames: FrameLike | Sequence[FrameLike],
         names: Sequence[str] | None = None,
         rate: Fraction | None = None,
     ) -> Video:
-        """A video of frames that are in memory already: uint8 [H, W, 3] each.
+        """A video of frames that are in memory already.
+
+        Args:
+            frames: A list of frames, or an array or tensor of them, [T, H, W, 3] or [T, 3, H, W]; each as
+                for `tinct.io.frames.as_frame`. They are converted when they are read.
+            names: Of each frame; its index in five digits if None.
+            rate: Frames per second, if that is known.
 
         Raises:
-            VideoError: No frames, not RGB frames of one size, or names that do not fit.
+            VideoError: No frames, not frames of one size, or names that do not fit.
         """
         return ArrayVideo(frames, names, rate)
 
     @abstractmethod
     def __len__(self) -> int:
-        """The number of frames."""
+        """The number of frames; UnknownLengthError for a stream."""
+
+    @property
+    def length(self) -> int | None:
+        """The number of frames; None for a stream, of which nobody knows it."""
+        return len(self)
 
     @property
     @abstractmethod
@@ -101,12 +110,12 @@ class Video(ABC):
         """The frames from `start` (which is found at once, not read up to) to before `stop`.
 
         Raises:
-            OptionError: `start` or `stop` lies outside the video.
+            FrameIndexError: `start` or `stop` lies outside the video.
             VideoError: A frame cannot be read; those before it have been yielded.
         """
         stop = len(self) if stop is None else stop
         if not 0 <= start <= stop <= len(self):
-            raise OptionError(
+            raise FrameIndexError(
                 f"Frames {start} to {stop} were asked for; the video has frames 0 to {len(self) - 1}."
             )
         return self._read(start, stop)
@@ -115,17 +124,65 @@ class Video(ABC):
         """All frames, from the first."""
         return self.frames()
 
-    def __getitem__(self, index: int) -> Image:
-        """One frame; negative indices count from the end.
+    @overload
+    def __getitem__(self, index: SupportsIndex) -> Image: ...
+    @overload
+    def __getitem__(self, index: slice) -> Video: ...
+    def __getitem__(self, index: SupportsIndex | slice) -> Image | Video:
+        """One frame, or a video of a part of them, which is read when its frames are asked for.
+
+        Negative indices count from the end, and a slice beyond the ends stops there, as in a list.
 
         Raises:
-            OptionError: There is no such frame.
-            VideoError: It cannot be read.
+            FrameIndexError: There is no such frame; it is an IndexError as well.
+            OptionError: The slice has a step, or no frames.
+            VideoError: The frame cannot be read.
         """
-        position = index + len(self) if index < 0 else index
+        if isinstance(index, slice):
+            return PartOfVideo(self, index)
+        wanted = operator.index(index)
+        position = wanted + len(self) if wanted < 0 else wanted
         if not 0 <= position < len(self):
-            raise OptionError(f"Frame {index} was asked for; the video has frames 0 to {len(self) - 1}.")
+            raise FrameIndexError(f"Frame {wanted} was asked for; the video has frames 0 to {len(self) - 1}.")
         return next(self.frames(position, position + 1))
+
+    def __repr__(self) -> str:
+        """Where it is from, how many frames, of what size and rate; nothing is read for it."""
+        count, path, (H, W) = self._known_length, self.path, self.size
+        facts = [repr(path.name)] if path else []
+        facts += ["frames" if count is None else f"{count} frame{'' if count == 1 else 's'}", f"{H}×{W}"]
+        facts += [] if self.rate is None else [f"{float(self.rate):g} fps"]
+        return f"{type(self).__name__}({', '.join(facts)})"
+
+    @property
+    def _known_length(self) -> int | None:
+        """The number of frames, if it is known without reading."""
+        return self.length
+
+
+def as_video(video: VideoLike) -> Video:
+    """The video that somebody gave in one of the forms that Python has for it.
+
+    Args:
+        video: A `Video`; the path of a file or folder; a list of frames, or an array or tensor of them (see
+            `Video.from_arrays`); or an iterator, such as a generator of a camera's frames, which is read
+            once, frame by frame, while the results come.
+
+    Raises:
+        VideoError: It is none of these, or cannot be opened.
+    """
+    if isinstance(video, Video):
+        return video
+    if isinstance(video, (str, Path)):
+        return Video.open(video)
+    if hasattr(video, "__len__") and hasattr(video, "__getitem__"):
+        return ArrayVideo(video)
+    if isinstance(video, Iterable):
+        return StreamVideo(video)
+    raise VideoError(
+        f"A {type(video).__name__} came as the video; expected a path, a list or array of frames "
+        "[T, H, W, 3], or an iterator of frames."
+    )
 
 
 def _numbered(count: int) -> tuple[str, ...]:
@@ -135,25 +192,19 @@ def _numbered(count: int) -> tuple[str, ...]:
 class ArrayVideo(Video):
     """A video of frames in memory; see `Video.from_arrays`."""
 
-    def __init__(
-        self,
-        frames: Sequence[Shaped[np.ndarray, "..."]],
-        names: Sequence[str] | None = None,
-        rate: Fraction | None = None,
-    ) -> None:
+    def __init__(self, frames: Any, names: Sequence[str] | None = None, rate: Fraction | None = None) -> None:
+        check_stack(frames)
         if not len(frames):
             raise VideoError("A video needs one frame at least; none came.")
-        for index, frame in enumerate(frames):
-            if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
-                raise VideoError(
-                    f"Frame {index} is {frame.dtype} {frame.shape}; expected RGB frames, uint8 [H, W, 3]."
-                )
-            if frame.shape != frames[0].shape:
-                raise VideoError(_sizes_differ("frame 0", frames[0].shape, f"frame {index}", frame.shape))
+        first = as_frame(frames[0], "frame 0").shape
+        for index in range(1, len(frames)):
+            shape = as_frame(frames[index], f"frame {index}").shape
+            if shape != first:
+                raise VideoError(sizes_differ("frame 0", first, f"frame {index}", shape))
         if names is not None and (len(names) != len(frames) or len(set(names)) != len(names)):
             raise VideoError(f"{len(names)} names came with {len(frames)} frames; give each its own name.")
         self._frames, self._names, self.rate = frames, names, rate
-        self.size = frames[0].shape[0], frames[0].shape[1]
+        self.size = first[0], first[1]
 
     def __len__(self) -> int:
         return len(self._frames)
@@ -164,14 +215,119 @@ class ArrayVideo(Video):
         return _numbered(len(self)) if self._names is None else tuple(self._names)
 
     def _read(self, start: int, stop: int) -> Iterator[Image]:
-        return (np.ascontiguousarray(self._frames[i]) for i in range(start, stop))
+        return (as_frame(self._frames[i], f"frame {i}") for i in range(start, stop))
 
 
-def _sizes_differ(first: str, first_size: Sequence[int], other: str, other_size: Sequence[int]) -> str:
-    return (
-        f"Frames of different sizes: {first} is {first_size[1]}×{first_size[0]} pixels and {other} is "
-        f"{other_size[1]}×{other_size[0]}. Bring all frames to one size."
-    )
+class StreamVideo(Video):
+    """Frames of an iterator, each read once, when it is asked for; nobody knows how many; see `as_video`.
+
+    Args:
+        frames: Each as for `tinct.io.frames.as_frame`. The first one is read at once, for its size.
+        rate: Frames per second, if that is known.
+
+    Raises:
+        VideoError: There is no frame.
+    """
+
+    def __init__(self, frames: Iterable[FrameLike], rate: Fraction | None = None) -> None:
+        iterator = iter(frames)
+        first = [as_frame(frame, "frame 0") for frame in itertools.islice(iterator, 1)]
+        if not first:
+            raise VideoError("A video needs one frame at least; the iterator gave none.")
+        self.size, self.rate = (first[0].shape[0], first[0].shape[1]), rate
+        self._coming: Iterator[FrameLike] = itertools.chain(first, iterator)
+        self._read_frames = 0
+
+    def __len__(self) -> int:
+        raise UnknownLengthError(
+            "The video is a stream of frames of unknown length, of which only a streaming method can go on "
+            "forward, from the first frame; to go backward, jump or see the whole, give `list(frames)`."
+        )
+
+    @property
+    def length(self) -> None:
+        """None."""
+        return
+
+    @property
+    def names(self) -> Any:  # a Sequence[str], but its length cannot be asked for, as checkers of types do
+        """The index of each frame in five digits."""
+        return _Numbers(self)
+
+    def frames(self, start: int = 0, stop: int | None = None) -> Iterator[Image]:
+        """The frames that were not read yet; those before `start` are passed over.
+
+        Raises:
+            VideoError: The frame `start` was read before (a stream is read once), or a frame is not as the
+                first one was.
+        """
+        if start < self._read_frames:
+            raise VideoError(
+                f"Frame {start} of a stream was asked for, but {self._read_frames} frames were read already, "
+                "and a stream is read once; to read it again, give `list(frames)`."
+            )
+        coming = self._converted()
+        return itertools.islice(
+            coming, start - self._read_frames, None if stop is None else stop - self._read_frames
+        )
+
+    def _converted(self) -> Iterator[Image]:
+        for given in self._coming:
+            name = f"frame {self._read_frames}"
+            frame = as_frame(given, name)
+            if frame.shape[:2] != self.size:
+                raise VideoError(sizes_differ("frame 0", self.size, name, frame.shape))
+            self._read_frames += 1
+            yield frame
+
+    def _read(self, start: int, stop: int) -> Iterator[Image]:
+        return self.frames(start, stop)
+
+
+class _Numbers(Sequence[str]):
+    """The names of frames of which nobody knows how many will come."""
+
+    def __init__(self, video: Video) -> None:
+        self._video = video
+
+    def __len__(self) -> int:
+        return len(self._video)
+
+    def __getitem__(self, index: Any) -> Any:
+        """The index in five digits; a slice needs an end, and counts from the start."""
+        if isinstance(index, slice):
+            return _numbered(index.stop)[index]
+        return f"{operator.index(index):05d}"
+
+
+class PartOfVideo(Video):
+    """Some frames of a video in a row, read when they are asked for; see `Video.__getitem__`."""
+
+    def __init__(self, whole: Video, part: slice) -> None:
+        start, stop, step = part.indices(len(whole))
+        if step != 1:
+            raise OptionError(
+                f"A part of a video with the step {step} was asked for; only 1 is possible. Take the frames: "
+                f"`Video.from_arrays([video[i] for i in range({start}, {stop}, {step})])`."
+            )
+        if start >= stop:
+            raise OptionError(
+                f"A part of a video from frame {start} to before {stop} was asked for, which has no frames; "
+                f"the video has frames 0 to {len(whole) - 1}."
+            )
+        self._whole, self._part = whole, range(start, stop)
+        self.size, self.rate = whole.size, whole.rate
+
+    def __len__(self) -> int:
+        return len(self._part)
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Those that the frames have in the whole video."""
+        return self._whole.names[self._part.start : self._part.stop]
+
+    def _read(self, start: int, stop: int) -> Iterator[Image]:
+        return self._whole.frames(self._part.start + start, self._part.start + stop)
 
 
 class FolderVideo(Video):
@@ -180,10 +336,10 @@ class FolderVideo(Video):
     def __init__(self, path: Path) -> None:
         self.path = path
         self._files = _frame_files(path)
-        sizes = [_picture_size(file) for file in self._files]
+        sizes = [picture_size(file) for file in self._files]
         for file, size in zip(self._files, sizes, strict=True):
             if size != sizes[0]:
-                raise VideoError(f"{path}: " + _sizes_differ(self._files[0].name, sizes[0], file.name, size))
+                raise VideoError(f"{path}: " + sizes_differ(self._files[0].name, sizes[0], file.name, size))
         self.size = sizes[0]
 
     def __len__(self) -> int:
@@ -195,7 +351,7 @@ class FolderVideo(Video):
         return tuple(file.stem for file in self._files)
 
     def _read(self, start: int, stop: int) -> Iterator[Image]:
-        return (_read_picture(file) for file in self._files[start:stop])
+        return (read_picture(file) for file in self._files[start:stop])
 
 
 def _frame_files(folder: Path) -> list[Path]:
@@ -209,192 +365,24 @@ def _frame_files(folder: Path) -> list[Path]:
     return sorted(files, key=lambda file: natural_key(file.stem))
 
 
-def _picture_size(file: Path) -> tuple[int, int]:
-    """(H, W) from the header alone, as it is meant to be seen."""
-    try:
-        with Pictures.open(file) as picture:
-            upright = _orientation(picture) < 5
-            return (picture.height, picture.width) if upright else (picture.width, picture.height)
-    except (OSError, ValueError, SyntaxError, Pictures.DecompressionBombError) as error:
-        raise VideoError(f"Frame {file} cannot be read: {error}. Save or copy it again.") from error
-
-
-def _orientation(picture: Pictures.Image) -> int:
-    """The EXIF orientation (1 to 8) of a photo; a PNG is taken as it is."""
-    if picture.format not in ("JPEG", "MPO", "TIFF", "WEBP"):
-        return 1
-    return int(picture.getexif().get(0x0112, 1))
-
-
-def _read_picture(file: Path) -> Image:
-    try:
-        with Pictures.open(file) as picture:
-            picture.load()
-            upright = picture if _orientation(picture) == 1 else ImageOps.exif_transpose(picture)
-            return _rgb(upright)
-    except (OSError, ValueError, SyntaxError, Pictures.DecompressionBombError) as error:
-        raise VideoError(f"Frame {file} cannot be read: {error}. Save or copy it again.") from error
-
-
-def _rgb(picture: Pictures.Image) -> Image:
-    if picture.mode.startswith("I"):  # 16 bits, or 32 that hold 16
-        grey = (np.asarray(picture).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
-        return np.repeat(grey[..., None], 3, axis=2)
-    if picture.mode == "F":
-        raise ValueError("its pixels are fractions; expected 8 or 16 bits")
-    if picture.mode == "P":
-        picture = picture.convert("RGBA")  # else a palette with transparency makes a warning
-    return np.array(picture.convert("RGB"))
-
-
 class FileVideo(Video):
     """A video file; see `Video.open`. One frame per coded frame, whatever its time."""
 
     def __init__(self, path: Path) -> None:
-        self.path = self._file = path
-        try:
-            with _container(path) as (container, stream):
-                self.rate = stream.average_rate or stream.guessed_rate
-                first = next(container.decode(stream), None)
-        except DecoderNotFoundError as error:
-            raise VideoError(
-                f"{path} is a video, but of a codec that cannot be decoded here; convert it to H.264 in an "
-                "MP4 file, or to a folder of images."
-            ) from error
-        except FFmpegError as error:
-            raise VideoError(
-                f"{path} cannot be read as a video ({error.strerror}); expected a file such as MP4, MOV, "
-                "MKV, WebM or AVI. It may have been cut short."
-            ) from error
-        if first is None:
-            raise VideoError(f"{path} is a video without frames; it may have been cut short.")
-        self._display = _display_matrix(first)
-        height, width, _ = self._upright(first).shape
-        self.size = height, width
+        self.path, self._file = path, VideoFile(path)
+        self.size, self.rate = self._file.size, self._file.rate
 
     def __len__(self) -> int:
-        return self._index.number
+        return len(self._file)
 
     @cached_property
     def names(self) -> Sequence[str]:
         """The index of each frame in five digits."""
         return _numbered(len(self))
 
-    @cached_property
-    def _index(self) -> _FrameIndex:
-        times: list[int | None] = []
-        discarded = 0
-        with _container(self._file) as (container, stream):
-            # VP8 has packets without a visible frame, so that only decoding tells the number.
-            decodes = stream.codec_context.name in ("vp8", "libvpx")
-            promised = stream.frames if "mp4" in container.format.name else 0
-            with suppress(FFmpegError):  # a broken place is reported by whoever reads that frame
-                for packet in container.demux(stream):
-                    discarded += packet.is_discard
-                    if decodes:
-                        times += [frame.pts for frame in packet.decode()]
-                    elif packet.size and not packet.is_discard:
-                        times.append(packet.pts)
-        known = sorted({time for time in times if time is not None})
-        count = max(len(times), promised - discarded)
-        return _FrameIndex(count, promised > 0, known if len(known) == len(times) else [])
-
     def _read(self, start: int, stop: int) -> Iterator[Image]:
-        with ExitStack() as stack:
-            decoded = self._sought(stack, start) if start else None
-            if decoded is None:
-                container, stream = stack.enter_context(_container(self._file))
-                decoded = itertools.islice(self._checked(container.decode(stream), 0), start, None)
-            index = start
-            for frame in itertools.islice(decoded, stop - start):
-                yield self._upright(frame, index)
-                index += 1
-            if index < stop and self._index.promised:
-                raise VideoError(
-                    f"{self.path} breaks off after {index} of its {len(self)} frames; it was cut short."
-                )
+        return self._file.frames(start, stop)
 
-    def _sought(self, stack: ExitStack, start: int) -> Iterator[VideoFrame] | None:
-        """Decoded frames from exactly `start` on by jumping to a key frame; None if that is unsafe."""
-        if start >= len(self._index.times):
-            return None
-        wanted = self._index.times[start]
-        container, stream = stack.enter_context(_container(self._file))
-        try:
-            container.seek(wanted, stream=stream)
-            frames = container.decode(stream)
-            first = next((f for f in frames if f.pts is not None and f.pts >= wanted), None)
-        except FFmpegError:
-            return None
-        if first is None or first.pts != wanted or first.is_corrupt:
-            return None
-        return itertools.chain([first], self._checked(frames, start + 1))
-
-    def _checked(self, frames: Iterator[VideoFrame], index: int) -> Iterator[VideoFrame]:
-        """The frames, until one is broken; `index` is that of the first."""
-        first = index
-        try:
-            for frame in frames:
-                # A film that was cut may begin with a picture that lacks its reference; it is let through.
-                if frame.is_corrupt and index > first:
-                    raise VideoError(self._broken(index, "its picture is damaged"))
-                yield frame
-                index += 1
-        except FFmpegError as error:
-            raise VideoError(self._broken(index, error.strerror or "it cannot be decoded")) from error
-
-    def _broken(self, index: int, reason: str) -> str:
-        return (
-            f"{self.path} breaks at frame {index} of {len(self)}: {reason}. The {index} frames before it are "
-            "good. Copy or download it again, or cut it there."
-        )
-
-    def _upright(self, frame: VideoFrame, index: int = 0) -> Image:
-        """The frame as RGB, turned and mirrored as the file's display matrix says."""
-        pixels = frame.to_ndarray(format="rgb24", threads=1)  # as exact as the film writer
-        a, b, c, d = self._display
-        if abs(b) > abs(a):  # x and y change places; then what runs backwards is turned round
-            pixels, a, d = pixels.transpose(1, 0, 2), c, b
-        pixels = np.ascontiguousarray(pixels[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1], np.uint8)
-        if index and pixels.shape[:2] != self.size:
-            differ = _sizes_differ("frame 0", self.size, f"frame {index}", pixels.shape)
-            raise VideoError(f"{self.path}: {differ}")
-        return pixels
-
-
-class _FrameIndex(NamedTuple):
-    """What one pass over the packets tells about a file.
-
-    Attributes:
-        number: The number of frames. Headers may lie, so the packets are counted; only a sample
-            table (MP4, MOV) is believed beyond the place where a file breaks off.
-        promised: Whether a sample table promises that number.
-        times: The frames' times in the stream's unit, in order; empty where they do not tell
-            the frames apart, so that frames are found by counting only.
-    """
-
-    number: int
-    promised: bool
-    times: list[int]
-
-
-@contextmanager
-def _container(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
-    # Play lists could name addresses elsewhere; only files are opened.
-    options = {"protocol_whitelist": "file"}
-    with av.open(str(path.resolve()), options=options, metadata_errors="ignore") as container:
-        pictures = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
-        kind = container.format.name
-        if not pictures or kind == "tty" or kind.endswith("_pipe"):
-            raise VideoError(f"{path} holds no video (its format is {kind}); expected such as MP4 or MKV.")
-        yield container, pictures[0]
-
-
-def _display_matrix(frame: VideoFrame) -> tuple[int, int, int, int]:
-    """(a, b, c, d): the point (x, y) is shown at (a x + c y, b x + d y), y pointing down."""
-    side_data: Any = frame.side_data  # typed as a dictionary, but iterates over its values
-    for data in side_data:
-        if data.type is SideDataType.DISPLAYMATRIX:
-            matrix = np.frombuffer(bytes(data)[:36], np.int32)
-            return int(matrix[0]), int(matrix[1]), int(matrix[3]), int(matrix[4])
-    return 1, 0, 0, 1
+    @property
+    def _known_length(self) -> int | None:
+        return len(self) if self._file.is_counted else None

@@ -1,4 +1,4 @@
-"""The film writer: H.264 in MP4, whole or not at all."""
+"""An atomic video writer: H.264 in MP4."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from tinct.shapes import Image
 class VideoWriter:
     """Writes H.264 (yuv420p) MP4, which every browser and player shows. A context manager.
 
-    The film appears at its path when the block ends, and not at all if it fails. A side of odd
-    length gets one more row or column, a copy of the last, because yuv420p has none.
+    The video appears at its path when the block ends, and not at all if it fails. A side of odd length
+    is padded by a copy of its last row or column, because yuv420p needs even sides.
 
     Args:
-        path: The film to write, ending in .mp4.
-        rate: Frames per second; None, as a folder of frames has it, is taken for 24.
-        size: (H, W) of the frames; None takes that of the first.
+        path: The video to write, with suffix .mp4.
+        rate: Frames per second; None, as in a folder of frames, means 24.
+        size: (H, W) of the frames; None for that of the first.
 
     Raises:
-        OutputError: The film cannot be written, or no frame was.
+        OutputError: The video cannot be written, or has no frame.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class VideoWriter:
 
     def __enter__(self) -> VideoWriter:
         part = self._files.enter_context(atomic_write(self.path))
-        with self._explained():
+        with self._as_output_error():
             self._container = av.open(
                 str(part.resolve()), "w", format="mp4", options={"movflags": "faststart"}
             )
@@ -60,7 +60,7 @@ class VideoWriter:
         """Append one frame.
 
         Raises:
-            OutputError: It is of another size than the film, or the disk is full.
+            OutputError: The frame has another size than the video, or the disk is full.
         """
         H, W = frame.shape[:2]
         self._size = self._size or (H, W)
@@ -73,9 +73,9 @@ class VideoWriter:
             self._stream.width, self._stream.height, self._stream.pix_fmt = W + W % 2, H + H % 2, "yuv420p"
         self._written += 1
         even = np.pad(frame, ((0, H % 2), (0, W % 2), (0, 0)), mode="edge") if H % 2 or W % 2 else frame
-        # One thread, as in every conversion of tinct: FFmpeg's scaler is not exact over several.
+        # One thread, as in every conversion of tinct: FFmpeg's scaler is not deterministic over several.
         picture = VideoFrame.from_ndarray(even, format="rgb24").reformat(format="yuv420p", threads=1)
-        with self._explained():
+        with self._as_output_error():
             self._container.mux(self._stream.encode(picture))
 
     def __exit__(
@@ -83,32 +83,32 @@ class VideoWriter:
     ) -> None:
         if error is None:
             try:
-                with self._explained():
+                with self._as_output_error():
                     if not self._written:
                         raise OutputError(f"{self.path}: a film needs one frame at least; none was written.")
                     self._container.mux(self._stream.encode(None))
                     self._container.close()
             except OutputError:
-                self._abandon()
+                self._abort()
                 raise
             self._files.close()
         else:
-            self._abandon()
+            self._abort()
 
-    def _abandon(self) -> None:
-        """Drop the unfinished film, whatever state the container is in."""
+    def _abort(self) -> None:
+        """Delete the unfinished video, in any state of the container."""
         with suppress(FFmpegError):
             self._container.close()
-        with suppress(_Abandoned):
-            self._files.__exit__(_Abandoned, _Abandoned(), None)
+        with suppress(_Aborted):
+            self._files.__exit__(_Aborted, _Aborted(), None)
 
     @contextmanager
-    def _explained(self) -> Iterator[None]:
+    def _as_output_error(self) -> Iterator[None]:
         try:
             yield
         except (FFmpegError, OSError) as error:
             raise OutputError(f"{self.path} cannot be written: {error.strerror or error}.") from error
 
 
-class _Abandoned(Exception):  # noqa: N818 - a signal, never seen outside
-    """Tells `atomic_write` to drop its file."""
+class _Aborted(Exception):  # noqa: N818 - a signal that stays inside
+    """Makes `atomic_write` delete its file."""

@@ -366,7 +366,7 @@ class FeelvosNetwork(nn.Module):
         output: HeadOutput = self.head(
             encoding, torch.tensor(owners, device=encoding.embedding.device), torch.cat(maps)
         )
-        parts = zip(*(logits.split(counts) for logits in output), strict=True)
+        parts = zip(*(torch.split(logits, counts) for logits in output), strict=True)
         return [HeadOutput(*(label_logits(part, self.config) for part in of_frame)) for of_frame in parts]
 
 

@@ -15,7 +15,7 @@ is dropped. The networks were trained through time, over the warps of seven fram
 | object localization net (3.3) | `networks.localization.LocalizationNet` |
 | box enlarged by 1.25, pixels outside are 0 (3.3) | `MaskRnn._box` |
 | back-propagation through time over 7 frames (3.4) | `training.recipes.maskrnn_task` |
-| online fine-tuning, 200 steps (3.5) | `online.fine_tune` |
+| online fine-tuning, 200 steps (3.5) | `fine_tuning.fine_tune` |
 
 What goes beyond the paper is an `Options` field that the preset "paper" switches off; the page
 docs/methods/maskrnn.md gives the reason for each.
@@ -36,19 +36,21 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from tinct.data.deform import coarsened
-from tinct.data.online_samples import WHOLE_FRAME, AnnotatedFrame, OnlineAugmentation
+from tinct.data.online_samples import WHOLE_FRAME, OnlineAugmentation
 from tinct.errors import OptionError, near_match
 from tinct.fine_tuning.budget import Budget
 from tinct.fine_tuning.fine_tune import COMPACT_GUIDED, FineTuning
 from tinct.fine_tuning.per_object import ObjectWeights
-from tinct.fine_tuning.segmenter import FineTunedSegmenter, FineTunedState
+from tinct.fine_tuning.segmenter import FineTunedSegmenter, FineTunedState, Learnt
 from tinct.inference.segmenter import VideoSegmenter
 from tinct.io.masks import ObjectMasks
 from tinct.io.video import Video
+from tinct.networks.dyenet.guided_pyramid import GuidedPyramid
 from tinct.networks.dyenet.two_streams import StreamFeatures, TwoStreams, VggTwoStreams
 from tinct.networks.flow import DisFlow, FlowEstimator
 from tinct.networks.localization import located, proposals_of
 from tinct.networks.presets import variant_options
+from tinct.networks.vgg import VggStream
 from tinct.networks.weights import load_weights
 from tinct.ops.boxes import enlarged_boxes, hull_boxes, inside_boxes, mask_boxes
 from tinct.ops.losses import BALANCED
@@ -67,7 +69,7 @@ OUTSIDE_LOGIT = -20.0
 
 @dataclass(frozen=True)
 class Options:
-    """The network's make and the way it is run; the defaults are the paper's, but for `fine_tuning`.
+    """The network and the way it is run; the defaults are the paper's, but for `fine_tuning`.
 
     Attributes:
         backbone: "vgg16" (3.2) or "mobilenetv2".
@@ -79,7 +81,7 @@ class Options:
         union: Beyond the paper: the unwarped mask joins the warped one, and its box the regressed
             one, so that wrong flow does not lose the object.
         dilation_px: Beyond the paper: the guiding mask is dilated by a disc of this radius.
-        fine_tuning: Of the appearance stream, on the painted frames (3.5: 200 steps).
+        fine_tuning: Of the appearance stream, on the annotated frames (3.5: 200 steps).
         working_height: Short side in pixels to which frames are brought; None leaves them.
 
     Raises:
@@ -115,26 +117,23 @@ COMPACT = Options(
     working_height=480,
 )
 
-PAPER_TUNING = FineTuning(
+PAPER_FINE_TUNING = FineTuning(
     Budget(steps=200), learning_rate=1e-5, weight_decay=0.0,
     augmentation=OnlineAugmentation(
         replace(WHOLE_FRAME, bend=0.0), lucid=0.0, damaged=0.0, lost=0.0, colour=0.0
     ),
     loss=BALANCED,
 )  # fmt: skip
-"""200 steps of Adam on resized, turned, cropped and mirrored frames with perturbed masks (3.5). The paper
-tunes all of an object's network; here it is the appearance stream, since painted frames come without flow."""
+"""200 steps of Adam on resized, turned, cropped and mirrored frames with perturbed masks (3.5). The
+paper fine-tunes all of an object's network; here it is the appearance stream (`MaskRnnNetwork.stream`)."""
 
-PAPER = Options(fine_tuning=PAPER_TUNING)
-
-COMPACT_PAPER_TUNING = FineTuning(augmentation=PAPER_TUNING.augmentation, loss=PAPER_TUNING.loss)
-"""The paper's samples and loss; optimiser and rate are the compact network's, whose backbone stays fixed."""
+PAPER = Options(fine_tuning=PAPER_FINE_TUNING)
 
 PRESETS: Mapping[str, Mapping[str, Options]] = {
     "mobilenetv2": {
         "default": COMPACT,
         "fast": replace(COMPACT, working_height=288, dilation_px=1),
-        "paper": Options(backbone="mobilenetv2", fine_tuning=COMPACT_PAPER_TUNING),
+        "paper": Options(backbone="mobilenetv2", fine_tuning=PAPER_FINE_TUNING.with_compact_rates()),
     },
     "vgg16": {"default": PAPER, "fast": replace(PAPER, working_height=288), "paper": PAPER},
 }
@@ -152,6 +151,11 @@ class MaskRnnNetwork(nn.Module):
             self.streams = TwoStreams(COMPACT_BACKBONES[options.backbone])
         else:
             self.streams = VggTwoStreams()
+
+    @property
+    def stream(self) -> GuidedPyramid | VggStream:
+        """What is fine-tuned: the appearance stream, since annotated frames come without flow."""
+        return self.streams.appearance
 
 
 @holds_arrays
@@ -189,10 +193,10 @@ class MaskRnn(FineTunedSegmenter[MaskRnnState]):
         super().__init__(network, device)
         self.flow = flow or DisFlow()
 
-    @property
-    def stream(self) -> nn.Module:
-        """The appearance stream, since annotated frames come without flow."""
-        return self.network.streams.appearance
+    def certain_state(self, learnt: Learnt, frame: Image, masks: ObjectMasks) -> MaskRnnState:
+        """Masks that are certain are b_t."""
+        image = self.working(frame)
+        return MaskRnnState(*learnt.of(masks.object_ids), image, self.working_masks(masks, image))
 
     def step(
         self, state: MaskRnnState, frame: Image, labels: LabelMap | None = None
@@ -233,17 +237,6 @@ class MaskRnn(FineTunedSegmenter[MaskRnnState]):
         if labels is not None:
             return self.corrected(state, frame, labels, masks)
         return replace(state, image=image, previous=logits.sigmoid()), masks
-
-    def certain_state(
-        self,
-        weights: Mapping[int, ObjectWeights],
-        annotated: tuple[AnnotatedFrame, ...],
-        frame: Image,
-        masks: ObjectMasks,
-    ) -> MaskRnnState:
-        """Masks that are certain are b_t."""
-        image, own = self.working(frame), tuple(weights[i] for i in masks.object_ids)
-        return MaskRnnState(masks.object_ids, own, annotated, image, self.working_masks(masks, image))
 
     def _features(
         self, image: Image, backward: Float[Tensor, "1 2 h w"], following: Image | None

@@ -12,7 +12,7 @@ join it.
 |---|---|
 | deformed masks of still images (3.2) | `data.deform.deform_mask`, `data.masked_frames.MaskedFrames` |
 | mask coarsened by dilation, in training and at test (3.2) | `data.deform.coarsened`, `Options.dilation_px` |
-| online fine-tuning on the first frame (3.3) | `online.fine_tune` |
+| online fine-tuning on the first frame (3.3) | `fine_tuning.fine_tune` |
 | MaskTrack Box (3.4) | `Options.box` |
 | the flow-magnitude twin, averaged (3.4) | `Options.flow_stream`, `MaskTrack._twin_logits` |
 | dense CRF (3.4) | `Options.crf`, `ops.dense_crf` |
@@ -34,13 +34,13 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from tinct.data.deform import coarsened, filled_box
-from tinct.data.online_samples import AnnotatedFrame, OnlineAugmentation
+from tinct.data.online_samples import OnlineAugmentation
 from tinct.data.synthetic import Motion
 from tinct.errors import OptionError, near_match
 from tinct.fine_tuning.budget import Budget
 from tinct.fine_tuning.fine_tune import COMPACT_GUIDED, FineTuning
 from tinct.fine_tuning.per_object import ObjectWeights
-from tinct.fine_tuning.segmenter import FineTunedSegmenter, FineTunedState
+from tinct.fine_tuning.segmenter import FineTunedSegmenter, FineTunedState, Learnt
 from tinct.io.masks import ObjectMasks, object_ids_of
 from tinct.networks.deeplab_v2 import SCORE_RATES, DeepLabV2Stream
 from tinct.networks.dyenet.guided_pyramid import GuidedPyramid
@@ -67,7 +67,7 @@ WARPING = ("no", "warped", "union")
 
 @dataclass(frozen=True)
 class Options:
-    """The network's make and the way it is run; the defaults are the paper's, but for `fine_tuning`.
+    """The network and the way it is run; the defaults are the paper's, but for `fine_tuning`.
 
     Attributes:
         backbone: "vgg16" (3.1: DeepLabv2), "resnet101" (likewise: the baseline in DyeNet's paper) or
@@ -84,9 +84,9 @@ class Options:
             that was lost may come back anywhere.
         flow_stream: Average with the twin that sees the flow's magnitude (3.4).
         crf: Draw the masks to the frame's edges by a dense CRF (3.4); needs pydensecrf2.
-        box: Of a painted mask its box alone is used: the network makes a mask of it first, and goes on from
-            that (3.4; the paper has a network of its own for this).
-        fine_tuning: On the painted frames (3.3).
+        box: Of an annotated mask its box alone is used: the network makes a mask of it first, and goes on
+            from that (3.4; the paper has a network of its own for this).
+        fine_tuning: On the annotated frames (3.3).
         working_height: Short side in pixels to which frames are brought; None leaves them.
 
     Raises:
@@ -130,7 +130,7 @@ COMPACT = Options(
     working_height=480,
 )
 
-PAPER_TUNING = FineTuning(
+PAPER_FINE_TUNING = FineTuning(
     Budget(steps=200), learning_rate=1e-3, optimiser="sgd", weight_decay=5e-4, rates=SCORE_RATES, batch=10,
     augmentation=OnlineAugmentation(
         Motion(
@@ -144,16 +144,13 @@ PAPER_TUNING = FineTuning(
 """All layers, 200 steps on mirrored and turned frames with deformed masks (3.3); the paper gives no learning
 rate, so it is that of the training before."""
 
-PAPER = Options(fine_tuning=PAPER_TUNING)
-
-COMPACT_PAPER_TUNING = FineTuning(augmentation=PAPER_TUNING.augmentation, loss=PAPER_TUNING.loss)
-"""The paper's samples and loss; optimiser and rate are the compact network's, whose backbone stays fixed."""
+PAPER = Options(fine_tuning=PAPER_FINE_TUNING)
 
 PRESETS: Mapping[str, Mapping[str, Options]] = {
     "mobilenetv2": {
         "default": COMPACT,
         "fast": replace(COMPACT, working_height=288),
-        "paper": Options(backbone="mobilenetv2", fine_tuning=COMPACT_PAPER_TUNING),
+        "paper": Options(backbone="mobilenetv2", fine_tuning=PAPER_FINE_TUNING.with_compact_rates()),
     },
     **{
         name: {
@@ -237,10 +234,10 @@ class MaskTrack(FineTunedSegmenter[MaskTrackState]):
         if self.options.crf:
             check_dense_crf()
 
-    @property
-    def stream(self) -> nn.Module:
-        """The network that is fine-tuned for each object (3.3)."""
-        return self.network.stream
+    def certain_state(self, learnt: Learnt, frame: Image, masks: ObjectMasks) -> MaskTrackState:
+        """Masks that are certain are the previous ones of the frame that comes next."""
+        image = self.working(frame)
+        return MaskTrackState(*learnt.of(masks.object_ids), image, self.working_masks(masks, image))
 
     @torch.inference_mode()
     def step(
@@ -256,24 +253,13 @@ class MaskTrack(FineTunedSegmenter[MaskTrackState]):
         if self.options.gate_reach:
             logits = self._gated(logits, guides)
         masks = object_masks(state.object_ids, logits, frame.shape[:2])
+        previous = object_probs(logits, image.shape[:2])
         if self.options.crf:
             masks = ObjectMasks(state.object_ids, dense_crf(masks.probs, frame))
+            previous = self.working_masks(masks, image)
         if labels is not None:
             return self.corrected(state, frame, labels, masks)
-        sharp = self.options.crf
-        previous = self.working_masks(masks, image) if sharp else object_probs(logits, image.shape[:2])
         return replace(state, image=image, previous=previous), masks
-
-    def certain_state(
-        self,
-        weights: Mapping[int, ObjectWeights],
-        annotated: tuple[AnnotatedFrame, ...],
-        frame: Image,
-        masks: ObjectMasks,
-    ) -> MaskTrackState:
-        """Masks that are certain are the previous ones of the frame that comes next."""
-        image, own = self.working(frame), tuple(weights[i] for i in masks.object_ids)
-        return MaskTrackState(masks.object_ids, own, annotated, image, self.working_masks(masks, image))
 
     @torch.inference_mode()
     def believed(self, frame: Image, labels: LabelMap) -> LabelMap:

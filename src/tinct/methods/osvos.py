@@ -11,7 +11,7 @@ itself: no motion, no memory, no order.
 |---|---|
 | base network (3.1) | ImageNet weights of the backbone |
 | parent network, trained on all of DAVIS (3.2) | `training.recipes.osvos` |
-| test network, tuned on the first frame (3.2) | `online.fine_tune`, `OsvosState.weights` |
+| test network, fine-tuned on the first frame (3.2) | `fine_tuning.fine_tune`, `OsvosState.weights` |
 | side outputs, fixed bilinear enlargement, fusion (3.1) | `networks.side_outputs.SideOutputs` |
 | class-balanced cross-entropy, eq. 1 | `losses.class_balanced_cross_entropy` |
 | boundary snapping (3.3) | `Options.boundary`, `ops.refine` |
@@ -32,13 +32,12 @@ import torch
 from jaxtyping import Float, Integer
 from torch import Tensor, nn
 
-from tinct.data.online_samples import AnnotatedFrame, OnlineAugmentation
+from tinct.data.online_samples import OnlineAugmentation
 from tinct.data.synthetic import Motion
 from tinct.errors import OptionError, near_match
 from tinct.fine_tuning.budget import Budget
 from tinct.fine_tuning.fine_tune import FineTuning
-from tinct.fine_tuning.per_object import ObjectWeights
-from tinct.fine_tuning.segmenter import FineTunedSegmenter, FineTunedState
+from tinct.fine_tuning.segmenter import FineTunedSegmenter, FineTunedState, Learnt
 from tinct.io.masks import ObjectMasks
 from tinct.networks.dyenet.guided_pyramid import GuidedPyramid
 from tinct.networks.presets import variant_options
@@ -63,11 +62,11 @@ Superpixels = Callable[[Image], Integer[np.ndarray, "H W"]]
 
 @dataclass(frozen=True)
 class Options:
-    """The network's make and the way it is run; the defaults are the paper's, but for `fine_tuning`.
+    """The network and the way it is run; the defaults are the paper's, but for `fine_tuning`.
 
     Attributes:
         backbone: "vgg16" (3.1) or "mobilenetv2".
-        fine_tuning: On the painted frames (3.2).
+        fine_tuning: On the annotated frames (3.2).
         boundary: "none", "guided" (edge-aware smoothing, in the place of the paper's bilateral
             solver) or "superpixels" (3.3: majority vote).
         working_height: Short side in pixels to which frames are brought; None leaves them.
@@ -88,15 +87,14 @@ class Options:
             raise OptionError(f"Unknown boundary {self.boundary!r}. {near_match(self.boundary, BOUNDARIES)}")
 
 
-TUNING = FineTuning(
-    budget=Budget(steps=200),
+COMPACT_FINE_TUNING = FineTuning(
     learning_rate=2e-3,
     # No frame's mask guides the next one's: none is made.
     augmentation=OnlineAugmentation(lucid=0.2, in_view=0.9, lost=1.0, damaged=0.0),
 )
 """What suits the compact network (docs/experiments.md)."""
 
-COMPACT = Options(backbone="mobilenetv2", fine_tuning=TUNING, working_height=480)
+COMPACT = Options(backbone="mobilenetv2", fine_tuning=COMPACT_FINE_TUNING, working_height=480)
 
 PAPER_PIXELS = 480 * 854
 """The paper sums its loss over a frame's pixels; here it is their mean, so its rates grow by so much."""
@@ -110,28 +108,25 @@ PAPER_MOTION = Motion(
 )  # fmt: skip
 """Mirrored and zoomed (3.2); the authors' code takes the scales 0.5, 0.8 and 1, here any between."""
 
-PAPER_TUNING = FineTuning(
+PAPER_FINE_TUNING = FineTuning(
     Budget(steps=500), learning_rate=1e-8 * PAPER_PIXELS, optimiser="sgd", weight_decay=PAPER_DECAY,
     rates=SIDE_RATES, loss=BALANCED,
     augmentation=OnlineAugmentation(PAPER_MOTION, lucid=0.0, damaged=0.0, lost=1.0, colour=0.0),
 )  # fmt: skip
 """The authors' code (3.2): 500 steps in its demonstration, 2,000 for the best result."""
 
-PAPER = Options(fine_tuning=PAPER_TUNING)
-
-COMPACT_PAPER_TUNING = FineTuning(augmentation=PAPER_TUNING.augmentation, loss=PAPER_TUNING.loss)
-"""The paper's samples and loss; optimiser and rate are the compact network's, whose backbone stays fixed."""
+PAPER = Options(fine_tuning=PAPER_FINE_TUNING)
 
 PRESETS: Mapping[str, Mapping[str, Options]] = {
     "mobilenetv2": {
         "default": COMPACT,
         "fast": replace(COMPACT, working_height=288),
-        "paper": Options(backbone="mobilenetv2", fine_tuning=COMPACT_PAPER_TUNING),
+        "paper": Options(backbone="mobilenetv2", fine_tuning=PAPER_FINE_TUNING.with_compact_rates()),
     },
     "vgg16": {
         "default": PAPER,
         "fast": replace(PAPER, working_height=288),
-        "paper": replace(PAPER, fine_tuning=replace(PAPER_TUNING, budget=Budget(steps=2000))),
+        "paper": replace(PAPER, fine_tuning=replace(PAPER_FINE_TUNING, budget=Budget(steps=2000))),
     },
 }
 """Variant → preset → options."""
@@ -190,10 +185,9 @@ class Osvos(FineTunedSegmenter[OsvosState]):
                 'slic; or take boundary="guided".'
             )
 
-    @property
-    def stream(self) -> nn.Module:
-        """The parent network, which becomes each object's test network."""
-        return self.network.stream
+    def certain_state(self, learnt: Learnt, frame: Image, masks: ObjectMasks) -> OsvosState:
+        """Of all objects so far: on every frame each is looked for anew."""
+        return OsvosState(*learnt.of(tuple(sorted(learnt.weights))))
 
     def step(
         self, state: OsvosState, frame: Image, labels: LabelMap | None = None
@@ -229,17 +223,6 @@ class Osvos(FineTunedSegmenter[OsvosState]):
             voted = [superpixel_vote(labels == i, numbers) for i in masks.object_ids]
             return ObjectMasks(masks.object_ids, np.stack(voted).astype(np.float32))
         return masks
-
-    def certain_state(
-        self,
-        weights: Mapping[int, ObjectWeights],
-        annotated: tuple[AnnotatedFrame, ...],
-        frame: Image,
-        masks: ObjectMasks,
-    ) -> OsvosState:
-        """All objects so far: on every frame each is looked for anew."""
-        object_ids = tuple(sorted(weights))
-        return OsvosState(object_ids, tuple(weights[i] for i in object_ids), annotated)
 
 
 def build(variant: str, preset: str, weights: Path, device: torch.device, **overrides: Any) -> Osvos:

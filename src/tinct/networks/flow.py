@@ -131,10 +131,10 @@ class RaftFlow(FlowEstimator):
         from torchvision.models import optical_flow
 
         url = raft_url(size)
-        make = optical_flow.raft_small if size == "small" else optical_flow.raft_large
+        builder = optical_flow.raft_small if size == "small" else optical_flow.raft_large
         self.device = device or torch.device("cpu")
         state = _raft_state(url, weights)
-        network = make(weights=None)
+        network = builder(weights=None)
         try:
             network.load_state_dict(state)
         except (RuntimeError, TypeError, AttributeError) as error:

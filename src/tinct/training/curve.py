@@ -38,11 +38,11 @@ def rewind(folder: Path, stages: Sequence[str], stage: int, step: int, *, score:
     path = folder / FILE_NAME
     if not path.exists():
         return
-    kept = []
+    lines = []
     for text in path.read_text(encoding="utf-8").splitlines():
         with contextlib.suppress(ValueError, KeyError, TypeError):
             line = json.loads(text)
             if (stages.index(line["stage"]), line["step"], score in line) <= (stage, step, False):
-                kept.append(text + "\n")
+                lines.append(text + "\n")
     with atomic_write(path) as part:
-        part.write_text("".join(kept), encoding="utf-8")
+        part.write_text("".join(lines), encoding="utf-8")

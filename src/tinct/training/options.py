@@ -31,7 +31,7 @@ class LoopOptions:
     Attributes:
         out: The run's folder.
         method: For the metadata of the weights.
-        variant: Likewise.
+        variant: For the metadata too.
         seed: Of the order of everything.
         mixed_precision: "no", "bf16" or "fp16", as accelerate calls them; "auto" takes the one
             that is fast on the device, and a resumed run goes on with what it began with.

@@ -247,9 +247,9 @@ def _ema(decay: float) -> Callable[..., None]:
     """
 
     @torch.no_grad()
-    def average(kept: list[Tensor], current: list[Tensor], updates: Tensor) -> None:
+    def average(averages: list[Tensor], current: list[Tensor], updates: Tensor) -> None:
         n = int(updates)
-        get_ema_multi_avg_fn(min(decay, (1 + n) / (10 + n)))(kept, current, updates)  # type: ignore[no-untyped-call]
+        get_ema_multi_avg_fn(min(decay, (1 + n) / (10 + n)))(averages, current, updates)  # type: ignore[no-untyped-call]
 
     return average
 

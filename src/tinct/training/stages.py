@@ -54,8 +54,8 @@ class Task(nn.Module):
 
     def take_memory(self, memory: Mapping[str, Tensor]) -> None:
         """Go on with what `memory` gave."""
-        for name, kept in self.memory().items():
-            kept.copy_(memory[name])
+        for name, own in self.memory().items():
+            own.copy_(memory[name])
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The application: its addresses, the page's own files, and errors as sentences."""
+"""The application: its routes, the files of the page, and errors as JSON."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _LOG = logging.getLogger(__name__)
 
 
 class _Page(StaticFiles):
-    """The page's files; a browser asks each time whether they have changed."""
+    """The files of the page; browsers validate their copies each time."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         response = await super().get_response(path, scope)
@@ -36,11 +36,11 @@ class _Page(StaticFiles):
 
 
 def make_app(services: Services, settings: Settings) -> Starlette:
-    """The application; whoever serves it puts `tinct.web.safety.Guard` before it.
+    """The application, to be wrapped in `tinct.web.safety.Guard`.
 
     Args:
         services: The parts of the server.
-        settings: Of runs that name no other.
+        settings: The default settings of runs.
     """
     routes = [
         Route("/", _index, methods=["GET"]),
@@ -51,9 +51,9 @@ def make_app(services: Services, settings: Settings) -> Starlette:
         Mount("/static", _Page(directory=STATIC, check_dir=False), name="static"),
     ]
     handlers: dict[type[Exception], Callable[[Request, Exception], Response | Awaitable[Response]]] = {
-        TinctError: _explained,
-        HTTPException: _no_such_address,
-        Exception: _unforeseen,
+        TinctError: _tinct_error,
+        HTTPException: _http_error,
+        Exception: _unexpected_error,
     }
     app = Starlette(routes=routes, exception_handlers=handlers)
     app.state.services, app.state.settings = services, settings
@@ -65,22 +65,22 @@ def _index(request: Request) -> Response:
     return FileResponse(STATIC / "index.html", headers={"cache-control": "no-cache"})
 
 
-def _explained(request: Request, error: Exception) -> Response:
+def _tinct_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, TinctError)
     return JSONResponse({"error": str(error)}, status_of(error))
 
 
-def _no_such_address(request: Request, error: Exception) -> Response:
+def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    said = f"{request.method} {request.url.path} is no address of this server ({error.detail})."
-    return JSONResponse({"error": said}, error.status_code, error.headers)
+    text = f"{request.method} {request.url.path} is no address of this server ({error.detail})."
+    return JSONResponse({"error": text}, error.status_code, error.headers)
 
 
-def _unforeseen(request: Request, error: Exception) -> Response:
+def _unexpected_error(request: Request, error: Exception) -> Response:
     if is_full_disk(error):
         return JSONResponse(
             {"error": f"No space is left on the disk: {error}. Free some, and try again."}, 507
         )
     _LOG.error("%s %s", request.method, request.url.path, exc_info=error)
-    said = f"An error that tinct did not foresee: {type(error).__name__}: {error}. Please report it."
-    return JSONResponse({"error": said}, 500)
+    text = f"An error that tinct did not foresee: {type(error).__name__}: {error}. Please report it."
+    return JSONResponse({"error": text}, 500)

@@ -1,4 +1,4 @@
-"""Lines on disk that a killed server finds again: JSON, one entry a line, appended and flushed."""
+"""An append-only log of JSON lines, flushed to disk with every entry, that survives a killed server."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tinct.errors import OutputError
-from tinct.io.atomic import flushed
+from tinct.io.atomic import fsync_path
 
 Entry = dict[str, Any]
 
@@ -17,13 +17,13 @@ class DurableLog:
     """A file of JSON lines that only grows.
 
     An entry is on disk when `append` returns. A line that was cut short by a kill or by a full disk was
-    never confirmed to anyone: it and whatever lies behind it are written over by the next one.
+    never confirmed to anyone: the next entry overwrites it and whatever follows it.
 
     Args:
-        path: The file; it is made with the first entry.
+        path: The file; it is created with the first entry.
 
     Raises:
-        OutputError: The file is there and cannot be read.
+        OutputError: The file exists and cannot be read.
     """
 
     def __init__(self, path: Path) -> None:
@@ -49,17 +49,17 @@ class DurableLog:
             raise OutputError(f"{self.path} cannot be read: {error.strerror}. Check its rights.") from error
 
     def append(self, entry: Entry) -> None:
-        """Write an entry behind the others.
+        """Append an entry.
 
         Raises:
-            OutputError: It cannot be written; then the log is as it was before.
+            OutputError: The entry cannot be written; then the log is unchanged.
         """
         line = json.dumps(entry, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
         new = not self._length
         try:
             self._write(line)
             if new:
-                flushed(self.path.parent)
+                fsync_path(self.path.parent)
         except OSError as error:
             raise OutputError(
                 f"{self.path} cannot be written: {error.strerror}. Nothing was changed; free some space, or "
@@ -71,7 +71,7 @@ class DurableLog:
     def _write(self, line: bytes) -> None:
         handle = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
-            # At the end of the last whole line: half a line of a failed write is written over.
+            # At the end of the last whole line: part of a line from a failed write is overwritten.
             os.lseek(handle, self._length, os.SEEK_SET)
             os.ftruncate(handle, self._length)
             rest = memoryview(line)

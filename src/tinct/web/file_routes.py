@@ -1,4 +1,4 @@
-"""The addresses under which masks come in from other programs, and go out to them."""
+"""Routes for importing masks from other programs, and exporting masks to them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tinct.io.atomic import atomic_write
 from tinct.web.http_errors import NotFoundError
 from tinct.web.project import Project
 from tinct.web.services import (
-    changed,
+    apply_change,
     chunks_of,
     document_of,
     json_of,
@@ -30,7 +30,7 @@ from tinct.web.uploads import clean_name, receive
 
 
 def list_formats(request: Request) -> Response:
-    """What can be exported to."""
+    """The export formats."""
     from tinct.interchange.exports import FORMATS
 
     return JSONResponse(
@@ -39,31 +39,31 @@ def list_formats(request: Request) -> Response:
 
 
 async def export_masks(request: Request) -> Response:
-    """Export the masks; answered when the file is there."""
+    """Export the masks; the answer comes when the file is complete."""
     values, project = await json_of(request), project_of(request)
     to = text(values, "format") or ""
     first = whole_number(values, "first", 0)
-    last = whole_number(values, "last", project.about.frames - 1)
-    name = await run_in_threadpool(exported, project, to, first, last)
+    last = whole_number(values, "last", project.info.frames - 1)
+    name = await run_in_threadpool(export_frames, project, to, first, last)
     return JSONResponse({"name": name})
 
 
-def exported(project: Project, to: str, first: int, last: int) -> str:
-    """Export some frames of a project; the name of the file among its exports, a ZIP for a folder.
+def export_frames(project: Project, to: str, first: int, last: int) -> str:
+    """Export some frames of a project; return the name of the file, a ZIP if the format is a folder.
 
     Raises:
-        OptionError: No such format or range, or nothing to export.
+        OptionError: The format or range does not exist, or there is nothing to export.
         OutputError: The disk is full.
     """
     from tinct.interchange.exports import export
     from tinct.web.labelled import labelled_project
 
-    name = clean_name(f"{Path(project.about.name).stem} {to} {first}-{last}", "export")
+    name = clean_name(f"{Path(project.info.name).stem} {to} {first}-{last}", "export")
     folder = project.folder / "exports"
     try:
         with tempfile.TemporaryDirectory(prefix=".part-", dir=folder) as work:
             made = export(labelled_project(project), to, Path(work) / name, first, last)
-            made = _zipped(made) if made.is_dir() else made
+            made = _zip_folder(made) if made.is_dir() else made
             made.replace(folder / made.name)
     except OSError as error:
         raise OutputError(
@@ -72,8 +72,8 @@ def exported(project: Project, to: str, first: int, last: int) -> str:
     return made.name
 
 
-def _zipped(folder: Path) -> Path:
-    """A folder as one file, not pressed further: its pictures are pressed already."""
+def _zip_folder(folder: Path) -> Path:
+    """A folder as one ZIP without compression, as its pictures are compressed already."""
     target = folder.with_name(folder.name + ".zip")
     with atomic_write(target) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
         for path in sorted(folder.rglob("*")):
@@ -83,7 +83,7 @@ def _zipped(folder: Path) -> Path:
 
 
 def download(request: Request) -> Response:
-    """An exported file."""
+    """Download an exported file."""
     project, name = project_of(request), request.path_params["name"]
     path = project.folder / "exports" / name
     if name != Path(name).name or name.startswith(".") or "\\" in name or not path.is_file():
@@ -92,36 +92,38 @@ def download(request: Request) -> Response:
 
 
 async def import_masks(request: Request) -> Response:
-    """Painted frames from another program's file."""
+    """Import prompts from a file of another program."""
     services, project = services_of(request), project_of(request)
     with tempfile.TemporaryDirectory(prefix=".part-", dir=project.folder) as work:
-        most = services.limits.body_bytes
-        chunks = chunks_of(request, most)
-        upload = await receive(request.headers.get("content-type", ""), chunks, Path(work), most, 1)
+        max_bytes = services.limits.body_bytes
+        chunks = chunks_of(request, max_bytes)
+        upload = await receive(request.headers.get("content-type", ""), chunks, Path(work), max_bytes, 1)
         file = upload.only_file()
         index = _number(upload.fields.get("frame", "0"))
-        project, painted = await changed(request, lambda project: imported(project, file, index))
-    return document_of(request, project, frame=min(painted, default=None), imported=painted)
+        project, frames = await apply_change(
+            request, lambda project: import_annotations(project, file, index)
+        )
+    return document_of(request, project, frame=min(frames, default=None), imported=frames)
 
 
-def imported(project: Project, file: Path, index: int) -> list[int]:
-    """Paint what a file of another program holds over what the frames show; the frames that were painted.
+def import_annotations(project: Project, file: Path, index: int) -> list[int]:
+    """Lay the objects of another program's file over what the frames show; return the annotated frames.
 
     Raises:
-        TinctError: The file is none that is understood, or does not fit the video.
+        TinctError: The format of the file is unknown, or it does not fit the video.
     """
     from tinct.interchange.imports import read_annotations
 
     project.check_frame(index)
     known = {object_id: made.name for object_id, made in project.journal.objects.items()}
-    read = read_annotations(file, project.video, frame=index, known=known)
-    paintings = {}
-    for frame, labels in read.prompts.items():
+    annotations = read_annotations(file, project.video, frame=index, known=known)
+    prompts = {}
+    for frame, labels in annotations.prompts.items():
         shown = project.labels(frame)
-        # What the file does not speak of stays as it was.
-        paintings[frame] = labels if shown is None else np.where(labels == 0, shown, labels)
-    project.paint(paintings, read.names)
-    return sorted(paintings)
+        # Pixels without an object in the file stay as they were.
+        prompts[frame] = labels if shown is None else np.where(labels == 0, shown, labels)
+    project.annotate(prompts, annotations.names)
+    return sorted(prompts)
 
 
 def _number(given: str) -> int:

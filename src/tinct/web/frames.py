@@ -1,4 +1,4 @@
-"""Frames of videos as JPEGs: quick to seek, with the newest in memory."""
+"""Frames of videos as JPEGs: quick to seek, with the latest cached in memory."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from tinct.io.video import FolderVideo, Video
 from tinct.shapes import Image
 
 QUALITY = 88
-"""Of the JPEGs: no artefact is seen, at a tenth of the PNG's size."""
+"""Quality of the JPEGs: no visible artefacts, at a tenth of the size of a PNG."""
 
-AHEAD = 24
-"""Frames up to so far ahead of the last one are read on to; others are sought."""
+READ_AHEAD_FRAMES = 24
+"""Distance up to which the reader decodes on to a frame instead of seeking."""
 
-BLOCK = 16
-"""Frames that are had ready together: a run backwards asks in the other order than films are read."""
+PREFETCH_FRAMES = 16
+"""Frames that are prefetched as one block, since a backward run requests them in reverse order."""
 
-KeyOfFrame = tuple[str, int, int]
+FrameKey = tuple[str, int, int]
 """Project, frame index, width in pixels (0: the video's own)."""
 
 
@@ -50,7 +50,7 @@ class FrameReader:
         if isinstance(self.video, FolderVideo):
             return self.video[index]
         with self._lock:
-            if self._frames is not None and self._next <= index <= self._next + AHEAD:
+            if self._frames is not None and self._next <= index <= self._next + READ_AHEAD_FRAMES:
                 with suppress(VideoError):  # a broken frame on the way there
                     return self._read_on(index)
             self._frames, self._next = self.video.frames(index), index
@@ -67,23 +67,23 @@ class FrameReader:
         raise VideoError(f"{self.video.path} has no frame {index} that can be read; it was cut short.")
 
 
-class FrameStore:
-    """JPEGs of the frames that were asked for last, of all projects.
+class FrameCache:
+    """A cache of the JPEGs that were requested last, of all projects.
 
     Args:
-        most_bytes: What is kept in memory.
+        max_bytes: Size of the cache in memory.
     """
 
-    def __init__(self, most_bytes: int) -> None:
-        self._most_bytes = most_bytes
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
         self._bytes = 0
-        self._kept: OrderedDict[KeyOfFrame, bytes] = OrderedDict()
+        self._jpegs: OrderedDict[FrameKey, bytes] = OrderedDict()
         self._readers: dict[str, FrameReader] = {}
-        self._widths: dict[str, int] = {}  # that were asked for last
+        self._widths: dict[str, int] = {}  # that were requested last
         self._lock = threading.Lock()
-        self._last_expected: tuple[str, int] | None = None
-        self._expected: queue.Queue[tuple[str, Video, int]] = queue.Queue(maxsize=8)
-        threading.Thread(target=self._have_ready, name="frames ahead", daemon=True).start()
+        self._last_prefetch: tuple[str, int] | None = None
+        self._prefetches: queue.Queue[tuple[str, Video, int]] = queue.Queue(maxsize=8)
+        threading.Thread(target=self._prefetch, name="frames ahead", daemon=True).start()
 
     def jpeg(self, project: str, video: Video, index: int, width: int = 0) -> bytes:
         """A frame as JPEG.
@@ -102,66 +102,66 @@ class FrameStore:
         key = (project, index, width)
         with self._lock:
             self._widths[project] = width
-            if key in self._kept:
-                self._kept.move_to_end(key)
-                return self._kept[key]
-        found = _encoded(self.image(project, video, index), width)
-        self._keep(key, found)
+            if key in self._jpegs:
+                self._jpegs.move_to_end(key)
+                return self._jpegs[key]
+        found = _encode_jpeg(self.image(project, video, index), width)
+        self._store(key, found)
         return found
 
     def image(self, project: str, video: Video, index: int) -> Image:
-        """A frame itself, as `jpeg`."""
+        """A frame as RGB; raises the errors of `jpeg`."""
         with self._lock:
             reader = self._readers.setdefault(project, FrameReader(video))
         return reader.frame(index)
 
-    def expect(self, project: str, video: Video, index: int) -> None:
-        """A frame will be asked for soon, with others near it: have them ready, as wide as the last one.
+    def prefetch(self, project: str, video: Video, index: int) -> None:
+        """Encode a frame and its block in the background, as wide as the last requested frame.
 
-        This is what keeps finished frames quick to scrub to while others are computed.
+        This keeps finished frames quick to scrub to while others are computed.
         """
         with self._lock:
-            first = index // BLOCK * BLOCK
-            if (project, first) == self._last_expected:
+            first = index // PREFETCH_FRAMES * PREFETCH_FRAMES
+            if (project, first) == self._last_prefetch:
                 return
-            self._last_expected = (project, first)
+            self._last_prefetch = (project, first)
         with suppress(queue.Full):
-            self._expected.put_nowait((project, video, first))
+            self._prefetches.put_nowait((project, video, first))
 
-    def _have_ready(self) -> None:
+    def _prefetch(self) -> None:
         reader: FrameReader | None = None
         while True:
-            project, video, first = self._expected.get()
+            project, video, first = self._prefetches.get()
             if reader is None or reader.video is not video:
-                reader = FrameReader(video)  # of its own: that of the pages keeps its place
+                reader = FrameReader(video)  # of its own, so that the position of the other readers stays
             width = self._widths.get(project, 0)
-            for index in range(first, min(first + BLOCK, len(video))):
+            for index in range(first, min(first + PREFETCH_FRAMES, len(video))):
                 with self._lock:
-                    known = (project, index, width) in self._kept
+                    known = (project, index, width) in self._jpegs
                 if not known:
                     try:
-                        self._keep((project, index, width), _encoded(reader.frame(index), width))
+                        self._store((project, index, width), _encode_jpeg(reader.frame(index), width))
                     except TinctError:
-                        break  # whoever asks for the frame is told
+                        break  # reported when the frame is requested
 
-    def forget(self, project: str) -> None:
+    def evict(self, project: str) -> None:
         """Drop a project's frames and reader."""
         with self._lock:
             self._readers.pop(project, None)
             self._widths.pop(project, None)
-            for key in [key for key in self._kept if key[0] == project]:
-                self._bytes -= len(self._kept.pop(key))
+            for key in [key for key in self._jpegs if key[0] == project]:
+                self._bytes -= len(self._jpegs.pop(key))
 
-    def _keep(self, key: KeyOfFrame, jpeg: bytes) -> None:
+    def _store(self, key: FrameKey, jpeg: bytes) -> None:
         with self._lock:
-            self._bytes += len(jpeg) - len(self._kept.pop(key, b""))
-            self._kept[key] = jpeg
-            while self._bytes > self._most_bytes and len(self._kept) > 1:
+            self._bytes += len(jpeg) - len(self._jpegs.pop(key, b""))
+            self._jpegs[key] = jpeg
+            while self._bytes > self._max_bytes and len(self._jpegs) > 1:
                 with suppress(KeyError):
-                    self._bytes -= len(self._kept.popitem(last=False)[1])
+                    self._bytes -= len(self._jpegs.popitem(last=False)[1])
 
 
-def _encoded(frame: Image, width: int) -> bytes:
+def _encode_jpeg(frame: Image, width: int) -> bytes:
     import cv2
 
     if width:

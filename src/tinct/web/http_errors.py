@@ -1,4 +1,4 @@
-"""What the server refuses, each with its HTTP status; every other error of tinct gets one here too."""
+"""Errors of requests with their HTTP status, and the status of every other error of tinct."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ from tinct.errors import NumericalError, OutputError, TinctError, WeightsError, 
 
 
 class CallError(TinctError):
-    """A call that is refused; its text says what came, what was expected, and the fix."""
+    """A bad request; its text says what came, what was expected, and the fix."""
 
     status = 400
 
 
 class NotFoundError(CallError):
-    """There is no such project, frame, mask, object or file."""
+    """A project, frame, mask, object or file does not exist."""
 
     status = 404
 
 
 class ConflictError(CallError):
-    """Another tab writes, or another run computes."""
+    """Another tab holds the writer lock, or another run computes."""
 
     status = 409
 
 
 class TooMuchError(CallError):
-    """Past one of `tinct.web.limits`."""
+    """One of `tinct.web.limits` is exceeded."""
 
     status = 413
 
 
 def status_of(error: TinctError) -> int:
-    """The HTTP status of any error of tinct: 4xx if the person can mend what was sent."""
+    """The HTTP status of any error of tinct: 4xx if the sender can fix the request."""
     if isinstance(error, CallError):
         return error.status
     if isinstance(error, OutputError):

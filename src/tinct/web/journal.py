@@ -1,9 +1,9 @@
-"""What people did to a project, step by step: objects and painted frames, with undo and redo.
+"""The changes of a project, step by step: objects and prompts, with undo and redo.
 
-The journal is a `DurableLog`; reading it again gives the same project. A step holds what was before and
-what came after, and the step it was done on (its parent), so that steps that were undone and left for
-others stay in the tree: a mask that was computed in any state can tell which painted frames have changed
-since. A painted frame is named by its content (`tinct.web.project`), which makes that comparison exact.
+The journal is a `DurableLog`; reading it again gives the same project. A step holds the values before and
+after it, and the step that it followed (its parent). Steps that were undone and replaced by others stay in
+this tree, so that for a mask computed in any state it can be found which prompts have changed since. A
+prompt is named by its content (`tinct.web.project`), which makes that comparison exact.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tinct.web.http_errors import ConflictError
 
 @dataclass(frozen=True)
 class AnnotatedObject:
-    """An object as people see it: its name and its colour, `#rrggbb`."""
+    """The name of an object and its colour, `#rrggbb`."""
 
     name: str
     colour: str
@@ -31,15 +31,15 @@ PromptChange = tuple[str | None, str | None]
 
 @dataclass(frozen=True)
 class Step:
-    """One change that can be undone; pairs are (before, after), None where there was or is nothing.
+    """One change that can be undone; pairs are (before, after), None where there is no value.
 
     Attributes:
-        number: From 1, in the order in which steps were done; never used again.
-        parent: The step on which it was done; 0 for the empty project.
+        number: From 1, in the order of steps; never reused.
+        parent: The step that it followed; 0 for the empty project.
         objects: Changes by object id.
-        prompts: Changes by frame, of the painted picture's name.
-        deletes: It takes objects away and paints nothing: masks that were computed before need no new
-            run, the object's pixels are left out of them.
+        prompts: Changes by frame, of the name of the prompt's label map.
+        deletes: Whether it only deletes objects: masks that were computed before stay valid, without
+            the pixels of those objects.
     """
 
     number: int
@@ -50,12 +50,12 @@ class Step:
 
 
 class Journal:
-    """The objects and painted frames of a project, now and in every state it was in.
+    """The objects and prompts of a project, now and in all earlier states.
 
     Attributes:
         objects: By id, in the order of ids.
-        prompts: The name of the painted picture of each painted frame, in the order of frames.
-        state: The number of the last step that counts; 0 if none does.
+        prompts: The name of the label map of each annotated frame, in the order of frames.
+        state: The number of the last step that is not undone; 0 if there is none.
     """
 
     def __init__(self, path: Path) -> None:
@@ -70,22 +70,22 @@ class Journal:
 
     @property
     def revision(self) -> int:
-        """Grows with every change, undo and redo included."""
+        """A number that grows with every change, undo and redo."""
         return len(self._log.entries)
 
     @property
     def can_undo(self) -> bool:
-        """Whether there is a step to take back."""
+        """Whether there is a step to undo."""
         return self.state != 0
 
     @property
     def can_redo(self) -> bool:
-        """Whether a step was taken back since the last new one."""
+        """Whether a step was undone since the last new one."""
         return bool(self._undone)
 
     @property
     def object_ids_ever(self) -> set[int]:
-        """Every id that an object ever had, so that none is given twice."""
+        """All ids that were ever used, so that none is used twice."""
         return {i for step in self._steps.values() for i in step.objects}
 
     def do(
@@ -95,10 +95,10 @@ class Journal:
         *,
         deletes: bool = False,
     ) -> None:
-        """Make a change; what is the same as before is left out, and nothing at all is no step.
+        """Make a change as one step; without any difference there is no step.
 
         Raises:
-            OutputError: It cannot be written; then nothing has changed.
+            OutputError: The step cannot be written; then nothing has changed.
         """
         new_objects = {
             i: (self.objects.get(i), new) for i, new in (objects or {}).items() if new != self.objects.get(i)
@@ -109,15 +109,15 @@ class Journal:
         if not new_objects and not new_prompts:
             return
         self._write(
-            {"step": _written(Step(len(self._steps) + 1, self.state, new_objects, new_prompts, deletes))}
+            {"step": asdict(Step(len(self._steps) + 1, self.state, new_objects, new_prompts, deletes))}
         )
 
     def undo(self) -> Step:
-        """Take the last step back, and return it.
+        """Undo the last step, and return it.
 
         Raises:
-            ConflictError: There is none.
-            OutputError: It cannot be written; then nothing has changed.
+            ConflictError: There is no step.
+            OutputError: The undo cannot be written; then nothing has changed.
         """
         if not self.can_undo:
             raise ConflictError("There is nothing to undo: this is the state in which the project began.")
@@ -126,11 +126,11 @@ class Journal:
         return step
 
     def redo(self) -> Step:
-        """Do the step again that was taken back last, and return it.
+        """Redo the step that was undone last, and return it.
 
         Raises:
-            ConflictError: There is none, or something new was done since.
-            OutputError: It cannot be written; then nothing has changed.
+            ConflictError: There is no such step, or a new one was done since.
+            OutputError: The redo cannot be written; then nothing has changed.
         """
         if not self.can_redo:
             raise ConflictError("There is nothing to redo: no step was taken back since the last new one.")
@@ -139,9 +139,9 @@ class Journal:
         return step
 
     def prompts_changed_since(self, state: int) -> list[int]:
-        """The painted frames that differ between a state and now, in order.
+        """The frames whose prompts differ between a state and now, in order.
 
-        Steps that only deleted objects count where they were taken back since, not where they came since.
+        Steps that only deleted objects count if they were undone since, not if they were done since.
         """
         here, there = list(self._chain(self.state)), list(self._chain(state))
         shared = {step.number for step in here} & {step.number for step in there}
@@ -157,7 +157,7 @@ class Journal:
         return sorted(i for i in touched if then[i] != self.prompts.get(i))
 
     def _chain(self, state: int) -> Iterator[Step]:
-        """The steps that led to a state, the last first."""
+        """The steps that led to a state, the newest first."""
         while state:
             step = self._steps[state]
             yield step
@@ -169,7 +169,7 @@ class Journal:
 
     def _apply(self, entry: dict[str, Any]) -> None:
         if "step" in entry:
-            step = _read(entry["step"])
+            step = _read_step(entry["step"])
             self._steps[step.number] = step
             self._undone.clear()
             self._change(step, 1)
@@ -181,7 +181,7 @@ class Journal:
             self._change(self._steps[entry["redo"]], 1)
 
     def _change(self, step: Step, side: int) -> None:
-        """Take the values of a step from before (0) or after it (1)."""
+        """Set the values of a step from before (0) or after it (1)."""
         for object_id, objects in step.objects.items():
             _put(self.objects, object_id, objects[side])
         for index, prompts in step.prompts.items():
@@ -198,11 +198,7 @@ def _put(values: dict[int, Any], key: int, value: Any) -> None:
         values[key] = value
 
 
-def _written(step: Step) -> dict[str, Any]:
-    return asdict(step)
-
-
-def _read(entry: Mapping[str, Any]) -> Step:
+def _read_step(entry: Mapping[str, Any]) -> Step:
     def object_of(value: Mapping[str, str] | None) -> AnnotatedObject | None:
         return None if value is None else AnnotatedObject(**value)
 

@@ -10,13 +10,13 @@ from tinct.web.project import Project
 
 
 def labelled_project(project: Project) -> LabelledVideo:
-    """The masks that the page shows; a frame without any has no objects.
+    """The masks that the page shows; a frame without a mask has no objects.
 
     Raises:
-        VideoError: The video is gone.
+        VideoError: The video is missing.
     """
     video, objects = project.video, dict(project.journal.objects)
-    nothing = np.zeros(project.about.size, np.uint8)
+    nothing = np.zeros(project.info.size, np.uint8)
     nothing.setflags(write=False)
 
     def labels(index: int) -> LabelMap:
@@ -31,5 +31,5 @@ def labelled_project(project: Project) -> LabelledVideo:
         video,
         video.rate,
         {object_id: made.name for object_id, made in objects.items()},
-        title=project.about.name,
+        title=project.info.name,
     )

@@ -1,4 +1,4 @@
-"""All projects of a server: those on disk, and the videos that were named when it was started."""
+"""All projects of a server: those on disk, and the videos of its command line."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from pathlib import Path
 from typing import IO, Any
 
 from tinct.errors import OutputError, TinctError, VideoError
-from tinct.io.atomic import flushed
+from tinct.io.atomic import fsync_path
 from tinct.io.video import IMAGE_SUFFIXES, Video
 from tinct.web.http_errors import CallError, NotFoundError, TooMuchError
 from tinct.web.limits import Limits
-from tinct.web.project import About, Project, summary
+from tinct.web.project import Project, ProjectInfo, summary
 from tinct.web.uploads import clean_name, receive, slug
 
 _INCOMING = ".incoming-"
 
 
 @dataclass
-class _Named:
-    """A video of the command line: opened in the background, and what became of that."""
+class _CommandLineVideo:
+    """A video of the command line, which is opened in the background."""
 
     id: str
     path: Path
@@ -39,10 +39,10 @@ class Library:
 
     Args:
         folder: Each folder in it that holds a `project.json` is a project.
-        limits: What is refused.
+        limits: Limits of videos and uploads.
 
     Raises:
-        OutputError: The folder cannot be made or written, or another server works in it.
+        OutputError: The folder cannot be created or written, or another server works in it.
     """
 
     def __init__(self, folder: Path, limits: Limits) -> None:
@@ -50,10 +50,10 @@ class Library:
         self._lock = threading.RLock()
         self._projects: dict[str, Project] = {}
         self._broken: dict[str, str] = {}
-        self._named: dict[str, _Named] = {}
+        self._command_line: dict[str, _CommandLineVideo] = {}
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._held = _hold(folder)
+            self._lock_file = _lock_folder(folder)
             for path in sorted(folder.iterdir()):
                 if path.name.startswith(_INCOMING):
                     shutil.rmtree(path, ignore_errors=True)  # an upload that was cut short
@@ -66,54 +66,54 @@ class Library:
             ) from error
 
     def _load(self, path: Path) -> None:
-        """Open a project that is on disk; one that cannot be opened leaves the others alone."""
+        """Open a project that is on disk; one that cannot be opened is listed with its error."""
         try:
             self._projects[path.name] = Project(path)
         except (TinctError, OSError, ValueError, KeyError, TypeError) as error:
             self._broken[path.name] = f"The project {path} cannot be opened: {error}"
 
     def close(self) -> None:
-        """Let another server have the folder."""
-        self._held.close()
+        """Release the lock on the folder."""
+        self._lock_file.close()
 
     # The videos of the command line
 
-    def name(self, path: Path) -> str:
-        """Take a video of the command line in; it is opened by `open_named`. Returns its project's id."""
+    def add_video(self, path: Path) -> str:
+        """Register a video of the command line for `open_videos`; return the id of its project."""
         path = path.resolve()
         mark = hashlib.sha256(str(path).encode()).hexdigest()[:6]
-        named = _Named(f"{slug(path.name)}-{mark}", path)
-        self._named[named.id] = named
-        return named.id
+        entry = _CommandLineVideo(f"{slug(path.name)}-{mark}", path)
+        self._command_line[entry.id] = entry
+        return entry.id
 
-    def open_named(self) -> None:
-        """Open the videos that were named, one after the other; what fails is told in the list."""
-        for named in list(self._named.values()):
+    def open_videos(self) -> None:
+        """Open the videos of the command line one by one; errors are shown in the list of projects."""
+        for entry in list(self._command_line.values()):
             try:
-                self._open(named)
+                self._open(entry)
             except (TinctError, OSError) as error:
-                named.error = str(error)
-            named.opening = False
+                entry.error = str(error)
+            entry.opening = False
 
-    def _open(self, named: _Named) -> None:
-        if named.id in self._projects:
-            _ = self._projects[named.id].video  # is it still the same?
+    def _open(self, entry: _CommandLineVideo) -> None:
+        if entry.id in self._projects:
+            _ = self._projects[entry.id].video  # is it still the same?
             return
-        video = Video.open(named.path)
-        self.check(video)
-        folder = self.folder / named.id
-        about = About.of(video, named.id, named.path.name, str(named.path), uploaded=False)
+        video = Video.open(entry.path)
+        self.check_limits(video)
+        folder = self.folder / entry.id
+        info = ProjectInfo.of(video, entry.id, entry.path.name, str(entry.path), uploaded=False)
         folder.mkdir(exist_ok=True)
-        about.write(folder)
-        flushed(self.folder)
+        info.write(folder)
+        fsync_path(self.folder)
         with self._lock:
-            self._projects[named.id] = Project(folder, about)
+            self._projects[entry.id] = Project(folder, info)
 
-    def check(self, video: Video) -> None:
-        """Refuse a video past the limits.
+    def check_limits(self, video: Video) -> None:
+        """Check a video against the limits.
 
         Raises:
-            TooMuchError: Too many frames, or too large ones.
+            TooMuchError: The video has too many frames, or too large ones.
         """
         H, W = video.size
         if self.limits.pixels < H * W:
@@ -129,49 +129,49 @@ class Library:
 
     # All projects
 
-    def listed(self) -> list[dict[str, Any]]:
+    def summaries(self) -> list[dict[str, Any]]:
         """All projects, those that cannot be opened with their reason; the named ones first."""
         with self._lock:
-            named = {i: each for i, each in self._named.items() if each.opening or each.error}
+            unopened = {i: each for i, each in self._command_line.items() if each.opening or each.error}
             found: dict[str, dict[str, Any]] = {}
-            for each in named.values():
+            for each in unopened.values():
                 status = "opening" if each.opening else "failed"
-                found[each.id] = _unopened(each.id, each.path.name, status, each.error)
-            for i in [*self._named, *self._projects]:
+                found[each.id] = _unopened_summary(each.id, each.path.name, status, each.error)
+            for i in [*self._command_line, *self._projects]:
                 if i in self._projects and i not in found:
                     project = self._projects[i]
-                    found[i] = summary(project.about, project.run)
+                    found[i] = summary(project.info, project.run)
             for i, error in self._broken.items():
-                found.setdefault(i, _unopened(i, i, "failed", error))
+                found.setdefault(i, _unopened_summary(i, i, "failed", error))
             return list(found.values())
 
     def get(self, project_id: str) -> Project:
         """An open project.
 
         Raises:
-            NotFoundError: There is none of that id, or its video is still being opened.
+            NotFoundError: There is no project of that id, or its video is still being opened.
             VideoError: Its video cannot be opened.
         """
         with self._lock:
-            named = self._named.get(project_id)
-            if named is not None and named.error:
-                raise VideoError(named.error)
+            entry = self._command_line.get(project_id)
+            if entry is not None and entry.error:
+                raise VideoError(entry.error)
             if project_id in self._projects:
                 return self._projects[project_id]
-            if named is not None:
+            if entry is not None:
                 raise NotFoundError(
-                    f"The video {named.path.name} is still being opened; ask again in a moment."
+                    f"The video {entry.path.name} is still being opened; ask again in a moment."
                 )
             raise NotFoundError(
                 self._broken.get(project_id, f"There is no project {project_id!r}. Choose one of the list.")
             )
 
     async def add_upload(self, content_type: str, chunks: AsyncIterator[bytes]) -> Project:
-        """A new project of what a browser sends: one video, or many images that are its frames.
+        """Create a project from an upload: one video, or images that are its frames.
 
         Raises:
-            TooMuchError: Past a limit.
-            CallError: Nothing whole came.
+            TooMuchError: A limit is exceeded.
+            CallError: The upload is incomplete or mixed.
             VideoError: It is no video that can be read.
             OutputError: The disk is full.
         """
@@ -185,12 +185,12 @@ class Library:
                 content_type, chunks, incoming / "video", limits.upload_bytes, limits.frames
             )
             return await run_in_threadpool(
-                self._made_of, incoming, upload.files, upload.fields.get("name", "")
+                self._create, incoming, upload.files, upload.fields.get("name", "")
             )
         finally:
             shutil.rmtree(incoming, ignore_errors=True)
 
-    def _made_of(self, incoming: Path, files: list[Path], name: str) -> Project:
+    def _create(self, incoming: Path, files: list[Path], name: str) -> Project:
         images = [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES]
         if len(files) > 1 and len(images) < len(files):
             other = next(path.name for path in files if path not in images)
@@ -200,30 +200,35 @@ class Library:
             )
         where = incoming / "video" if images else files[0]
         name = clean_name(name) if name else (files[0].name if len(files) == 1 else "frames")
-        with _named_for_its_owner(where, "the images" if images else files[0].name):
+        with _with_uploaded_name(where, "the images" if images else files[0].name):
             video = Video.open(where)
-        self.check(video)
-        flushed(incoming / "video")
+        self.check_limits(video)
+        fsync_path(incoming / "video")
         with self._lock:
             project_id = self._free_id(name)
             relative = where.relative_to(incoming).as_posix()
-            About.of(video, project_id, name, relative, uploaded=True).write(incoming)
+            ProjectInfo.of(video, project_id, name, relative, uploaded=True).write(incoming)
             incoming.rename(self.folder / project_id)
-            flushed(self.folder)
+            fsync_path(self.folder)
             project = Project(self.folder / project_id)
             self._projects[project_id] = project
         return project
 
     def _free_id(self, name: str) -> str:
         base = slug(name)
-        taken = {*self._projects, *self._broken, *self._named, *(p.name for p in self.folder.iterdir())}
+        taken = {
+            *self._projects,
+            *self._broken,
+            *self._command_line,
+            *(p.name for p in self.folder.iterdir()),
+        }
         return next(i for i in (base, *(f"{base}-{n}" for n in range(2, 10**6))) if i not in taken)
 
     def remove(self, project: Project) -> None:
-        """Remove a project's folder; of a video that was only named, nothing but the work on it.
+        """Remove a project's folder; a video of the command line itself stays.
 
         Raises:
-            OutputError: It cannot be removed.
+            OutputError: The folder cannot be removed.
         """
         with self._lock, project.lock:
             gone = Path(tempfile.mkdtemp(prefix=_INCOMING, dir=self.folder))
@@ -234,25 +239,25 @@ class Library:
             finally:
                 shutil.rmtree(gone, ignore_errors=True)
             del self._projects[project.id]
-            self._named.pop(project.id, None)
+            self._command_line.pop(project.id, None)
 
 
 @contextmanager
-def _named_for_its_owner(path: Path, name: str) -> Iterator[None]:
-    """Within this block, errors name an uploaded file as its owner knows it, not where it lies here."""
+def _with_uploaded_name(path: Path, name: str) -> Iterator[None]:
+    """Within this block, errors name an uploaded file by its original name instead of its path here."""
     try:
         yield
     except TinctError as error:
         raise type(error)(str(error).replace(str(path), name)) from error
 
 
-def _unopened(project_id: str, name: str, status: str, error: str) -> dict[str, Any]:
+def _unopened_summary(project_id: str, name: str, status: str, error: str) -> dict[str, Any]:
     unknown = dict.fromkeys(("frames", "fps", "width", "height"))
     return {"id": project_id, "name": name, **unknown, "uploaded": False, "status": status, "error": error}
 
 
-def _hold(folder: Path) -> IO[bytes]:
-    """Keep other servers out of a folder for as long as the returned file is open, whatever ends this one."""
+def _lock_folder(folder: Path) -> IO[bytes]:
+    """Lock a folder against other servers for as long as the returned file is open."""
     file = (folder / ".server").open("ab")
     try:
         if sys.platform == "win32":

@@ -1,4 +1,4 @@
-"""How much a server takes."""
+"""Limits of a server."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from tinct.errors import OptionError
 
 @dataclass(frozen=True)
 class Limits:
-    """What is refused because it is too much.
+    """Maximum sizes that a server accepts.
 
     Attributes:
-        upload_bytes: Of one upload, all its files together.
-        frames: Of one video.
-        pixels: Of one frame.
-        body_bytes: Of any other body, such as a painted mask.
-        frame_cache_bytes: Of the JPEGs that are kept in memory, all projects together.
+        upload_bytes: Size of one upload, with all its files.
+        frames: Number of frames of one video.
+        pixels: Number of pixels of one frame.
+        body_bytes: Size of any other body, such as a mask.
+        frame_cache_bytes: Size of the JPEGs cached in memory, for all projects.
     """
 
     upload_bytes: int = 4 * 2**30

@@ -1,8 +1,8 @@
 """The computed masks of a project on disk: `masks/<frame>.r<run>.<confidence in thousandths>.png`.
 
-The name holds all there is to know, so that a mask and what is known of it appear in one instant, and
-listing the folder is reading it. Every frame keeps its newest masks, so that undoing a correction brings
-back the masks from before it, too.
+The name holds all metadata, so that a mask and its metadata appear in one instant, and listing the folder
+reads them all. The newest masks of every frame are stored, so that undoing a correction also brings back
+the masks from before it.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from pathlib import Path
 from tinct.shapes import LabelMap
 from tinct.web.run_log import Direction
 
-KEPT = 2
-"""Masks of one frame that are kept, of different runs."""
+MAX_MASKS_PER_FRAME = 2
+"""Number of masks that are stored per frame, of different runs."""
 
 _NAME = re.compile(r"(\d+)\.r(\d+)\.(\d{4})\.png")
 
 
 @dataclass(frozen=True)
 class ComputedMask:
-    """One computed mask: its frame, its run's number, and how sure the method was, from 0 to 1."""
+    """One computed mask: its frame, its run's number, and the confidence of the method, from 0 to 1."""
 
     index: int
     run: int
@@ -32,20 +32,20 @@ class ComputedMask:
 
     @property
     def name(self) -> str:
-        """Its file's name."""
+        """The name of its file."""
         return f"{self.index:06d}.r{self.run}.{round(1000 * self.confidence):04d}.png"
 
     @staticmethod
-    def named(name: str) -> ComputedMask | None:
+    def from_name(name: str) -> ComputedMask | None:
         """The mask of a file's name; None for a file of another kind."""
         match = _NAME.fullmatch(name)
         return ComputedMask(int(match[1]), int(match[2]), int(match[3]) / 1000) if match else None
 
     def write(self, folder: Path, labels: LabelMap) -> None:
-        """Write it, whole and lasting.
+        """Write the file, atomically and durably.
 
         Raises:
-            OutputError: It cannot be written.
+            OutputError: The file cannot be written.
         """
         from tinct.io.mask_files import write_mask
 
@@ -53,10 +53,10 @@ class ComputedMask:
 
 
 class MaskStore:
-    """What lies in a folder of computed masks. The worker writes the files; the server lists them.
+    """A folder of computed masks. The worker writes the files; the server lists them.
 
     Args:
-        folder: It is made if need be; halves of files that a kill left behind are removed.
+        folder: The folder, created if missing; partial files that a kill left behind are removed.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -64,7 +64,7 @@ class MaskStore:
         folder.mkdir(exist_ok=True)
         self._of: dict[int, list[ComputedMask]] = {}
         for path in folder.iterdir():
-            mask = ComputedMask.named(path.name)
+            mask = ComputedMask.from_name(path.name)
             if mask is not None:
                 self._of.setdefault(mask.index, []).append(mask)
             elif ".part" in path.name:
@@ -72,19 +72,19 @@ class MaskStore:
         for masks in self._of.values():
             masks.sort(key=lambda mask: mask.run)
 
-    def note(self, mask: ComputedMask) -> None:
-        """A mask has been written; of the older ones of its frame only the newest are kept."""
+    def add(self, mask: ComputedMask) -> None:
+        """Add a mask that was written, and delete the older ones of its frame beyond the newest."""
         others = [old for old in self._of.get(mask.index, []) if old.name != mask.name]
         of_other_runs = [old for old in others if old.run != mask.run]
-        kept = sorted([*of_other_runs, mask], key=lambda each: each.run)[-KEPT:]
+        newest = sorted([*of_other_runs, mask], key=lambda each: each.run)[-MAX_MASKS_PER_FRAME:]
         for old in others:
-            if old not in kept:
-                with suppress(OSError):  # swept away another time
+            if old not in newest:
+                with suppress(OSError):  # deleted at the next time
                     self.path(old).unlink(missing_ok=True)
-        self._of[mask.index] = kept
+        self._of[mask.index] = newest
 
     def at(self, index: int) -> Sequence[ComputedMask]:
-        """The masks of a frame, the newest last."""
+        """The masks of a frame, in order of their runs."""
         return self._of.get(index, ())
 
     def frames(self) -> list[int]:
@@ -107,12 +107,12 @@ def ranges(indices: Iterable[int]) -> list[list[int]]:
     return found
 
 
-def overtaken(index: int, knows: Direction, changed: Sequence[int]) -> bool:
-    """Whether a change of the painted frames `changed` (in order) would change a mask.
+def is_stale(index: int, direction: Direction, changed: Sequence[int]) -> bool:
+    """Whether a change of the prompts of frames `changed` (in order) would change the mask of frame `index`.
 
-    A mask that was computed forwards knows the painted frames before it and its own; one that was computed
-    backwards its own and those after it; `both` all of them.
+    A mask of a forward pass depends on the prompts before it and on its own; one of a backward pass on its
+    own and those after it; `both` on all.
     """
     if not changed:
         return False
-    return knows == "both" or (changed[0] <= index if knows == "forward" else changed[-1] >= index)
+    return direction == "both" or (changed[0] <= index if direction == "forward" else changed[-1] >= index)

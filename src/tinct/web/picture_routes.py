@@ -1,4 +1,4 @@
-"""The addresses of pictures: frames, masks, and outlines that become masks."""
+"""Routes for images: frames, masks, and outlines that become masks."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from starlette.routing import Route
 
 from tinct.errors import OptionError, near_match
 from tinct.web.http_errors import NotFoundError
-from tinct.web.outline import Hint, outlined
-from tinct.web.painting import png_of
-from tinct.web.project import Project, Which
+from tinct.web.outline import OutlinePrompt, segment_outline
+from tinct.web.project import MaskKind, Project
+from tinct.web.prompt_png import png_of
 from tinct.web.services import json_of, project_of, services_of, whole_number
 
 
 def frame(request: Request) -> Response:
-    """A frame as JPEG, as wide as is asked."""
+    """A frame as JPEG, in the requested width."""
     project, index = project_of(request), request.path_params["frame"]
     project.check_frame(index)
     wanted = request.query_params.get("width", "0")
@@ -28,11 +28,11 @@ def frame(request: Request) -> Response:
         raise OptionError(
             f"A frame of the width {wanted[:20]!r} was asked for; expected pixels, such as 640."
         )
-    etag = _etag(project.id, project.about.video, index, wanted)
+    etag = _etag(project.id, project.info.video, index, wanted)
     if request.headers.get("if-none-match") == etag:
-        return Response(status_code=304, headers=_cached(etag, 3600))
+        return Response(status_code=304, headers=_cache_headers(etag, 3600))
     jpeg = services_of(request).frames.jpeg(project.id, project.video, index, int(wanted))
-    return Response(jpeg, media_type="image/jpeg", headers=_cached(etag, 3600))
+    return Response(jpeg, media_type="image/jpeg", headers=_cache_headers(etag, 3600))
 
 
 def mask(request: Request) -> Response:
@@ -42,52 +42,52 @@ def mask(request: Request) -> Response:
     grey, of = request.query_params.get("as") == "grey", _which(request.query_params.get("of", "shown"))
     etag = _etag(project.id, project.folder.stat().st_ino, index, of, grey, project.mask_key(index))
     if request.headers.get("if-none-match") == etag:
-        return Response(status_code=304, headers=_cached(etag, 0))
+        return Response(status_code=304, headers=_cache_headers(etag, 0))
     png = _mask_png(project, index, of, grey)
     if png is None:
         raise NotFoundError(
             f"Frame {index} has no mask yet: nothing is painted on it, and no run came so far."
         )
-    return Response(png, media_type="image/png", headers=_cached(etag, 0))
+    return Response(png, media_type="image/png", headers=_cache_headers(etag, 0))
 
 
-def _mask_png(project: Project, index: int, of: Which, grey: bool) -> bytes | None:
+def _mask_png(project: Project, index: int, of: MaskKind, grey: bool) -> bytes | None:
     with project.lock:
         path = project.label_file(index, of)
         if path is None or not (grey or project.deleted_objects):
-            return None if path is None else path.read_bytes()  # as it lies on the disk
+            return None if path is None else path.read_bytes()  # the stored file
         labels = project.labels(index, of)
     return None if labels is None else png_of(labels, grey=grey)
 
 
-def _which(given: str) -> Which:
-    for known in get_args(Which):
+def _which(given: str) -> MaskKind:
+    for known in get_args(MaskKind):
         if given == known:
-            found: Which = known
+            found: MaskKind = known
             return found
-    raise OptionError(f"There is no mask {given[:20]!r} of a frame. {near_match(given, get_args(Which))}")
+    raise OptionError(f"There is no mask {given[:20]!r} of a frame. {near_match(given, get_args(MaskKind))}")
 
 
 async def outline(request: Request) -> Response:
     """The mask of one object from a box, scribbles or a polygon; nothing is stored."""
     values, project = await json_of(request), project_of(request)
-    index, hint = whole_number(values, "frame"), Hint.read(values)
-    found = await run_in_threadpool(_outline, request, project, index, hint)
+    index, prompt = whole_number(values, "frame"), OutlinePrompt.read(values)
+    found = await run_in_threadpool(_outline, request, project, index, prompt)
     return Response(found, media_type="image/png")
 
 
-def _outline(request: Request, project: Project, index: int, hint: Hint) -> bytes:
+def _outline(request: Request, project: Project, index: int, prompt: OutlinePrompt) -> bytes:
     project.check_frame(index)
     image = services_of(request).frames.image(project.id, project.video, index)
-    return png_of(outlined(image, hint).astype(np.uint8) * np.uint8(255), grey=True)
+    return png_of(segment_outline(image, prompt).astype(np.uint8) * np.uint8(255), grey=True)
 
 
 def _etag(*words: object) -> str:
     return f'"{hashlib.sha256(repr(words).encode()).hexdigest()[:20]}"'
 
 
-def _cached(etag: str, seconds: int) -> dict[str, str]:
-    """Headers of what may be kept; after `seconds` the browser asks whether it is still the same."""
+def _cache_headers(etag: str, seconds: int) -> dict[str, str]:
+    """Cache headers; after `seconds` the browser validates its copy."""
     return {"etag": etag, "cache-control": f"private, max-age={seconds}" if seconds else "private, no-cache"}
 
 

@@ -1,13 +1,13 @@
-"""A project: one video's folder, in which all that was confirmed to anyone lies on disk.
+"""A project: one video's folder, which holds on disk everything that was confirmed to a client.
 
 project.json        the video: where it is, how many frames, their size, their rate
-journal.jsonl       what was painted and named, step by step (`tinct.web.journal`)
-prompts/<hash>.png  painted frames, named by their content
+journal.jsonl       annotations and names, step by step (`tinct.web.journal`)
+prompts/<hash>.png  label maps of annotated frames, named by their content
 runs.jsonl          the runs (`tinct.web.run_log`)
 masks/              computed masks (`tinct.web.mask_store`)
-states/             where the session can go on (`tinct.inference.session`)
+states/             states from which the session can resume (`tinct.inference.session`)
 video/              an uploaded video
-exports/            what was exported
+exports/            exported files
 """
 
 from __future__ import annotations
@@ -29,29 +29,29 @@ from tinct.io.video import Video
 from tinct.shapes import LabelMap
 from tinct.web.http_errors import NotFoundError
 from tinct.web.journal import AnnotatedObject, Journal
-from tinct.web.mask_store import ComputedMask, MaskStore, overtaken, ranges
-from tinct.web.painting import check_number_of_objects, name_of
+from tinct.web.mask_store import ComputedMask, MaskStore, is_stale, ranges
+from tinct.web.prompt_png import check_number_of_objects, content_name
 from tinct.web.run_log import RunLog, Settings
 from tinct.web.run_state import RunState, state_after_restart
 
-Which = Literal["shown", "painted", "computed"]
+MaskKind = Literal["shown", "painted", "computed"]
 
 MAX_NAME = 80
-"""Letters of an object's name."""
+"""Maximum number of characters of an object's name."""
 
 
 @dataclass(frozen=True)
-class About:
-    """`project.json`: what is known of a video without opening it.
+class ProjectInfo:
+    """`project.json`: metadata of the video, known without opening it.
 
     Attributes:
-        id: The folder's name, and the project's in every address.
-        name: What people call it.
+        id: The name of the folder, which is also the id in every URL.
+        name: The name that people see.
         video: The file or folder of frames; relative to the project's folder where it was uploaded.
-        uploaded: Whether the video is the server's to remove.
-        frames: How many.
+        uploaded: Whether the video was uploaded, and is removed with the project.
+        frames: Number of frames.
         size: (H, W) in pixels.
-        rate: Frames per second as a fraction in text; None where nothing says it.
+        rate: Frames per second as a fraction in text; None if unknown.
     """
 
     id: str
@@ -68,22 +68,22 @@ class About:
         return None if self.rate is None else float(Fraction(self.rate))
 
     @staticmethod
-    def of(video: Video, project_id: str, name: str, path: str, *, uploaded: bool) -> About:
-        """What an opened video says of itself."""
+    def of(video: Video, project_id: str, name: str, path: str, *, uploaded: bool) -> ProjectInfo:
+        """The metadata of an opened video."""
         rate = None if video.rate is None else str(Fraction(video.rate))
-        return About(project_id, name, path, uploaded, len(video), video.size, rate)
+        return ProjectInfo(project_id, name, path, uploaded, len(video), video.size, rate)
 
     def write(self, folder: Path) -> None:
-        """Write it, lasting; OutputError if that fails."""
+        """Write the file, atomically and durably; OutputError if that fails."""
         with atomic_write(folder / "project.json", durable=True) as part:
             part.write_text(json.dumps(asdict(self), indent=1, ensure_ascii=False), encoding="utf-8")
 
     @staticmethod
-    def read(folder: Path) -> About:
-        """Read it; TinctError if it is not what it should be."""
+    def read(folder: Path) -> ProjectInfo:
+        """Read the file; TinctError if it is missing or damaged."""
         try:
             values = json.loads((folder / "project.json").read_text(encoding="utf-8"))
-            return About(**{**values, "size": tuple(values["size"])})
+            return ProjectInfo(**{**values, "size": tuple(values["size"])})
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise TinctError(
                 f"{folder} is no project of tinct, or a damaged one ({error}); move it elsewhere."
@@ -91,22 +91,22 @@ class About:
 
 
 class Project:
-    """A project that is open. Its methods may be called from any thread; each is one whole change.
+    """An open project. Its methods may be called from any thread; each is one atomic change.
 
     Attributes:
-        about: Its video.
-        folder: Where all of it lies.
-        journal: Objects and painted frames.
+        info: Metadata of the video.
+        folder: The folder on disk.
+        journal: Objects and prompts.
         masks: The computed masks.
-        runs: The runs.
-        run: Where the latest run stands.
+        runs: The log of runs.
+        run: The state of the latest run.
     """
 
-    def __init__(self, folder: Path, about: About | None = None) -> None:
+    def __init__(self, folder: Path, info: ProjectInfo | None = None) -> None:
         self.folder = folder
-        self.about = about or About.read(folder)
+        self.info = info or ProjectInfo.read(folder)
         self.lock = threading.RLock()
-        self._ids_of_painting: dict[str, tuple[int, ...]] = {}
+        self._ids_of_prompt: dict[str, tuple[int, ...]] = {}
         for name in ("prompts", "exports", "states"):
             (folder / name).mkdir(exist_ok=True)
         self.journal = Journal(folder / "journal.jsonl")
@@ -118,68 +118,68 @@ class Project:
 
     @property
     def id(self) -> str:
-        """Its name in addresses."""
-        return self.about.id
+        """The id in URLs."""
+        return self.info.id
 
     @property
     def video_path(self) -> Path:
         """The file or folder of frames."""
-        return self.folder / self.about.video
+        return self.folder / self.info.video
 
     @cached_property
     def video(self) -> Video:
         """The frames.
 
         Raises:
-            VideoError: The video is gone, broken, or another one than that which was painted on.
+            VideoError: The video is missing, broken, or differs from the annotated one.
         """
         video = Video.open(self.video_path)
-        if (len(video), video.size) != (self.about.frames, self.about.size):
-            H, W = self.about.size
+        if (len(video), video.size) != (self.info.frames, self.info.size):
+            H, W = self.info.size
             raise VideoError(
                 f"{self.video_path} has {len(video)} frames of {video.size[1]}×{video.size[0]} pixels now; "
-                f"this project was painted on {self.about.frames} frames of {W}×{H}. Put the old video "
+                f"this project was painted on {self.info.frames} frames of {W}×{H}. Put the old video "
                 "back, or open the new one under another name."
             )
         return video
 
     def check_frame(self, index: int) -> None:
         """OptionError for a frame that the video does not have."""
-        if not 0 <= index < self.about.frames:
+        if not 0 <= index < self.info.frames:
             raise OptionError(
-                f"Frame {index} was asked for; the video has frames 0 to {self.about.frames - 1}."
+                f"Frame {index} was asked for; the video has frames 0 to {self.info.frames - 1}."
             )
 
-    # What people do
+    # Changes
 
-    def paint(self, paintings: Mapping[int, LabelMap], names: Mapping[int, str] | None = None) -> None:
-        """Painted frames, as one step. New ids become objects.
+    def annotate(self, prompts: Mapping[int, LabelMap], names: Mapping[int, str] | None = None) -> None:
+        """Store the label maps of annotated frames, as one step. New ids become objects.
 
-        A frame may be painted with nothing: it shows nothing then, but teaches the method nothing either.
+        A label map may be empty: the frame then shows nothing, and is no prompt for the method.
 
         Raises:
-            OptionError: A frame beyond the video.
-            MaskError: More objects than are taken.
+            OptionError: A frame is not in the video.
+            MaskError: There would be too many objects.
             OutputError: The disk is full, or the folder cannot be written; then nothing has changed.
         """
         with self.lock:
-            prompts: dict[int, str | None] = {}
+            names_of_files: dict[int, str | None] = {}
             new: dict[int, AnnotatedObject | None] = {}
-            for index, labels in paintings.items():
+            for index, labels in prompts.items():
                 self.check_frame(index)
-                prompts[index] = self._keep(labels)
+                names_of_files[index] = self._store_prompt(labels)
                 for object_id in object_ids_of(labels):
                     if object_id not in self.journal.objects:
                         name = (names or {}).get(object_id, f"object {object_id}")
-                        new[object_id] = AnnotatedObject(_clean(name), colour_of(object_id))
+                        new[object_id] = AnnotatedObject(_clean_name(name), colour_of(object_id))
             check_number_of_objects(len(self.journal.objects) + len(new))
-            self.journal.do(new, prompts)
+            self.journal.do(new, names_of_files)
 
-    def withdraw(self, index: int) -> None:
-        """Take a painted frame back.
+    def remove_prompt(self, index: int) -> None:
+        """Remove the prompt of a frame.
 
         Raises:
-            NotFoundError: It was not painted.
+            NotFoundError: The frame is not annotated.
         """
         with self.lock:
             if index not in self.journal.prompts:
@@ -187,7 +187,7 @@ class Project:
             self.journal.do(prompts={index: None})
 
     def add_object(self, name: str | None, colour: str | None, wanted: int | None = None) -> int:
-        """A new object; returns its id: that which is wanted, or a free one if an object ever had it."""
+        """Add an object; return its id: the wanted one, or a free one if any object ever had that."""
         with self.lock:
             check_number_of_objects(len(self.journal.objects) + 1)
             # An id that an object had before could have masks of it.
@@ -197,35 +197,35 @@ class Project:
             ]
             can_have = wanted is not None and 1 <= wanted <= 254 and wanted not in used
             object_id = wanted if wanted is not None and can_have else free[0]
-            made = AnnotatedObject(_clean(name or f"object {object_id}"), colour or colour_of(object_id))
+            made = AnnotatedObject(_clean_name(name or f"object {object_id}"), colour or colour_of(object_id))
             self.journal.do({object_id: made})
             return object_id
 
     def change_object(self, object_id: int, name: str | None, colour: str | None) -> None:
-        """Another name or colour."""
+        """Change the name or the colour of an object."""
         with self.lock:
             old = self._object(object_id)
-            self.journal.do({object_id: AnnotatedObject(_clean(name or old.name), colour or old.colour)})
+            self.journal.do({object_id: AnnotatedObject(_clean_name(name or old.name), colour or old.colour)})
 
     def delete_object(self, object_id: int) -> None:
-        """Take an object away from all painted frames, and from every mask."""
+        """Remove an object from all prompts, and from every mask."""
         with self.lock:
             self._object(object_id)
             prompts: dict[int, str | None] = {}
             for index, name in self.journal.prompts.items():
                 if object_id in self._ids(name):
-                    labels = self.painted(index).copy()
+                    labels = self.prompt(index).copy()
                     labels[labels == object_id] = 0
-                    prompts[index] = self._keep(labels) if object_ids_of(labels) else None
+                    prompts[index] = self._store_prompt(labels) if object_ids_of(labels) else None
             self.journal.do({object_id: None}, prompts, deletes=True)
 
     def undo(self) -> int | None:
-        """Take the last step back; the first painted frame that changed with it."""
+        """Undo the last step; return the first frame whose prompt changed."""
         with self.lock:
             return min(self.journal.undo().prompts, default=None)
 
     def redo(self) -> int | None:
-        """Do the last step again that was taken back; the first painted frame that changed with it."""
+        """Redo the last step that was undone; return the first frame whose prompt changed."""
         with self.lock:
             return min(self.journal.redo().prompts, default=None)
 
@@ -235,36 +235,36 @@ class Project:
             raise NotFoundError(f"There is no object {object_id} in this project. There are: {known}.")
         return self.journal.objects[object_id]
 
-    def _keep(self, labels: LabelMap) -> str:
-        """Write a painted label map unless it is there; its name."""
-        name = name_of(labels)
+    def _store_prompt(self, labels: LabelMap) -> str:
+        """Write the label map of a prompt unless it is stored already; return its name."""
+        name = content_name(labels)
         path = self.folder / "prompts" / name
         if not path.exists():
             write_mask(path, labels, durable=True)
         return name
 
     def _ids(self, name: str) -> tuple[int, ...]:
-        if name not in self._ids_of_painting:
-            self._ids_of_painting[name] = object_ids_of(read_label_png(self.folder / "prompts" / name))
-        return self._ids_of_painting[name]
+        if name not in self._ids_of_prompt:
+            self._ids_of_prompt[name] = object_ids_of(read_label_png(self.folder / "prompts" / name))
+        return self._ids_of_prompt[name]
 
-    # What is there
+    # Views
 
-    def taught(self) -> dict[int, Path]:
-        """The files of the painted frames that hold an object, in order."""
+    def prompt_files(self) -> dict[int, Path]:
+        """The label map files of the prompts that hold an object, by frame in order."""
         with self.lock:
-            return {i: self.painted_path(i) for i, name in self.journal.prompts.items() if self._ids(name)}
+            return {i: self.prompt_path(i) for i, name in self.journal.prompts.items() if self._ids(name)}
 
-    def painted_path(self, index: int) -> Path:
-        """The file of a painted frame."""
+    def prompt_path(self, index: int) -> Path:
+        """The label map file of an annotated frame."""
         return self.folder / "prompts" / self.journal.prompts[index]
 
-    def painted(self, index: int) -> LabelMap:
-        """A painted frame."""
-        return read_label_png(self.painted_path(index))
+    def prompt(self, index: int) -> LabelMap:
+        """The label map of an annotated frame."""
+        return read_label_png(self.prompt_path(index))
 
     def settings(self) -> Settings | None:
-        """Those of the latest run."""
+        """The settings of the latest run."""
         return None if self.runs.latest is None else self.runs.latest.settings
 
     def finished_frames(self, root: int) -> set[int]:
@@ -273,7 +273,7 @@ class Project:
         return {i for i in self.masks.frames() if any(mask.run in family for mask in self.masks.at(i))}
 
     def shown(self, index: int) -> tuple[ComputedMask, bool] | None:
-        """(the computed mask that counts on a frame, whether a later correction has overtaken it)."""
+        """(the computed mask that a frame shows, whether a later correction has made it stale)."""
         return self._shown(index, {})
 
     def _shown(self, index: int, changes: dict[int, list[int]]) -> tuple[ComputedMask, bool] | None:
@@ -284,11 +284,11 @@ class Project:
                 continue
             if plan.state not in changes:
                 changes[plan.state] = self.journal.prompts_changed_since(plan.state)
-            if not overtaken(index, plan.knows(index), changes[plan.state]):
+            if not is_stale(index, plan.direction_at(index), changes[plan.state]):
                 return mask, False
         return (masks[-1], True) if masks else None
 
-    def every_shown(self) -> Iterator[tuple[ComputedMask, bool]]:
+    def all_shown(self) -> Iterator[tuple[ComputedMask, bool]]:
         """`shown` of every frame that has a computed mask, in order."""
         changes: dict[int, list[int]] = {}
         for index in self.masks.frames():
@@ -296,31 +296,30 @@ class Project:
             if found is not None:
                 yield found
 
-    def label_file(self, index: int, of: Which = "shown") -> Path | None:
+    def label_file(self, index: int, of: MaskKind = "shown") -> Path | None:
         """The file of a frame's label map, which may still hold deleted objects; None if there is none.
 
         Args:
             index: The frame.
-            of: `shown`: the computed mask if it knows all that was painted (it holds the painted objects
-                exactly, and the others too), else the painted one, else the computed one as it is; or
-                `painted` or `computed`.
+            of: `shown`: the computed mask if it is not stale (it holds the annotated objects exactly, and
+                the others too), else the prompt, else the stale mask; or `painted` or `computed`.
         """
         with self.lock:
             computed, painted = self.shown(index), self.journal.prompts.get(index)
             fresh = computed is not None and not computed[1]
-            # A frame that was painted with nothing shows nothing, whatever a run found there.
+            # A frame with an empty prompt shows nothing, whatever a run found there.
             if of == "shown" and painted is not None:
                 of = "computed" if fresh and self._ids(painted) else "painted"
             if painted is not None and of == "painted":
-                return self.painted_path(index)
+                return self.prompt_path(index)
             return None if of == "painted" or computed is None else self.masks.path(computed[0])
 
     @property
     def deleted_objects(self) -> set[int]:
-        """Ids that computed masks may hold, but the project does not have."""
+        """Ids of deleted objects, which computed masks may still hold."""
         return self.journal.object_ids_ever - self.journal.objects.keys()
 
-    def labels(self, index: int, of: Which = "shown") -> LabelMap | None:
+    def labels(self, index: int, of: MaskKind = "shown") -> LabelMap | None:
         """The label map of a frame, without deleted objects; None if there is none.
 
         `of` is that of `label_file`.
@@ -335,24 +334,26 @@ class Project:
         return labels
 
     def mask_key(self, index: int) -> tuple[object, ...]:
-        """What `labels` depends on, without reading a file."""
+        """A key of everything that `labels` depends on, found without reading a file."""
         with self.lock:
             return self.shown(index), self.journal.prompts.get(index), tuple(self.journal.objects)
 
     def document(self) -> dict[str, Any]:
-        """As the page receives it, but for the tab that writes."""
+        """The project as JSON for the page, without the id of the writing tab."""
         with self.lock:
-            shown = list(self.every_shown())
+            shown = list(self.all_shown())
             painted = self.journal.prompts
             settings = self.settings()
             return {
-                **summary(self.about, self.run),
+                **summary(self.info, self.run),
                 "objects": [{"id": i, **asdict(made)} for i, made in self.journal.objects.items()],
                 "prompts": list(painted),
                 "done": ranges(mask.index for mask, _ in shown),
                 "stale": ranges(mask.index for mask, stale in shown if stale and mask.index not in painted),
                 "confidence": [[mask.index, mask.confidence] for mask, _ in shown],
-                "suggested": _suggested({m.index: m.confidence for m, stale in shown if not stale}, painted),
+                "suggested": _suggested_frame(
+                    {m.index: m.confidence for m, stale in shown if not stale}, painted
+                ),
                 "run": None if self.run is None else self.run.document(),
                 "settings": None if settings is None else asdict(settings),
                 "can_undo": self.journal.can_undo,
@@ -361,16 +362,16 @@ class Project:
             }
 
 
-def summary(about: About, run: RunState | None) -> dict[str, Any]:
+def summary(info: ProjectInfo, run: RunState | None) -> dict[str, Any]:
     """A project in the list of projects."""
     return {
-        "id": about.id,
-        "name": about.name,
-        "frames": about.frames,
-        "fps": about.fps,
-        "width": about.size[1],
-        "height": about.size[0],
-        "uploaded": about.uploaded,
+        "id": info.id,
+        "name": info.name,
+        "frames": info.frames,
+        "fps": info.fps,
+        "width": info.size[1],
+        "height": info.size[0],
+        "uploaded": info.uploaded,
         "status": "ready" if run is None else run.status,
     }
 
@@ -380,12 +381,12 @@ def colour_of(object_id: int) -> str:
     return "#" + bytes(voc_palette()[object_id]).hex()
 
 
-def _clean(name: str) -> str:
-    """A name in one line of printable letters."""
+def _clean_name(name: str) -> str:
+    """A name as one line of printable characters."""
     return " ".join("".join(c if c.isprintable() else " " for c in name).split())[:MAX_NAME] or "object"
 
 
-def _suggested(confidences: Mapping[int, float], prompts: Mapping[int, str]) -> int | None:
+def _suggested_frame(confidences: Mapping[int, float], prompts: Mapping[int, str]) -> int | None:
     """The frame whose correction would help most."""
     from tinct.inference.confidence import most_helpful_frame
 

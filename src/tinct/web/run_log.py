@@ -1,7 +1,7 @@
-"""Every run that was begun in a project: what it was to compute, and what became of it.
+"""The runs of a project: what each was to compute, and how it ended.
 
-A run that is resumed after a pause, a kill or a correction is written down as a new one that continues
-the old: it has a number of its own, and so each mask tells what its computation knew.
+A run that is resumed after a pause, a kill or a correction is recorded as a new one that continues the
+old: it has a number of its own, so that each mask tells which prompts its computation had.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ Direction = Literal["forward", "backward", "both"]
 Status = Literal["starting", "running", "paused", "done", "cancelled", "failed"]
 
 ENDED: tuple[Status, ...] = ("done", "cancelled", "failed")
-"""What a run does not come back from by itself."""
+"""Statuses of runs that go on only if someone resumes them."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """With what a run computes; see `zoo.build_segmenter`."""
+    """The segmenter of a run: arguments of `zoo.build_segmenter`."""
 
     method: str = "feelvos"
     preset: str = "default"
@@ -31,13 +31,13 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Leg:
-    """A stretch of frames that is computed in one go.
+class FramePass:
+    """One pass over consecutive frames, forwards or backwards.
 
     Attributes:
         first: The first frame that is computed.
-        last: The last one; before `first` where the leg goes backwards.
-        direction: As `Session.run` takes it; `both` knows all painted frames.
+        last: The last one; before `first` in a backward pass.
+        direction: As `Session.run` takes it; `both` uses the prompts of all frames.
     """
 
     first: int
@@ -46,23 +46,23 @@ class Leg:
 
     @property
     def frames(self) -> range:
-        """The frames in the order in which they come."""
+        """The frames in the order in which they are computed."""
         step = -1 if self.direction == "backward" else 1
         return range(self.first, self.last + step, step)
 
 
 @dataclass(frozen=True)
-class Plan:
-    """A run as it was asked for.
+class RunPlan:
+    """A run as it was requested.
 
     Attributes:
         number: From 1; never used again.
         root: The first run that this one continues; its own number if it continues none.
-        state: The journal's state whose prompts it takes.
-        start: The frame from which it was asked for.
-        direction: As it was asked for.
-        legs: What is computed, in this order.
-        settings: With what.
+        state: The journal's state whose prompts it uses.
+        start: The frame at which it was requested to start.
+        direction: The requested direction.
+        passes: What is computed, in this order.
+        settings: The segmenter.
     """
 
     number: int
@@ -70,55 +70,60 @@ class Plan:
     state: int
     start: int
     direction: Direction
-    legs: tuple[Leg, ...]
+    passes: tuple[FramePass, ...]
     settings: Settings = field(default_factory=Settings)
 
     @property
     def frames(self) -> list[int]:
         """Its frames in the order in which they are computed."""
-        return [index for leg in self.legs for index in leg.frames]
+        return [index for frame_pass in self.passes for index in frame_pass.frames]
 
-    def knows(self, index: int) -> Direction:
-        """Which painted frames the mask of a frame knows: those before it, after it, or all."""
-        return next((leg.direction for leg in self.legs if index in leg.frames), "both")
+    def direction_at(self, index: int) -> Direction:
+        """The direction in which a frame is computed, which tells on which prompts its mask depends."""
+        return next(
+            (frame_pass.direction for frame_pass in self.passes if index in frame_pass.frames), "both"
+        )
 
-    def without(self, finished: Container[int]) -> tuple[Leg, ...]:
-        """The legs that remain once some of its frames are there: each from its first missing frame on."""
-        missing = [(leg, next((i for i in leg.frames if i not in finished), None)) for leg in self.legs]
-        return tuple(replace(leg, first=first) for leg, first in missing if first is not None)
+    def remaining_passes(self, finished: Container[int]) -> tuple[FramePass, ...]:
+        """The passes without their finished frames: each from its first missing frame on."""
+        missing = [
+            (frame_pass, next((i for i in frame_pass.frames if i not in finished), None))
+            for frame_pass in self.passes
+        ]
+        return tuple(replace(frame_pass, first=first) for frame_pass, first in missing if first is not None)
 
 
-def planned_legs(
+def plan_passes(
     start: int, direction: Direction, frames: int, prompts: Sequence[int], *, streams: bool
-) -> tuple[Leg, ...]:
-    """How a run is computed.
+) -> tuple[FramePass, ...]:
+    """The passes by which a run is computed.
 
     Args:
-        start: The frame from which it is asked for.
-        direction: Both ways means the whole video.
-        frames: How many the video has.
-        prompts: The painted frames.
-        streams: Whether the method goes from frame to frame; one that sees the whole video knows no
-            direction, and its masks know every painted frame.
+        start: The frame at which the run is requested to start.
+        direction: The requested direction; `both` means the whole video.
+        frames: Number of frames of the video.
+        prompts: The annotated frames.
+        streams: Whether the method streams from frame to frame; one that sees the whole video has no
+            direction, and its masks depend on every prompt.
     """
     last = frames - 1
     if not streams:
         wanted = {"forward": (start, last), "backward": (0, start), "both": (0, last)}[direction]
-        return (Leg(*wanted, "both"),)
+        return (FramePass(*wanted, "both"),)
     if direction == "forward":
-        return (Leg(start, last, "forward"),)
+        return (FramePass(start, last, "forward"),)
     if direction == "backward":
-        return (Leg(start, 0, "backward"),)
+        return (FramePass(start, 0, "backward"),)
     if len(prompts) > 1:
-        return (Leg(0, last, "both"),)
-    # From a single painted frame, two runs that show their masks at once give the same.
+        return (FramePass(0, last, "both"),)
+    # From a single prompt, two streaming passes give the same masks, and give them sooner.
     first = prompts[0]
-    backward = (Leg(first - 1, 0, "backward"),) if first else ()
-    return (Leg(first, last, "forward"), *backward)
+    backward = (FramePass(first - 1, 0, "backward"),) if first else ()
+    return (FramePass(first, last, "forward"), *backward)
 
 
-def checked_direction(text: str) -> Direction:
-    """The direction of that name; another raises OptionError."""
+def parse_direction(text: str) -> Direction:
+    """The direction of a name; OptionError for an unknown one."""
     if text not in get_args(Direction):
         raise OptionError(f"There is no direction {text!r}. {near_match(text, get_args(Direction))}")
     return cast(Direction, text)
@@ -132,19 +137,19 @@ class RunLog:
     """
 
     def __init__(self, path: Path) -> None:
-        self.plans: dict[int, Plan] = {}
+        self.plans: dict[int, RunPlan] = {}
         self._ends: dict[int, tuple[Status, str]] = {}
         self._log = DurableLog(path)
         for entry in self._log.entries:
             self._apply(entry)
 
     @property
-    def latest(self) -> Plan | None:
-        """The run that was begun last."""
+    def latest(self) -> RunPlan | None:
+        """The newest run."""
         return self.plans[max(self.plans)] if self.plans else None
 
     def end_of(self, number: int) -> tuple[Status, str] | None:
-        """(status, message) that was written down for a run; None if nothing was: it was cut short."""
+        """The recorded (status, message) of a run; None if there is none: the run was interrupted."""
         return self._ends.get(number)
 
     def begin(
@@ -152,25 +157,25 @@ class RunLog:
         state: int,
         start: int,
         direction: Direction,
-        legs: tuple[Leg, ...],
+        passes: tuple[FramePass, ...],
         settings: Settings,
         root: int | None = None,
-    ) -> Plan:
-        """Write a new run down; `root` is the first run that it continues.
+    ) -> RunPlan:
+        """Record a new run; `root` is the first run that it continues.
 
         Raises:
-            OutputError: It cannot be written.
+            OutputError: The log cannot be written.
         """
         number = len(self.plans) + 1
-        plan = Plan(number, number if root is None else root, state, start, direction, legs, settings)
-        self._write({"run": asdict(plan)})
+        plan = RunPlan(number, number if root is None else root, state, start, direction, passes, settings)
+        self._write({"run": _plan_json(plan)})
         return plan
 
     def end(self, number: int, status: Status, message: str = "") -> None:
-        """Write down what became of a run, or that it rests.
+        """Record how a run ended, or that it is paused.
 
         Raises:
-            OutputError: It cannot be written.
+            OutputError: The log cannot be written.
         """
         if self._ends.get(number) != (status, message):
             self._write({"end": number, "status": status, "message": message})
@@ -185,9 +190,18 @@ class RunLog:
 
     def _apply(self, entry: dict[str, Any]) -> None:
         if "run" in entry:
-            run = entry["run"]
-            legs = tuple(Leg(**leg) for leg in run["legs"])
-            plan = Plan(**{**run, "legs": legs, "settings": Settings(**run["settings"])})
+            plan = _read_plan(entry["run"])
             self.plans[plan.number] = plan
         else:
             self._ends[entry["end"]] = (entry["status"], entry["message"])
+
+
+def _plan_json(plan: RunPlan) -> dict[str, Any]:
+    """The entry of a plan; the file calls the passes `legs`."""
+    return {"legs" if name == "passes" else name: value for name, value in asdict(plan).items()}
+
+
+def _read_plan(entry: dict[str, Any]) -> RunPlan:
+    rest = {name: value for name, value in entry.items() if name not in ("legs", "settings")}
+    passes = tuple(FramePass(**values) for values in entry["legs"])
+    return RunPlan(**rest, passes=passes, settings=Settings(**entry["settings"]))

@@ -1,4 +1,4 @@
-"""The addresses under which things are computed and watched: methods, runs, events."""
+"""Routes for computing and watching: methods, runs, events."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from tinct.web.project import Project
-from tinct.web.run_log import Settings, checked_direction
-from tinct.web.services import changed, document_of, json_of, project_of, services_of, text, whole_number
+from tinct.web.run_log import Settings, parse_direction
+from tinct.web.services import apply_change, document_of, json_of, project_of, services_of, text, whole_number
 
 
 def list_methods(request: Request) -> Response:
-    """The methods whose weights are in the package, that which is loaded first."""
+    """The methods whose weights are in the package, the loaded one first."""
     return JSONResponse(methods(request.app.state.settings))
 
 
 def methods(first: Settings) -> list[dict[str, Any]]:
-    """One row per method with weights in the package; `first` leads the methods, and the presets."""
+    """A row per method with weights in the package; the method and preset of `first` come first."""
     from tinct import zoo
 
     rows = [
@@ -38,7 +38,7 @@ def methods(first: Settings) -> list[dict[str, Any]]:
 
 
 def status(request: Request) -> Response:
-    """Whether the computing process has loaded what it starts with."""
+    """Whether the worker has loaded its first segmenter."""
     return JSONResponse({"ready": services_of(request).runner.worker.ready.is_set()})
 
 
@@ -51,29 +51,31 @@ async def begin(request: Request) -> Response:
         text(values, "preset") or default.preset,
         text(values, "fine_tune"),
     )
-    direction = checked_direction(text(values, "direction") or "forward")
+    direction = parse_direction(text(values, "direction") or "forward")
     start = whole_number(values, "start", 0)
-    project, _ = await changed(request, lambda project: runner.begin(project, start, direction, settings))
+    project, _ = await apply_change(
+        request, lambda project: runner.begin(project, start, direction, settings)
+    )
     return document_of(request, project)
 
 
 async def pause(request: Request) -> Response:
-    """Let the run rest."""
-    return await _steered(request, services_of(request).runner.pause)
+    """Pause the run."""
+    return await _control(request, services_of(request).runner.pause)
 
 
 async def resume(request: Request) -> Response:
-    """Go on with the run that rests."""
-    return await _steered(request, services_of(request).runner.resume)
+    """Resume the paused run."""
+    return await _control(request, services_of(request).runner.resume)
 
 
 async def cancel(request: Request) -> Response:
     """End the run at once."""
-    return await _steered(request, services_of(request).runner.cancel)
+    return await _control(request, services_of(request).runner.cancel)
 
 
-async def _steered(request: Request, steer: Any) -> Response:
-    project, _ = await changed(request, steer)
+async def _control(request: Request, steer: Any) -> Response:
+    project, _ = await apply_change(request, steer)
     return document_of(request, project)
 
 

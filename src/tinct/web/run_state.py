@@ -1,4 +1,4 @@
-"""Where a run stands, as the page shows it: frames done, frames per second, time left."""
+"""The progress of a run, as the page shows it: frames done, frames per second, time left."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
-from tinct.web.run_log import ENDED, Direction, Plan, RunLog, Status
+from tinct.web.run_log import ENDED, Direction, RunLog, RunPlan, Status
 
-_SPEED_FRAMES = 12
-"""The speed is that of the newest so many frames."""
+_SPEED_WINDOW = 12
+"""Number of newest frames over which the speed is measured."""
 
-CUT_SHORT = "The server ended during this run. Every finished mask is here; resume to go on."
+INTERRUPTED = "The server ended during this run. Every finished mask is here; resume to go on."
 
 
 @dataclass
 class RunState:
-    """A run on its way.
+    """The state of a run.
 
     Attributes:
-        plan: What is computed now.
-        total: How many frames the person asked for.
-        done: How many of them are there.
-        status: As the page shows it.
-        stage: What is being done, such as `segment` or `fine-tune`.
-        stage_done: How far the stage is, if it is none of frames; (0, 0) otherwise.
-        message: Why it failed or rests.
+        plan: The plan that is computed now.
+        total: Number of frames that were requested.
+        done: Number of those that are finished.
+        status: The status as the page shows it.
+        stage: The current stage, such as `segment` or `fine-tune`.
+        stage_done: Steps done and in all of a stage without frames; (0, 0) otherwise.
+        message: Why it failed or is paused.
     """
 
-    plan: Plan
+    plan: RunPlan
     total: int
     done: int = 0
     status: Status = "starting"
@@ -38,32 +38,32 @@ class RunState:
     message: str = ""
     start: int = 0
     direction: Direction = "forward"
-    _times: deque[float] = field(default_factory=lambda: deque(maxlen=_SPEED_FRAMES))
+    _times: deque[float] = field(default_factory=lambda: deque(maxlen=_SPEED_WINDOW))
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more comes of it."""
+        """Whether the run is over."""
         return self.status in ENDED
 
-    def frame_came(self) -> None:
-        """One more frame is there."""
+    def add_frame(self) -> None:
+        """Count a finished frame."""
         self.done = min(self.done + 1, self.total)
         self.status, self.stage, self.stage_done = "running", "segment", (0, 0)
         self._times.append(time.monotonic())
 
-    def rested(self) -> None:
-        """The time until the next frame says nothing about the speed."""
+    def reset_speed(self) -> None:
+        """Forget the times of past frames, as a pause would distort the speed."""
         self._times.clear()
 
     @property
     def fps(self) -> float | None:
-        """Frames per second of late; None until two are there."""
+        """Frames per second of the newest frames; None until there are two."""
         if len(self._times) < 2:
             return None
         return (len(self._times) - 1) / max(self._times[-1] - self._times[0], 1e-6)
 
     def document(self) -> dict[str, Any]:
-        """As the page receives it."""
+        """The state as JSON for the page."""
         fps = self.fps
         left = None if fps is None or self.status != "running" else (self.total - self.done) / fps
         return {
@@ -83,17 +83,17 @@ class RunState:
 
 
 def state_after_restart(runs: RunLog, done: int) -> RunState | None:
-    """The latest run as a server finds it that has just begun; one that was under way rests.
+    """The latest run when a server starts; one that was interrupted counts as paused.
 
     Args:
-        runs: Of the project.
-        done: How many of the run's frames have a mask.
+        runs: The runs of the project.
+        done: Number of the run's frames that have a mask.
     """
     plan = runs.latest
     if plan is None:
         return None
     root = runs.plans[plan.root]
     end = runs.end_of(plan.number)
-    status, message = end if end is not None else ("paused", CUT_SHORT)
+    status, message = end if end is not None else ("paused", INTERRUPTED)
     total = len(root.frames)
     return RunState(plan, total, done, status, message=message, start=root.start, direction=root.direction)

@@ -1,7 +1,7 @@
-"""Which run the worker computes, and what the pages are told of it.
+"""The run that the worker computes, and its progress as events for the pages.
 
-One run computes at a time. A run that rests (paused, or cut short by a killed server) is only written
-down: its frames are on disk, and resuming it begins a new run for the frames that are missing.
+One run computes at a time. A run that is paused, or interrupted by a killed server, is only recorded:
+its frames are on disk, and resuming it begins a new run for the missing frames.
 """
 
 from __future__ import annotations
@@ -12,19 +12,18 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from tinct.errors import OptionError, TinctError
 from tinct.web.events import Events
 from tinct.web.http_errors import CallError, ConflictError
 from tinct.web.mask_store import ComputedMask
 from tinct.web.project import Project
-from tinct.web.run_log import Direction, Settings, Status, planned_legs
+from tinct.web.run_log import Direction, Settings, Status, plan_passes
 from tinct.web.run_state import RunState
-from tinct.web.worker_process import ENDED, News, WorkerProcess
+from tinct.web.worker_process import PROCESS_ENDED, WorkerMessage, WorkerProcess
 
-PATIENCE_S = 0.7
-"""A worker that was told to stop and is in a long step has so long; then it is replaced."""
+STOP_TIMEOUT_S = 0.7
+"""Seconds that a cancelled worker has to end its current step before it is replaced."""
 
 DIED = (
     "The computing process ended in the middle (out of memory, perhaps). Every finished mask is here. "
@@ -35,27 +34,27 @@ _LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class _Hand:
-    """What the worker has in hand.
+class _ActiveRun:
+    """The run that was sent to the worker.
 
     Attributes:
-        ticket: Of the order; no other order of this server has it.
-        project: Whose run it is.
-        order: As it was given.
+        ticket: Identifies the command; unique within this server.
+        project: The project that the run belongs to.
+        command: The message that was sent.
     """
 
     ticket: int
     project: Project
-    order: dict[str, Any]
+    command: WorkerMessage
 
 
 class Runner:
     """The runs of all projects of a server.
 
     Args:
-        command: Starts the worker.
-        threads: That it may use.
-        events: Told of what happens.
+        command: The command line that starts the worker.
+        threads: Number of threads that the worker may use.
+        events: Where progress is published.
         on_frame: Called with each finished frame.
     """
 
@@ -68,75 +67,75 @@ class Runner:
     ) -> None:
         self._events, self._on_frame = events, on_frame
         self._lock = threading.RLock()
-        self._hand: _Hand | None = None
+        self._active: _ActiveRun | None = None
         self._tickets = itertools.count(1)
-        self._stopping: set[int] = set()  # tickets that were cancelled, and are not known to have ended
-        self.worker = WorkerProcess(command, threads, self._take_news)
+        self._stopping: set[int] = set()  # tickets that were cancelled and have not ended yet
+        self.worker = WorkerProcess(command, threads, self._on_message)
 
     def computes(self, project: Project) -> bool:
-        """Whether the worker has a run of the project in hand."""
-        return self._hand is not None and self._hand.project is project
+        """Whether the worker computes a run of the project."""
+        return self._active is not None and self._active.project is project
 
     # What people ask for
 
     def begin(self, project: Project, start: int, direction: Direction, settings: Settings) -> None:
-        """Begin a run; one of the same project that is under way ends.
+        """Begin a run; the current one of the same project is cancelled.
 
         Raises:
             OptionError: `start` lies outside the video, or there are no such settings.
-            CallError: Nothing is painted.
+            CallError: No frame is annotated.
             ConflictError: Another project is being computed.
-            OutputError: The run cannot be written down.
+            OutputError: The run cannot be recorded.
         """
         project.check_frame(start)
         streams = _streams(settings)
-        painted = project.taught()
-        if not painted:
+        annotated = project.prompt_files()
+        if not annotated:
             raise CallError(
                 "Nothing is painted yet, so there is nothing to look for. Paint an object on any frame, "
                 "then run."
             )
-        legs = planned_legs(start, direction, project.about.frames, list(painted), streams=streams)
+        passes = plan_passes(start, direction, project.info.frames, list(annotated), streams=streams)
         with self._lock:
-            self._make_room(project)
+            self._free_worker(project)
             with project.lock:
-                plan = project.runs.begin(project.journal.state, start, direction, legs, settings)
+                plan = project.runs.begin(project.journal.state, start, direction, passes, settings)
                 project.run = RunState(plan, len(plan.frames), start=start, direction=direction)
-            self._give(project)
+            self._submit(project)
 
     def resume(self, project: Project) -> None:
-        """Go on with the run that rests, with what is painted now.
+        """Resume the paused run with the present prompts.
 
         Raises:
-            ConflictError: None rests, or another project is being computed.
+            ConflictError: No run is paused, or another project is being computed.
         """
         with self._lock, project.lock:
             run = project.run
             if run is None or run.status not in ("paused", "failed", "cancelled"):
                 raise ConflictError("No run rests in this project, so none can go on. Begin one with run.")
             if self.computes(project):
-                self.worker.order({"do": "resume"})
+                self.worker.send({"do": "resume"})
                 run.status = "running" if run.done else "starting"
-                run.rested()
-                self._tell(project)
+                run.reset_speed()
+                self._publish_run(project)
                 return
             root = project.runs.plans[run.plan.root]
             finished = project.finished_frames(root.number)
-            legs = root.without(finished)
-            if not legs:
-                self._settle(project, "done")
+            passes = root.remaining_passes(finished)
+            if not passes:
+                self._finish(project, "done")
                 return
-            self._make_room(project)
+            self._free_worker(project)
             plan = project.runs.begin(
-                project.journal.state, legs[0].first, run.direction, legs, root.settings, root.number
+                project.journal.state, passes[0].first, run.direction, passes, root.settings, root.number
             )
             project.run = RunState(
                 plan, run.total, len(finished & set(root.frames)), start=run.start, direction=run.direction
             )
-            self._give(project)
+            self._submit(project)
 
     def pause(self, project: Project) -> None:
-        """Rest after the frame that is being computed.
+        """Pause after the frame that is being computed.
 
         Raises:
             ConflictError: Nothing is being computed in this project.
@@ -145,17 +144,17 @@ class Runner:
             run = project.run
             if run is None or not self.computes(project):
                 raise ConflictError("Nothing is being computed in this project, so nothing can be paused.")
-            self.worker.order({"do": "pause"})
+            self.worker.send({"do": "pause"})
             run.status = "paused"
-            run.rested()
+            run.reset_speed()
             project.runs.end(run.plan.number, "paused")
-            self._tell(project)
+            self._publish_run(project)
 
     def cancel(self, project: Project) -> None:
-        """End a run at once; its finished masks stay.
+        """End the run at once; its finished masks stay.
 
         Raises:
-            ConflictError: There is none.
+            ConflictError: No run is under way.
         """
         with self._lock, project.lock:
             run = project.run
@@ -163,152 +162,150 @@ class Runner:
                 raise ConflictError("No run is under way in this project, so none can be cancelled.")
             if self.computes(project):
                 self._stop_worker()
-            self._settle(project, "cancelled")
+            self._finish(project, "cancelled")
 
     def close(self) -> None:
-        """End the worker; a run that is under way is found cut short by the next server, and rests."""
+        """End the worker; the next server finds the current run interrupted, and shows it as paused."""
         with self._lock:
-            self._hand = None
+            self._active = None
         self.worker.close()
 
     # The worker
 
-    def _make_room(self, project: Project) -> None:
-        """End or lay aside what the worker has in hand."""
-        if self._hand is None:
+    def _free_worker(self, project: Project) -> None:
+        """Cancel or pause the run that the worker computes."""
+        if self._active is None:
             return
-        other = self._hand.project
+        other = self._active.project
         run = other.run
         if other is not project and run is not None and run.status != "paused":
             raise ConflictError(
-                f"{other.about.name} is being computed, and one video is computed at a time. Pause or "
+                f"{other.info.name} is being computed, and one video is computed at a time. Pause or "
                 "cancel it first, or wait for its end."
             )
         self._stop_worker()
         if other is project:
-            self._settle(other, "cancelled")
+            self._finish(other, "cancelled")
 
     def _stop_worker(self) -> None:
-        """Take the worker's run out of its hands; a worker in a long step is replaced."""
-        assert self._hand is not None
-        ticket, self._hand = self._hand.ticket, None
+        """Cancel the worker's run; a worker in a long step is replaced after `STOP_TIMEOUT_S`."""
+        assert self._active is not None
+        ticket, self._active = self._active.ticket, None
         self._stopping.add(ticket)
-        with suppress(TinctError):  # it has ended by itself
-            self.worker.order({"do": "cancel", "ticket": ticket})
-        timer = threading.Timer(PATIENCE_S, self._lose_patience, args=(ticket,))
+        with suppress(TinctError):  # it has already ended
+            self.worker.send({"do": "cancel", "ticket": ticket})
+        timer = threading.Timer(STOP_TIMEOUT_S, self._kill_if_stopping, args=(ticket,))
         timer.daemon = True
         timer.start()
 
-    def _lose_patience(self, ticket: int) -> None:
+    def _kill_if_stopping(self, ticket: int) -> None:
         with self._lock:
             if ticket in self._stopping and self.worker.ready.is_set():
                 self.worker.kill()
 
-    def _give(self, project: Project) -> None:
-        """Hand the project's run to the worker."""
+    def _submit(self, project: Project) -> None:
+        """Send the project's run to the worker."""
         run = project.run
         assert run is not None
         plan, ticket = run.plan, next(self._tickets)
-        order: dict[str, Any] = {
+        command: WorkerMessage = {
             "do": "run",
             "ticket": ticket,
             "run": plan.number,
             "video": str(project.video_path),
-            "prompts": {index: str(path) for index, path in project.taught().items()},
+            "prompts": {index: str(path) for index, path in project.prompt_files().items()},
             "masks": str(project.masks.folder),
             "states": str(project.folder / "states"),
-            "legs": [asdict(leg) for leg in plan.legs],
+            "legs": [asdict(frame_pass) for frame_pass in plan.passes],
             "settings": asdict(plan.settings),
         }
         run.stage = "prepare" if self.worker.ready.is_set() else "load"
-        self._hand = _Hand(ticket, project, order)
-        self._send(self._hand)
-        self._tell(project)
+        self._active = _ActiveRun(ticket, project, command)
+        self._send(self._active)
+        self._publish_run(project)
 
-    def _send(self, hand: _Hand) -> None:
+    def _send(self, active: _ActiveRun) -> None:
         try:
-            self.worker.order(hand.order)
+            self.worker.send(active.command)
         except TinctError as error:
-            self._hand = None
-            self._settle(hand.project, "failed", str(error))
+            self._active = None
+            self._finish(active.project, "failed", str(error))
 
-    def _take_news(self, news: News) -> None:
-        """What the worker says, in the order in which it said it."""
+    def _on_message(self, message: WorkerMessage) -> None:
+        """Called with every message of the worker, in order."""
         try:
             with self._lock:
-                self._heard(news)
+                self._handle(message)
         except Exception:
-            _LOG.exception("what the worker said could not be taken: %s", news)
+            _LOG.exception("a message of the worker could not be handled: %s", message)
 
-    def _heard(self, news: News) -> None:
-        if news["news"] == ENDED:
+    def _handle(self, message: WorkerMessage) -> None:
+        if message["news"] == PROCESS_ENDED:
             self._worker_ended()
             return
-        if news["news"] == "ended":
-            self._stopping.discard(news["ticket"])
-        hand = self._hand
-        if hand is None or news.get("ticket") != hand.ticket or hand.project.run is None:
+        if message["news"] == "ended":
+            self._stopping.discard(message["ticket"])
+        active = self._active
+        if active is None or message.get("ticket") != active.ticket or active.project.run is None:
             return
-        project, run = hand.project, hand.project.run
-        if news["news"] == "frame":
-            self._take_mask(project, run, news["file"])
-        elif news["news"] == "stage":
+        project, run = active.project, active.project.run
+        if message["news"] == "frame":
+            self._on_mask(project, run, message["file"])
+        elif message["news"] == "stage":
             if run.status == "starting":
                 run.status = "running"
-            run.stage, run.stage_done = news["stage"], (news["done"], news["total"])
-            self._tell(project)
-        elif news["news"] == "ended":
-            self._hand = None
-            self._settle(project, news["status"], news["message"])
+            run.stage, run.stage_done = message["stage"], (message["done"], message["total"])
+            self._publish_run(project)
+        elif message["news"] == "ended":
+            self._active = None
+            self._finish(project, message["status"], message["message"])
 
     def _worker_ended(self) -> None:
-        killed_by_us, hand = bool(self._stopping), self._hand
+        killed_by_us, active = bool(self._stopping), self._active
         self._stopping.clear()
-        if hand is None:
+        if active is None:
             return
-        if killed_by_us:  # the next run was waiting behind the one that would not stop
-            self._send(hand)
+        if killed_by_us:  # the next run was queued behind the one that did not stop
+            self._send(active)
             return
-        self._hand = None
-        self._settle(hand.project, "failed", DIED)
+        self._active = None
+        self._finish(active.project, "failed", DIED)
 
-    def _take_mask(self, project: Project, run: RunState, file: str) -> None:
-        mask = ComputedMask.named(file)
+    def _on_mask(self, project: Project, run: RunState, file: str) -> None:
+        mask = ComputedMask.from_name(file)
         assert mask is not None, file
         with project.lock:
-            project.masks.note(mask)
+            project.masks.add(mask)
             status = run.status
-            run.frame_came()
+            run.add_frame()
             if status == "paused":  # this frame was under way when the pause came
                 run.status = status
         self._on_frame(project, mask.index)
-        self._events.tell(project.id, "frame", {"index": mask.index, "confidence": mask.confidence})
-        self._tell(project)
+        self._events.publish(project.id, "frame", {"index": mask.index, "confidence": mask.confidence})
+        self._publish_run(project)
 
-    def _settle(self, project: Project, status: Status, message: str = "") -> None:
-        """Write down what became of the project's run, and tell."""
+    def _finish(self, project: Project, status: Status, message: str = "") -> None:
+        """Record how the project's run ended, and publish it."""
         with project.lock:
             run = project.run
             assert run is not None
             run.status, run.message, run.stage, run.stage_done = status, message, "", (0, 0)
             try:
                 project.runs.end(run.plan.number, status, message)
-            except (
-                TinctError
-            ) as error:  # a full disk: the run is found cut short later, and its masks are there
+            except TinctError as error:  # a full disk: the run will be found interrupted, its masks are there
                 run.message = message or str(error)
         if status == "failed":
-            self._events.tell(project.id, "error", {"error": run.message})
-        self._tell(project)
-        self._events.tell(project.id, "project")
+            self._events.publish(project.id, "error", {"error": run.message})
+        self._publish_run(project)
+        self._events.publish(project.id, "project")
 
-    def _tell(self, project: Project) -> None:
+    def _publish_run(self, project: Project) -> None:
         if project.run is not None:
-            self._events.tell(project.id, "run", project.run.document())
+            self._events.publish(project.id, "run", project.run.document())
 
 
 def _streams(settings: Settings) -> bool:
-    """Whether the method goes from frame to frame; OptionError for settings that do not exist."""
+    """Whether the method streams from frame to frame; OptionError for settings that do not exist."""
     from tinct import zoo
     from tinct.errors import near_match
 

@@ -1,4 +1,4 @@
-"""Who may ask: the hosts, origins and the token that a call must show, and the headers of every answer.
+"""Access control: the hosts, origins and token that a request must show, and the headers of every answer.
 
 A page of another site that the same browser has open must neither read nor change anything here: a name of
 its own that it points at this machine (DNS rebinding) is no host that we know, its calls carry an origin that
@@ -55,25 +55,25 @@ def known_hosts(host: str) -> frozenset[str]:
 
 
 class Guard:
-    """Stands before the application: refuses what may not ask, and puts the headers on every answer.
+    """Middleware that rejects foreign requests, and adds the security headers to every answer.
 
     Args:
-        app: What is guarded.
-        hosts: Names by which it may be called.
-        token: What every browser must show; None on loopback.
+        app: The guarded application.
+        hosts: Host names by which it may be called.
+        token: The token that every browser must show; None on loopback.
     """
 
     def __init__(self, app: ASGIApp, hosts: Collection[str], token: str | None = None) -> None:
         self._app, self._hosts, self._token = app, hosts, token
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One call."""
+        """Handle one request."""
         if scope["type"] != "http":
             if scope["type"] == "lifespan":
                 await self._app(scope, receive, send)
             return
 
-        async def marked(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in _HEADERS.items():
@@ -81,29 +81,33 @@ class Guard:
                 headers.setdefault("cache-control", "no-store")
             await send(message)
 
-        refusal = self._refusal(scope, Headers(scope=scope))
-        await (refusal or self._app)(scope, receive, marked)
+        rejection = self._rejection(scope, Headers(scope=scope))
+        await (rejection or self._app)(scope, receive, send_with_headers)
 
-    def _refusal(self, scope: Scope, headers: Headers) -> Response | None:
+    def _rejection(self, scope: Scope, headers: Headers) -> Response | None:
         host = headers.get("host", "")
         if not self._is_known(host):
-            return _refused(
+            return _error_response(
                 f"A call for the host {host[:100]!r} came; this server answers for itself only. Open the "
                 "address that `tinct app` printed."
             )
         origin, site = headers.get("origin"), headers.get("sec-fetch-site", "same-origin")
         changing = scope["method"] not in _READS
         if changing and origin is not None and origin.partition("://")[2].lower() != host.lower():
-            return _refused(f"A call from the origin {origin[:100]!r} came; only this server's own page may.")
+            return _error_response(
+                f"A call from the origin {origin[:100]!r} came; only this server's own page may."
+            )
         if site not in ("same-origin", "none") and (changing or scope["path"].startswith("/api")):
-            return _refused("A call from a page of another site came; only this server's own page may.")
+            return _error_response(
+                "A call from a page of another site came; only this server's own page may."
+            )
         return self._token_missing(scope, headers)
 
     def _is_known(self, host: str) -> bool:
         name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
         if name.lower() in self._hosts:
             return True
-        # Who is called by an address in digits was not called by a stranger's name.
+        # A call by an IP address cannot come from DNS rebinding, which needs a name.
         return self._token is not None and _is_address(name.strip("[]"))
 
     def _token_missing(self, scope: Scope, headers: Headers) -> Response | None:
@@ -115,8 +119,8 @@ class Guard:
         query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
         given = query.pop("token", "")
         if scope["method"] in _READS and secrets.compare_digest(given.encode(), self._token.encode()):
-            return _let_in(scope["path"], query, self._token)
-        return _refused(
+            return _redirect_with_cookie(scope["path"], query, self._token)
+        return _error_response(
             "A call without this server's token came. Open the whole address that `tinct app` printed, with "
             "?token=... at its end.",
             401,
@@ -131,8 +135,8 @@ def _is_address(name: str) -> bool:
     return True
 
 
-def _let_in(path: str, query: Mapping[str, str], token: str) -> Response:
-    """To the same address without the token, which the browser keeps in a cookie from then on."""
+def _redirect_with_cookie(path: str, query: Mapping[str, str], token: str) -> Response:
+    """Redirect to the same URL without the token, which is set as a cookie."""
     # One slash: two would make the browser go to another host.
     target = "/" + path.lstrip("/") + (f"?{urlencode(query)}" if query else "")
     response = RedirectResponse(target, 303)
@@ -140,5 +144,5 @@ def _let_in(path: str, query: Mapping[str, str], token: str) -> Response:
     return response
 
 
-def _refused(text: str, status: int = 403) -> Response:
+def _error_response(text: str, status: int = 403) -> Response:
     return JSONResponse({"error": text}, status)

@@ -1,4 +1,4 @@
-"""The server: started, its address printed and opened in a browser, ended by Ctrl-C."""
+"""The server: starts, prints its address, opens it in a browser, and ends at Ctrl-C."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tinct.errors import OptionError, TinctError
-from tinct.io.optional import needed
+from tinct.io.optional import import_optional
 from tinct.web.limits import Limits
 from tinct.web.run_log import Settings
 
 if TYPE_CHECKING:
-    from tinct.web.frames import FrameStore
+    from tinct.web.frames import FrameCache
     from tinct.web.project import Project
     from tinct.web.services import Services
 
 DEFAULT_PORT = 8765
-"""Tried first; the next free one is taken where nothing was asked for."""
+"""The port that is tried first; if it is taken and no port was given, a free one is used."""
 
 
 def default_folder() -> Path:
-    """Where the work is kept if nobody says: in plain sight, since it is people's work."""
+    """The default folder of projects, visible since it holds people's work."""
     return Path.home() / "tinct-projects"
 
 
 def default_threads() -> int:
-    """Of the processor, all but one are for computing: the page stays quick."""
+    """All processor threads but one, which keeps the page responsive."""
     return max(1, (os.cpu_count() or 2) - 1)
 
 
@@ -44,15 +44,15 @@ class ServerOptions:
     """How a server is started.
 
     Attributes:
-        videos: Files and folders of frames that are opened at once; None of them is ever changed.
-        projects: Where the work is kept.
-        host: The address to bind to; beyond loopback a token is asked for.
-        port: To listen on; None takes a free one.
+        videos: Files and folders of frames that are opened at the start, and never changed.
+        projects: The folder of projects.
+        host: The address to bind to; beyond loopback a token is required.
+        port: The port to listen on; None for `DEFAULT_PORT` or a free one.
         browser: Whether to open the page.
-        settings: What is loaded at once, and taken by runs that name nothing else.
-        limits: What is refused.
+        settings: The segmenter that is loaded at the start, and the default of runs.
+        limits: Limits of videos and uploads.
         threads: Processor threads for computing; by default all but one.
-        command: Starts the worker; None for tinct's own.
+        command: The command line of the worker; None for tinct's own.
     """
 
     videos: Sequence[Path] = ()
@@ -70,8 +70,8 @@ def serve(options: ServerOptions, say: Callable[[str], None] = print) -> None:
     """Serve until Ctrl-C.
 
     Args:
-        options: How.
-        say: Told the address as soon as the page can be opened.
+        options: How the server is started.
+        say: Called with the address as soon as the page can be opened.
 
     Raises:
         OptionError: Starlette or uvicorn are missing, or the address cannot be bound to.
@@ -79,7 +79,7 @@ def serve(options: ServerOptions, say: Callable[[str], None] = print) -> None:
     """
     check_installed()
     from tinct.web.events import Events
-    from tinct.web.frames import FrameStore
+    from tinct.web.frames import FrameCache
     from tinct.web.library import Library
     from tinct.web.runner import Runner
     from tinct.web.services import Services
@@ -87,38 +87,38 @@ def serve(options: ServerOptions, say: Callable[[str], None] = print) -> None:
     from tinct.web.writer_locks import WriterLocks
 
     library = Library(options.projects, options.limits)
-    first = [library.name(path) for path in options.videos]
+    first = [library.add_video(path) for path in options.videos]
     listening = listen(options.host, options.port)
     events = Events()
     command = list(options.command or worker_command(options.settings))
-    frames = FrameStore(options.limits.frame_cache_bytes)
-    runner = Runner(command, options.threads, events, partial(_have_ready, frames))
+    frames = FrameCache(options.limits.frame_cache_bytes)
+    runner = Runner(command, options.threads, events, partial(_prefetch_near, frames))
     runner.worker.start()  # networks load while the page opens
     services = Services(options.limits, library, runner, events, WriterLocks(events), frames)
     try:
-        threading.Thread(target=library.open_named, name="opening videos", daemon=True).start()
+        threading.Thread(target=library.open_videos, name="opening videos", daemon=True).start()
         _run(options, services, listening, first, say)
     finally:
         runner.close()
         library.close()
 
 
-def _have_ready(frames: FrameStore, project: Project, index: int) -> None:
-    with suppress(TinctError):  # a video that is gone is told to whoever asks for a frame
-        frames.expect(project.id, project.video, index)
+def _prefetch_near(frames: FrameCache, project: Project, index: int) -> None:
+    with suppress(TinctError):  # a missing video is reported when a frame is requested
+        frames.prefetch(project.id, project.video, index)
 
 
 def check_installed() -> None:
     """OptionError if the extra `[app]` is not installed."""
     for module in ("starlette", "uvicorn", "python_multipart"):
-        needed(module, "app", "`tinct app`")
+        import_optional(module, "app", "`tinct app`")
 
 
 def listen(host: str, port: int | None) -> socket.socket:
-    """A socket that listens.
+    """Bind a socket.
 
     Raises:
-        OptionError: The address is none of this machine's, or the port is taken.
+        OptionError: The address is not one of this machine, or the port is taken.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     wanted = [DEFAULT_PORT, 0] if port is None else [port]
@@ -158,7 +158,7 @@ def _run(
     address = _address(options.host, listening.getsockname()[1], first, token)
 
     class Server(uvicorn.Server):
-        """Tells when it listens, and lets no open stream hold it back at its end."""
+        """Calls `say` when it listens, and closes open streams at its end."""
 
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
@@ -185,7 +185,7 @@ def _run(
 
 
 def _address(host: str, port: int, first: Sequence[str], token: str | None) -> str:
-    """What to open: on every interface, by this machine's name."""
+    """The URL to open; a server on all interfaces is called by this machine's name."""
     name = socket.gethostname() if host in ("0.0.0.0", "::", "") else host
     name = f"[{name}]" if ":" in name else name
     query = "" if token is None else f"?token={token}"

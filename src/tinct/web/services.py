@@ -1,4 +1,4 @@
-"""What every address works with, and how bodies are read and answers made."""
+"""What all routes share: the parts of the server, reading bodies, and making answers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 
 from tinct.errors import OptionError
 from tinct.web.events import Events
-from tinct.web.frames import FrameStore
+from tinct.web.frames import FrameCache
 from tinct.web.http_errors import CallError, TooMuchError
 from tinct.web.library import Library
 from tinct.web.limits import Limits, in_units
@@ -32,8 +32,8 @@ class Services:
     library: Library
     runner: Runner
     events: Events
-    claims: WriterLocks
-    frames: FrameStore
+    writer_locks: WriterLocks
+    frames: FrameCache
 
 
 def services_of(request: Request) -> Services:
@@ -43,60 +43,60 @@ def services_of(request: Request) -> Services:
 
 
 def project_of(request: Request) -> Project:
-    """The project that the address names."""
+    """The project that the URL names."""
     return services_of(request).library.get(request.path_params["project"])
 
 
 def document_of(request: Request, project: Project, **more: Any) -> Response:
-    """The project's document as an answer, with more beside it."""
-    writer = services_of(request).claims.writer(project.id)
+    """An answer with the project's document and further fields."""
+    writer = services_of(request).writer_locks.writer(project.id)
     return JSONResponse({**project.document(), "writer": writer, **more})
 
 
-async def changed(request: Request, change: Callable[[Project], T]) -> tuple[Project, T]:
-    """Make a change in the project that the address names: by its writer alone, and told to every tab.
+async def apply_change(request: Request, change: Callable[[Project], T]) -> tuple[Project, T]:
+    """Make a change in the project that the URL names, as its writer, and publish it to every tab.
 
     Raises:
         ConflictError: Another tab writes.
     """
     services, project = services_of(request), project_of(request)
-    services.claims.claim(project.id, tab_of(request), force=False)
+    services.writer_locks.acquire(project.id, tab_of(request), force=False)
     result = await run_in_threadpool(change, project)
-    services.events.tell(project.id, "project")
+    services.events.publish(project.id, "project")
     return project, result
 
 
 def tab_of(request: Request) -> str:
-    """The id of the tab that calls."""
+    """The id of the tab that sent the request."""
     return request.headers.get("x-tinct-tab", "")
 
 
-async def chunks_of(request: Request, most: int) -> AsyncIterator[bytes]:
-    """The body as it comes.
+async def chunks_of(request: Request, max_bytes: int) -> AsyncIterator[bytes]:
+    """The body in chunks.
 
     Raises:
-        TooMuchError: It is longer than `most`; told before it is read where the call says its length.
+        TooMuchError: It is longer than `max_bytes`; raised before it is read where the call says its length.
     """
     announced = request.headers.get("content-length", "0")
-    came = int(announced) if announced.isdigit() else 0
-    _check_length(came, most)
-    came = 0
+    received = int(announced) if announced.isdigit() else 0
+    _check_length(received, max_bytes)
+    received = 0
     async for chunk in request.stream():
-        came += len(chunk)
-        _check_length(came, most)
+        received += len(chunk)
+        _check_length(received, max_bytes)
         yield chunk
 
 
-def _check_length(came: int, most: int) -> None:
-    if came > most:
+def _check_length(received: int, max_bytes: int) -> None:
+    if received > max_bytes:
         raise TooMuchError(
-            f"A body of more than {in_units(most)} came, the most that this server takes here. Make it "
+            f"A body of more than {in_units(max_bytes)} came, the most that this server takes here. Make it "
             "smaller; limits are options of `tinct app`."
         )
 
 
 async def body_of(request: Request) -> bytes:
-    """The whole body, within the limit."""
+    """The body in memory, up to the limit."""
     return b"".join([chunk async for chunk in chunks_of(request, services_of(request).limits.body_bytes)])
 
 
@@ -104,7 +104,7 @@ async def json_of(request: Request) -> dict[str, Any]:
     """The body as a JSON object; an empty one is {}.
 
     Raises:
-        CallError: It is something else.
+        CallError: The body is no JSON object.
     """
     body = await body_of(request)
     try:
@@ -116,13 +116,13 @@ async def json_of(request: Request) -> dict[str, Any]:
     return values
 
 
-def whole_number(values: dict[str, Any], name: str, otherwise: int | None = None) -> int:
+def whole_number(values: dict[str, Any], name: str, default: int | None = None) -> int:
     """A whole number of a JSON body.
 
     Raises:
-        OptionError: It is missing, or something else.
+        OptionError: The field is missing, or is no whole number.
     """
-    value = values.get(name, otherwise)
+    value = values.get(name, default)
     if isinstance(value, bool) or not isinstance(value, int):
         raise OptionError(f"The field {name!r} is {value!r}; expected a whole number.")
     return value
@@ -132,7 +132,7 @@ def text(values: dict[str, Any], name: str) -> str | None:
     """A text of a JSON body; None if it is missing or null.
 
     Raises:
-        OptionError: It is something else.
+        OptionError: The field is no text.
     """
     value = values.get(name)
     if value is not None and not isinstance(value, str):

@@ -1,4 +1,4 @@
-"""Files that a browser sends: straight to disk, counted while they come, their names cleaned."""
+"""Uploaded files: streamed to disk within limits, under clean names."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
 MAX_FILE_NAME = 100
-"""Letters of a kept file name, its ending included."""
+"""Maximum length of a file name, with its suffix."""
 
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))}
 
 
-def clean_name(name: str, otherwise: str = "video") -> str:
-    """A file name that is safe in any folder of any system, and still tells people which file it is.
+def clean_name(name: str, default: str = "video") -> str:
+    """A recognisable file name that is safe on any system.
 
-    Folders, control characters and what shells or file systems understand are dropped.
+    Folders, control characters and characters that shells or file systems interpret are dropped.
 
     Example:
         >>> clean_name("../../etc/pass wd.mp4")
         'pass wd.mp4'
     """
     last = re.split(r"[/\\]", unicodedata.normalize("NFC", name))[-1]
-    kept = re.sub(r"[^\w .,()+=-]", "_", "".join(c for c in last if c.isprintable()))
-    stem, dot, ending = kept.strip(" .").rpartition(".")
+    allowed = re.sub(r"[^\w .,()+=-]", "_", "".join(c for c in last if c.isprintable()))
+    stem, dot, ending = allowed.strip(" .").rpartition(".")
     if not dot:
         stem, ending = ending, ""
-    stem = stem.strip(" ._-") or otherwise
+    stem = stem.strip(" ._-") or default
     if stem.lower().partition(".")[0] in _RESERVED:
         stem = f"{stem}_"
     ending = re.sub(r"[^A-Za-z0-9]", "", ending)[:8]
@@ -45,7 +45,7 @@ def clean_name(name: str, otherwise: str = "video") -> str:
 
 
 def slug(name: str) -> str:
-    """A name as it may stand in an address: small letters, digits and hyphens.
+    """A name for URLs: lower-case letters, digits and hyphens.
 
     Example:
         >>> slug("Ünder the Sea (2).MP4")
@@ -57,25 +57,25 @@ def slug(name: str) -> str:
 
 @dataclass
 class Upload:
-    """What came: the files on disk, and the other fields.
+    """A received form: its files on disk, and its other fields.
 
     Attributes:
-        files: In the order in which they came.
-        fields: Of the form.
+        files: In the order of the form.
+        fields: Texts by field name.
     """
 
     files: list[Path] = field(default_factory=list)
     fields: dict[str, str] = field(default_factory=dict)
 
     def only_file(self) -> Path:
-        """The one file; CallError if none came, or several."""
+        """The only file; CallError if there is none, or several."""
         if len(self.files) != 1:
             raise CallError(f"{len(self.files)} files came; expected one, in the field `file`.")
         return self.files[0]
 
 
 async def receive(
-    content_type: str, chunks: AsyncIterator[bytes], folder: Path, most_bytes: int, most_files: int
+    content_type: str, chunks: AsyncIterator[bytes], folder: Path, max_bytes: int, max_files: int
 ) -> Upload:
     """Receive a multipart form into a folder.
 
@@ -83,15 +83,15 @@ async def receive(
         content_type: The header; it holds the boundary.
         chunks: The body.
         folder: Where the files go.
-        most_bytes: Of the whole body.
-        most_files: In it.
+        max_bytes: Limit of the size of the body.
+        max_files: Limit of the number of files.
 
     Returns:
         The upload; at least one file, none of them empty.
 
     Raises:
-        TooMuchError: The body or the number of files is past its limit.
-        CallError: No multipart form, cut short, no file, or an empty one.
+        TooMuchError: The body or the number of files exceeds its limit.
+        CallError: The body is no complete multipart form, or has no file or an empty one.
         OutputError: The disk is full.
     """
     from python_multipart.exceptions import FormParserError
@@ -103,15 +103,15 @@ async def receive(
         raise CallError(
             f"A body of the type {content_type or 'unknown'!r} came; expected multipart/form-data."
         )
-    parts = _Parts(folder, most_files)
+    parts = _Parts(folder, max_files)
     parser = MultipartParser(options[b"boundary"], parts.callbacks())
-    came = 0
+    received = 0
     try:
         async for chunk in chunks:
-            came += len(chunk)
-            if came > most_bytes:
+            received += len(chunk)
+            if received > max_bytes:
                 raise TooMuchError(
-                    f"The upload is larger than {in_units(most_bytes)}, the most that this server takes. "
+                    f"The upload is larger than {in_units(max_bytes)}, the most that this server takes. "
                     "Cut or shrink the video, or start `tinct app` with a larger --max-upload."
                 )
             await run_in_threadpool(parser.write, chunk)  # the disk may be slow
@@ -126,10 +126,10 @@ async def receive(
         parts.close()
     if not parts.ended:
         raise CallError("The upload was cut short; send it again.")
-    return _checked(parts.upload)
+    return _check_files(parts.upload)
 
 
-def _checked(upload: Upload) -> Upload:
+def _check_files(upload: Upload) -> Upload:
     if not upload.files:
         raise CallError("No file came; choose a video, or the images that are its frames.")
     for path in upload.files:
@@ -139,12 +139,12 @@ def _checked(upload: Upload) -> Upload:
 
 
 class _Parts:
-    """The parts of a form as the parser finds them: files are written as they come."""
+    """Callbacks of the multipart parser: files are written while they are received."""
 
-    def __init__(self, folder: Path, most_files: int) -> None:
+    def __init__(self, folder: Path, max_files: int) -> None:
         self.upload = Upload()
         self.ended = False
-        self._folder, self._most_files = folder, most_files
+        self._folder, self._max_files = folder, max_files
         self._header, self._value = b"", b""
         self._headers: dict[str, bytes] = {}
         self._field = ""
@@ -152,7 +152,7 @@ class _Parts:
         self._file: IO[bytes] | None = None
 
     def callbacks(self) -> MultipartCallbacks:
-        """What the parser calls."""
+        """The callbacks by their names in the parser."""
         return {
             "on_part_begin": self._begin,
             "on_header_field": self._add_header,
@@ -191,9 +191,9 @@ class _Parts:
         self._field = options.get(b"name", b"").decode("utf-8", "replace")
         if b"filename" not in options:
             return
-        if len(self.upload.files) >= self._most_files:
+        if len(self.upload.files) >= self._max_files:
             raise TooMuchError(
-                f"More than {self._most_files} files came; this server takes no more in one video."
+                f"More than {self._max_files} files came; this server takes no more in one video."
             )
         name = clean_name(options[b"filename"].decode("utf-8", "replace"))
         path = self._folder / name

@@ -1,4 +1,4 @@
-"""The process that computes: orders come as JSON lines on its standard input, news go out on its output.
+"""The process that computes: it reads commands and writes messages, JSON lines on stdin and stdout.
 
     {"do": "run", "ticket": 5, "run": 3, "video": ..., "prompts": {"0": file, ...}, "masks": folder,
      "states": folder, "legs": [{"first": 0, "last": 249, "direction": "forward"}], "settings": {...}}
@@ -9,7 +9,7 @@
     {"news": "frame", "ticket": 5, "file": "000012.r3.0931.png"}   the mask lies on the disk
     {"news": "ended", "ticket": 5, "status": "done" | "cancelled" | "failed", "message": ...}
 
-It ends by itself when its standard input does: when its server is gone.
+It ends when its standard input does, which is when its server is gone.
 """
 
 from __future__ import annotations
@@ -28,30 +28,30 @@ from typing import IO, Any
 from tinct.errors import TinctError
 from tinct.inference.callbacks import callbacks
 from tinct.web.mask_store import ComputedMask
-from tinct.web.run_log import Leg, Settings
+from tinct.web.run_log import FramePass, Settings
 
-Order = dict[str, Any]
+Command = dict[str, Any]
 Build = Callable[[Settings], Any]
-"""Makes a segmenter."""
+"""Builds a segmenter."""
 
-KEPT_SEGMENTERS = 2
-"""Networks that stay in memory, for runs with the same settings."""
+MAX_CACHED_SEGMENTERS = 2
+"""Segmenters cached in memory, for runs with the same settings."""
 
 
 class Cancelled(BaseException):
     """Not an error: nothing that catches errors may catch it."""
 
 
-class Orders:
-    """What comes on standard input, read by a thread of its own so that pause and cancel act at once."""
+class CommandQueue:
+    """The commands of standard input, read in a thread of their own so that pause and cancel act at once."""
 
     def __init__(self, lines: Iterable[str]) -> None:
         self._lines = lines
-        self._waiting: deque[Order] = deque()
+        self._waiting: deque[Command] = deque()
         self._changed = threading.Condition()
         self._paused = False
         self._cancelled: set[int] = set()
-        threading.Thread(target=self._read, name="orders", daemon=True).start()
+        threading.Thread(target=self._read, name="commands", daemon=True).start()
 
     def _read(self) -> None:
         try:
@@ -60,28 +60,28 @@ class Orders:
                     self._take(json.loads(line))
                     self._changed.notify_all()
         finally:
-            # The server is gone, perhaps in the middle of a line: what is under way is of use to nobody.
+            # The server is gone, perhaps in the middle of a line: the current run is of no use.
             os._exit(0)
 
-    def _take(self, order: Order) -> None:
-        if order["do"] == "run":
+    def _take(self, command: Command) -> None:
+        if command["do"] == "run":
             self._paused = False
-            self._waiting.append(order)
-        elif order["do"] == "cancel":
-            self._cancelled.add(order["ticket"])
+            self._waiting.append(command)
+        elif command["do"] == "cancel":
+            self._cancelled.add(command["ticket"])
             self._paused = False
         else:
-            self._paused = order["do"] == "pause"
+            self._paused = command["do"] == "pause"
 
-    def next(self) -> Order:
-        """The next run; waits for it."""
+    def next(self) -> Command:
+        """Wait for the next run, and return its command."""
         with self._changed:
             while not self._waiting:
                 self._changed.wait()
             return self._waiting.popleft()
 
     def check(self, ticket: int) -> None:
-        """Rest while runs are paused; raises Cancelled once that of the ticket is cancelled."""
+        """Block while runs are paused; raise Cancelled if the run of this ticket is cancelled."""
         with self._changed:
             while self._paused and ticket not in self._cancelled:
                 self._changed.wait()
@@ -90,41 +90,41 @@ class Orders:
 
 
 class Worker:
-    """Runs one order after the other.
+    """Executes one run after the other.
 
     Args:
-        orders: What to do.
-        tell: Sends news.
-        build: Makes the segmenters.
+        commands: The queue of commands.
+        send: Sends a message to the server.
+        build: Builds the segmenters.
     """
 
-    def __init__(self, orders: Orders, tell: Callable[[dict[str, Any]], None], build: Build) -> None:
-        self._orders, self._tell, self._build = orders, tell, build
+    def __init__(self, commands: CommandQueue, send: Callable[[dict[str, Any]], None], build: Build) -> None:
+        self._commands, self._send, self._build = commands, send, build
         self._segmenters: dict[Settings, Any] = {}
 
     def segmenter(self, settings: Settings) -> Any:
-        """A segmenter, perhaps from the run before."""
+        """The segmenter of these settings, from the cache if it is there."""
         if settings not in self._segmenters:
-            while len(self._segmenters) >= KEPT_SEGMENTERS:
+            while len(self._segmenters) >= MAX_CACHED_SEGMENTERS:
                 self._segmenters.pop(next(iter(self._segmenters)))
             self._segmenters[settings] = self._build(settings)
         return self._segmenters[settings]
 
-    def run(self, order: Order) -> None:
-        """One run, to its end."""
-        ticket = order["ticket"]
+    def run(self, command: Command) -> None:
+        """Execute one run to its end."""
+        ticket = command["ticket"]
 
-        def told(stage: str, done: int, total: int) -> None:
-            self._tell({"news": "stage", "ticket": ticket, "stage": stage, "done": done, "total": total})
-            self._orders.check(ticket)
+        def report(stage: str, done: int, total: int) -> None:
+            self._send({"news": "stage", "ticket": ticket, "stage": stage, "done": done, "total": total})
+            self._commands.check(ticket)
 
         try:
-            with callbacks(told):
-                told("prepare", 0, 0)
-                with closing(self._masks(order)) as masks:
+            with callbacks(report):
+                report("prepare", 0, 0)
+                with closing(self._masks(command)) as masks:
                     for mask in masks:
-                        self._tell({"news": "frame", "ticket": ticket, "file": mask.name})
-                        self._orders.check(ticket)
+                        self._send({"news": "frame", "ticket": ticket, "file": mask.name})
+                        self._commands.check(ticket)
             self._end(ticket, "done")
         except Cancelled:
             self._end(ticket, "cancelled")
@@ -134,61 +134,63 @@ class Worker:
             traceback.print_exc()
             self._end(ticket, "failed", f"An error that tinct did not foresee: {error!r}. Please report it.")
 
-    def _masks(self, order: Order) -> Generator[ComputedMask, None, None]:
-        """Every mask of a run, as soon as it lies on the disk."""
+    def _masks(self, command: Command) -> Generator[ComputedMask, None, None]:
+        """Every mask of a run, as soon as it is on disk."""
         from tinct.inference.session import Session
         from tinct.io.mask_files import read_label_png
         from tinct.io.video import Video
 
-        settings = Settings(**order["settings"])
-        video = Video.open(Path(order["video"]))
-        prompts = {int(index): read_label_png(file) for index, file in order["prompts"].items()}
-        session = Session(self.segmenter(settings), video, prompts, folder=Path(order["states"]))
-        masks = Path(order["masks"])
-        for leg in (Leg(**values) for values in order["legs"]):
-            for result in session.run(leg.first, leg.last + leg.frames.step, leg.direction):
-                mask = ComputedMask(result.index, order["run"], result.confidence)
+        settings = Settings(**command["settings"])
+        video = Video.open(Path(command["video"]))
+        prompts = {int(index): read_label_png(file) for index, file in command["prompts"].items()}
+        session = Session(self.segmenter(settings), video, prompts, folder=Path(command["states"]))
+        masks = Path(command["masks"])
+        for frame_pass in (FramePass(**values) for values in command["legs"]):
+            for result in session.run(
+                frame_pass.first, frame_pass.last + frame_pass.frames.step, frame_pass.direction
+            ):
+                mask = ComputedMask(result.index, command["run"], result.confidence)
                 mask.write(masks, result.masks.label_map)
                 yield mask
 
     def _end(self, ticket: int, status: str, message: str = "") -> None:
-        self._tell({"news": "ended", "ticket": ticket, "status": status, "message": message})
+        self._send({"news": "ended", "ticket": ticket, "status": status, "message": message})
 
 
 def main(build: Build, settings: Settings | None = None) -> None:
-    """Serve orders for ever.
+    """Execute commands for ever.
 
     Args:
-        build: Makes the segmenters.
-        settings: What is loaded before the first order comes; None for nothing.
+        build: Builds the segmenters.
+        settings: The segmenter that is loaded before the first command comes; None for none.
     """
-    news = _own_output()
+    output = _reserve_stdout()
     lock = threading.Lock()
 
-    def tell(message: Mapping[str, Any]) -> None:
+    def send(message: Mapping[str, Any]) -> None:
         with lock, suppress(BrokenPipeError):
-            news.write(json.dumps(message) + "\n")
-            news.flush()
+            output.write(json.dumps(message) + "\n")
+            output.flush()
 
-    orders = Orders(sys.stdin)
-    worker = Worker(orders, tell, build)
+    commands = CommandQueue(sys.stdin)
+    worker = Worker(commands, send, build)
     if settings is not None:
         try:
             worker.segmenter(settings)
         except TinctError as error:
-            tell({"news": "unready", "message": str(error)})
+            send({"news": "unready", "message": str(error)})
     import tinct.inference.session  # noqa: F401 - loaded now, so that the first run does not wait for it
 
-    tell({"news": "ready"})
+    send({"news": "ready"})
     while True:
-        worker.run(orders.next())
+        worker.run(commands.next())
 
 
-def _own_output() -> IO[str]:
-    """The pipe to the server; whatever else is printed goes to standard error instead."""
-    news = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+def _reserve_stdout() -> IO[str]:
+    """The pipe to the server; everything else that is printed goes to standard error."""
+    output = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    return news
+    return output
 
 
 def build_from_zoo(settings: Settings) -> Any:
@@ -202,7 +204,7 @@ def build_from_zoo(settings: Settings) -> Any:
 
 
 def _warm_up(segmenter: Any) -> None:
-    """Run a small frame through, so that the first mask does not wait for what libraries do once."""
+    """Run a small frame through, so that the first mask does not wait for one-time initialisation."""
     import numpy as np
 
     from tinct.inference.segmenter import segment_video

@@ -1,4 +1,4 @@
-"""The computing process as the server sees it: started, given orders, listened to, replaced when it dies."""
+"""The computing process as the server sees it: started, sent commands, read from, replaced when it dies."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from typing import Any
 from tinct.errors import WorkerError
 from tinct.web.run_log import Settings
 
-News = dict[str, Any]
+WorkerMessage = dict[str, Any]
 
-ENDED = "worker-ended"
-"""The last news of every process: what the server says itself when the pipe closes."""
+PROCESS_ENDED = "worker-ended"
+"""The last message of every process; the server makes it itself when the pipe closes."""
 
-MOST_FAILURES = 3
-"""So many processes in a row may end before they are ready, until we believe that none can start."""
+MAX_FAILURES = 3
+"""Processes in a row that may end before they are ready; then none is started again."""
 
 
 def worker_command(settings: Settings) -> list[str]:
-    """How the worker is started, with what it loads at once."""
+    """The command line of the worker, which loads a segmenter of these settings at once."""
     return [sys.executable, "-m", "tinct.web.worker", json.dumps(asdict(settings))]
 
 
@@ -35,11 +35,13 @@ class WorkerProcess:
     Args:
         command: What to start.
         threads: Processor threads that it may use.
-        on_news: Told of everything that the worker says, from a thread of this class.
+        on_message: Called with every message of the worker, from a thread of this class.
     """
 
-    def __init__(self, command: Sequence[str], threads: int, on_news: Callable[[News], None]) -> None:
-        self._command, self._threads, self._on_news = command, threads, on_news
+    def __init__(
+        self, command: Sequence[str], threads: int, on_message: Callable[[WorkerMessage], None]
+    ) -> None:
+        self._command, self._threads, self._on_message = command, threads, on_message
         self._lock = threading.Lock()
         self._process: subprocess.Popen[str] | None = None
         self._failures = 0
@@ -54,10 +56,10 @@ class WorkerProcess:
         """
         with self._lock:
             if self._process is None and not self._closed:
-                self._process = self._started()
+                self._process = self._spawn()
 
-    def order(self, order: dict[str, Any]) -> None:
-        """Give it an order; it is started if need be.
+    def send(self, message: WorkerMessage) -> None:
+        """Send a command to the worker, which is started if need be.
 
         Raises:
             WorkerError: It cannot be started, or died.
@@ -68,13 +70,13 @@ class WorkerProcess:
             try:
                 if pipe is None:
                     raise OSError("the server is ending")
-                pipe.write(json.dumps(order) + "\n")
+                pipe.write(json.dumps(message) + "\n")
                 pipe.flush()
             except OSError as error:
                 raise WorkerError(f"The computing process cannot be reached ({error}); try again.") from error
 
     def kill(self) -> None:
-        """End the worker at once, whatever it does; its last news is `ENDED`."""
+        """End the worker at once, whatever it does; its last message is `PROCESS_ENDED`."""
         with self._lock:
             if self._process is not None:
                 self._process.kill()
@@ -84,7 +86,7 @@ class WorkerProcess:
         self._closed = True
         self.kill()
 
-    def _started(self) -> subprocess.Popen[str]:
+    def _spawn(self) -> subprocess.Popen[str]:
         threads = str(self._threads)
         environment = {
             **os.environ,
@@ -107,29 +109,29 @@ class WorkerProcess:
             )
         except OSError as error:
             raise WorkerError(f"The computing process cannot be started: {error.strerror}.") from error
-        threading.Thread(target=self._listen, args=(process,), name="worker news", daemon=True).start()
+        threading.Thread(target=self._listen, args=(process,), name="worker messages", daemon=True).start()
         return process
 
     def _listen(self, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None
         for line in process.stdout:
-            news = json.loads(line)
-            if news["news"] == "ready":
+            message: WorkerMessage = json.loads(line)
+            if message["news"] == "ready":
                 self._failures = 0
                 self.ready.set()
-            self._on_news(news)
+            self._on_message(message)
         code = process.wait()
         with self._lock:
             was_ready = self.ready.is_set()
             self.ready.clear()
             self._process = None
             self._failures = 0 if was_ready else self._failures + 1
-            give_up = self._closed or self._failures >= MOST_FAILURES
+            give_up = self._closed or self._failures >= MAX_FAILURES
         for pipe in (process.stdin, process.stdout):
             with suppress(OSError):
                 if pipe is not None:
                     pipe.close()
-        self._on_news({"news": ENDED, "code": code})
+        self._on_message({"news": PROCESS_ENDED, "code": code})
         if not give_up:
             with suppress(WorkerError):
                 self.start()

@@ -1,4 +1,4 @@
-"""Which tab writes in a project: one at a time, so that no two people paint over each other."""
+"""Locks that let one tab at a time write in a project, so that two people do not overwrite each other."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from tinct.web.events import Events
 from tinct.web.http_errors import CallError, ConflictError
 
 GRACE_S = 5.0
-"""A tab without an open stream is taken for alive so long after its last call: a reload is no farewell."""
+"""Seconds after its last request for which a tab without an open stream keeps its lock, as in a reload."""
 
 
 class WriterLocks:
-    """The writing tab of every project."""
+    """The tab that holds the lock of each project."""
 
     def __init__(self, events: Events) -> None:
         self._events = events
@@ -21,34 +21,34 @@ class WriterLocks:
         self._writers: dict[str, tuple[str, float]] = {}
 
     def writer(self, project: str) -> str | None:
-        """The tab that writes; None if none does, or it was closed."""
+        """The tab that holds the lock; None if there is none, or it was closed."""
         with self._lock:
-            return self._live(project)
+            return self._live_writer(project)
 
-    def claim(self, project: str, tab: str, *, force: bool) -> None:
-        """Make a tab the writer.
+    def acquire(self, project: str, tab: str, *, force: bool) -> None:
+        """Give the lock to a tab.
 
         Raises:
             CallError: The tab has no id.
-            ConflictError: Another live tab is the writer, and `force` is not given.
+            ConflictError: Another open tab holds the lock, and `force` is not given.
         """
         if not tab or len(tab) > 100:
             raise CallError(
                 "A change came without the header X-Tinct-Tab, by which tabs are told apart; send it."
             )
         with self._lock:
-            writer = self._live(project)
+            writer = self._live_writer(project)
             if writer not in (None, tab) and not force:
                 raise ConflictError(
                     "This project is open for painting in another tab. Go on there, or take it over here."
                 )
             self._writers[project] = (tab, time.monotonic())
         if writer != tab:
-            self._events.tell(project, "project")
+            self._events.publish(project, "project")
 
-    def _live(self, project: str) -> str | None:
+    def _live_writer(self, project: str) -> str | None:
         tab, last = self._writers.get(project, ("", -GRACE_S))
         if not tab:
             return None
-        alive = time.monotonic() - last < GRACE_S or self._events.listens(project, tab)
+        alive = time.monotonic() - last < GRACE_S or self._events.is_listening(project, tab)
         return tab if alive else None

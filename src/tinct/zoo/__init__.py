@@ -2,39 +2,45 @@
 
 from __future__ import annotations
 
+from tinct.inference.devices import resolve_device
 from tinct.zoo.build import (
-    PRESETS,
     WeightsRecord,
     build_segmenter,
-    check_explains,
-    check_uses_flow,
-    check_uses_proposals,
     check_variant,
     file_sha256,
     fine_tuning_budget,
-    method_record,
     preset_options,
     read_card,
-    resolve_device,
     resolve_weights,
     weights_record,
 )
-from tinct.zoo.methods import METHODS, MethodRecord, Score
+from tinct.zoo.methods import (
+    CAPABILITIES,
+    METHODS,
+    PRESETS,
+    Capability,
+    MethodRecord,
+    Score,
+    check_capability,
+    method_record,
+    methods_where,
+)
 
 __all__ = [
+    "CAPABILITIES",
     "METHODS",
     "PRESETS",
+    "Capability",
     "MethodRecord",
     "Score",
     "WeightsRecord",
     "build_segmenter",
-    "check_explains",
-    "check_uses_flow",
-    "check_uses_proposals",
+    "check_capability",
     "check_variant",
     "file_sha256",
     "fine_tuning_budget",
     "method_record",
+    "methods_where",
     "preset_options",
     "read_card",
     "resolve_device",

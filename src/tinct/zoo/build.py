@@ -14,10 +14,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from tinct.errors import MissingWeightsError, OptionError, WeightsError, near_match
-from tinct.zoo.methods import METHODS, MethodRecord, Score
+from tinct.inference.devices import resolve_device
+from tinct.zoo.methods import Score, check_capability, method_record
 
 if TYPE_CHECKING:
     import torch
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
 
 WEIGHTS_FOLDER = Path(__file__).parents[1] / "weights"
 """Where the package keeps its weights and their model cards."""
-
-PRESETS = ("default", "paper", "fast")
-"""What every method offers: our best setting, the paper's alone, and the one for live use."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +46,7 @@ class WeightsRecord:
         hardware: What it was trained on.
         seconds: How long that took.
         scores: Name of the benchmark and measure → score.
+        seconds_per_frame: What a frame takes on that hardware, with the default preset; None if not said.
     """
 
     method: str
@@ -59,6 +58,7 @@ class WeightsRecord:
     hardware: str
     seconds: float
     scores: Mapping[str, Score]
+    seconds_per_frame: float | None = None
 
     @property
     def path(self) -> Path:
@@ -66,11 +66,8 @@ class WeightsRecord:
         return WEIGHTS_FOLDER / self.file
 
 
-def method_record(method: str) -> MethodRecord:
-    """The row of a method; an unknown name raises OptionError with the nearest one."""
-    if method not in METHODS:
-        raise OptionError(f"There is no method {method!r}. {near_match(method, METHODS)}")
-    return METHODS[method]
+_CARD_FIELDS = tuple(f.name for f in dataclasses.fields(WeightsRecord) if f.default is dataclasses.MISSING)
+"""What every card must hold."""
 
 
 def check_variant(method: str, variant: str | None) -> str:
@@ -103,8 +100,10 @@ def read_card(path: Path) -> WeightsRecord:
     """
     try:
         card = json.loads(path.read_text(encoding="utf-8"))
-        values = {field.name: card[field.name] for field in dataclasses.fields(WeightsRecord)}
+        values = {name: card[name] for name in _CARD_FIELDS}
         values["seconds"] = float(card["seconds"])
+        if card.get("seconds_per_frame") is not None:
+            values["seconds_per_frame"] = float(card["seconds_per_frame"])
         values["scores"] = {
             name: Score(float(score["value"]), score["source"], score["command"])
             for name, score in card["scores"].items()
@@ -112,7 +111,7 @@ def read_card(path: Path) -> WeightsRecord:
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise WeightsError(
             f"The model card {path} cannot be used: {error!r}. It must hold "
-            f"{', '.join(field.name for field in dataclasses.fields(WeightsRecord))}; install tinct again."
+            f"{', '.join(_CARD_FIELDS)}; install tinct again."
         ) from error
     return WeightsRecord(**values)
 
@@ -161,12 +160,38 @@ def resolve_weights(method: str, variant: str, weights: Path | None) -> tuple[Pa
     return record.path, found
 
 
+@overload
+def build_segmenter(
+    method: Literal["feelvos", "osvos", "masktrack"] = "feelvos",
+    variant: str | None = None,
+    preset: str = "default",
+    weights: Path | str | None = None,
+    device: str | torch.device = "auto",
+    *,
+    fine_tune: str | None = None,
+    flow: FlowEstimator | None = None,
+    proposals: ProposalSource | None = None,
+    **overrides: Any,
+) -> StreamingSegmenter[Any]: ...
+@overload
+def build_segmenter(
+    method: str,
+    variant: str | None = None,
+    preset: str = "default",
+    weights: Path | str | None = None,
+    device: str | torch.device = "auto",
+    *,
+    fine_tune: str | None = None,
+    flow: FlowEstimator | None = None,
+    proposals: ProposalSource | None = None,
+    **overrides: Any,
+) -> StreamingSegmenter[Any] | VideoSegmenter: ...
 def build_segmenter(
     method: str = "feelvos",
     variant: str | None = None,
     preset: str = "default",
     weights: Path | str | None = None,
-    device: str = "auto",
+    device: str | torch.device = "auto",
     *,
     fine_tune: str | None = None,
     flow: FlowEstimator | None = None,
@@ -180,8 +205,8 @@ def build_segmenter(
         variant: None for the method's default.
         preset: `default`, `paper` (nothing beyond the paper) or `fast`.
         weights: A safetensors file; None for the one in the package.
-        device: `auto`, `cpu`, `cuda`, `cuda:1`, ... or `mps`.
-        fine_tune: How long each object is learnt on the painted frames: `auto`, `none`, a number of
+        device: `auto`, `cpu`, `cuda`, `cuda:1`, ... or `mps`; or a `torch.device`.
+        fine_tune: How long each object is learnt on the annotated frames: `auto`, `none`, a number of
             steps such as `200`, or seconds such as `60s`; None leaves it to the preset.
         flow: Gives the optical flow to a method that uses it; None for its own choice.
         proposals: Gives boxes to a method that looks for objects in them; None for its own.
@@ -204,10 +229,10 @@ def build_segmenter(
         tuning = overrides.get("fine_tuning", options.fine_tuning)
         overrides["fine_tuning"] = dataclasses.replace(tuning, budget=budget)
     if flow is not None:
-        check_uses_flow(method)
+        check_capability(method, "uses_flow")
         overrides["flow"] = flow
     if proposals is not None:
-        check_uses_proposals(method)
+        check_capability(method, "uses_proposals")
         overrides["proposals"] = proposals
     path, _ = resolve_weights(method, variant, None if weights is None else Path(weights))
     module = importlib.import_module(method_record(method).module)
@@ -244,69 +269,10 @@ def fine_tuning_budget(
     if not method_record(method).fine_tunes:
         if fine_tune in (None, "none"):
             return None
-        tuning = ", ".join(name for name, record in METHODS.items() if record.fine_tunes)
-        raise OptionError(
-            f"{method} does not fine-tune, but a budget of {fine_tune!r} came; leave --fine-tune out, or "
-            f"take one of {tuning}."
-        )
+        check_capability(method, "fine_tunes")
     from tinct.fine_tuning.budget import Budget
 
     if fine_tune is not None:
         return Budget.parse(fine_tune, device)
     budget: Budget = preset_options(method, variant, preset).fine_tuning.budget
     return budget
-
-
-def check_uses_flow(method: str) -> None:
-    """OptionError if optical flow is of no use to the method."""
-    if not method_record(method).uses_flow:
-        users = ", ".join(name for name, record in METHODS.items() if record.uses_flow)
-        raise OptionError(
-            f"{method} uses no optical flow; leave --flow and its cache out, or take one of {users}."
-        )
-
-
-def check_uses_proposals(method: str) -> None:
-    """OptionError if object proposals are of no use to the method."""
-    if not method_record(method).uses_proposals:
-        users = ", ".join(name for name, record in METHODS.items() if record.uses_proposals)
-        raise OptionError(
-            f"{method} uses no object proposals; leave --proposals out, or take one of {users}."
-        )
-
-
-def check_explains(method: str) -> None:
-    """OptionError if the method gives no account of its decisions."""
-    if not method_record(method).explains:
-        users = ", ".join(name for name, record in METHODS.items() if record.explains)
-        raise OptionError(f"{method} explains nothing; leave --explain out, or take one of {users}.")
-
-
-def resolve_device(name: str) -> torch.device:
-    """The device of that name; `auto` is CUDA, else Apple's MPS, else the processor.
-
-    Raises:
-        OptionError: The name means nothing to torch, or this machine lacks the device.
-    """
-    import torch
-
-    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
-    if name == "auto":
-        return torch.device("cuda" if cuda else "mps" if mps else "cpu")
-    kind, _, number = name.partition(":")
-    if kind not in ("cpu", "cuda", "mps") or (number and not number.isdigit()):
-        raise OptionError(
-            f"There is no device {name!r}. {near_match(name, ['auto', 'cpu', 'cuda', 'cuda:0', 'mps'])}"
-        )
-    if kind == "cuda" and not cuda:
-        raise OptionError(
-            f"The device {name!r} was asked for, but torch sees no CUDA device; use --device cpu or auto."
-        )
-    if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
-        last = torch.cuda.device_count() - 1
-        raise OptionError(f"The device {name!r} was asked for, but the last one here is cuda:{last}.")
-    if kind == "mps" and not mps:
-        raise OptionError(
-            "The device 'mps' was asked for, but this machine has none; use --device cpu or auto."
-        )
-    return torch.device(name)

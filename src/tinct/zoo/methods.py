@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from tinct.errors import WeightsError
+from tinct.errors import OptionError, WeightsError, near_match
+
+PRESETS = ("default", "paper", "fast")
+"""What every method offers: our best setting, the paper's alone, and the one for live use."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +35,16 @@ class MethodRecord:
         default_variant: The one taken when none is named.
         paper_variant: The one that follows the paper.
         paper_scores: The paper's own figures, with the table or section as their command.
-        fine_tunes: It learns from the painted frames: its `Options` have a field `fine_tuning`.
+        presets: Names of settings; each variant has all of them.
+        fine_tunes: It learns from the annotated frames: its `Options` have a field `fine_tuning`.
         uses_flow: Its `build` takes a `FlowEstimator`.
         uses_proposals: Its `build` takes a `ProposalSource`.
-        explains: It gives an account of its decisions (`tinct.inference.callbacks`).
+        explains: It reports a trace of its decisions (`tinct.inference.callbacks`).
+        has_ablation: `tinct.evaluation.ablation_rows` holds the table of its paper.
+        recipe_parts: What `tinct train METHOD --without` can leave out of its recipe.
+        recipe_additions: What `--with` can add to it.
         joined: Variant → the variants whose weights its file joins; no recipe trains it as a whole.
-        streams: It goes through a video from the first painted frame on, and gives each mask at once.
+        streams: It goes through a video from the first annotated frame on, and gives each mask at once.
     """
 
     title: str
@@ -46,12 +53,62 @@ class MethodRecord:
     default_variant: str
     paper_variant: str
     paper_scores: Mapping[str, Score]
+    presets: tuple[str, ...] = PRESETS
     fine_tunes: bool = False
     uses_flow: bool = False
     uses_proposals: bool = False
     explains: bool = False
+    has_ablation: bool = False
+    recipe_parts: tuple[str, ...] = ()
+    recipe_additions: tuple[str, ...] = ()
     joined: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     streams: bool = True
+
+
+@dataclass(frozen=True)
+class Capability:
+    """What some methods can do and others cannot.
+
+    Attributes:
+        does: Said of a method that can.
+        does_not: Said of a method that cannot.
+        options: With which options it is asked for on the command line.
+    """
+
+    does: str
+    does_not: str
+    options: str
+
+
+CAPABILITIES: Mapping[str, Capability] = {
+    "fine_tunes": Capability("fine-tunes", "does not fine-tune", "--fine-tune"),
+    "uses_flow": Capability("uses optical flow", "uses no optical flow", "--flow and its cache"),
+    "uses_proposals": Capability("uses object proposals", "uses no object proposals", "--proposals"),
+    "explains": Capability("explains its decisions", "explains nothing", "--explain"),
+}
+"""By field of `MethodRecord`."""
+
+
+def method_record(method: str) -> MethodRecord:
+    """The row of a method; an unknown name raises OptionError with the nearest one."""
+    if method not in METHODS:
+        raise OptionError(f"There is no method {method!r}. {near_match(method, METHODS)}")
+    return METHODS[method]
+
+
+def methods_where(capability: str) -> tuple[str, ...]:
+    """The methods for which a field of `MethodRecord` is true (or not empty)."""
+    return tuple(name for name, record in METHODS.items() if getattr(record, capability))
+
+
+def check_capability(method: str, capability: str) -> None:
+    """OptionError if a method cannot do what a name of `CAPABILITIES` says."""
+    if not getattr(method_record(method), capability):
+        able = CAPABILITIES[capability]
+        raise OptionError(
+            f"{method} {able.does_not}; leave {able.options} out, or take one of "
+            f"{', '.join(methods_where(capability))}."
+        )
 
 
 def _paper(value: float, where: str) -> Score:
@@ -87,6 +144,7 @@ METHODS: Mapping[str, MethodRecord] = {
             "DAVIS-2016 val F": _paper(0.806, "results on the DAVIS 2016 validation set"),
         },
         fine_tunes=True,
+        has_ablation=True,
     ),
     "masktrack": MethodRecord(
         title="MaskTrack: Learning Video Object Segmentation from Static Images (Perazzi 2017)",
@@ -103,6 +161,8 @@ METHODS: Mapping[str, MethodRecord] = {
         },
         fine_tunes=True,
         uses_flow=True,
+        has_ablation=True,
+        recipe_parts=("damage", "deformation", "dilation", "non-rigid"),
     ),
     "maskrnn": MethodRecord(
         title="MaskRNN: Instance Level Video Object Segmentation (Hu 2017)",
@@ -119,6 +179,8 @@ METHODS: Mapping[str, MethodRecord] = {
         },
         fine_tunes=True,
         uses_flow=True,
+        has_ablation=True,
+        recipe_parts=("localization", "recurrence"),
     ),
     "dyenet": MethodRecord(
         title="DyeNet: Joint Re-identification and Attention-Aware Mask Propagation (Li 2018)",
@@ -136,12 +198,16 @@ METHODS: Mapping[str, MethodRecord] = {
             "DAVIS-2017 val J&F": _paper(0.741, "ECCV paper, results on DAVIS 2017"),
             "DAVIS-2017 test-dev J&F": _paper(0.682, "DAVIS-2018 report, table 1"),
         },
+        presets=(*PRESETS, "advanced"),
         fine_tunes=True,
         uses_flow=True,
         uses_proposals=True,
         explains=True,
         joined={"ensemble": ("resnet101", "xception65")},
         streams=False,
+        has_ablation=True,
+        recipe_parts=("attention",),
+        recipe_additions=("two-streams", "pyramid"),
     ),
 }
 """Every method that tinct has."""

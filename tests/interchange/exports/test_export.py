@@ -47,10 +47,10 @@ def prompt() -> np.ndarray:
 
 
 @pytest.fixture
-def film(tmp_path: Path) -> Path:
-    with VideoWriter(tmp_path / "walk.mp4", Fraction(24000, 1001)) as film:
+def video_file(tmp_path: Path) -> Path:
+    with VideoWriter(tmp_path / "walk.mp4", Fraction(24000, 1001)) as writer:
         for t in range(4):
-            film.write(np.full((H, W, 3), 40 * t, np.uint8))
+            writer.write(np.full((H, W, 3), 40 * t, np.uint8))
     return tmp_path / "walk.mp4"
 
 
@@ -73,7 +73,7 @@ def test_every_format_goes_through_the_video_once_and_reports(
 ) -> None:
     need_packages(to)
     asked: list[int] = []
-    told: list[tuple[int, int]] = []
+    calls: list[tuple[int, int]] = []
 
     def labels(index: int) -> np.ndarray:
         asked.append(index)
@@ -85,9 +85,9 @@ def test_every_format_goes_through_the_video_once_and_reports(
         tmp_path / "a" / "b" / "out",
         1,
         4,
-        progress=lambda *a: told.append(a),
+        progress=lambda *a: calls.append(a),
     )
-    assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert calls == [(1, 4), (2, 4), (3, 4), (4, 4)]
     assert asked == ([] if to == "soft-png" else [1, 2, 3, 4])
     assert list((tmp_path / "a" / "b").iterdir()) == [out]
     assert out.is_file() == FORMATS[to].one_file
@@ -190,12 +190,14 @@ def test_a_package_that_is_missing_is_named(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_run_finds_its_video_and_rate(film: Path, tmp_path: Path) -> None:
-    run = run_of(film, tmp_path / "deep" / "run", video_path="../../walk.mp4", object_names={"5": "cat"})
+def test_a_run_finds_its_video_and_rate(video_file: Path, tmp_path: Path) -> None:
+    run = run_of(
+        video_file, tmp_path / "deep" / "run", video_path="../../walk.mp4", object_names={"5": "cat"}
+    )
     source = LabelledVideo.of_run(run)
     assert (len(source), source.size, source.object_ids) == (4, (H, W), (1, 5))
     assert source.rate == Fraction(24000, 1001)
-    assert source.shown().path is not None
+    assert source.require_video().path is not None
     assert [source.name_of(i) for i in (1, 5)] == ["object 1", "cat"]
     assert source.title == "walk"
     out = export(source, "palette-png", tmp_path / "out", first=1, last=2)
@@ -205,9 +207,9 @@ def test_a_run_finds_its_video_and_rate(film: Path, tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_label_png(out / "00002.png"), prompt())
 
 
-def test_a_run_without_its_video_exports_all_that_shows_no_picture(film: Path, tmp_path: Path) -> None:
-    run = run_of(film, tmp_path / "deep" / "run", video_path="../../walk.mp4", frame_rate="24000/1001")
-    film.rename(tmp_path / "moved.mp4")
+def test_a_run_without_its_video_exports_all_that_shows_no_picture(video_file: Path, tmp_path: Path) -> None:
+    run = run_of(video_file, tmp_path / "deep" / "run", video_path="../../walk.mp4", frame_rate="24000/1001")
+    video_file.rename(tmp_path / "moved.mp4")
     source = LabelledVideo.of_run(run)
     assert (source.video, source.rate) == (None, Fraction(24000, 1001))
     out = export(source, "object-png", tmp_path / "out")
@@ -229,8 +231,8 @@ def test_masks_alone_tell_the_order_of_the_frames(tmp_path: Path) -> None:
     assert list(LabelledVideo.of_run(run).frame_names) == ["f8", "f9", "f10", "f11"]
 
 
-def test_another_video_is_refused(film: Path, tmp_path: Path) -> None:
-    run = run_of(film, tmp_path / "run")
+def test_another_video_is_refused(video_file: Path, tmp_path: Path) -> None:
+    run = run_of(video_file, tmp_path / "run")
     other = Video.from_arrays([np.zeros((H, W, 3), np.uint8)] * 5)
     with pytest.raises(OptionError, match=r"5 frames of 16×12 pixels, but .* was made of 4 of 16×12"):
         LabelledVideo.of_run(run, other)
@@ -246,29 +248,29 @@ def test_what_is_no_run_is_refused(tmp_path: Path, content: str | None) -> None:
         LabelledVideo.of_run(tmp_path)
 
 
-def test_an_unfinished_run_exports_the_frames_that_it_has(film: Path, tmp_path: Path) -> None:
-    run = run_of(film, tmp_path / "run")
+def test_an_unfinished_run_exports_the_frames_that_it_has(video_file: Path, tmp_path: Path) -> None:
+    run = run_of(video_file, tmp_path / "run")
     (run / "masks" / "00003.png").unlink()
-    account = json.loads((run / "run.json").read_text())
-    (run / "run.json").write_text(json.dumps({**account, "status": "interrupted", "frames_done": 3}))
+    record = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps({**record, "status": "interrupted", "frames_done": 3}))
     source = LabelledVideo.of_run(run)
     export(source, "palette-png", tmp_path / "three", last=2)
     with pytest.raises(MaskError, match=r"interrupted, with 3 of 4 masks.*--last"):
         export(source, "palette-png", tmp_path / "four")
-    film.unlink()
+    video_file.unlink()
     with pytest.raises(OptionError, match="3 of 4 masks, and its video is not where it was"):
         LabelledVideo.of_run(run)
 
 
-def test_a_video_that_is_broken_by_now_is_explained(film: Path, tmp_path: Path) -> None:
-    run = run_of(film, tmp_path / "run")
-    film.write_bytes(b"")
+def test_a_video_that_is_broken_by_now_is_explained(video_file: Path, tmp_path: Path) -> None:
+    run = run_of(video_file, tmp_path / "run")
+    video_file.write_bytes(b"")
     with pytest.raises(VideoError, match=r"walk\.mp4"):
         LabelledVideo.of_run(run)
 
 
-def test_a_soft_run_exports_what_the_segmenter_said(film: Path, tmp_path: Path) -> None:
-    run = run_of(film, tmp_path / "run", soft=True)
+def test_a_soft_run_exports_what_the_segmenter_said(video_file: Path, tmp_path: Path) -> None:
+    run = run_of(video_file, tmp_path / "run", soft=True)
     source = LabelledVideo.of_run(run)
     out = export(source, "soft-png", tmp_path / "out")
     for index in range(4):
@@ -279,21 +281,23 @@ def test_a_soft_run_exports_what_the_segmenter_said(film: Path, tmp_path: Path) 
             np.testing.assert_array_equal(grey, np.rint(there * np.float32(1 - index / 20) * 65535))
 
 
-def test_a_soft_mask_that_was_lost_is_missed(film: Path, tmp_path: Path) -> None:
-    run = run_of(film, tmp_path / "run", soft=True)
+def test_a_soft_mask_that_was_lost_is_missed(video_file: Path, tmp_path: Path) -> None:
+    run = run_of(video_file, tmp_path / "run", soft=True)
     (run / "soft" / "5" / "00003.png").unlink()
     with pytest.raises(MaskError, match=r"no soft mask .*5.00003\.png"):
         export(LabelledVideo.of_run(run), "soft-png", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
-def test_the_snippets_of_the_page_run(film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_snippets_of_the_page_run(
+    video_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import re
 
     from tinct.io.mask_files import write_mask
 
-    run_of(film, tmp_path / "run", video_path="../walk.mp4")
-    film.with_name("clip.mp4").write_bytes(film.read_bytes())
+    run_of(video_file, tmp_path / "run", video_path="../walk.mp4")
+    video_file.with_name("clip.mp4").write_bytes(video_file.read_bytes())
     write_mask(tmp_path / "first.png", prompt())
     monkeypatch.chdir(tmp_path)
     page = (Path(__file__).parents[3] / "docs" / "exports.md").read_text(encoding="utf-8")

@@ -143,7 +143,7 @@ def test_file_names_are_those_of_the_folder(labelled: LabelledVideo, tmp_path: P
     from tinct.io.video import Video
 
     (tmp_path / "walk").mkdir()
-    for name, frame in zip(labelled.frame_names, labelled.shown(), strict=True):
+    for name, frame in zip(labelled.frame_names, labelled.require_video(), strict=True):
         Image.fromarray(frame).save(tmp_path / "walk" / f"{name}.tif")
     source = replace(labelled, video=Video.open(tmp_path / "walk"))
     content = read(export(source, "coco", tmp_path / "masks.json", last=0))

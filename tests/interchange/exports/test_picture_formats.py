@@ -15,7 +15,7 @@ from tinct.io.masks import voc_palette
 NAMES = [f"shot.{1001 + t}" for t in range(6)]
 
 
-def painted(labelled: LabelledVideo, index: int) -> np.ndarray:
+def annotated(labelled: LabelledVideo, index: int) -> np.ndarray:
     """The frame's ids; void is nobody's."""
     labels = labelled.labels(index)
     return np.where(labels == 255, 0, labels)
@@ -27,8 +27,8 @@ def test_palette_pngs_hold_the_ids_in_vocs_colours(labelled: LabelledVideo, tmp_
     for index, name in enumerate(NAMES):
         with Image.open(out / f"{name}.png") as picture:
             assert picture.mode == "P"
-            np.testing.assert_array_equal(np.asarray(picture), painted(labelled, index))
-            coloured = voc_palette()[painted(labelled, index)]
+            np.testing.assert_array_equal(np.asarray(picture), annotated(labelled, index))
+            coloured = voc_palette()[annotated(labelled, index)]
             np.testing.assert_array_equal(np.asarray(picture.convert("RGB")), coloured)
 
 
@@ -67,9 +67,9 @@ def test_cut_out_pngs_have_the_frames_own_colours_and_black_outside(
         with Image.open(out / f"{name}.png") as picture:
             assert picture.mode == "RGBA"
             rgba = np.asarray(picture)
-        inside = painted(labelled, index) > 0
+        inside = annotated(labelled, index) > 0
         np.testing.assert_array_equal(rgba[..., 3], 255 * inside)
-        np.testing.assert_array_equal(rgba[..., :3], labelled.shown()[index] * inside[..., None])
+        np.testing.assert_array_equal(rgba[..., :3], labelled.require_video()[index] * inside[..., None])
 
 
 def test_alpha_is_straight_where_edges_are_soft(soft: LabelledVideo, tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_alpha_is_straight_where_edges_are_soft(soft: LabelledVideo, tmp_path: P
     assert ((alpha > 50) & (alpha < 200)).sum() > 100
     np.testing.assert_array_equal(rgba[..., 3], alpha)
     # Not multiplied with alpha: the colours are whole wherever anything is seen.
-    np.testing.assert_array_equal(rgba[..., :3], soft.shown()[4] * (alpha > 0)[..., None])
+    np.testing.assert_array_equal(rgba[..., :3], soft.require_video()[4] * (alpha > 0)[..., None])
 
 
 @pytest.mark.parametrize("to", ["soft-png", "cutout-png", "cutout-prores", "exr"])

@@ -12,18 +12,18 @@ from hypothesis import strategies as st
 from tinct.errors import MaskError
 from tinct.interchange.exports import LabelledVideo, export
 from tinct.interchange.imports import read_annotations
-from tinct.interchange.imports.coco import unpacked
+from tinct.interchange.imports.coco import decode_counts
 from tinct.io.video import Video
 
 Save = Callable[..., Path]
 
 
 def labels() -> np.ndarray:
-    painted = np.zeros((12, 16), np.uint8)
-    painted[1:6, 1:6] = 2
-    painted[3:9, 4:10] = 5
-    painted[10:, 14:] = 2
-    return painted
+    annotated = np.zeros((12, 16), np.uint8)
+    annotated[1:6, 1:6] = 2
+    annotated[3:9, 4:10] = 5
+    annotated[10:, 14:] = 2
+    return annotated
 
 
 def packed(mask: np.ndarray) -> dict[str, Any]:
@@ -57,13 +57,13 @@ def coco(*annotations: dict[str, Any], images: int = 1, **more: Any) -> dict[str
 
 @pytest.mark.parametrize("way", [packed, counted])
 def test_run_lengths_come_back_exactly(video: Video, save: Save, way: Callable[..., Any]) -> None:
-    painted = labels()
+    annotated = labels()
     content = coco(
-        {"category_id": 4, "segmentation": way(painted == 2), "track_id": 2, "iscrowd": 1},
-        {"category_id": 2, "segmentation": way(painted == 5), "track_id": 5},
+        {"category_id": 4, "segmentation": way(annotated == 2), "track_id": 2, "iscrowd": 1},
+        {"category_id": 2, "segmentation": way(annotated == 5), "track_id": 5},
     )
     prompts, names = read_annotations(save(content), video)
-    np.testing.assert_array_equal(prompts[0], painted)
+    np.testing.assert_array_equal(prompts[0], annotated)
     assert names == {2: "dog", 5: "cat"}
 
 
@@ -148,12 +148,12 @@ def test_a_track_takes_no_id_of_another_object(
 
 def test_what_tinct_exports_comes_back(video: Video, tmp_path: Path) -> None:
     pytest.importorskip("pycocotools", reason="needs pycocotools")
-    painted = labels()
+    annotated = labels()
     source = LabelledVideo(
         video.names,
         video.size,
         (2, 5),
-        lambda index: np.roll(painted, index, axis=1),
+        lambda index: np.roll(annotated, index, axis=1),
         video,
         None,
         {5: "cat"},
@@ -163,7 +163,7 @@ def test_what_tinct_exports_comes_back(video: Video, tmp_path: Path) -> None:
     assert names == {5: "cat"}
     assert list(prompts) == [1, 2, 3]
     for index, labels_there in prompts.items():
-        np.testing.assert_array_equal(labels_there, np.roll(painted, index, axis=1))
+        np.testing.assert_array_equal(labels_there, np.roll(annotated, index, axis=1))
 
 
 def test_of_several_videos_the_folder_of_this_one_is_taken(save: Save, tmp_path: Path) -> None:
@@ -250,4 +250,4 @@ def test_damaged_run_lengths_are_refused(video: Video, save: Save, counts: str) 
 def test_what_pycocotools_packs_is_unpacked(seed: int, size: tuple[int, int]) -> None:
     draws = np.random.default_rng(seed)
     mask = draws.random(size) < draws.random()
-    assert unpacked(packed(mask)["counts"], "it") == counted(mask)["counts"]
+    assert decode_counts(packed(mask)["counts"], "it") == counted(mask)["counts"]

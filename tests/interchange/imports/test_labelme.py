@@ -37,16 +37,16 @@ def test_labels_are_objects_and_later_shapes_lie_on_top(video: Video, save: Save
         shape("dog", box(10, 0, 12, 2)),
         shape("ball", [[13.5, 8.5], [13.5, 9.6]], "circle"),
     )
-    painted = read_annotations(save(content), video)
-    assert list(painted.prompts) == [2]
-    assert painted.names == {1: "dog", 2: "cat", 3: "ball"}
+    annotated = read_annotations(save(content), video)
+    assert list(annotated.prompts) == [2]
+    assert annotated.names == {1: "dog", 2: "cat", 3: "ball"}
     expected = np.zeros((12, 16), np.uint8)
     expected[1:6, 1:6] = 1
     expected[4:9, 4:9] = 2
     expected[0:2, 10:12] = 1
     expected[7:10, 13] = 3
     expected[8, 12:15] = 3
-    np.testing.assert_array_equal(painted.prompts[2], expected)
+    np.testing.assert_array_equal(annotated.prompts[2], expected)
 
 
 def test_groups_tell_objects_of_one_label_apart(video: Video, save: Save) -> None:

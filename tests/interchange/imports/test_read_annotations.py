@@ -40,7 +40,7 @@ def test_a_missing_file_is_explained(video: Video, tmp_path: Path, name: str) ->
 def test_a_file_that_is_too_large_is_not_read(
     video: Video, save: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(imports, "LARGEST_FILE", 2**20)
+    monkeypatch.setattr(imports, "MAX_FILE_BYTES", 2**20)
     with pytest.raises(MaskError, match="2 MB; at most 1 are read"):
         read_annotations(save('{"shapes": "' + "x" * 2**21 + '"}'), video)
 

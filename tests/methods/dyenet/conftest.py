@@ -79,7 +79,7 @@ class ColourNetwork(nn.Module):
         cells = pooled(features.coarse, boxes, index, GRID, 1)
         return _carried(_main_colour(cells, (masks > 0.5).float()))
 
-    def propagate(
+    def forward(
         self,
         features: FrameFeatures,
         boxes: Tensor,
@@ -209,10 +209,10 @@ def tracklet() -> Callable[..., Tracklet]:
     """`tracklet(object_id, similarity, start, {frame: mask})`."""
 
     def make(
-        object_id: int, similarity: float, start: int, masks: dict[int, RoiMask], *, painted: bool = False
+        object_id: int, similarity: float, start: int, masks: dict[int, RoiMask], *, annotated: bool = False
     ) -> Tracklet:
         point = StartingPoint(
-            start, object_id, masks[start], np.ones(2, np.float32), similarity, painted=painted
+            start, object_id, masks[start], np.ones(2, np.float32), similarity, annotated=annotated
         )
         return Tracklet(point, masks, (Stop.FIRST_FRAME, Stop.LAST_FRAME))
 

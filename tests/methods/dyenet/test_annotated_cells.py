@@ -20,11 +20,11 @@ class Remembering:
     def __init__(self, *, guided: bool) -> None:
         self.guided = guided
 
-    def remember(self, look: int, boxes: Tensor, masks: Tensor) -> TemplateCells | None:
+    def remember(self, encoding: int, boxes: Tensor, masks: Tensor) -> TemplateCells | None:
         if not self.guided:
             return None
         return TemplateCells(
-            (boxes[:, None, :1] + look).repeat(1, 2, 3), masks.mean((1, 2))[:, None].repeat(1, 3)
+            (boxes[:, None, :1] + encoding).repeat(1, 2, 3), masks.mean((1, 2))[:, None].repeat(1, 3)
         )
 
 
@@ -40,7 +40,7 @@ class Looking(Sources):
 
 def start(frame: int, object_id: int, x: float) -> StartingPoint:
     mask = RoiMask((x, 0.0, x + 8, 8.0), np.ones((8, 8), np.float16))
-    return StartingPoint(frame, object_id, mask, np.ones(2, np.float32), painted=True)
+    return StartingPoint(frame, object_id, mask, np.ones(2, np.float32), annotated=True)
 
 
 def test_a_row_for_each_object_in_the_order_asked_for() -> None:

@@ -27,7 +27,7 @@ def network() -> DyeNetNetwork:
 
 
 @pytest.fixture
-def painted() -> list[LabelledFrame]:
+def annotated() -> list[LabelledFrame]:
     labels = np.zeros((48, 64), np.uint8)
     labels[6:26, 6:30], labels[28:44, 36:60] = 1, 5
     image = np.full((48, 64, 3), 128, np.uint8)
@@ -35,10 +35,10 @@ def painted() -> list[LabelledFrame]:
     return [LabelledFrame(image, labels)]
 
 
-def test_a_copy_learns_and_its_features_stay(network: DyeNetNetwork, painted: list[LabelledFrame]) -> None:
+def test_a_copy_learns_and_its_features_stay(network: DyeNetNetwork, annotated: list[LabelledFrame]) -> None:
     before = deepcopy(network.state_dict())
     seen: list[int] = []
-    tuned = trained_online(network, painted, OPTIONS, progress=lambda step, *_: seen.append(step))
+    tuned = trained_online(network, annotated, OPTIONS, progress=lambda step, *_: seen.append(step))
     assert seen == [1, 2]
     for name, after in tuned.state_dict().items():
         assert torch.equal(before[name], network.state_dict()[name])
@@ -49,34 +49,34 @@ def test_a_copy_learns_and_its_features_stay(network: DyeNetNetwork, painted: li
     assert not any(parameter.requires_grad for parameter in tuned.parameters())
 
 
-def test_the_same_seed_gives_the_same_network(network: DyeNetNetwork, painted: list[LabelledFrame]) -> None:
+def test_the_same_seed_gives_the_same_network(network: DyeNetNetwork, annotated: list[LabelledFrame]) -> None:
     torch.manual_seed(1)
-    one = trained_online(network, painted, OPTIONS).state_dict()
+    one = trained_online(network, annotated, OPTIONS).state_dict()
     torch.manual_seed(2)
-    other = trained_online(network, painted, OPTIONS).state_dict()
+    other = trained_online(network, annotated, OPTIONS).state_dict()
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_a_share_of_the_parent_is_mixed_in(network: DyeNetNetwork, painted: list[LabelledFrame]) -> None:
-    whole = trained_online(network, painted, OPTIONS).recurrent.output.score.weight
-    half = trained_online(network, painted, replace(OPTIONS, tuned_share=0.5)).recurrent.output.score.weight
+def test_a_share_of_the_parent_is_mixed_in(network: DyeNetNetwork, annotated: list[LabelledFrame]) -> None:
+    whole = trained_online(network, annotated, OPTIONS).recurrent.output.score.weight
+    half = trained_online(network, annotated, replace(OPTIONS, tuned_share=0.5)).recurrent.output.score.weight
     torch.testing.assert_close(half, (whole + network.recurrent.output.score.weight) / 2)
 
 
-def test_no_budget_changes_nothing(network: DyeNetNetwork, painted: list[LabelledFrame]) -> None:
-    tuned = trained_online(network, painted, OnlineTraining())
+def test_no_budget_changes_nothing(network: DyeNetNetwork, annotated: list[LabelledFrame]) -> None:
+    tuned = trained_online(network, annotated, OnlineTraining())
     assert tuned is not network
     assert all(map(torch.equal, tuned.parameters(), network.parameters()))
 
 
-def test_divergence_falls_back_to_the_parent(network: DyeNetNetwork, painted: list[LabelledFrame]) -> None:
+def test_divergence_falls_back_to_the_parent(network: DyeNetNetwork, annotated: list[LabelledFrame]) -> None:
     with pytest.warns(FineTuningWarning, match="diverged after 1 steps"):
-        tuned = trained_online(network, painted, replace(OPTIONS, learning_rate=float("inf")))
+        tuned = trained_online(network, annotated, replace(OPTIONS, learning_rate=float("inf")))
     assert all(map(torch.equal, tuned.parameters(), network.parameters()))
 
 
-def test_frames_without_objects_are_refused(network: DyeNetNetwork, painted: list[LabelledFrame]) -> None:
-    empty = replace(painted[0], labels=np.zeros((48, 64), np.uint8))
+def test_frames_without_objects_are_refused(network: DyeNetNetwork, annotated: list[LabelledFrame]) -> None:
+    empty = replace(annotated[0], labels=np.zeros((48, 64), np.uint8))
     with pytest.raises(MaskError, match="shows an object"):
         trained_online(network, [empty], OPTIONS)
 

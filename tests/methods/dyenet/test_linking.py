@@ -36,14 +36,14 @@ def test_the_most_similar_comes_first_painted_before_all_and_ties_by_frame_then_
         tracklet(1, 1.0, 9, frames(square, 9, 9, 200)),
         tracklet(2, 1.0, 9, frames(square, 9, 9, 300)),
         tracklet(2, 1.0, 3, frames(square, 3, 3, 0)),
-        tracklet(1, 1.0, 9, frames(square, 9, 9, 400), painted=True),
+        tracklet(1, 1.0, 9, frames(square, 9, 9, 400), annotated=True),
     ]
     _, links = linked(made, RULES)
     assert [link.tracklet for link in links] == [4, 3, 1, 2, 0]
 
 
 def test_a_tracklet_that_agrees_fills_what_is_missing(tracklet: Make, square: Square) -> None:
-    sure = tracklet(1, 1.0, 0, frames(square, 0, 4, 10), painted=True)
+    sure = tracklet(1, 1.0, 0, frames(square, 0, 4, 10), annotated=True)
     found = tracklet(1, 0.8, 7, frames(square, 3, 9, 12))
     tubes, links = linked([found, sure], RULES)
     assert [held.tracklet for _, held in sorted(tubes[1].items())] == [1] * 5 + [0] * 5
@@ -51,7 +51,7 @@ def test_a_tracklet_that_agrees_fills_what_is_missing(tracklet: Make, square: Sq
 
 
 def test_the_mask_that_looks_more_like_the_object_may_be_preferred(tracklet: Make, square: Square) -> None:
-    sure = tracklet(1, 1.0, 0, frames(square, 0, 9, 10), painted=True)
+    sure = tracklet(1, 1.0, 0, frames(square, 0, 9, 10), annotated=True)
     sure = replace(sure, similarities={t: 1 - 0.05 * t for t in range(1, 10)})
     found = tracklet(1, 0.8, 9, frames(square, 0, 9, 12))
     found = replace(found, similarities=dict.fromkeys(range(10), 0.8))
@@ -67,8 +67,8 @@ def test_the_mask_that_looks_more_like_the_object_may_be_preferred(tracklet: Mak
 
 
 def test_of_two_painted_frames_the_nearer_gives_the_mask(tracklet: Make, square: Square) -> None:
-    first = tracklet(1, 1.0, 0, frames(square, 0, 9, 10), painted=True)
-    second = tracklet(1, 1.0, 10, frames(square, 1, 10, 12), painted=True)
+    first = tracklet(1, 1.0, 0, frames(square, 0, 9, 10), annotated=True)
+    second = tracklet(1, 1.0, 10, frames(square, 1, 10, 12), annotated=True)
     tubes, _ = linked([first, second], RULES)
     assert [held.tracklet for _, held in sorted(tubes[1].items())] == [0] * 6 + [1] * 5
 
@@ -120,8 +120,8 @@ def test_a_lower_ranked_tracklet_does_not_refuse_a_higher_one(tracklet: Make, sq
 
 
 def test_a_painted_tracklet_is_never_refused(tracklet: Make, square: Square) -> None:
-    first = tracklet(1, 1.0, 0, frames(square, 0, 5, 50), painted=True)
-    second = tracklet(2, 1.0, 0, frames(square, 0, 5, 50), painted=True)
+    first = tracklet(1, 1.0, 0, frames(square, 0, 5, 50), annotated=True)
+    second = tracklet(2, 1.0, 0, frames(square, 0, 5, 50), annotated=True)
     tubes, links = linked([first, second], RULES)
     assert len(tubes[1]) == len(tubes[2]) == 6
     assert all(link.contradiction is None for link in links)
@@ -189,7 +189,7 @@ def test_empty_masks_overlap_nothing() -> None:
 def test_a_tube_that_drifted_is_overruled_where_it_looks_less_like_the_object(
     tracklet: Make, square: Square
 ) -> None:
-    sure = tracklet(1, 1.0, 0, frames(square, 0, 9, 10), painted=True)
+    sure = tracklet(1, 1.0, 0, frames(square, 0, 9, 10), annotated=True)
     drifted = replace(sure, similarities={t: 0.9 if t < 4 else 0.3 for t in range(10)})
     again = tracklet(1, 0.8, 8, frames(square, 2, 9, 60))
     again = replace(again, similarities=dict.fromkeys(range(2, 10), 0.8))

@@ -30,7 +30,7 @@ def test_an_empty_or_too_small_warped_mask_ends_it(
 
 
 @pytest.mark.parametrize(
-    ("area", "start", "painted", "faded"),
+    ("area", "start", "annotated", "faded"),
     [
         (100.0, 1000.0, 1000.0, False),
         (99.0, 1000.0, 1000.0, True),
@@ -40,9 +40,9 @@ def test_an_empty_or_too_small_warped_mask_ends_it(
     ],
 )
 def test_a_mask_that_is_a_tenth_of_what_it_was_ends_it(
-    area: float, start: float, painted: float, faded: bool
+    area: float, start: float, annotated: float, faded: bool
 ) -> None:
-    assert has_faded(area, start, painted, 0.1) is faded
+    assert has_faded(area, start, annotated, 0.1) is faded
 
 
 def test_an_empty_mask_ends_it_whatever_the_share() -> None:
@@ -52,13 +52,13 @@ def test_an_empty_mask_ends_it_whatever_the_share() -> None:
 def test_a_nearer_and_no_less_similar_start_of_the_same_object_ends_it(
     tracklet: Make, square: Square
 ) -> None:
-    def known(object_id: int, similarity: float, *, painted: bool = False) -> Tracklet:
+    def known(object_id: int, similarity: float, *, annotated: bool = False) -> Tracklet:
         masks = {t: square(10, 10, 20) for t in range(4, 11)}
-        return tracklet(object_id, similarity, 10, masks, painted=painted)
+        return tracklet(object_id, similarity, 10, masks, annotated=annotated)
 
     start = tracklet(1, 0.8, 0, {0: square(10, 10, 20)}).start
     assert yields_to_nearer(start, 6, [known(1, 0.8)])
-    assert yields_to_nearer(start, 6, [known(1, 0.1, painted=True)])
+    assert yields_to_nearer(start, 6, [known(1, 0.1, annotated=True)])
     assert not yields_to_nearer(start, 5, [known(1, 0.8)])  # equally near
     assert not yields_to_nearer(start, 6, [known(1, 0.79)])
     assert not yields_to_nearer(start, 6, [known(2, 0.9)])

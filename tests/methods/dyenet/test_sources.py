@@ -11,8 +11,8 @@ import torch
 
 from tinct.io.video import ArrayVideo, Video
 from tinct.methods.dyenet import Options
-from tinct.methods.dyenet.members import Look, Member, averaged, joined, make_members
-from tinct.methods.dyenet.sources import Kept, Sources, patch_view
+from tinct.methods.dyenet.members import EncodedViews, Member, averaged, joined, make_members
+from tinct.methods.dyenet.sources import BudgetCache, Sources, patch_view
 from tinct.networks.dyenet.network import FrameFeatures
 from tinct.ops.views import View, full_view
 
@@ -40,16 +40,16 @@ def sources(video: Video, network: Any, flow: Any, **changes: Any) -> Sources:
     return Sources(video, members, flow, None, Options(**changes))
 
 
-def test_what_fits_is_kept_and_of_the_rest_the_newest() -> None:
+def test_what_fits_is_cached_and_of_the_rest_the_newest() -> None:
     computed: list[int] = []
 
     def compute(key: int) -> int:
         computed.append(key)
         return key
 
-    kept: Kept[int] = Kept(20.0, lambda _: 10)
+    cache: BudgetCache[int] = BudgetCache(20.0, lambda _: 10)
     for key in (1, 2, 3, 3, 1, 2, 4, 3):
-        assert kept.get(key, lambda key=key: compute(key)) == key
+        assert cache.get(key, lambda key=key: compute(key)) == key
     assert computed == [1, 2, 3, 4, 3]
 
 
@@ -89,11 +89,11 @@ def test_a_patch_is_square_and_encloses_its_box_without_enlarging_too_much() -> 
 def test_boxes_are_placed_in_their_own_views() -> None:
     features = FrameFeatures(torch.zeros(2, 3, 8, 8), None, None)
     boxes = torch.tensor([[10.0, 10, 20, 20], [30, 30, 40, 50]])
-    one = Look(features, (full_view((64, 64)),)).place(boxes)
+    one = EncodedViews(features, (full_view((64, 64)),)).place(boxes)
     assert torch.equal(one[0], boxes)
     assert one[1].tolist() == [0, 0]
     views = (View((10.0, 10.0, 30.0, 30.0), (40, 40)), View((20.0, 20.0, 60.0, 60.0), (40, 40)))
-    placed, index = Look(features, views).place(boxes)
+    placed, index = EncodedViews(features, views).place(boxes)
     torch.testing.assert_close(placed, torch.tensor([[0.0, 0, 20, 20], [10, 10, 20, 30]]))
     assert index.tolist() == [0, 1]
 
@@ -104,13 +104,13 @@ def test_a_mirrored_member_says_of_mirrored_things_what_the_plain_one_says(colou
     picture = torch.full((1, 3, 40, 60), 0.5)
     picture[:, :, 8:20, 5:25] = torch.tensor([0.9, 0.1, 0.1]).view(3, 1, 1)
     boxes = torch.tensor([[2.0, 4, 34, 30]])
-    looks = [Look(m.features(picture, None), (full_view((40, 60)),)) for m in (plain, mirrored)]
-    masks = [m.mask_probs(look, boxes) for m, look in zip((plain, mirrored), looks, strict=True)]
+    encodings = [EncodedViews(m.features(picture, None), (full_view((40, 60)),)) for m in (plain, mirrored)]
+    masks = [m.mask_probs(encoding, boxes) for m, encoding in zip((plain, mirrored), encodings, strict=True)]
     torch.testing.assert_close(*masks)
     assert 0.1 < float((masks[0] > 0.5).float().mean()) < 0.5
-    hidden = [m.begin(k, boxes, masks[0]) for m, k in zip((plain, mirrored), looks, strict=True)]
+    hidden = [m.begin(k, boxes, masks[0]) for m, k in zip((plain, mirrored), encodings, strict=True)]
     torch.testing.assert_close(*hidden)
-    proposed = [m.proposals(k, 5).boxes for m, k in zip((plain, mirrored), looks, strict=True)]
+    proposed = [m.proposals(k, 5).boxes for m, k in zip((plain, mirrored), encodings, strict=True)]
     torch.testing.assert_close(*proposed)
     torch.testing.assert_close(proposed[0], torch.tensor([[5.0, 8, 25, 20]]))
 

@@ -64,7 +64,7 @@ def answers(network: DyeNetNetwork, features: FrameFeatures, boxes: Tensor, inde
         network.embeddings(features, boxes, index),
         network.mask_logits(features, boxes, index),
         network.begin(features, boxes, index, masks, templates),
-        *network.propagate(features, boxes, index, hidden, masks, templates, templates),
+        *network(features, boxes, index, hidden, masks, templates, templates),
     ]
 
 
@@ -117,8 +117,8 @@ def test_every_layer_learns(network: DyeNetNetwork) -> None:
     features = features_of(network)
     embeddings, logits, hidden = answers(network, features, BOXES, INDEX)[:3]
     templates = network.remember(features, BOXES, INDEX, torch.rand(3, 4, 4))
-    seen = network.propagate(features, BOXES, INDEX, hidden, torch.rand(3, 4, 4), templates, templates)
-    again = network.propagate(features, BOXES, INDEX, seen.hidden, torch.rand(3, 4, 4), templates, templates)
+    seen = network(features, BOXES, INDEX, hidden, torch.rand(3, 4, 4), templates, templates)
+    again = network(features, BOXES, INDEX, seen.hidden, torch.rand(3, 4, 4), templates, templates)
     losses = network.proposal_losses(features, [BOXES[:1], BOXES[:0]])
     parts = [embeddings @ torch.rand(256), logits, again.mask_logits, *losses.values()]
     torch.stack([p.square().sum() for p in parts]).sum().backward()
@@ -185,7 +185,7 @@ def test_a_network_with_a_template_guide_asks_for_templates(compact: DyeNetNetwo
     templates = compact.remember(features, BOXES, INDEX, masks)
     hidden = compact.begin(features, BOXES, INDEX, masks, templates)
     with pytest.raises(OptionError, match="the frame before"):
-        compact.propagate(features, BOXES, INDEX, hidden, masks, templates)
+        compact(features, BOXES, INDEX, hidden, masks, templates)
 
 
 @torch.no_grad()
@@ -195,7 +195,7 @@ def test_painted_frames_and_the_frame_before_are_told_apart(compact: DyeNetNetwo
     full, empty = (compact.remember(features, BOXES, INDEX, m) for m in (0 * masks + 1, 0 * masks))
     hidden = compact.begin(features, BOXES, INDEX, masks, full)
     given = [(full, full), (empty, full), (full, empty)]
-    found = [compact.propagate(features, BOXES, INDEX, hidden, masks, *pair).mask_logits for pair in given]
+    found = [compact(features, BOXES, INDEX, hidden, masks, *pair).mask_logits for pair in given]
     assert all(not torch.allclose(one, other) for one, other in combinations(found, 2))
 
 

@@ -23,9 +23,9 @@ def test_the_loss_by_hand() -> None:
     matching.queue.copy_(unit(180))
     logits = [10 * math.cos(math.radians(a)) for a in (30, 60, 150)]
     expected = math.log(sum(math.exp(x) for x in logits)) - logits[0]
-    assert matching.loss(unit(30), torch.tensor([0])).item() == pytest.approx(expected, rel=1e-5)
+    assert matching(unit(30), torch.tensor([0])).item() == pytest.approx(expected, rel=1e-5)
     # What has no identity adds nothing to the mean.
-    both = matching.loss(unit(30, 77), torch.tensor([0, UNLABELLED]))
+    both = matching(unit(30, 77), torch.tensor([0, UNLABELLED]))
     assert both.item() == pytest.approx(expected, rel=1e-5)
 
 
@@ -33,7 +33,7 @@ def test_the_gradient_leads_to_the_own_row_and_away_from_the_others() -> None:
     matching = OnlineInstanceMatching(2, 2, queue=0)
     matching.table.copy_(unit(0, 90))
     x = unit(45).requires_grad_()
-    matching.loss(x, torch.tensor([0])).backward()
+    matching(x, torch.tensor([0])).backward()
     assert x.grad is not None
     assert x.grad[0, 0] < 0 < x.grad[0, 1]
 
@@ -42,7 +42,7 @@ def test_without_identities_there_is_no_loss_and_no_gradient() -> None:
     matching = OnlineInstanceMatching(3, 2)
     for count in (0, 4):
         x = unit(*range(count)).reshape(count, 2).requires_grad_()
-        loss = matching.loss(x, torch.full((count,), UNLABELLED))
+        loss = matching(x, torch.full((count,), UNLABELLED))
         loss.backward()
         assert loss.item() == 0
         assert x.grad is not None
@@ -101,7 +101,7 @@ def test_no_queue_and_no_boxes() -> None:
 def test_an_update_leaves_embeddings_and_their_graph_alone() -> None:
     matching = OnlineInstanceMatching(2, 2)
     x = unit(10, 20).requires_grad_()
-    loss = matching.loss(x, torch.tensor([0, 1]))
+    loss = matching(x, torch.tensor([0, 1]))
     before = x.detach().clone()
     matching.update(x, torch.tensor([0, 1]))
     assert not matching.table.requires_grad
@@ -131,10 +131,10 @@ def test_rows_count_for_ever_or_as_long_as_the_memory_reaches() -> None:
         matching = OnlineInstanceMatching(10, channels=2, queue=3, temperature=1.0, memory=memory)
         matching.update(seen[1:], torch.tensor([7]))
         matching.update(seen[:1], torch.tensor([4]))
-        loss = float(matching.loss(seen[:1], torch.tensor([4])))
+        loss = float(matching(seen[:1], torch.tensor([4])))
         assert loss == pytest.approx(math.log(expected) - 1, abs=1e-5)
 
 
 def test_an_unseen_identity_of_its_own_is_never_skipped() -> None:
     matching = OnlineInstanceMatching(3, channels=2, queue=0, memory=5)
-    assert torch.isfinite(matching.loss(torch.tensor([[1.0, 0.0]]), torch.tensor([2])))
+    assert torch.isfinite(matching(torch.tensor([[1.0, 0.0]]), torch.tensor([2])))

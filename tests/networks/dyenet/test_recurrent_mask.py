@@ -97,9 +97,9 @@ def test_gradients_go_back_through_time() -> None:
     first = torch.rand(2, D, M, M, requires_grad=True)
     hidden, guides = first, torch.rand(2, 1, M, M)
     for _ in range(3):
-        cells = torch.rand(2, C, M, M)
-        hidden = recurrent.hidden(hidden, cells, guides, recurrent.region_attention(hidden))
-    recurrent.mask_logits(hidden, torch.rand(2, FINE, 2 * M, 2 * M), guides).square().sum().backward()
+        cells, fine = torch.rand(2, C, M, M), torch.rand(2, FINE, 2 * M, 2 * M)
+        logits, hidden, _ = recurrent(hidden, cells, fine, guides)
+    logits.square().sum().backward()
     assert first.grad is not None
     assert first.grad.abs().sum() > 0
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in recurrent.parameters())

@@ -168,12 +168,12 @@ def test_online_recipes_of_the_papers() -> None:
     assert (osvos_tuning.budget.steps, osvos_tuning.optimiser) == (2000, "sgd")
     assert osvos_tuning.learning_rate == pytest.approx(1e-8 * 480 * 854)
     assert osvos_tuning.learning_rate * osvos_tuning.weight_decay == pytest.approx(1e-8 * 2e-4)
-    assert osvos_tuning.loss == maskrnn_method.PAPER_TUNING.loss == BALANCED
+    assert osvos_tuning.loss == maskrnn_method.PAPER_FINE_TUNING.loss == BALANCED
     for variant in ("vgg16", "resnet101"):
         options = masktrack_method.PRESETS[variant]["paper"]
         assert (options.backbone, options.dilation_px, options.soft_feedback) == (variant, 5, False)
         assert (options.fine_tuning.budget.steps, options.fine_tuning.loss) == (200, PLAIN)
-    maskrnn_tuning = maskrnn_method.PAPER_TUNING
+    maskrnn_tuning = maskrnn_method.PAPER_FINE_TUNING
     assert (maskrnn_tuning.budget.steps, maskrnn_tuning.learning_rate) == (200, 1e-5)
 
 

@@ -1,7 +1,6 @@
-"""Masks on their way into other programs: one format per file, all of them in `FORMATS`.
+"""Export of masks to other programs: one format per module, all of them in `FORMATS`.
 
-Every format goes through the video once and keeps one frame in memory. What it makes appears whole
-or not at all.
+Every format reads the video once with one frame in memory. Output is atomic: it appears whole or not at all.
 """
 
 from __future__ import annotations
@@ -55,8 +54,8 @@ _ALL = (
     ExportFormat("exr", "OpenEXR sequence, a channel per object", write_exrs, extra="vfx", can_be_soft=True),
 )
 
-FORMATS: Mapping[str, ExportFormat] = MappingProxyType({one.name: one for one in _ALL})
-"""Every format by its name."""
+FORMATS: Mapping[str, ExportFormat] = MappingProxyType({each.name: each for each in _ALL})
+"""The formats by name."""
 
 
 def export(
@@ -74,33 +73,33 @@ def export(
 
     Args:
         source: The video and its masks.
-        to: The format's name.
-        out: The file to write (its ending is put right), or the folder to make. A file is replaced;
-            a folder that holds something is not.
+        to: The name of the format.
+        out: The file to write (with the suffix of the format), or the folder to create. A file is replaced;
+            a folder that is not empty is an error.
         first: Index of the first frame.
         last: Index of the last frame, which is exported too; None for the video's last.
-        names: Names of objects, before those that `source` has.
-        soft: Whether alpha and channels are the probabilities; the other formats know no soft edges.
-        progress: Called with the frames done, and in all.
+        names: Names of objects, which override those of `source`.
+        soft: Whether alpha and channels are probabilities, in formats that can have soft edges.
+        progress: Called with the number of frames done and of all frames.
 
     Returns:
-        What was written.
+        The path of the file or folder.
 
     Raises:
-        OptionError: No such format, range or object; no soft masks; no pictures where the format shows
-            them; or a package is missing.
+        OptionError: The format, range or object does not exist, soft masks or frames that the format needs
+            are missing, or a package is not installed.
         MaskError: A mask is missing, damaged or of another size.
         VideoError: A frame cannot be read.
-        OutputError: It cannot be written.
+        OutputError: The file or folder cannot be written.
     """
-    one = format_of(to)
-    source, last = _checked(source, one, first, last, names or {}, soft)
+    export_format = format_of(to)
+    source, last = _checked(source, export_format, first, last, names or {}, soft)
     path = Path(out)
-    if one.suffix is not None and path.suffix.lower() != one.suffix:
-        path = path.with_name(path.name + one.suffix)
+    if export_format.suffix is not None and path.suffix.lower() != export_format.suffix:
+        path = path.with_name(path.name + export_format.suffix)
     total = last + 1 - first
 
-    def tell(done: int) -> None:
+    def count_frame(done: int) -> None:
         if progress is not None:
             progress(done, total)
 
@@ -108,14 +107,14 @@ def export(
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{path.parent} cannot be made: {error.strerror or error}.") from error
-    whole: AbstractContextManager[Path] = (atomic_write if one.one_file else atomic_folder)(path)
-    with whole as part:
-        one.write(ExportJob(source, part, first, last, soft, tell))
+    target: AbstractContextManager[Path] = (atomic_write if export_format.one_file else atomic_folder)(path)
+    with target as part:
+        export_format.write(ExportJob(source, part, first, last, soft, count_frame))
     return path
 
 
 def format_of(name: str) -> ExportFormat:
-    """A format by its name; OptionError if there is none."""
+    """The format of a name; OptionError if there is none."""
     if name not in FORMATS:
         raise OptionError(f"There is no export format {name!r}. {near_match(name, FORMATS)}")
     return FORMATS[name]
@@ -123,30 +122,30 @@ def format_of(name: str) -> ExportFormat:
 
 def _checked(
     source: LabelledVideo,
-    one: ExportFormat,
+    export_format: ExportFormat,
     first: int,
     last: int | None,
     names: Mapping[int, str],
     soft: bool,
 ) -> tuple[LabelledVideo, int]:
-    """The source under its names, and the last frame, once it is certain that the export makes sense."""
+    """Check the arguments of `export`; return the source with its final names, and the last frame."""
     last = len(source) - 1 if last is None else last
     if not 0 <= first <= last < len(source):
         raise OptionError(
             f"Frames {first} to {last} were asked for; the video has frames 0 to {len(source) - 1}, and the "
             "first must not come after the last."
         )
-    strangers = sorted(set(names) - set(source.object_ids))
-    if strangers:
+    unknown = sorted(set(names) - set(source.object_ids))
+    if unknown:
         known = ", ".join(map(str, source.object_ids)) or "none"
-        raise OptionError(f"A name came for object {strangers[0]}; the video has the objects {known}.")
+        raise OptionError(f"A name came for object {unknown[0]}; the video has the objects {known}.")
     if not source.object_ids:
         raise OptionError("There is nothing to export: the video has no objects.")
-    if one.needs_video:
-        source.shown()
-    if soft and not one.can_be_soft and not one.needs_soft:
+    if export_format.needs_video:
+        source.require_video()
+    if soft and not export_format.can_be_soft and not export_format.needs_soft:
         able = ", ".join(name for name, other in FORMATS.items() if other.can_be_soft)
-        raise OptionError(f"{one.name} has no soft edges; those that can have them: {able}.")
-    if soft or one.needs_soft:
+        raise OptionError(f"{export_format.name} has no soft edges; those that can have them: {able}.")
+    if soft or export_format.needs_soft:
         source.read_soft(first)
     return replace(source, object_names={**source.object_names, **names}), last

@@ -1,4 +1,4 @@
-"""How opaque each pixel of a cut-out is."""
+"""The alpha channel of cut-outs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tinct.shapes import UInt8
 
 
 def alpha_of(job: ExportJob, index: int) -> UInt8[np.ndarray, "H W"]:
-    """255 in any object and 0 outside; with soft edges 255 × the probability of being in any."""
+    """255 in any object and 0 outside; with soft edges, 255 × the probability of being in any object."""
     if not job.soft:
         return np.where(job.source.read(index) > 0, 255, 0).astype(np.uint8)
     inside = job.source.read_soft(index).probs.sum(axis=0).clip(0, 1)

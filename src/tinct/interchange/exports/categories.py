@@ -1,4 +1,4 @@
-"""What the JSON formats say about objects and files: categories, and the names of the frames' files."""
+"""Categories of objects and file names of frames, for the JSON formats."""
 
 from __future__ import annotations
 

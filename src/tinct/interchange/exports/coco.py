@@ -12,12 +12,12 @@ from typing import Any, TextIO
 
 from tinct.interchange.exports.categories import categories_of, file_names
 from tinct.interchange.exports.formats import ExportJob
-from tinct.interchange.exports.run_lengths import packing, run_lengths
+from tinct.interchange.exports.run_lengths import coco_module, run_lengths
 
 
 def write_coco(job: ExportJob) -> None:
-    """Write the JSON, frame after frame; no more than one frame is in memory."""
-    packing()
+    """Write the JSON frame by frame, with one frame in memory."""
+    coco_module()
     with job.out.open("w", encoding="utf-8") as file:
         _write_head(file, job)
         category_of, categories = categories_of(job.source)
@@ -41,7 +41,7 @@ def write_coco(job: ExportJob) -> None:
 
 
 def _write_head(file: TextIO, job: ExportJob) -> None:
-    """All that comes before the annotations."""
+    """Write the part before the annotations."""
     info: dict[str, Any] = {"description": job.source.title, "first": job.first, "last": job.last}
     if job.rate is not None:
         info["frame_rate"] = str(job.rate)

@@ -3,7 +3,7 @@
     OUT/<frame name>.png
 
 Exact: where alpha is above 0 the colours are the frame's own, not multiplied with it (PNG has no
-other alpha). Where alpha is 0 the pixel is black, so that nothing of the background is given away.
+other alpha). Where alpha is 0 the pixel is black, so that the background cannot be recovered.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tinct.io.atomic import atomic_write
 
 
 def write_cutout_pngs(job: ExportJob) -> None:
-    """Write every frame's objects on nothing."""
+    """Write the objects of every frame on a transparent background."""
     for index, frame in job.frames():
         alpha = alpha_of(job, index)[..., None]
         picture = Pictures.fromarray(np.concatenate([np.where(alpha > 0, frame, 0), alpha], axis=2))

@@ -4,7 +4,7 @@ Colours are 10-bit Y'CbCr 4:4:4 of BT.709, video range, and tagged so; they diff
 few of 255 steps where it is busy. Alpha is coded without loss and comes back exactly at 8 bits.
 It is straight: the frame's picture stays whole under it, also where alpha is 0. This is what
 compositors expect of a fill with its matte, and black beside an object would smear into its rim,
-for ProRes codes blocks of 8 × 8. The time code says the number of the first frame.
+for ProRes codes blocks of 8 × 8. The time code starts at the number of the first frame.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from tinct.interchange.exports.alpha import alpha_of
 from tinct.interchange.exports.formats import ExportJob
 
 _BT709 = 1
-"""The number of BT.709 among colour spaces, primaries and transfers (ITU-T H.273)."""
+"""The code of BT.709 for colour spaces, primaries and transfers (ITU-T H.273)."""
 
-WITHOUT_RATE = Fraction(24)
-"""Frames per second where nothing says it, as for every film of tinct."""
+DEFAULT_RATE = Fraction(24)
+"""Frames per second of a video whose rate is unknown."""
 
 
 def write_cutout_prores(job: ExportJob) -> None:
-    """Write the film.
+    """Write the video.
 
     Raises:
-        OutputError: It cannot be written.
+        OutputError: The file cannot be written.
     """
-    rate = job.rate or WITHOUT_RATE
-    with _explained(job), av.open(str(job.out.resolve()), "w", format="mov") as container:
+    rate = job.rate or DEFAULT_RATE
+    with _as_output_error(job), av.open(str(job.out.resolve()), "w", format="mov") as container:
         stream = container.add_stream("prores_ks", rate=rate, options={"profile": "4444", "alpha_bits": "16"})
         _describe(stream, job)
         stream.metadata["timecode"] = timecode(job.first, rate)
@@ -72,7 +72,7 @@ def _describe(stream: VideoStream, job: ExportJob) -> None:
 
 
 @contextmanager
-def _explained(job: ExportJob) -> Iterator[None]:
+def _as_output_error(job: ExportJob) -> Iterator[None]:
     try:
         yield
     except FFmpegError as error:

@@ -5,8 +5,8 @@
 Channels are called after the objects (`dog`, `object_3`), the same ones in every frame; values are 0
 and 1, or the probabilities with soft edges. Hard masks are exact; soft ones are rounded to half
 floats (11 bits of precision, so within 1/4096). The data window and the display window are the frame.
-A matte has no colours, so there is nothing to be multiplied with alpha. `frameRate` and
-`imageCounter` (the frame's index) stand in the header. Compression is ZIP, without loss.
+A matte has no colours, so nothing is premultiplied. `frameRate` and `imageCounter` (the frame's index)
+are in the header. Compression is ZIP, without loss.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ import numpy as np
 from tinct.interchange.exports.formats import ExportJob
 from tinct.interchange.exports.object_names import channel_names
 from tinct.io.atomic import atomic_write
-from tinct.io.optional import needed
+from tinct.io.optional import import_optional
 
 
 def write_exrs(job: ExportJob) -> None:
     """Write a file per frame.
 
     Raises:
-        OptionError: OpenEXR is not installed, or there are no soft masks to be exported.
+        OptionError: OpenEXR is not installed, or the soft masks are missing.
         OutputError: A file cannot be written.
     """
-    exr = needed("OpenEXR", "vfx", "The format exr")
+    exr = import_optional("OpenEXR", "vfx", "The format exr")
     source = job.source
     channels = channel_names(source.object_ids, source.object_names)
     for index in job.indices():

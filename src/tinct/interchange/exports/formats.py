@@ -1,4 +1,4 @@
-"""What a format is, and what its writer is told."""
+"""The interface of export formats."""
 
 from __future__ import annotations
 
@@ -7,21 +7,22 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
+from tinct.interchange.exports.object_names import folder_name
 from tinct.interchange.exports.source import LabelledVideo
 from tinct.shapes import Image
 
 
 @dataclass(frozen=True)
 class ExportJob:
-    """One export in the making.
+    """The arguments of one export.
 
     Args:
         source: The video and its masks.
-        out: The file to write, or the folder to fill; it is there already, and empty.
+        out: The file to write, or the empty folder to fill.
         first: Index of the first frame.
-        last: Index of the last frame, which is exported too.
-        soft: Whether edges are soft where the format can have them.
-        tell: Called with the number of frames done.
+        last: Index of the last frame, inclusive.
+        soft: Whether edges are soft, in formats that can have them.
+        progress: Called with the number of frames done.
     """
 
     source: LabelledVideo
@@ -29,7 +30,7 @@ class ExportJob:
     first: int
     last: int
     soft: bool
-    tell: Callable[[int], None]
+    progress: Callable[[int], None]
 
     @property
     def rate(self) -> Fraction | None:
@@ -37,34 +38,43 @@ class ExportJob:
         return self.source.rate
 
     def indices(self) -> Iterator[int]:
-        """The frames to export; `tell` hears of each when it is done."""
+        """The frames to export; `progress` is called after each."""
         for done, index in enumerate(range(self.first, self.last + 1), start=1):
             yield index
-            self.tell(done)
+            self.progress(done)
+
+    def object_folders(self) -> list[Path]:
+        """Create a folder in `out` for every object, in the order of the ids, and return them."""
+        folders = [self.out / folder_name(i, self.source.object_names) for i in self.source.object_ids]
+        for folder in folders:
+            folder.mkdir()
+        return folders
 
     def frames(self) -> Iterator[tuple[int, Image]]:
         """(index, picture) of the frames to export, read one at a time.
 
         Raises:
-            OptionError: The video is not at hand.
+            OptionError: The source has no video.
             VideoError: A frame cannot be read.
         """
-        yield from zip(self.indices(), self.source.shown().frames(self.first, self.last + 1), strict=True)
+        yield from zip(
+            self.indices(), self.source.require_video().frames(self.first, self.last + 1), strict=True
+        )
 
 
 @dataclass(frozen=True)
 class ExportFormat:
-    """One way out of tinct.
+    """An export format.
 
     Args:
-        name: What `--to` calls it.
-        title: What people call it.
-        write: Writes it.
-        suffix: The ending of the one file that it makes; None where it fills a folder.
-        extra: The extra of tinct that it needs, if any.
+        name: The value of `--to`.
+        title: The name for people.
+        write: Writes the file or the folder.
+        suffix: The suffix of the file; None for a format that fills a folder.
+        extra: The optional dependency group that it needs, if any.
         needs_video: Whether it shows the frames themselves.
-        needs_soft: Whether it is made of probabilities.
-        can_be_soft: Whether `soft` makes a difference.
+        needs_soft: Whether it always needs soft masks.
+        can_be_soft: Whether it can have soft edges.
     """
 
     name: str
@@ -78,5 +88,5 @@ class ExportFormat:
 
     @property
     def one_file(self) -> bool:
-        """Whether it makes one file, and not a folder."""
+        """Whether it writes one file instead of a folder."""
         return self.suffix is not None

@@ -12,16 +12,13 @@ import numpy as np
 from PIL import Image as Pictures
 
 from tinct.interchange.exports.formats import ExportJob
-from tinct.interchange.exports.object_names import folder_name
 from tinct.io.atomic import atomic_write
 
 
 def write_object_pngs(job: ExportJob) -> None:
     """Write a black-and-white picture of every object in every frame."""
     source = job.source
-    folders = [job.out / folder_name(i, source.object_names) for i in source.object_ids]
-    for folder in folders:
-        folder.mkdir()
+    folders = job.object_folders()
     for index in job.indices():
         labels = source.read(index)
         for folder, object_id in zip(folders, source.object_ids, strict=True):

@@ -1,6 +1,6 @@
-"""The film with the masks drawn in: MP4, H.264, yuv420p.
+"""The overlay video, with the masks drawn in: MP4, H.264, yuv420p.
 
-For looking at, not for reading back: a lossy picture of the frames with every object filled,
+For viewing, not for reading back: a lossy picture of the frames with every object filled,
 outlined and numbered. A side of odd length grows by one pixel, because yuv420p has none.
 """
 
@@ -12,7 +12,7 @@ from tinct.io.video_writer import VideoWriter
 
 
 def write_overlay_video(job: ExportJob) -> None:
-    """Write the film."""
-    with VideoWriter(job.out, job.rate, job.source.size) as film:
+    """Write the overlay video."""
+    with VideoWriter(job.out, job.rate, job.source.size) as writer:
         for index, frame in job.frames():
-            film.write(draw_masks(frame, job.source.read(index)))
+            writer.write(draw_masks(frame, job.source.read(index)))

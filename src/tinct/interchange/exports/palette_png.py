@@ -1,4 +1,4 @@
-"""Palette PNG sequence: one label map per frame, as DAVIS and YouTube-VOS keep theirs.
+"""Palette PNG sequence: one label map per frame, as in DAVIS and YouTube-VOS.
 
     OUT/<frame name>.png      8-bit palette PNG with the PASCAL VOC palette; the value is the object id
 

@@ -1,4 +1,4 @@
-"""A run folder as something to export."""
+"""A run folder as the source of an export."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from tinct.io.masks import ObjectMasks, object_ids_of
 from tinct.io.natural_order import natural_key
 from tinct.io.soft_masks import read_soft, soft_path
 from tinct.io.video import IMAGE_SUFFIXES, Video
+from tinct.io.video_range import VideoRange, parse_range
 from tinct.shapes import LabelMap
 
 
@@ -23,44 +24,46 @@ def labelled_run(folder: Path, video: Video | None = None) -> LabelledVideo:
 
     Args:
         folder: Holds run.json and masks/, and soft/ if the run was made with `--soft`.
-        video: The frames; None to look for them where they were when the run was made.
+        video: The frames; None to open the video at its recorded path.
 
     Returns:
-        The video with its masks; without frames where they cannot be found.
+        The labelled video; without frames if they cannot be found.
 
     Raises:
         OutputError: The folder is no run, or its run.json cannot be read.
         OptionError: The video is not the one that was segmented.
-        VideoError: The video is where it was, but cannot be read.
+        VideoError: The video was found, but cannot be read.
     """
-    account = _account(folder)
-    run = account["run"]
-    if video is None and (path := find_video(folder, account)) is not None:
+    record = _read_record(folder)
+    run = record["run"]
+    if video is None and (path := find_video(folder, record)) is not None:
         video = Video.open(path)
     if video is not None:
+        if "frame_range" in run:
+            video = VideoRange(video, *parse_range(run["frame_range"]))
         _check_same(video, run, folder)
     names = video.names if video is not None else _mask_names(folder, int(run["frames"]))
-    object_ids = tuple(account.get("object_ids", ()))
+    object_ids = tuple(record.get("object_ids", ()))
     size = (int(run["size"][0]), int(run["size"][1]))
-    rate = video.rate if video is not None and video.rate is not None else account.get("frame_rate")
+    rate = video.rate if video is not None and video.rate is not None else record.get("frame_rate")
     soft = (folder / "soft").is_dir()
     return LabelledVideo(
         names,
         size,
         object_ids,
-        lambda index: _read_labels(folder, names[index], account),
+        lambda index: _read_labels(folder, names[index], record),
         video,
         None if rate is None else Fraction(rate),
-        {int(i): str(name) for i, name in account.get("object_names", {}).items()},
-        (lambda index: _read_soft(folder, names[index], object_ids, account)) if soft else None,
+        {int(i): str(name) for i, name in record.get("object_names", {}).items()},
+        (lambda index: _read_soft(folder, names[index], object_ids, record)) if soft else None,
         Path(str(run.get("video") or folder.resolve().name)).stem,
     )
 
 
-def find_video(folder: Path, account: dict[str, Any]) -> Path | None:
-    """Where the video of a run is: where it was, seen from the run folder, or near by; None if nowhere."""
-    name = account["run"].get("video")
-    places = [folder / account["video_path"]] if account.get("video_path") else []
+def find_video(folder: Path, record: dict[str, Any]) -> Path | None:
+    """The path of a run's video: the recorded one, or a file of its name near by; None if there is none."""
+    name = record["run"].get("video")
+    places = [folder / record["video_path"]] if record.get("video_path") else []
     if name:
         places += [near / str(name) for near in (folder.parent, Path())]
     return next((place for place in places if _could_be_video(place)), None)
@@ -72,18 +75,18 @@ def _could_be_video(place: Path) -> bool:
     return place.is_file()
 
 
-def _account(folder: Path) -> dict[str, Any]:
+def _read_record(folder: Path) -> dict[str, Any]:
     path = folder / "run.json"
     if not path.is_file():
         raise OutputError(
             f"{folder} is no run: it holds no run.json. Give the folder that `tinct segment` wrote (--out)."
         )
     try:
-        account = json.loads(path.read_text(encoding="utf-8"))
-        int(account["run"]["frames"]), [int(side) for side in account["run"]["size"]][1]
+        record = json.loads(path.read_text(encoding="utf-8"))
+        int(record["run"]["frames"]), [int(side) for side in record["run"]["size"]][1]
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
         raise OutputError(f"{path} cannot be read ({error!r}); run `tinct segment` again.") from error
-    return dict(account)
+    return dict(record)
 
 
 def _check_same(video: Video, run: dict[str, Any], folder: Path) -> None:
@@ -96,10 +99,10 @@ def _check_same(video: Video, run: dict[str, Any], folder: Path) -> None:
 
 
 def _mask_names(folder: Path, frames: int) -> Sequence[str]:
-    """The names of the frames by their masks.
+    """The names of the frames, taken from the mask files.
 
     Raises:
-        OptionError: Some masks are missing, so that nobody knows the frames' names and order.
+        OptionError: Some masks are missing, so that names and order of the frames are unknown.
     """
     found = [file.stem for file in (folder / "masks").glob("*.png") if not file.name.startswith(".")]
     if len(found) != frames:
@@ -110,20 +113,20 @@ def _mask_names(folder: Path, frames: int) -> Sequence[str]:
     return sorted(found, key=natural_key)
 
 
-def _read_labels(folder: Path, name: str, account: dict[str, Any]) -> LabelMap:
+def _read_labels(folder: Path, name: str, record: dict[str, Any]) -> LabelMap:
     path = folder / "masks" / f"{name}.png"
     if not path.is_file():
         raise MaskError(
-            f"There is no mask {path}: the run is {account.get('status', 'unfinished')}, with "
-            f"{account.get('frames_done', 0)} of {account['run']['frames']} masks. Finish it (the same "
+            f"There is no mask {path}: the run is {record.get('status', 'unfinished')}, with "
+            f"{record.get('frames_done', 0)} of {record['run']['frames']} masks. Finish it (the same "
             "command with --resume), or export fewer frames (--last)."
         )
     return read_label_png(path)
 
 
-def _read_soft(folder: Path, name: str, object_ids: tuple[int, ...], account: dict[str, Any]) -> ObjectMasks:
-    """The soft masks of a frame, once it is certain that it has them."""
-    labels = _read_labels(folder, name, account)
+def _read_soft(folder: Path, name: str, object_ids: tuple[int, ...], record: dict[str, Any]) -> ObjectMasks:
+    """The soft masks of a frame; MaskError if the file of an object is missing."""
+    labels = _read_labels(folder, name, record)
     for object_id in object_ids_of(labels):
         if not (path := soft_path(folder / "soft", object_id, name)).is_file():
             raise MaskError(f"There is no soft mask {path}; run `tinct segment` again with --soft.")

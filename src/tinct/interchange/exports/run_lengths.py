@@ -1,7 +1,7 @@
-"""COCO's run lengths of masks.
+"""COCO's run-length encoding of masks.
 
-A mask is counted down its columns, first column first (Fortran order), beginning with the pixels
-outside; the counts are then packed into text (pycocotools, `common/maskApi.c`).
+Runs go down the columns (Fortran order) and alternate, beginning with pixels outside; the counts are then
+compressed to text (pycocotools, `common/maskApi.c`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tinct.io.masks import object_ids_of
-from tinct.io.optional import needed
+from tinct.io.optional import import_optional
 from tinct.shapes import LabelMap
 
 
@@ -23,7 +23,7 @@ class RunLengths:
     Args:
         segmentation: `{"size": [H, W], "counts": text}`.
         area: Pixels inside.
-        bbox: [x, y, width, height] of the smallest box around them, in pixels from the top left.
+        bbox: [x, y, width, height] of the bounding box, in pixels from the top left.
     """
 
     segmentation: dict[str, Any]
@@ -31,15 +31,15 @@ class RunLengths:
     bbox: list[float]
 
 
-def packing() -> Any:
-    """`pycocotools.mask`; OptionError where it is not installed."""
-    return needed("pycocotools.mask", "coco", "COCO's run lengths")
+def coco_module() -> Any:
+    """`pycocotools.mask`; OptionError if it is not installed."""
+    return import_optional("pycocotools.mask", "coco", "COCO's run lengths")
 
 
 def run_lengths(labels: LabelMap) -> dict[int, RunLengths]:
     """The run lengths of every object in a label map [H, W]; an absent object has none."""
-    coco = packing()
-    # Turned once: a comparison with it is then laid out by columns, as the encoder wants it.
+    coco = coco_module()
+    # Transposed once: comparisons with it then have the column order that the encoder expects.
     columns = np.ascontiguousarray(labels.T)
     found = {}
     for object_id in object_ids_of(labels):

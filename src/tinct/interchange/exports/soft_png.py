@@ -8,16 +8,13 @@ Exact to half a step of 16 bits. Needs a run that was made with `--soft`.
 from __future__ import annotations
 
 from tinct.interchange.exports.formats import ExportJob
-from tinct.interchange.exports.object_names import folder_name
 from tinct.io.soft_masks import write_soft_mask
 
 
 def write_soft_pngs(job: ExportJob) -> None:
     """Write the probabilities of every object in every frame."""
     source = job.source
-    folders = [job.out / folder_name(i, source.object_names) for i in source.object_ids]
-    for folder in folders:
-        folder.mkdir()
+    folders = job.object_folders()
     for index in job.indices():
         for folder, probabilities in zip(folders, source.read_soft(index).probs, strict=True):
             write_soft_mask(folder / f"{source.frame_names[index]}.png", probabilities)

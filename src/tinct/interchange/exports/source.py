@@ -1,4 +1,4 @@
-"""What is exported: a video with the masks of its frames, read one at a time."""
+"""The source of an export: a video with the masks of its frames, read one at a time."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from tinct.shapes import Bool, Float, LabelMap, holds_arrays
 @holds_arrays
 @dataclass(frozen=True, repr=False)
 class LabelledVideo:
-    """Frames, their masks and the objects' names; `LabelledVideo.of_run` makes one of a run folder.
+    """Frames, masks and names of objects; `LabelledVideo.of_run` opens a run folder.
 
     Args:
-        frame_names: The name of every frame; exported files are called after them.
+        frame_names: The name of every frame, used for exported files.
         size: (H, W) in pixels.
-        object_ids: Every object of the video, increasing, also those that some frames lack.
+        object_ids: The ids of all objects of the video, increasing.
         labels: The label map of a frame, by index.
-        video: The frames themselves; only formats that show them need it.
-        rate: Frames per second; None where nobody knows.
-        object_names: What objects are called; those that it lacks are "object 3" and the like.
-        soft: The probabilities of a frame, by index; None if nobody kept them.
-        title: What the video is called.
+        video: The frames; None if they are missing, which only formats that show them need.
+        rate: Frames per second; None if unknown.
+        object_names: Names by object id; an object without one is called "object 3" and the like.
+        soft: The probabilities of a frame, by index; None if they were not stored.
+        title: The name of the video.
     """
 
     frame_names: Sequence[str]
@@ -44,7 +44,7 @@ class LabelledVideo:
 
     @staticmethod
     def of_run(folder: Path, video: Video | None = None) -> LabelledVideo:
-        """The video of a run folder, see `tinct.interchange.exports.run_folder.labelled_run`."""
+        """Open a run folder; see `tinct.interchange.exports.run_folder.labelled_run`."""
         from tinct.interchange.exports.run_folder import labelled_run
 
         return labelled_run(folder, video)
@@ -53,22 +53,22 @@ class LabelledVideo:
         return len(self.frame_names)
 
     def name_of(self, object_id: int) -> str:
-        """What an object is called."""
+        """The name of an object."""
         return self.object_names.get(object_id) or f"object {object_id}"
 
     def read(self, index: int) -> LabelMap:
-        """The label map of a frame, uint8 [H, W]; void (255) is nobody's and becomes background.
+        """The label map of a frame, uint8 [H, W]; void (255) becomes background.
 
         Raises:
-            MaskError: There is none, it is of another size, or it holds an object that is not listed.
+            MaskError: The mask is missing, has another size, or holds an object that is not listed.
         """
         labels = self.labels(index)
         where = f"the mask of frame {index}"
         check_size((labels.shape[0], labels.shape[1]), self.size, name=where)
-        strangers = set(object_ids_of(labels)) - set(self.object_ids)
-        if strangers:
+        unknown = set(object_ids_of(labels)) - set(self.object_ids)
+        if unknown:
             raise MaskError(
-                f"The mask of frame {index} holds object {min(strangers)}, which is not among the video's "
+                f"The mask of frame {index} holds object {min(unknown)}, which is not among the video's "
                 f"objects ({', '.join(map(str, self.object_ids)) or 'none'}); the file is not of this run."
             )
         return np.where(labels == 255, 0, labels).astype(np.uint8) if labels.max(initial=0) == 255 else labels
@@ -77,7 +77,7 @@ class LabelledVideo:
         """The probabilities of every object in a frame, in the order of `object_ids`.
 
         Raises:
-            OptionError: Nobody kept them.
+            OptionError: The source has no soft masks.
             MaskError: A file is damaged or of another size.
         """
         if self.soft is None:
@@ -103,11 +103,11 @@ class LabelledVideo:
         maps: Bool[np.ndarray, "N H W"] = self.read(index)[None] == wanted
         return maps
 
-    def shown(self) -> Video:
-        """The frames.
+    def require_video(self) -> Video:
+        """The video, for formats that show its frames.
 
         Raises:
-            OptionError: They are not at hand.
+            OptionError: The source has no video.
         """
         if self.video is None:
             raise OptionError(

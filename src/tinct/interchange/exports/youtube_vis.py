@@ -15,32 +15,32 @@ from typing import Any, TextIO
 
 from tinct.interchange.exports.categories import categories_of, file_names
 from tinct.interchange.exports.formats import ExportJob
-from tinct.interchange.exports.run_lengths import RunLengths, packing, run_lengths
+from tinct.interchange.exports.run_lengths import RunLengths, coco_module, run_lengths
 
 _PARTS = ("segmentations", "bboxes", "areas")
 
 
 def write_youtube_vis(job: ExportJob) -> None:
-    """Write the JSON. Its lists go by object and the frames by time: what was found waits in files."""
-    packing()
-    with tempfile.TemporaryDirectory(prefix=f".{job.out.stem[:100]}.", dir=job.out.parent) as waiting:
+    """Write the JSON. Its lists go by object but frames come by time, so lists are collected in files."""
+    coco_module()
+    with tempfile.TemporaryDirectory(prefix=f".{job.out.stem[:100]}.", dir=job.out.parent) as lists:
         for index in job.indices():
             found = run_lengths(job.source.read(index))
             for object_id in job.source.object_ids:
-                _keep(Path(waiting), object_id, found.get(object_id))
+                _append(Path(lists), object_id, found.get(object_id))
         with job.out.open("w", encoding="utf-8") as file:
-            _write(file, job, Path(waiting))
+            _write(file, job, Path(lists))
 
 
-def _keep(waiting: Path, object_id: int, found: RunLengths | None) -> None:
-    """Append one frame to what is known of an object. 254 objects must not need as many open files."""
+def _append(lists: Path, object_id: int, found: RunLengths | None) -> None:
+    """Append one frame to the lists of an object; files are closed again, as there may be 254 objects."""
     entries = (found.segmentation, found.bbox, found.area) if found else (None, None, None)
     for part, entry in zip(_PARTS, entries, strict=True):
-        with (waiting / f"{object_id}.{part}").open("a", encoding="utf-8") as file:
+        with (lists / f"{object_id}.{part}").open("a", encoding="utf-8") as file:
             file.write(json.dumps(entry) + "\n")
 
 
-def _write(file: TextIO, job: ExportJob, waiting: Path) -> None:
+def _write(file: TextIO, job: ExportJob, lists: Path) -> None:
     H, W = job.source.size
     length = job.last + 1 - job.first
     names = file_names(job.source)[job.first : job.last + 1]
@@ -71,13 +71,13 @@ def _write(file: TextIO, job: ExportJob, waiting: Path) -> None:
         file.write((",\n" if number > 1 else "\n") + json.dumps(head)[:-1])
         for part in _PARTS:
             file.write(f', "{part}": [')
-            file.writelines(_separated(waiting / f"{object_id}.{part}"))
+            file.writelines(_list_entries(lists / f"{object_id}.{part}"))
             file.write("]")
         file.write("}")
     file.write("\n]}\n")
 
 
-def _separated(path: Path) -> Iterator[str]:
+def _list_entries(path: Path) -> Iterator[str]:
     """The lines of a file as the entries of a list."""
     with path.open(encoding="utf-8") as lines:
         for number, line in enumerate(lines):

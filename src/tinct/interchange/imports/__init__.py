@@ -1,7 +1,7 @@
-"""First masks from other programs: COCO, LabelMe, CVAT for images, and every mask picture.
+"""Import of prompts from other programs: COCO, LabelMe, CVAT for images, and all mask images.
 
-What a file is, its content says. Files are read as they come from strangers: entities and document
-types are refused, sizes are checked before anything is unpacked.
+The content of a file tells its format. Files are untrusted: entities and document types are errors, and
+sizes are checked before anything is unpacked.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from tinct.interchange.imports.coco import coco_pictures
 from tinct.interchange.imports.cvat import cvat_pictures
 from tinct.interchange.imports.labelme import labelme_pictures
 from tinct.interchange.imports.pictures import AnnotatedPicture
-from tinct.interchange.imports.prompts import Painted, paint
+from tinct.interchange.imports.prompts import Annotations, to_prompts
 from tinct.io.mask_files import read_mask
 from tinct.io.video import Video
 
-__all__ = ["LARGEST_FILE", "Painted", "read_annotations"]
+__all__ = ["LARGEST_FILE", "Annotations", "read_annotations"]
 
-LARGEST_FILE = 512 * 2**20
-"""Bytes of a JSON or XML file that are read; a hundred thousand masks are smaller."""
+MAX_FILE_BYTES = 512 * 2**20
+"""Maximum size of a JSON or XML file; a hundred thousand masks are smaller."""
 
 
 def read_annotations(
@@ -32,19 +32,19 @@ def read_annotations(
     frame: int | None = None,
     known: Mapping[int, str] | None = None,
     repair: bool = False,
-) -> Painted:
-    """The painted frames of a file.
+) -> Annotations:
+    """Read the annotated frames of a file.
 
-    A mask picture keeps its ids. A file with track ids keeps those; else objects are told apart by
-    their labels and numbered in the file's order, and a label that is `known` gets its id again.
+    The ids of a mask image and the track ids of a file are preserved. Other objects are distinguished by
+    their labels and numbered in the order of the file; a label that is `known` gets its id.
 
     Args:
         path: COCO JSON (RLE or polygons), LabelMe JSON, CVAT-for-images XML, or what
             `tinct.read_mask` reads.
-        video: The video that was painted.
-        frame: Index of the painted frame; None takes that which the file names, and 0 for a picture.
-        known: Objects that are there already, id to name ("" for one without).
-        repair: As for `tinct.read_mask`; of pictures only.
+        video: The annotated video.
+        frame: Index of the annotated frame; None for the one that the file names, and 0 for an image.
+        known: Existing objects, id to name ("" for one without).
+        repair: As for `tinct.read_mask`; for images only.
 
     Returns:
         The label maps by frame index, and the objects' names.
@@ -57,12 +57,12 @@ def read_annotations(
     text = _text_of(path)
     if text is None:
         index = 0 if frame is None else frame
-        return Painted({index: read_mask(path, frame_size=video.size, repair=repair)}, {})
-    return paint(path.name, _pictures(text, path.name), video, frame, known or {})
+        return Annotations({index: read_mask(path, frame_size=video.size, repair=repair)}, {})
+    return to_prompts(path.name, _pictures(text, path.name), video, frame, known or {})
 
 
 def _text_of(path: Path) -> str | None:
-    """The file's text if it is JSON or XML by its first letter; None for what may be a picture."""
+    """The text of a file that starts like JSON or XML; None for what may be an image."""
     try:
         if path.is_dir() or not path.exists():
             return None
@@ -73,9 +73,9 @@ def _text_of(path: Path) -> str | None:
                     raise MaskError(f"{path.name} is no {path.suffix[1:].upper()}; save or export it again.")
                 return None
             size = path.stat().st_size
-            if size > LARGEST_FILE:
+            if size > MAX_FILE_BYTES:
                 raise MaskError(
-                    f"{path.name} has {size / 2**20:.0f} MB; at most {LARGEST_FILE // 2**20} are read. "
+                    f"{path.name} has {size / 2**20:.0f} MB; at most {MAX_FILE_BYTES // 2**20} are read. "
                     "Export the painted frames alone."
                 )
             file.seek(0)
@@ -85,7 +85,7 @@ def _text_of(path: Path) -> str | None:
 
 
 def _pictures(text: str, name: str) -> list[AnnotatedPicture]:
-    """The painted pictures of a JSON or XML text."""
+    """The annotated pictures of a JSON or XML text."""
     if text.lstrip().startswith("<"):
         return cvat_pictures(text, name)
     try:

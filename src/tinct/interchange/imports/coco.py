@@ -1,9 +1,9 @@
-"""COCO's JSON: run lengths, packed or not, and polygons.
+"""COCO JSON: run lengths, compressed or not, and polygons.
 
-Annotations with a track id (`track_id`, `attributes.track_id` or `instance_id`) keep it as object id.
-Without, each annotation of a single picture is an object; over several pictures a category is one,
-as long as no picture shows it twice. Later annotations lie on earlier ones. `iscrowd` is not looked
-at: labelling programs set it for every mask that is stored as run lengths.
+Track ids (`track_id`, `attributes.track_id` or `instance_id`) become object ids. Without them, each
+annotation of a single picture is an object; over several pictures each category is one, if no picture
+shows it twice. Later annotations cover earlier ones. `iscrowd` is ignored: labelling programs set it for
+every mask that is stored as run lengths.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from tinct.interchange.imports.pictures import (
     AnnotatedObject,
     AnnotatedPicture,
     Region,
+    decode_runs,
     named,
     number,
     whole_number,
@@ -38,8 +39,8 @@ def coco_pictures(content: _Row, name: str) -> list[AnnotatedPicture]:
         name: The file's name, for messages.
 
     Raises:
-        MaskError: It is damaged, refers to pictures or categories that it does not declare, or does
-            not say which objects of different pictures are the same.
+        MaskError: The file is damaged, refers to pictures or categories that it does not declare, or its
+            objects cannot be identified across pictures.
     """
     images = {image.get("id"): image for image in _rows(content, "images", name)}
     annotations = _rows(content, "annotations", name)
@@ -49,12 +50,12 @@ def coco_pictures(content: _Row, name: str) -> list[AnnotatedPicture]:
     for row, owner in zip(annotations, owners, strict=True):
         if row.get("image_id") not in images:
             raise MaskError(
-                f"{_called(row, name)} is of picture {row.get('image_id')!r}, which {name} does not list; "
+                f"{_describe(row, name)} is of picture {row.get('image_id')!r}, which {name} does not list; "
                 "export it again."
             )
         size = _size(images[row["image_id"]], name)
-        shape = _checked(row.get("segmentation"), size, _called(row, name))
-        regions[row["image_id"]].append(Region(owner, partial(_mask, shape, size, _called(row, name))))
+        shape = _checked(row.get("segmentation"), size, _describe(row, name))
+        regions[row["image_id"]].append(Region(owner, partial(_mask, shape, size, _describe(row, name))))
     return [
         AnnotatedPicture(str(image.get("file_name") or ""), _size(image, name), tuple(regions[key]))
         for key, image in images.items()
@@ -70,7 +71,7 @@ def _rows(content: _Row, part: str, name: str) -> list[_Row]:
     return rows
 
 
-def _called(row: _Row, name: str) -> str:
+def _describe(row: _Row, name: str) -> str:
     return f"Annotation {row.get('id')} of {name}"
 
 
@@ -87,7 +88,7 @@ def _owners(annotations: list[_Row], categories: Mapping[Any, str], name: str) -
         return [named(f"track {t}", label, t) for t, label in zip(tracks, labels, strict=True)]
     if any(track is not None for track in tracks):
         lacking = annotations[tracks.index(None)]
-        raise MaskError(f"{_called(lacking, name)} has no track id, but others have; give all of them one.")
+        raise MaskError(f"{_describe(lacking, name)} has no track id, but others have; give all of them one.")
     if len({row.get("image_id") for row in annotations}) == 1:
         return [named(f"annotation {at}", label) for at, label in enumerate(labels)]
     shown = Counter((row.get("image_id"), row.get("category_id")) for row in annotations)
@@ -109,7 +110,8 @@ def _label(row: _Row, categories: Mapping[Any, str], name: str) -> str:
     category = row.get("category_id")
     if categories and category not in categories:
         raise MaskError(
-            f"{_called(row, name)} is of category {category!r}, which {name} does not list; export it again."
+            f"{_describe(row, name)} is of category {category!r}, which {name} does not list; "
+            "export it again."
         )
     return categories.get(category, "")
 
@@ -124,7 +126,7 @@ def _track(row: _Row) -> int | None:
 
 
 def _checked(shape: Any, size: tuple[int, int], where: str) -> Any:
-    """A segmentation that can be painted; MaskError if it is none."""
+    """Check a segmentation; polygons become arrays. MaskError if it is malformed."""
     if isinstance(shape, dict):
         if shape.get("size") != list(size):
             raise MaskError(
@@ -151,37 +153,30 @@ def _mask(shape: Any, size: tuple[int, int], where: str) -> BinaryMask:
         return mask
     counts = shape.get("counts")
     if isinstance(counts, str):
-        return _counted(unpacked(counts, where), size, where)
+        return _mask_of_counts(decode_counts(counts, where), size, where)
     numbers = [whole_number(count, where) for count in counts] if isinstance(counts, list) else []
-    return _counted(numbers, size, where)
+    return _mask_of_counts(numbers, size, where)
 
 
-def _counted(counts: list[int], size: tuple[int, int], where: str) -> BinaryMask:
-    """Run lengths: down the columns, the pixels outside first."""
-    if sum(counts) != size[0] * size[1] or min(counts) < 0:
-        raise MaskError(
-            f"{where} has run lengths of {sum(counts)} pixels, and its picture has {size[0] * size[1]}; "
-            "export it again."
-        )
-    inside = np.arange(len(counts)) % 2 == 1
-    mask: BinaryMask = np.repeat(inside, counts).reshape(size[::-1]).T
-    return mask
+def _mask_of_counts(counts: list[int], size: tuple[int, int], where: str) -> BinaryMask:
+    """The mask of run lengths that go down the columns."""
+    return decode_runs(counts, size[::-1], f"{where} has run lengths", "its picture").T
 
 
-def unpacked(text: str, where: str) -> list[int]:
-    """The numbers of packed run lengths (pycocotools, `common/maskApi.c`, `rleFrString`).
+def decode_counts(text: str, where: str) -> list[int]:
+    """Decode compressed run lengths (pycocotools, `common/maskApi.c`, `rleFrString`).
 
-    Each is written in groups of five bits, the lowest first: 48 + group, + 32 if more follow; the fifth
-    bit of the last group is the sign. From the fourth number on they are differences to the last but one.
-    They are unpacked here, not by pycocotools, because that leaves the rest of the mask to chance where the
-    numbers fall short (version 2.0.11), and files come from strangers.
+    Each number is written in groups of five bits, the lowest first: 48 + group, + 32 if more follow; the
+    fifth bit of the last group is the sign. From the fourth number on they are differences to the last but
+    one. They are decoded here, not by pycocotools, which leaves the rest of the mask undefined where the
+    numbers fall short (version 2.0.11): files are untrusted.
 
     Args:
-        text: What was packed.
-        where: What to call it in messages.
+        text: The compressed counts.
+        where: The name of the annotation in messages.
 
     Raises:
-        MaskError: It is no such text.
+        MaskError: The text is damaged.
     """
     counts: list[int] = []
     value = bits = 0

@@ -1,8 +1,8 @@
 """CVAT for images, XML 1.1: polygons, boxes and masks.
 
-A label is an object, however many shapes it has; a `group_id` above 0 tells two objects of one label
-apart. Shapes are painted by `z_order`, those of one height in the file's order. Objects come in the
-order in which the task declares its labels.
+All shapes of a label are one object; a `group_id` above 0 distinguishes two objects of one label. Shapes
+are drawn by `z_order`, then in the order of the file. Objects are in the order in which the task declares
+its labels.
 """
 
 from __future__ import annotations
@@ -16,13 +16,20 @@ from xml.parsers import expat
 import numpy as np
 
 from tinct.errors import MaskError
-from tinct.interchange.imports.pictures import AnnotatedPicture, Region, named, number, whole_number
+from tinct.interchange.imports.pictures import (
+    AnnotatedPicture,
+    Region,
+    decode_runs,
+    named,
+    number,
+    whole_number,
+)
 from tinct.interchange.imports.polygons import fill_box, fill_polygon
 from tinct.shapes import BinaryMask
 
 _KINDS = ("polygon", "box", "mask")
 _NOT_DRAWN = ("tag",)
-"""What stands among the shapes but is a word about the whole picture."""
+"""Elements among the shapes that describe the whole picture."""
 
 
 def cvat_pictures(text: str, name: str) -> list[AnnotatedPicture]:
@@ -33,7 +40,7 @@ def cvat_pictures(text: str, name: str) -> list[AnnotatedPicture]:
         name: The file's name, for messages.
 
     Raises:
-        MaskError: It is damaged or not of this kind, brings a document type or entities, names a label
+        MaskError: The file is damaged or of another kind, has a document type or entities, uses a label
             that it does not declare, or holds a shape without an area.
     """
     root = parse_safely(text, name)
@@ -46,23 +53,23 @@ def cvat_pictures(text: str, name: str) -> list[AnnotatedPicture]:
 
 
 def parse_safely(text: str, name: str) -> Element:
-    """The tree of an XML text without a document type.
+    """Parse XML without a document type.
 
-    Entities of entities grow without bound, and external ones read files; neither is needed here.
+    Nested entities grow without bound, and external ones read files; neither is needed here.
 
     Raises:
-        MaskError: It has a document type, or is damaged.
+        MaskError: The text has a document type, or is damaged.
     """
 
-    def refuse(*_: object) -> NoReturn:
+    def reject(*_: object) -> NoReturn:
         raise MaskError(
             f"{name} has a document type (<!DOCTYPE>), which can hide entities; CVAT writes none. Remove it."
         )
 
     tree = TreeBuilder()
     parser = expat.ParserCreate()
-    parser.StartDoctypeDeclHandler = refuse
-    parser.EntityDeclHandler = refuse
+    parser.StartDoctypeDeclHandler = reject
+    parser.EntityDeclHandler = reject
     parser.StartElementHandler = tree.start
     parser.EndElementHandler = tree.end
     parser.CharacterDataHandler = tree.data
@@ -98,11 +105,11 @@ def _region(shape: Element, labels: list[str], size: tuple[int, int], where: str
     group = whole_number(shape.get("group_id") or "0", f"{where}: group_id")
     rank = (labels.index(label) if labels else 0, group)
     owner = named(f"{label}\n{group}", label, rank=rank)
-    return Region(owner, _drawn(shape, size, f"{where}: {shape.tag} {label!r}"))
+    return Region(owner, _mask_reader(shape, size, f"{where}: {shape.tag} {label!r}"))
 
 
-def _drawn(shape: Element, size: tuple[int, int], where: str) -> Callable[[], BinaryMask]:
-    """What makes a shape's pixels; its numbers are read at once, so that errors come early."""
+def _mask_reader(shape: Element, size: tuple[int, int], where: str) -> Callable[[], BinaryMask]:
+    """A function that draws a shape's mask; numbers are parsed at once, so that errors come early."""
 
     def read(*keys: str) -> list[float]:
         return [number(shape.get(key), f"{where}, {key}") for key in keys]
@@ -126,14 +133,14 @@ def _drawn(shape: Element, size: tuple[int, int], where: str) -> Callable[[], Bi
 def _patch(
     counts: list[int], corner: tuple[int, int], extent: tuple[int, int], size: tuple[int, int], where: str
 ) -> BinaryMask:
-    """A mask from run lengths within its box: along the rows (unlike COCO's), the pixels outside first.
+    """A mask from run lengths within its box, along the rows (unlike COCO's).
 
     Args:
         counts: The run lengths.
         corner: (row, column) of the box's first pixel.
         extent: (rows, columns) of the box.
         size: (H, W) of the picture.
-        where: What to call it in messages.
+        where: The name of the shape in messages.
 
     Raises:
         MaskError: The box leaves the picture, or the run lengths do not fill it.
@@ -141,12 +148,7 @@ def _patch(
     (top, left), (rows, columns) = corner, extent
     if min(*corner, rows - 1, columns - 1) < 0 or top + rows > size[0] or left + columns > size[1]:
         raise MaskError(f"{where} lies outside its picture of {size[1]}×{size[0]} pixels; export it again.")
-    if sum(counts) != rows * columns or min(counts) < 0:
-        raise MaskError(
-            f"{where} has run lengths of {sum(counts)} pixels, and its box has {rows * columns}; export "
-            "it again."
-        )
     mask = np.zeros(size, np.bool_)
-    patch = np.repeat(np.arange(len(counts)) % 2 == 1, counts).reshape(extent)
+    patch = decode_runs(counts, extent, f"{where} has run lengths", "its box")
     mask[top : top + rows, left : left + columns] = patch
     return mask

@@ -1,7 +1,7 @@
-"""LabelMe's JSON: polygons, rectangles, circles and masks of one picture.
+"""LabelMe JSON: polygons, rectangles, circles and masks of one picture.
 
-A label is an object, however many shapes it has; a `group_id` tells two objects of one label apart.
-Later shapes lie on earlier ones. `imageData`, the picture itself, is not looked at.
+All shapes of a label are one object; a `group_id` distinguishes two objects of one label. Later shapes
+cover earlier ones. `imageData`, the picture itself, is ignored.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ _KINDS = ("polygon", "rectangle", "circle", "mask")
 
 
 def labelme_pictures(content: Mapping[str, Any], name: str) -> list[AnnotatedPicture]:
-    """The one picture of a LabelMe file.
+    """The picture of a LabelMe file.
 
     Args:
         content: The JSON.
         name: The file's name, for messages.
 
     Raises:
-        MaskError: It is damaged, does not say the picture's size, or holds a shape without an area.
+        MaskError: The file is damaged, lacks the size of the picture, or holds a shape without an area.
     """
     shapes = content["shapes"]
     H = whole_number(content.get("imageHeight"), f"imageHeight of {name}")
@@ -81,7 +81,7 @@ def _outline(kind: str, points: Float[np.ndarray, "K 2"], size: tuple[int, int])
 
 
 def _mask(encoded: Any, points: Float[np.ndarray, "K 2"], size: tuple[int, int], where: str) -> BinaryMask:
-    """A painted patch: a PNG as text, its corners by the first and the last pixel."""
+    """The mask of a patch: a PNG as base64 text, and its corners by the first and the last pixel."""
     left, top = (round(float(value)) for value in points.min(axis=0))
     try:
         with Pictures.open(io.BytesIO(base64.b64decode(str(encoded), validate=True))) as picture:

@@ -1,4 +1,4 @@
-"""What a file says was painted: pictures with regions, each of an object with a name."""
+"""The common form of annotation files: pictures with regions, each of a named object."""
 
 from __future__ import annotations
 
@@ -8,22 +8,24 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from tinct.errors import MaskError
 from tinct.shapes import BinaryMask, holds_arrays
 
-LONGEST_NAME = 100
-"""Characters of an object's name that are kept."""
+MAX_NAME_LENGTH = 100
+"""Maximum number of characters of an object's name."""
 
 
 @dataclass(frozen=True)
 class AnnotatedObject:
-    """An object as its file knows it.
+    """An object of an annotation file.
 
     Args:
-        key: What tells it from the file's other objects.
-        name: What people call it; "" if they do not.
-        wanted_id: The id that the file gives it, if it does.
-        rank: Objects without an id are numbered by it, and those of one rank as they are met.
+        key: Identifies it within the file.
+        name: The name for people; "" for none.
+        wanted_id: The id in the file, if there is one.
+        rank: The order in which objects without an id are numbered; then the order of the file.
     """
 
     key: str
@@ -39,7 +41,7 @@ class Region:
 
     Args:
         owner: The object.
-        mask: Makes the pixels, bool [H, W]; called when the picture is painted.
+        mask: Draws the mask, bool [H, W]; called when the label map is drawn.
     """
 
     owner: AnnotatedObject
@@ -48,12 +50,12 @@ class Region:
 
 @dataclass(frozen=True)
 class AnnotatedPicture:
-    """One picture with what was painted on it.
+    """One picture and its regions.
 
     Args:
-        file_name: What the file calls the picture.
-        size: (H, W) as the file has it; None if it does not say.
-        regions: From the lowest to the topmost.
+        file_name: The name of the picture in the file.
+        size: (H, W) in the file; None if it is not given.
+        regions: From bottom to top.
     """
 
     file_name: str
@@ -64,8 +66,8 @@ class AnnotatedPicture:
 def named(
     key: str, label: str, wanted_id: int | None = None, rank: tuple[int, int] = (0, 0)
 ) -> AnnotatedObject:
-    """An object by its label; `object 3`, as tinct's exports call what has no name, is id 3."""
-    name = re.sub(r"[\x00-\x1f\x7f]+", " ", label).strip()[:LONGEST_NAME]
+    """An object with a cleaned label; `object 3`, which exports of tinct use for no name, means id 3."""
+    name = re.sub(r"[\x00-\x1f\x7f]+", " ", label).strip()[:MAX_NAME_LENGTH]
     own = re.fullmatch(r"object (\d{1,3})", name, re.ASCII)
     if own:
         return AnnotatedObject(key, "", int(own[1]) if wanted_id is None else wanted_id, rank)
@@ -73,10 +75,10 @@ def named(
 
 
 def number(value: Any, what: str) -> float:
-    """A finite number of a file.
+    """Parse a finite number.
 
     Raises:
-        MaskError: It is none; `what` says where it stood.
+        MaskError: The value is no such number; `what` says where it was.
     """
     try:
         found = float(value)
@@ -88,12 +90,25 @@ def number(value: Any, what: str) -> float:
 
 
 def whole_number(value: Any, what: str) -> int:
-    """A whole number of a file.
+    """Parse a whole number.
 
     Raises:
-        MaskError: It is none; `what` says where it stood.
+        MaskError: The value is no such number; `what` says where it was.
     """
     found = number(value, what)
     if found != int(found):
         raise MaskError(f"{what}: {value!r} came, expected a whole number. Export the file again.")
     return int(found)
+
+
+def decode_runs(counts: list[int], shape: tuple[int, int], what: str, container: str) -> BinaryMask:
+    """A mask from run lengths along the last axis of `shape`, which begin with pixels outside.
+
+    Raises:
+        MaskError: The run lengths do not fill the shape; `what` and `container` are for the message.
+    """
+    pixels = shape[0] * shape[1]
+    if sum(counts) != pixels or min(counts) < 0:
+        raise MaskError(f"{what} of {sum(counts)} pixels, and {container} has {pixels}; export it again.")
+    mask: BinaryMask = np.repeat(np.arange(len(counts)) % 2 == 1, counts).reshape(shape)
+    return mask

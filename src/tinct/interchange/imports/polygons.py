@@ -1,4 +1,4 @@
-"""Outlines as pixels."""
+"""Rasterisation of polygons, boxes and circles."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def fill_polygon(points: Float[np.ndarray, "K 2"], size: tuple[int, int]) -> Bin
         that polygons with a common edge neither overlap nor leave a gap.
     """
     H, W = size
-    # How often the outline is crossed on the way from pixel to pixel, summed up from the left.
+    # Number of times that the outline crosses each row up to a pixel, accumulated from the left.
     crossings = np.zeros((H, W + 1), np.int32)
     for (x0, y0), (x1, y1) in zip(points, np.roll(points, -1, axis=0), strict=True):
         if y0 > y1:
@@ -45,7 +45,7 @@ def fill_box(
         corner: (x, y) of a corner.
         opposite: (x, y) of the corner opposite.
         size: (H, W).
-        turned: Clockwise about its middle, in degrees.
+        turned: Rotation clockwise about its centre, in degrees.
     """
     (x0, y0), (x1, y1) = corner, opposite
     corners = np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)], np.float64)

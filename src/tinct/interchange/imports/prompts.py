@@ -1,4 +1,4 @@
-"""From what a file says to label maps: which frame, which id, and who covers whom."""
+"""Label maps from annotated pictures: the frame of each picture, and the id of each object."""
 
 from __future__ import annotations
 
@@ -15,47 +15,47 @@ from tinct.io.masks import check_labels, check_size
 from tinct.io.video import IMAGE_SUFFIXES, Video
 from tinct.shapes import LabelMap
 
-HIGHEST_ID = 254
+MAX_OBJECT_ID = 254
 
 
-class Painted(NamedTuple):
-    """What was painted in a file.
+class Annotations(NamedTuple):
+    """The prompts of an annotation file.
 
     Attributes:
         prompts: Frame index to label map, uint8 [H, W].
-        names: Object id to name, of those objects that have one.
+        names: Object id to name, for objects with a name.
     """
 
     prompts: dict[int, LabelMap]
     names: dict[int, str]
 
 
-def paint(
+def to_prompts(
     source: str,
     pictures: Sequence[AnnotatedPicture],
     video: Video,
     frame: int | None,
     known: Mapping[int, str],
-) -> Painted:
+) -> Annotations:
     """The label maps of a file's pictures; later regions cover earlier ones.
 
     Args:
         source: The file's name, for messages.
-        pictures: What it holds.
-        video: The video.
-        frame: The one frame to take, or None.
-        known: Objects that are there already.
+        pictures: The pictures of the file.
+        video: The annotated video.
+        frame: The only frame to take, or None.
+        known: Existing objects, id to name.
 
     Raises:
         MaskError: A picture is of another video or size, or there is no object.
     """
-    painted = [picture for picture in pictures if picture.regions]
-    if not painted:
+    annotated = [picture for picture in pictures if picture.regions]
+    if not annotated:
         raise MaskError(f"{source} holds no object: nothing was painted in it. Draw one, and save it again.")
-    chosen = _of_one_frame(source, painted, video, frame) if frame is not None else None
-    frames = {frame: chosen} if frame is not None and chosen else _by_frame(source, painted, video)
-    # Ids come from the whole file, so that each frame alone gets those that all together get.
-    owners = dict.fromkeys(region.owner for picture in painted for region in picture.regions)
+    chosen = _of_one_frame(source, annotated, video, frame) if frame is not None else None
+    frames = {frame: chosen} if frame is not None and chosen else _by_frame(source, annotated, video)
+    # Ids come from the whole file, so that a frame alone gets the same ids as all frames together.
+    owners = dict.fromkeys(region.owner for picture in annotated for region in picture.regions)
     ids = object_ids(sorted(owners, key=lambda owner: owner.rank), known, source)
     prompts = {}
     for index, picture in sorted(frames.items()):
@@ -67,60 +67,66 @@ def paint(
             labels[region.mask()] = ids[region.owner]
         prompts[index] = check_labels(labels, name=name)
     names = {ids[owner]: owner.name for p in frames.values() for r in p.regions if (owner := r.owner).name}
-    return Painted(prompts, dict(sorted(names.items())))
+    return Annotations(prompts, dict(sorted(names.items())))
 
 
 def object_ids(
     objects: Iterable[AnnotatedObject], known: Mapping[int, str], source: str
 ) -> dict[AnnotatedObject, int]:
-    """An id for each object: the file's own if it is free or the same object's, its name's, or the next.
+    """Assign ids: that of the file if it is free or of the same object, that of the name, or the next one.
 
     Raises:
         MaskError: There are more than 254 objects.
     """
     ids: dict[AnnotatedObject, int] = {}
-    waiting = []
+    unassigned = []
     for one in objects:
         wanted = one.wanted_id
-        fits = wanted is not None and 1 <= wanted <= HIGHEST_ID and wanted not in ids.values()
+        fits = wanted is not None and 1 <= wanted <= MAX_OBJECT_ID and wanted not in ids.values()
         if wanted is not None and fits and (not one.name or known.get(wanted, "") in ("", one.name)):
             ids[one] = wanted
         else:
-            waiting.append(one)
+            unassigned.append(one)
     by_name: dict[str, int] = {}
     for object_id, name in sorted(known.items()):
         by_name.setdefault(name, object_id)
-    for one in waiting:
+    for one in unassigned:
         same = by_name.get(one.name) if one.name else None
         taken = {*known, *ids.values()}
         if same is not None and same not in ids.values():
             ids[one] = same
-        elif (free := next((i for i in range(1, HIGHEST_ID + 1) if i not in taken), None)) is not None:
+        elif (free := next((i for i in range(1, MAX_OBJECT_ID + 1) if i not in taken), None)) is not None:
             ids[one] = free
         else:
-            raise MaskError(f"{source} holds more objects than there are ids; at most {HIGHEST_ID} are.")
+            raise MaskError(f"{source} holds more objects than there are ids; at most {MAX_OBJECT_ID} are.")
     return ids
 
 
 def _of_one_frame(
-    source: str, painted: Sequence[AnnotatedPicture], video: Video, frame: int
+    source: str, annotated: Sequence[AnnotatedPicture], video: Video, frame: int
 ) -> AnnotatedPicture:
-    """The picture of a frame: the only one there is, else that which is called like it."""
-    if len(painted) == 1:
-        return painted[0]
-    found = {index: picture for index, picture in _matches(_own(painted, video), video) if index is not None}
+    """The picture of a frame: the only one, else the one with the name of the frame."""
+    if len(annotated) == 1:
+        return annotated[0]
+    found = {
+        index: picture
+        for index, picture in _matches(_of_this_video(annotated, video), video)
+        if index is not None
+    }
     if frame not in found:
         raise MaskError(
-            f"{source} holds {len(painted)} painted pictures, and none is called like frame {frame}; its "
-            f"pictures are {painted[0].file_name}, … {painted[-1].file_name}. Give a file of this video."
+            f"{source} holds {len(annotated)} painted pictures, and none is called like frame {frame}; its "
+            f"pictures are {annotated[0].file_name}, … {annotated[-1].file_name}. Give a file of this video."
         )
     return found[frame]
 
 
-def _by_frame(source: str, painted: Sequence[AnnotatedPicture], video: Video) -> dict[int, AnnotatedPicture]:
-    """The pictures by the frames that they are called after."""
+def _by_frame(
+    source: str, annotated: Sequence[AnnotatedPicture], video: Video
+) -> dict[int, AnnotatedPicture]:
+    """The pictures by the frames that their names match."""
     frames: dict[int, AnnotatedPicture] = {}
-    for index, picture in _matches(_own(painted, video), video):
+    for index, picture in _matches(_of_this_video(annotated, video), video):
         if index is None:
             raise MaskError(
                 f"{source} was painted on {picture.file_name or 'a picture without a name'}, and no frame of "
@@ -136,11 +142,11 @@ def _by_frame(source: str, painted: Sequence[AnnotatedPicture], video: Video) ->
     return frames
 
 
-def _own(painted: Sequence[AnnotatedPicture], video: Video) -> Sequence[AnnotatedPicture]:
-    """Of a file of several videos, those that lie in a folder of this video's name."""
+def _of_this_video(annotated: Sequence[AnnotatedPicture], video: Video) -> Sequence[AnnotatedPicture]:
+    """The pictures in a folder of this video's name, or all if there are none."""
     title = "" if video.path is None else video.path.resolve().stem
-    own = [p for p in painted if title and _as_path(p.file_name).parent.name == title]
-    return own or painted
+    own = [p for p in annotated if title and _as_path(p.file_name).parent.name == title]
+    return own or annotated
 
 
 def _matches(

@@ -57,7 +57,7 @@ def build(
 
 
 def _has_second_stream(weights: Path) -> bool:
-    """Whether a file of one network, or of an ensemble, has a flow stream; broken ones are told of later."""
+    """Whether a file of one network, or of an ensemble, has a flow stream; a broken one may."""
     try:
         with safe_open(weights, framework="pt") as file:
             return any("motion" in name.split(".") for name in file.keys())  # noqa: SIM118 (not a dict)

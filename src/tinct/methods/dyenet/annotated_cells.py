@@ -1,4 +1,4 @@
-"""What painted frames show of every object, cell by cell: what a network with a template guide looks at."""
+"""What annotated frames show of every object, cell by cell: what a network with a template guide looks at."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from tinct.ops.rois import cropped, pasted
 
 
 class AnnotatedCells:
-    """The painted frames' cells, of every object, as every member of an ensemble sees them."""
+    """The annotated frames' cells, of every object, as every member of an ensemble sees them."""
 
     def __init__(self) -> None:
         self._cells: list[dict[int, TemplateCells]] = []
 
     def learn(self, starts: Sequence[StartingPoint], sources: Sources) -> None:
-        """Add the painted objects of one frame.
+        """Add the annotated objects of one frame.
 
         Each remembers its own box, and those of the others as what it is not.
         """
@@ -27,11 +27,11 @@ class AnnotatedCells:
         boxes, probs = boxes.to(sources.device), probs.to(sources.device)
         full = pasted(probs, boxes, sources.size)
         self._cells = self._cells or [{} for _ in sources.members]
-        looks = sources.around(starts[0].frame, boxes)
-        for known, member, look in zip(self._cells, sources.members, looks, strict=True):
+        encodings = sources.around(starts[0].frame, boxes)
+        for known, member, encoding in zip(self._cells, sources.members, encodings, strict=True):
             for row, start in enumerate(starts):
                 shown = cropped(full[row].expand_as(full), boxes, probs.shape[-1])
-                seen = member.remember(look, boxes, shown)
+                seen = member.remember(encoding, boxes, shown)
                 if seen is None:
                     break
                 before = [known[start.object_id]] if start.object_id in known else []

@@ -1,4 +1,4 @@
-"""DyeNet's online training per video: a copy of the network learns from clips made of the painted frames.
+"""DyeNet's online training per video: a copy of the network learns from clips made of the annotated frames.
 
 ECCV paper: synthetic clips of the first frame, after LucidTracker, join the training set. It reports
 2,000 steps for all videos together (`tinct train dyenet`, stage "online"); here one video's own. What
@@ -49,7 +49,7 @@ TUNING_LOSS = DyeNetLossOptions(
 
 @dataclass(frozen=True)
 class OnlineTraining:
-    """How a network learns from painted frames.
+    """How a network learns from annotated frames.
 
     Attributes:
         budget: How long; by default not at all.
@@ -86,17 +86,17 @@ class OnlineTraining:
 
 def trained_online(
     network: DyeNetNetwork,
-    painted: Sequence[LabelledFrame],
+    annotated: Sequence[LabelledFrame],
     options: OnlineTraining,
     *,
     flow: FlowEstimator | None = None,
     progress: Progress | None = None,
 ) -> DyeNetNetwork:
-    """A copy of a network that has learned from a video's painted frames.
+    """A copy of a network that has learned from a video's annotated frames.
 
     Args:
         network: On its device; never changed.
-        painted: One or more, of one size.
+        annotated: One or more, of one size.
         options: How long, how fast, on what.
         flow: Of the clips, which are no frames of the video; DIS if None.
         progress: Called after every step.
@@ -107,8 +107,8 @@ def trained_online(
     tuned = deepcopy(network)
     if options.budget.is_none:
         return tuned
-    regions = AnnotatedRegions(painted)
-    rows, columns = painted[0].labels.shape
+    regions = AnnotatedRegions(annotated)
+    rows, columns = annotated[0].labels.shape
     size = (options.height, max(8, round(options.height * columns / rows / 8) * 8))
     clips = OnlineClips(regions, replace(options.clips, size=size, seed=options.seed))
     layers = [parameter for name, parameter in tuned.named_parameters() if name.startswith(TUNED)]
@@ -135,25 +135,25 @@ def trained_online(
 
 def tuned_for_video(
     network: DyeNetNetwork,
-    painted: Sequence[LabelledFrame],
+    annotated: Sequence[LabelledFrame],
     options: OnlineTraining,
     place: int = 0,
     networks: int = 1,
 ) -> DyeNetNetwork:
-    """`trained_online` inside a segmenter, which tells `tinct.inference.callbacks` of it.
+    """`trained_online` inside a segmenter, which reports its progress to `tinct.inference.callbacks`.
 
-    All objects are learned together; the news names object 0.
+    All objects are learned together; what is reported names object 0.
 
     Args:
         network: Never changed.
-        painted: One or more, of one size.
+        annotated: One or more, of one size.
         options: How long, how fast, on what.
         place: Of the network among those of an ensemble.
         networks: How many these are.
     """
     budget, last = options.budget, FineTuningProgress(0, place, networks, 0, 0.0, math.nan, 0.0, 1)
 
-    def tell(steps: int, seconds: float, loss: float) -> None:
+    def report(steps: int, seconds: float, loss: float) -> None:
         nonlocal last
         units = budget.steps or math.ceil(budget.seconds or 0)
         share = budget.share(steps, seconds)
@@ -161,7 +161,7 @@ def tuned_for_video(
         report_fine_tuning(last)
 
     with torch.inference_mode(False), torch.enable_grad():
-        tuned = trained_online(network, painted, options, progress=tell)
+        tuned = trained_online(network, annotated, options, progress=report)
     report_fine_tuning(replace(last, finished=True, diverged=not math.isfinite(last.loss)))
     return tuned.eval()
 

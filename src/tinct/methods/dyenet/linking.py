@@ -16,7 +16,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from tinct.errors import OptionError, near_match
-from tinct.methods.dyenet.tracklets import Held, Overlap, RoiMask, StartingPoint, Tracklet, Tubes, overlaps
+from tinct.methods.dyenet.tracklets import (
+    Overlap,
+    RoiMask,
+    StartingPoint,
+    Tracklet,
+    TubeMask,
+    Tubes,
+    overlaps,
+)
 
 PREFERENCES = ("rank", "similar")
 
@@ -61,7 +69,7 @@ class LinkingRules:
         """Whether the similarity of every mask of a tracklet is asked for, not of its start alone."""
         return self.overrule_margin > 0 or self.prefer == "similar"
 
-    def is_more_alike(self, similarity: float | None, known: Held) -> bool:
+    def is_more_alike(self, similarity: float | None, known: TubeMask) -> bool:
         """Whether a mask's box looks clearly more like the object than the known mask's."""
         if similarity is None or known.similarity is None:
             return False
@@ -108,41 +116,41 @@ class Link:
 
 
 def linked(tracklets: Sequence[Tracklet], rules: LinkingRules) -> tuple[Tubes, list[Link]]:
-    """Tubes of all tracklets, the best ranked first; painted ones are never refused.
+    """Tubes of all tracklets, the best ranked first; annotated ones are never refused.
 
     Returns:
         The tubes of all objects, and what became of each tracklet, in the order of linking.
     """
-    tubes: dict[int, dict[int, Held]] = {t.start.object_id: {} for t in tracklets}
+    tubes: dict[int, dict[int, TubeMask]] = {t.start.object_id: {} for t in tracklets}
     order = sorted(range(len(tracklets)), key=lambda place: tracklets[place].start.rank)
     links = [join(tracklets[place], place, tubes, rules) for place in order]
     return tubes, links
 
 
-def join(tracklet: Tracklet, place: int, tubes: dict[int, dict[int, Held]], rules: LinkingRules) -> Link:
+def join(tracklet: Tracklet, place: int, tubes: dict[int, dict[int, TubeMask]], rules: LinkingRules) -> Link:
     """Put a tracklet into its object's tube, as far as nothing contradicts it.
 
     Args:
         tracklet: One that ranks below those whose masks the tubes hold.
         place: In the list of all tracklets.
         tubes: Are changed.
-        rules: See there.
+        rules: When tracklets contradict each other.
     """
     frames, contradiction, overruled = admitted(tracklet, tubes, rules)
     tube = tubes.setdefault(tracklet.start.object_id, {})
     for frame in frames:
-        held = tube.get(frame)
+        entry = tube.get(frame)
         similarity = tracklet.similarities.get(frame)
-        if held is None or frame in overruled or _prefers(tracklet.start, similarity, held, frame, rules):
-            tube[frame] = Held(tracklet.masks[frame], place, tracklet.start, similarity)
+        if entry is None or frame in overruled or _prefers(tracklet.start, similarity, entry, frame, rules):
+            tube[frame] = TubeMask(tracklet.masks[frame], place, tracklet.start, similarity)
     return Link(place, frames, contradiction)
 
 
 def _prefers(
-    new: StartingPoint, similarity: float | None, known: Held, frame: int, rules: LinkingRules
+    new: StartingPoint, similarity: float | None, known: TubeMask, frame: int, rules: LinkingRules
 ) -> bool:
     """Whether the new tracklet's mask takes the place of the known one's, which ranks higher or alike."""
-    if new.painted == known.start.painted and new.similarity == known.start.similarity:
+    if new.annotated == known.start.annotated and new.similarity == known.start.similarity:
         return abs(frame - new.frame) < abs(frame - known.start.frame)
     return rules.prefer == "similar" and rules.is_more_alike(similarity, known)
 
@@ -155,7 +163,7 @@ def admitted(
     The third is on which frames it overrules the tube.
     """
     frames = tuple(sorted(tracklet.masks))
-    if tracklet.start.painted:
+    if tracklet.start.annotated:
         return frames, None, frozenset()
     start = tracklet.start
     own = _overlaps_with_own(tracklet.masks, start.object_id, tubes)
@@ -176,7 +184,7 @@ def admitted(
 def _overruled(
     similarities: Mapping[int, float],
     own: Mapping[int, float],
-    tube: Mapping[int, Held],
+    tube: Mapping[int, TubeMask],
     rules: LinkingRules,
 ) -> frozenset[int]:
     """The frames on which the tube lies elsewhere, and looks clearly less like the object."""
@@ -236,7 +244,7 @@ def _disagreements(
     return against_own, against_others
 
 
-def _against(masks: Mapping[int, RoiMask], tube: Mapping[int, Held]) -> tuple[list[int], list[Overlap]]:
+def _against(masks: Mapping[int, RoiMask], tube: Mapping[int, TubeMask]) -> tuple[list[int], list[Overlap]]:
     """The frames that both have, and how the masks overlap there."""
     frames = sorted(frame for frame in masks if frame in tube)
     return frames, overlaps([masks[f] for f in frames], [tube[f].mask for f in frames])
@@ -250,8 +258,8 @@ def is_covered(start: StartingPoint, tubes: Tubes, most_iou: float) -> bool:
         tubes: What is known.
         most_iou: Above which two masks are one (inferred: 0.5; the text says "overlaps strongly").
     """
-    held = tubes.get(start.object_id, {}).get(start.frame)
-    return held is not None and overlaps([start.mask], [held.mask])[0].iou > most_iou
+    entry = tubes.get(start.object_id, {}).get(start.frame)
+    return entry is not None and overlaps([start.mask], [entry.mask])[0].iou > most_iou
 
 
 def contradiction_at_start(start: StartingPoint, tubes: Tubes, rules: LinkingRules) -> Contradiction | None:

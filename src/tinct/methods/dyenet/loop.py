@@ -78,8 +78,13 @@ class DyeNet(VideoSegmenter):
         self.proposals = proposals
         self.members = self._members(tuple(networks) if isinstance(networks, Sequence) else (networks,))
 
+    @property
+    def networks(self) -> tuple[Any, ...]:
+        """This segmenter's copies of the networks, without the mirror images."""
+        return tuple(member.network for member in self.members if not member.mirrored)
+
     def segment(self, video: Video, prompts: Mapping[int, LabelMap]) -> Iterator[tuple[int, ObjectMasks]]:
-        """Masks of every frame, of all objects of all prompts; painted masks come out as they are."""
+        """Masks of every frame, of all objects of all prompts; annotated masks come out as they are."""
         object_ids = tuple(sorted({i for labels in prompts.values() for i in object_ids_of(labels)}))
         sources = Sources(video, self._tuned(video, prompts), self.flow, self.proposals, self.options)
         tubes = self._loop(Run(sources, self.options, object_ids), prompts)
@@ -89,14 +94,14 @@ class DyeNet(VideoSegmenter):
             yield index, masks.corrected(prompts[index]) if index in prompts else masks
 
     def _tuned(self, video: Video, prompts: Mapping[int, LabelMap]) -> tuple[Member, ...]:
-        """The members, or copies that have learned from the painted frames (ECCV paper: online training)."""
+        """The members, or copies that have learned from annotated frames (ECCV paper: online training)."""
         training = self.options.fine_tuning
         if training.budget.is_none:
             return self.members
-        painted = [LabelledFrame(video[index], labels) for index, labels in prompts.items()]
-        several = [member.network for member in self.members if not member.mirrored]
+        annotated = [LabelledFrame(video[index], labels) for index, labels in prompts.items()]
+        several = self.networks
         tuned = [
-            tuned_for_video(network, painted, training, place, len(several))
+            tuned_for_video(network, annotated, training, place, len(several))
             for place, network in enumerate(several)
         ]
         return self._members(tuned)
@@ -110,7 +115,7 @@ class DyeNet(VideoSegmenter):
     def _loop(self, run: Run, prompts: Mapping[int, LabelMap]) -> Tubes:
         """Match → propagate both ways → link → expand the templates, until nothing new is found (2).
 
-        Round 0 is that of the painted masks: starting points of similarity 1.
+        Round 0 is that of the annotated masks: starting points of similarity 1.
         """
         starts = run.paint(prompts)
         for number in range(1, self.options.rounds + 2):
@@ -120,5 +125,5 @@ class DyeNet(VideoSegmenter):
             starts = run.match(number) if self.options.re_id and number <= self.options.rounds else []
             if not starts:
                 break
-        report_explanation(run.account())
+        report_explanation(run.decisions())
         return run.tubes

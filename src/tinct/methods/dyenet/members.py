@@ -18,13 +18,13 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from tinct.networks.dyenet.network import FrameFeatures, Proposals
+from tinct.networks.dyenet.network import FrameFeatures, Propagated, Proposals
 from tinct.networks.dyenet.template_guide import TemplateCells
 from tinct.ops.views import View
 
 
 @dataclass(frozen=True)
-class Look:
+class EncodedViews:
     """What one member sees of a frame.
 
     Attributes:
@@ -79,54 +79,54 @@ class Member:
             features: FrameFeatures = self.network.features(pictures, flows)
         return features
 
-    def proposals(self, look: Look, count: int) -> Proposals:
+    def proposals(self, encoding: EncodedViews, count: int) -> Proposals:
         """The likeliest boxes of a frame that is seen whole, in its own pixels."""
-        (view,) = look.views
+        (view,) = encoding.views
         with self._autocast():
-            found = self.network.proposals(look.features, view, count)[0]
+            found = self.network.proposals(encoding.features, view, count)[0]
         boxes = found.boxes.float()
         if self.mirrored:
             boxes = mirrored_boxes(boxes, boxes.new_full((len(boxes),), view.size[1]))
         return Proposals(view.to_frame(boxes), found.scores.float())
 
-    def embeddings(self, look: Look, boxes: Float[Tensor, "N 4"]) -> Float[Tensor, "N D"]:
+    def embeddings(self, encoding: EncodedViews, boxes: Float[Tensor, "N 4"]) -> Float[Tensor, "N D"]:
         """Who is in each box."""
         with self._autocast():
-            found: Tensor = self.network.embeddings(look.features, *self._placed(look, boxes))
+            found: Tensor = self.network.embeddings(encoding.features, *self._placed(encoding, boxes))
         return found.float()
 
-    def mask_probs(self, look: Look, boxes: Float[Tensor, "N 4"]) -> Float[Tensor, "N M M"]:
+    def mask_probs(self, encoding: EncodedViews, boxes: Float[Tensor, "N 4"]) -> Float[Tensor, "N M M"]:
         """The mask of each box's main instance."""
         with self._autocast():
-            logits = self.network.mask_logits(look.features, *self._placed(look, boxes))
+            logits = self.network.mask_logits(encoding.features, *self._placed(encoding, boxes))
         return self._back(logits).sigmoid()
 
     def remember(
-        self, look: Look, boxes: Float[Tensor, "N 4"], masks: Float[Tensor, "N G G"]
+        self, encoding: EncodedViews, boxes: Float[Tensor, "N 4"], masks: Float[Tensor, "N G G"]
     ) -> TemplateCells | None:
         """What masks show of their objects, cell by cell; None for a network that does not ask."""
         with self._autocast():
             found: TemplateCells | None = self.network.remember(
-                look.features, *self._placed(look, boxes), self._back(masks)
+                encoding.features, *self._placed(encoding, boxes), self._back(masks)
             )
         return found
 
     def begin(
         self,
-        look: Look,
+        encoding: EncodedViews,
         boxes: Float[Tensor, "N 4"],
         masks: Float[Tensor, "N G G"],
         templates: TemplateCells | None = None,
     ) -> Float[Tensor, "N d m m"]:
         """The hidden state at a starting point."""
-        placed = self._placed(look, boxes)
+        placed = self._placed(encoding, boxes)
         with self._autocast():
-            hidden = self.network.begin(look.features, *placed, self._back(masks), templates)
+            hidden = self.network.begin(encoding.features, *placed, self._back(masks), templates)
         return self._back(hidden)
 
     def propagate(
         self,
-        look: Look,
+        encoding: EncodedViews,
         boxes: Float[Tensor, "N 4"],
         hidden: Float[Tensor, "N d m m"],
         masks: Float[Tensor, "N G G"],
@@ -134,17 +134,17 @@ class Member:
         before: TemplateCells | None = None,
     ) -> tuple[Float[Tensor, "N M M"], Float[Tensor, "N d m m"]]:
         """Equations 1 and 2: each object's probabilities, and its hidden state."""
-        placed = self._placed(look, boxes)
+        placed = self._placed(encoding, boxes)
         with self._autocast():
-            step = self.network.propagate(
-                look.features, *placed, self._back(hidden), self._back(masks), templates, before
+            step: Propagated = self.network(
+                encoding.features, *placed, self._back(hidden), self._back(masks), templates, before
             )
         return self._back(step.mask_logits).sigmoid(), self._back(step.hidden)
 
-    def _placed(self, look: Look, boxes: Tensor) -> tuple[Tensor, Tensor]:
-        placed, index = look.place(boxes)
+    def _placed(self, encoding: EncodedViews, boxes: Tensor) -> tuple[Tensor, Tensor]:
+        placed, index = encoding.place(boxes)
         if self.mirrored:
-            widths = placed.new_tensor([view.size[1] for view in look.views])[index]
+            widths = placed.new_tensor([view.size[1] for view in encoding.views])[index]
             placed = mirrored_boxes(placed, widths)
         return placed, index
 

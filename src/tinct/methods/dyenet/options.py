@@ -23,7 +23,7 @@ class Options:
         config: What the weights are bound to.
         attention: Region attention (2.2); without it, a network that has it looks at its boxes evenly.
         re_id: Look for the objects in all frames (2.1); without it masks are only propagated from the
-            painted frames ("Re-MP" in table 1).
+            annotated frames ("Re-MP" in table 1).
         rho: A box whose similarity to a template reaches this is a starting point (ρ, ECCV paper: 0.7).
         rounds: At most so many rounds of re-identification; the loop ends sooner when nothing new is
             found (2; the ECCV paper says that three suffice).
@@ -32,15 +32,15 @@ class Options:
             (VS-ReID: 0.15).
         least_box_cells: A warped mask's box ends a propagation if both its sides are shorter than so
             many cells of the finest features (inferred).
-        least_area: A mask ends its propagation if its area is below this share of the painted mask's,
-            or of the starting point's if that is smaller (VS-ReID: 0.1 of the painted one's).
+        least_area: A mask ends its propagation if its area is below this share of the annotated mask's,
+            or of the starting point's if that is smaller (VS-ReID: 0.1 of the annotated one's).
         checkpoints: A propagation ends where a starting point of the same object that is nearer in time,
             and at least as similar, has a mask already (VS-ReID).
         covered_iou: A starting point that overlaps its object's tube by more is not propagated (2.1 says
             so without a number).
         refinements: Beyond the paper: a match's mask is looked for so many times more, each time in the box
             around what was found.
-        doubt_margin: The record shows a doubt where the next object is less similar by no more than this.
+        doubt_margin: The trace shows a doubt where the next object is less similar by no more than this.
         linking: When tracklets contradict each other (2.2 does not say).
         verification: Beyond the paper: a propagation ends where its mask's box is less similar to all
             templates of its object; 0 never looks.
@@ -49,8 +49,8 @@ class Options:
         patches: Propagate on size-normalised patches that enclose each object, cut from the frame at its
             full resolution (3, "advanced").
         patch_side: Of those, in pixels (VS-ReID: 449).
-        fine_tuning: Online training on the painted frames (ECCV paper); by default none.
-        feature_budget_mb: Features and flow are kept up to this, and computed anew past it.
+        fine_tuning: Online training on the annotated frames (ECCV paper); by default none.
+        feature_budget_mb: Features and flow are cached up to this, and computed anew past it.
         working_height: Short side in pixels to which frames are brought; None leaves them.
 
     Raises:

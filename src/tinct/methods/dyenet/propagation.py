@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from tinct.methods.dyenet.annotated_cells import AnnotatedCells
-from tinct.methods.dyenet.members import Look, averaged
+from tinct.methods.dyenet.members import EncodedViews, averaged
 from tinct.methods.dyenet.merging import shared_out
 from tinct.methods.dyenet.options import Options
 from tinct.methods.dyenet.reid import TemplateSet
@@ -38,19 +38,19 @@ from tinct.shapes import holds_arrays
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class PropagationContext:
     """What a propagation knows of the rest of the loop.
 
     Attributes:
         tracklets: Those built so far.
-        painted: (frame, object id) of the painted masks.
-        areas: Object id → the area of its painted mask in square pixels; the smallest, of several.
+        annotated: (frame, object id) of the annotated masks.
+        areas: Object id → the area of its annotated mask in square pixels; the smallest, of several.
         templates: What the objects look like.
-        cells: What painted frames show of them, cell by cell.
+        cells: What annotated frames show of them, cell by cell.
     """
 
     tracklets: Sequence[Tracklet]
-    painted: Collection[tuple[int, int]]
+    annotated: Collection[tuple[int, int]]
     areas: Mapping[int, float]
     templates: TemplateSet
     cells: AnnotatedCells
@@ -77,20 +77,20 @@ class _Memory:
 
     def select(self, keep: Sequence[bool]) -> _Memory:
         rows = torch.tensor(keep, dtype=torch.bool, device=self.boxes.device)
-        who = tuple(w for w, kept in zip(self.who, keep, strict=True) if kept)
+        who = tuple(w for w, stays in zip(self.who, keep, strict=True) if stays)
         hidden = tuple(h[rows] for h in self.hidden)
         cells = tuple(None if c is None else c.select(rows) for c in self.cells)
         return _Memory(who, self.boxes[rows], self.probs[rows], hidden, cells)
 
 
 def propagated(
-    starts: Sequence[StartingPoint], sources: Sources, options: Options, around: Surroundings
+    starts: Sequence[StartingPoint], sources: Sources, options: Options, context: PropagationContext
 ) -> list[Tracklet]:
     """The tracklets of starting points that lie on one frame, in their order."""
     if not starts:
         return []
-    first = _begun(starts, sources, options, around)
-    backward, forward = (_Walk(starts, sources, options, around, way) for way in (-1, 1))
+    first = _begun(starts, sources, options, context)
+    backward, forward = (_Walk(starts, sources, options, context, way) for way in (-1, 1))
     backward.run(first)
     forward.run(first)
     return [
@@ -105,28 +105,31 @@ def propagated(
 
 
 def _begun(
-    starts: Sequence[StartingPoint], sources: Sources, options: Options, around: Surroundings
+    starts: Sequence[StartingPoint], sources: Sources, options: Options, context: PropagationContext
 ) -> _Memory:
     """The hidden states h_i of the starting points: N_R of their boxes' features alone."""
     masks = [start.mask for start in starts]
     boxes, probs = reboxed(box_tensor(masks), patch_tensor(masks), options.box_margin)
     boxes, probs = boxes.to(sources.device), probs.to(sources.device)
-    looks = sources.around(starts[0].frame, boxes)
+    encodings = sources.around(starts[0].frame, boxes)
     ids = [start.object_id for start in starts]
     hidden = (
-        member.begin(look, boxes, probs, around.cells.of(place, ids))
-        for place, (member, look) in enumerate(zip(sources.members, looks, strict=True))
+        member.begin(encoding, boxes, probs, context.cells.of(place, ids))
+        for place, (member, encoding) in enumerate(zip(sources.members, encodings, strict=True))
     )
-    cells = _seen(sources, looks, boxes, probs)
+    cells = _seen(sources, encodings, boxes, probs)
     return _Memory(tuple(range(len(starts))), boxes, probs, tuple(hidden), cells)
 
 
 def _seen(
-    sources: Sources, looks: Sequence[Look], boxes: Float[Tensor, "n 4"], probs: Float[Tensor, "n M M"]
+    sources: Sources,
+    encodings: Sequence[EncodedViews],
+    boxes: Float[Tensor, "n 4"],
+    probs: Float[Tensor, "n M M"],
 ) -> tuple[TemplateCells | None, ...]:
     """What a frame shows of objects, for every member that asks."""
-    members = zip(sources.members, looks, strict=True)
-    return tuple(member.remember(look, boxes, probs) for member, look in members)
+    members = zip(sources.members, encodings, strict=True)
+    return tuple(member.remember(encoding, boxes, probs) for member, encoding in members)
 
 
 class _Walk:
@@ -137,10 +140,11 @@ class _Walk:
         starts: Sequence[StartingPoint],
         sources: Sources,
         options: Options,
-        around: Surroundings,
+        context: PropagationContext,
         way: int,
     ) -> None:
-        self.starts, self.sources, self.options, self.around, self.way = starts, sources, options, around, way
+        self.starts, self.sources, self.options = starts, sources, options
+        self.context, self.way = context, way
         self.masks: list[dict[int, RoiMask]] = [{} for _ in starts]
         self.similarities: list[dict[int, float]] = [{} for _ in starts]
         self.verifies = options.verification > 0 or options.linking.compares_masks
@@ -170,9 +174,9 @@ class _Walk:
 
     def _yields(self, start: StartingPoint, frame: int) -> Stop | None:
         """Whether others know this frame better."""
-        if (frame, start.object_id) in self.around.painted:
-            return Stop.PAINTED
-        if self.options.checkpoints and yields_to_nearer(start, frame, self.around.tracklets):
+        if (frame, start.object_id) in self.context.annotated:
+            return Stop.ANNOTATED
+        if self.options.checkpoints and yields_to_nearer(start, frame, self.context.tracklets):
             return Stop.NEARER
         return None
 
@@ -189,8 +193,8 @@ class _Walk:
             box_reason(box, bool(seen), self.least_side_px)
             for box, seen in zip(tight.tolist(), certain.flatten(1).any(1), strict=True)
         ]
-        kept = torch.tensor([reason is None for reason in reasons], device=warped.device)
-        return self._ending(memory, reasons), warped[kept]
+        going_on = torch.tensor([reason is None for reason in reasons], device=warped.device)
+        return self._ending(memory, reasons), warped[going_on]
 
     def _recurred(self, memory: _Memory, warped: Float[Tensor, "n h w"], frame: int) -> _Memory:
         """Equations 1 and 2 for every member; the masks are their mean."""
@@ -199,24 +203,24 @@ class _Walk:
         guides = cropped(warped, boxes, memory.probs.shape[-1])
         flow = sources.flow(frame, frame - self.way)
         ids = [self.starts[i].object_id for i in memory.who]
-        looks = sources.around(frame, boxes)
+        encodings = sources.around(frame, boxes)
         found = [
             member.propagate(
-                look,
+                encoding,
                 boxes,
                 warped_between_boxes(hidden, memory.boxes, boxes, flow),
                 guides,
-                self.around.cells.of(place, ids),
+                self.context.cells.of(place, ids),
                 before,
             )
-            for place, (member, look, hidden, before) in enumerate(
-                zip(sources.members, looks, memory.hidden, memory.cells, strict=True)
+            for place, (member, encoding, hidden, before) in enumerate(
+                zip(sources.members, encodings, memory.hidden, memory.cells, strict=True)
             )
         ]
         probs = averaged([member_probs for member_probs, _ in found])
         if options.compete and len(boxes) > 1:
             probs = cropped(shared_out(pasted(probs, boxes, sources.size)), boxes, probs.shape[-1])
-        cells = _seen(sources, looks, boxes, probs)
+        cells = _seen(sources, encodings, boxes, probs)
         return _Memory(memory.who, boxes, probs, tuple(hidden for _, hidden in found), cells)
 
     def _lost(self, memory: _Memory, frame: int) -> list[Stop | None]:
@@ -224,10 +228,10 @@ class _Walk:
         reasons: list[Stop | None] = []
         for i, box, probs in zip(memory.who, memory.boxes, memory.probs, strict=True):
             start = self.starts[i]
-            painted = self.around.areas.get(start.object_id, start.mask.area)
+            annotated = self.context.areas.get(start.object_id, start.mask.area)
             share = self.options.least_area
             area = RoiMask.of(box, probs).area
-            reasons.append(Stop.FADED if has_faded(area, start.mask.area, painted, share) else None)
+            reasons.append(Stop.FADED if has_faded(area, start.mask.area, annotated, share) else None)
         if self.verifies and not all(reasons):
             rows = [row for row, reason in enumerate(reasons) if reason is None]
             for row, similarity in zip(rows, self._similarities(memory, rows, frame), strict=True):
@@ -239,7 +243,7 @@ class _Walk:
     def _similarities(self, memory: _Memory, rows: list[int], frame: int) -> list[float]:
         """How much the masks' boxes look like their objects."""
         boxes = tight_boxes(memory.boxes[rows], memory.probs[rows])
-        templates = self.around.templates
+        templates = self.context.templates
         found = templates.similarities(self.sources.embeddings(frame, boxes))
         ids = [self.starts[memory.who[row]].object_id for row in rows]
         return [float(values[templates.object_ids.index(i)]) for values, i in zip(found, ids, strict=True)]
@@ -268,7 +272,7 @@ def box_reason(box: Sequence[float], seen: bool, least_side_px: float) -> Stop |
 def has_faded(area: float, start_area: float, painted_area: float, least_share: float) -> bool:
     """Rule iii: whether a mask's area is below a share of what the object's was; or 0.
 
-    VS-ReID compares with the painted mask alone. An object that came back at a smaller size would be
+    VS-ReID compares with the annotated mask alone. An object that came back at a smaller size would be
     lost at once, so the starting point's own area counts where that is smaller.
     """
     return area <= 0 or area < least_share * min(start_area, painted_area)
@@ -282,7 +286,7 @@ def yields_to_nearer(start: StartingPoint, frame: int, tracklets: Sequence[Track
     return any(
         tracklet.start.object_id == start.object_id
         and abs(frame - tracklet.start.frame) < abs(frame - start.frame)
-        and (tracklet.start.painted or tracklet.start.similarity >= start.similarity)
+        and (tracklet.start.annotated or tracklet.start.similarity >= start.similarity)
         and frame in tracklet.masks
         for tracklet in tracklets
     )

@@ -25,7 +25,7 @@ class Template:
         object_id: Whose it is.
         frame: Where it was seen.
         embedding: [D], of length 1.
-        round: In which it was learnt; 0 for painted masks.
+        round: In which it was learnt; 0 for annotated masks.
     """
 
     object_id: int

@@ -17,15 +17,15 @@ from tinct.io.masks import object_ids_of
 from tinct.methods.dyenet.annotated_cells import AnnotatedCells
 from tinct.methods.dyenet.linking import Link, contradiction_at_start, is_covered, join, linked
 from tinct.methods.dyenet.options import Options
-from tinct.methods.dyenet.propagation import Surroundings, least_side_px, propagated
-from tinct.methods.dyenet.record import Decision, Outcome, Record
+from tinct.methods.dyenet.propagation import PropagationContext, least_side_px, propagated
 from tinct.methods.dyenet.reid import Match, Template, TemplateSet, matched
 from tinct.methods.dyenet.sources import Sources
+from tinct.methods.dyenet.trace import Decision, DecisionTrace, Outcome
 from tinct.methods.dyenet.tracklets import (
-    Held,
     RoiMask,
     StartingPoint,
     Tracklet,
+    TubeMask,
     box_tensor,
     patch_tensor,
     tight_boxes,
@@ -36,7 +36,7 @@ from tinct.shapes import BinaryMask, LabelMap
 
 
 class TemplateWarning(UserWarning):
-    """A painted mask is so small that hardly anything can be learnt from it."""
+    """An annotated mask is so small that hardly anything can be learnt from it."""
 
 
 class Run:
@@ -48,42 +48,43 @@ class Run:
         object_ids: All objects, increasing.
 
     Attributes:
-        sources: The same.
+        sources: The video's frames, flow and features, as they were given.
         tracklets: All that were built, in order.
         tubes: Object id → frame → mask, of the linked ones.
         templates: What the objects looked like.
-        record: What was decided.
+        trace: What was decided.
     """
 
     def __init__(self, sources: Sources, options: Options, object_ids: tuple[int, ...]) -> None:
         self.sources, self.options = sources, options
         self.tracklets: list[Tracklet] = []
-        self.tubes: dict[int, dict[int, Held]] = {i: {} for i in object_ids}
+        self.tubes: dict[int, dict[int, TubeMask]] = {i: {} for i in object_ids}
         self.templates: list[Template] = []
-        self.record = Record(sources.video.names, object_ids, options.rho, options.doubt_margin)
+        self.trace = DecisionTrace(sources.video.names, object_ids, options.rho, options.doubt_margin)
         self._round = 0
         self._links: list[Link] = []
         self._cells = AnnotatedCells()
-        self._painted: set[tuple[int, int]] = set()
+        self._annotated: set[tuple[int, int]] = set()
         self._areas: dict[int, float] = {}
         self._taken: set[tuple[int, int]] = set()
 
     def paint(self, prompts: Mapping[int, LabelMap]) -> list[StartingPoint]:
-        """The painted masks as starting points; they are templates from the beginning."""
+        """The annotated masks as starting points; they are templates from the beginning."""
         starts = []
         for frame, labels in prompts.items():
             masks = [
-                self._painted_mask(labels == i, f"object {i} on frame {frame}") for i in object_ids_of(labels)
+                self._annotated_mask(labels == i, f"object {i} on frame {frame}")
+                for i in object_ids_of(labels)
             ]
             embeddings = self._embeddings(frame, masks)
-            painted = [
-                StartingPoint(frame, object_id, mask, embedding, painted=True)
+            annotated = [
+                StartingPoint(frame, object_id, mask, embedding, annotated=True)
                 for object_id, mask, embedding in zip(object_ids_of(labels), masks, embeddings, strict=True)
             ]
-            self._cells.learn(painted, self.sources)
-            starts += painted
+            self._cells.learn(annotated, self.sources)
+            starts += annotated
             for object_id, mask in zip(object_ids_of(labels), masks, strict=True):
-                self._painted.add((frame, object_id))
+                self._annotated.add((frame, object_id))
                 self._areas[object_id] = min(mask.area, self._areas.get(object_id, mask.area))
         self.templates = [Template.of(start) for start in starts]
         return starts
@@ -92,12 +93,12 @@ class Run:
         """The starting points of a new round: boxes of any frame that look like a template (2.1)."""
         self._round = number
         templates = TemplateSet(self.templates)
-        self.record.without_proposals = []
+        self.trace.without_proposals = []
         starts = []
         for frame in range(len(self.sources)):
             candidates = self.sources.candidates(frame)
             if not len(candidates.boxes):
-                self.record.without_proposals.append(frame)
+                self.trace.without_proposals.append(frame)
                 continue
             starts += self._with_masks(matched(candidates, templates, self.options.rho, self._taken))
             report_progress(f"round {number}: match", frame + 1, len(self.sources))
@@ -114,10 +115,10 @@ class Run:
             all_of_frame = list(group)
             fresh = [start for start in all_of_frame if self._is_worth_it(start)]
             templates = TemplateSet(self.templates)
-            around = Surroundings(self.tracklets, self._painted, self._areas, templates, self._cells)
-            for tracklet in propagated(fresh, self.sources, self.options, around):
+            context = PropagationContext(self.tracklets, self._annotated, self._areas, templates, self._cells)
+            for tracklet in propagated(fresh, self.sources, self.options, context):
                 place = len(self.tracklets)
-                self.record.decisions.append(Decision(tracklet.start, Outcome.PROPAGATED, place))
+                self.trace.decisions.append(Decision(tracklet.start, Outcome.PROPAGATED, place))
                 self.tracklets.append(tracklet)
                 join(tracklet, place, self.tubes, self.options.linking)
             done += len(all_of_frame)
@@ -130,22 +131,22 @@ class Run:
 
     def expand_templates(self) -> None:
         """What this round found, and linking did not refuse, are templates of the next one (2)."""
-        kept = {link.tracklet for link in self._links if link.frames}
+        linked = {link.tracklet for link in self._links if link.frames}
         self.templates += [
             Template.of(d.start)
-            for d in self.record.decisions
+            for d in self.trace.decisions
             if d.start.round == self._round
-            and not d.start.painted
-            and (d.outcome is Outcome.COVERED or d.tracklet in kept)
+            and not d.start.annotated
+            and (d.outcome is Outcome.COVERED or d.tracklet in linked)
         ]
-        self.record.end_of_round(self._round, self.templates, self.tubes)
+        self.trace.end_of_round(self._round, self.templates, self.tubes)
 
-    def account(self) -> dict[str, Any]:
+    def decisions(self) -> dict[str, Any]:
         """Every decision, as JSON holds it."""
-        return self.record.account(self.tracklets, self._links, self.tubes)
+        return self.trace.as_json(self.tracklets, self._links, self.tubes)
 
-    def _painted_mask(self, mask: BinaryMask, name: str) -> RoiMask:
-        """A painted mask over its box, from the video's own resolution."""
+    def _annotated_mask(self, mask: BinaryMask, name: str) -> RoiMask:
+        """An annotated mask over its box, from the video's own resolution."""
         H, W = mask.shape
         x, y, width, height = cv2.boundingRect(mask.astype(np.uint8))
         tight = torch.tensor([[x, y, x + width, y + height]], dtype=torch.float32)
@@ -165,7 +166,7 @@ class Run:
             "working size: too small to be recognised or followed. Paint the object on a frame where it is "
             "larger."
         )
-        self.record.remarks.append(text)
+        self.trace.remarks.append(text)
         warnings.warn(text, TemplateWarning, stacklevel=2)
 
     def _embeddings(self, frame: int, masks: Sequence[RoiMask]) -> Float[np.ndarray, "N D"]:
@@ -206,16 +207,16 @@ class Run:
 
     def _is_worth_it(self, start: StartingPoint) -> bool:
         """Whether a starting point is to be propagated; if not, the record says why."""
-        if start.painted:
+        if start.annotated:
             return True
         if start.mask.area <= 0:
-            self.record.decisions.append(Decision(start, Outcome.EMPTY))
+            self.trace.decisions.append(Decision(start, Outcome.EMPTY))
             return False
         if is_covered(start, self.tubes, self.options.covered_iou):
-            self.record.decisions.append(Decision(start, Outcome.COVERED))
+            self.trace.decisions.append(Decision(start, Outcome.COVERED))
             return False
         contradiction = contradiction_at_start(start, self.tubes, self.options.linking)
         if contradiction is not None:
-            self.record.decisions.append(Decision(start, Outcome.REFUSED, contradiction=contradiction))
+            self.trace.decisions.append(Decision(start, Outcome.REFUSED, contradiction=contradiction))
             return False
         return True

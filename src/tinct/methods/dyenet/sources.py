@@ -1,8 +1,8 @@
 """What a video gives to the loop: frames, flow, features and candidates, within a memory budget.
 
-Features are computed once per frame and kept while the budget lasts, in half precision; past it they are
+Features are computed once per frame and cached while the budget lasts, in half precision; past it they are
 computed anew when they are asked for again. A frame's candidates are taken from its features when these
-are there for the first time, whoever asked for them, and are kept: they are small.
+are there for the first time, whoever asked for them, and are cached: they are small.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from tinct.inference.callbacks import report_progress
 from tinct.io.video import Video
-from tinct.methods.dyenet.members import Look, Member, averaged, joined
+from tinct.methods.dyenet.members import EncodedViews, Member, averaged, joined
 from tinct.methods.dyenet.options import Options
 from tinct.methods.dyenet.reid import Candidates
 from tinct.methods.dyenet.tracklets import RoiMask
@@ -48,8 +48,8 @@ LEAST_PATCH_SHARE = 0.25
 Value = TypeVar("Value")
 
 
-class Kept(Generic[Value]):
-    """Values that are computed when they are asked for, and kept while a budget lasts.
+class BudgetCache(Generic[Value]):
+    """Values that are computed when they are asked for, and cached while a budget lasts.
 
     What is there first stays, and of the rest only the newest: walks along a video start again from
     where they began, and dropping the oldest would drop exactly what is asked for next.
@@ -104,8 +104,10 @@ class Sources:
         self.device = members[0].device
         self._flow_estimator, self._proposals = flow, proposals
         budget = options.feature_budget_mb * 1e6
-        self._features: Kept[tuple[FrameFeatures, ...]] = Kept((1 - FLOW_SHARE) * budget, _features_size)
-        self._flows: Kept[Tensor] = Kept(FLOW_SHARE * budget, lambda flow: flow.nbytes)
+        self._features: BudgetCache[tuple[FrameFeatures, ...]] = BudgetCache(
+            (1 - FLOW_SHARE) * budget, _features_size
+        )
+        self._flows: BudgetCache[Tensor] = BudgetCache(FLOW_SHARE * budget, lambda flow: flow.nbytes)
         self._chunks: OrderedDict[int, list[Image]] = OrderedDict()
         self._candidates: dict[int, Candidates] = {}
 
@@ -133,17 +135,17 @@ class Sources:
 
         return self._flows.get((index, other), compute).float()
 
-    def whole(self, index: int) -> list[Look]:
-        """Every member's look at a whole frame."""
+    def whole(self, index: int) -> list[EncodedViews]:
+        """What every member sees of a whole frame."""
         features = self._features.get(index, lambda: self._computed(index))
-        looks = [Look(f, (full_view(self.size),)) for f in features]
+        encodings = [EncodedViews(f, (full_view(self.size),)) for f in features]
         if self.options.re_id and index not in self._candidates:
-            self._candidates[index] = self._found(index, looks)
+            self._candidates[index] = self._found(index, encodings)
             report_progress("look", len(self._candidates), len(self))
-        return looks
+        return encodings
 
-    def around(self, index: int, boxes: Float[Tensor, "N 4"]) -> list[Look]:
-        """Every member's look at a frame where boxes are: the whole frame, or a patch for each."""
+    def around(self, index: int, boxes: Float[Tensor, "N 4"]) -> list[EncodedViews]:
+        """What every member sees of a frame where boxes are: the whole frame, or a patch for each."""
         if not self.options.patches:
             return self.whole(index)
         views = tuple(patch_view(box, self.size, self.options.patch_side) for box in boxes)
@@ -151,7 +153,7 @@ class Sources:
         pictures = torch.cat([cut(pixels, view, self.size) for view in views])
         flow = self._backward_flow(index)
         flows = None if flow is None else torch.cat([cut_flow(flow, view) for view in views])
-        return [Look(member.features(pictures, flows), views) for member in self.members]
+        return [EncodedViews(member.features(pictures, flows), views) for member in self.members]
 
     def candidates(self, index: int) -> Candidates:
         """The boxes of a frame and who is in them."""
@@ -161,14 +163,16 @@ class Sources:
 
     def embeddings(self, index: int, boxes: Float[Tensor, "N 4"]) -> Float[np.ndarray, "N D"]:
         """Who is in some boxes of a frame."""
-        looks = zip(self.members, self.whole(index), strict=True)
-        return joined([m.embeddings(look, boxes.to(self.device)) for m, look in looks]).cpu().numpy()
+        encodings = zip(self.members, self.whole(index), strict=True)
+        return (
+            joined([m.embeddings(encoding, boxes.to(self.device)) for m, encoding in encodings]).cpu().numpy()
+        )
 
     def masks(self, index: int, boxes: Float[Tensor, "N 4"]) -> list[RoiMask]:
         """The mask network's masks in some boxes of a frame."""
         boxes = boxes.to(self.device)
-        looks = zip(self.members, self.around(index, boxes), strict=True)
-        probs = averaged([m.mask_probs(look, boxes) for m, look in looks])
+        encodings = zip(self.members, self.around(index, boxes), strict=True)
+        probs = averaged([m.mask_probs(encoding, boxes) for m, encoding in encodings])
         return [RoiMask.of(box, patch) for box, patch in zip(boxes, probs, strict=True)]
 
     def _computed(self, index: int) -> tuple[FrameFeatures, ...]:
@@ -184,9 +188,9 @@ class Sources:
             return torch.zeros(1, 2, *self.size, device=self.device)
         return self.flow(index, index - 1)
 
-    def _found(self, index: int, looks: list[Look]) -> Candidates:
+    def _found(self, index: int, encodings: list[EncodedViews]) -> Candidates:
         if self._proposals is None:
-            found = self.members[0].proposals(looks[0], self.options.max_proposals)
+            found = self.members[0].proposals(encodings[0], self.options.max_proposals)
             boxes, scores = found.boxes, found.scores.cpu().numpy()
         else:
             rows = self._proposals.boxes(index, self.frame(index))[: self.options.max_proposals]
@@ -195,7 +199,7 @@ class Sources:
             return Candidates(
                 index, np.zeros((0, 4), np.float32), np.zeros((0, 1), np.float16), np.zeros(0, np.float32)
             )
-        embedded = joined([m.embeddings(k, boxes) for m, k in zip(self.members, looks, strict=True)])
+        embedded = joined([m.embeddings(k, boxes) for m, k in zip(self.members, encodings, strict=True)])
         return Candidates(
             index, boxes.cpu().numpy(), embedded.cpu().numpy().astype(np.float16), scores.astype(np.float32)
         )
@@ -208,7 +212,7 @@ def _picture(frame: Image) -> Float[Tensor, "1 3 H W"]:
 
 
 def _stored(features: FrameFeatures) -> FrameFeatures:
-    """As they are kept; those that the budget does not keep are rounded alike."""
+    """As they are cached; those for which the budget has no room are rounded alike."""
     return FrameFeatures(*(None if maps is None else maps.half() for maps in features))  # type: ignore[arg-type]
 
 

@@ -121,13 +121,13 @@ class StartingPoint:
     Attributes:
         frame: Its index.
         object_id: Whose mask it is.
-        mask: The painted mask, or that of the mask network.
-        similarity: To the nearest template; 1 for a painted mask.
+        mask: The annotated mask, or that of the mask network.
+        similarity: To the nearest template; 1 for an annotated mask.
         runner_up: The similarity of the next object to the same box; -1 where there is no other.
         runner_up_id: Which object that is, if any.
         embedding: [D], of what it shows.
-        painted: Whether a person painted it.
-        round: In which it was found; 0 for painted ones.
+        annotated: Whether a person gave it.
+        round: In which it was found; 0 for annotated ones.
     """
 
     frame: int
@@ -137,7 +137,7 @@ class StartingPoint:
     similarity: float = 1.0
     runner_up: float = -1.0
     runner_up_id: int | None = None
-    painted: bool = False
+    annotated: bool = False
     round: int = 0
 
     @property
@@ -149,10 +149,10 @@ class StartingPoint:
     def rank(self) -> tuple[bool, float, int, int]:
         """The order of propagation and linking: the most similar first (section 2.2).
 
-        Painted ones come before all others; ties go to the lower frame, then to the lower id
+        Annotated ones come before all others; ties go to the lower frame, then to the lower id
         (inferred: the text names no order of equals).
         """
-        return (not self.painted, -self.similarity, self.frame, self.object_id)
+        return (not self.annotated, -self.similarity, self.frame, self.object_id)
 
     def is_doubtful(self, margin: float) -> bool:
         """Whether another object was nearly as similar."""
@@ -167,7 +167,7 @@ class Stop(StrEnum):
     EMPTY = "the warped mask is empty"
     SMALL = "the box is too small"
     FADED = "the mask has faded"
-    PAINTED = "the next frame is painted"
+    ANNOTATED = "the next frame is painted"
     NEARER = "another starting point is nearer"
     UNLIKE = "the box looks like none of the object's templates"
 
@@ -195,7 +195,7 @@ class Tracklet:
 
 
 @dataclass(frozen=True)
-class Held:
+class TubeMask:
     """A mask in a tube.
 
     Attributes:
@@ -211,7 +211,7 @@ class Held:
     similarity: float | None = None
 
 
-Tubes = Mapping[int, Mapping[int, Held]]
+Tubes = Mapping[int, Mapping[int, TubeMask]]
 """What is known of every object: object id → frame → mask."""
 
 

@@ -9,7 +9,7 @@ ECCV 2018, arXiv:1803.04242, and the authors' report to the DAVIS Challenge 2018
 | object proposals b_j (2.1) | `proposals` |
 | mask network (2.1) | `mask_logits` |
 | re-identification network (2.1) | `embeddings` |
-| h_j = N_R(h_{(j-1)→j}, x_j), eq. 1 | `propagate`, `RecurrentMask.hidden` |
+| h_j = N_R(h_{(j-1)→j}, x_j), eq. 1 | `forward`, `RecurrentMask.hidden` |
 | region attention a_j (2.2) | `RecurrentMask.region_attention`, `Propagated.attention` |
 | y_j = N_O(h_j), eq. 2 | `RecurrentMask.mask_logits`, `Propagated.mask_logits` |
 | two streams, feature pyramid (3) | `FrameFeatures.motion`, `FrameFeatures.fine` |
@@ -21,14 +21,19 @@ batch each lies in. No boxes give empty results everywhere.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from tinct.errors import OptionError, near_match
-from tinct.networks.dyenet.recurrent_mask import RecurrentFunction, RecurrentMask, at_grid, mask_attention
+from tinct.networks.dyenet.recurrent_mask import (
+    Propagated,
+    RecurrentFunction,
+    RecurrentMask,
+    at_grid,
+    mask_attention,
+)
 from tinct.networks.dyenet.region_heads import MaskNetwork, ReidNetwork, WeighingReidNetwork
 from tinct.networks.dyenet.region_proposals import Proposals, RegionProposals
 from tinct.networks.dyenet.template_guide import TemplateCells, TemplateGuide
@@ -66,7 +71,7 @@ class DyeNetConfig:
         two_streams: A second stream sees the optical flow (3).
         attention: Region attention (2.2).
         mask_guide: Beyond the paper: the warped mask joins the recurrent input as one more channel.
-        template_guide: Beyond the paper: so does what the cells recall of the painted frames, and of the
+        template_guide: Beyond the paper: so does what the cells recall of the annotated frames, and of the
             frame before.
 
     Raises:
@@ -98,28 +103,14 @@ PAPER = DyeNetConfig()
 COMPACT = DyeNetConfig(backbone="mobilenetv2", hidden=64, pyramid=True, mask_guide=True, template_guide=True)
 
 
-class Propagated(NamedTuple):
-    """What one step of propagation says of each box.
-
-    Attributes:
-        mask_logits: [N, M, M].
-        hidden: [N, d, m, m], after attention.
-        attention: [N, m, m], summing to 1; even where the network has none.
-    """
-
-    mask_logits: Tensor
-    hidden: Tensor
-    attention: Tensor
-
-
 class DyeNetNetwork(nn.Module):
-    """All that is learned in DyeNet; flow comes from elsewhere.
+    """All that is learned in DyeNet; flow comes from elsewhere. `forward` is one step of propagation.
 
     Args:
         config: Sizes and parts.
 
     Attributes:
-        config: The same.
+        config: As it was given.
         mask_grid: M, cells of each side of a mask: m, or 2 m with the pyramid.
     """
 
@@ -222,10 +213,10 @@ class DyeNetNetwork(nn.Module):
         index: Int64[Tensor, "N"],
         masks: Float[Tensor, "N M M"],
     ) -> TemplateCells | None:
-        """What masks teach `propagate` of their objects; None without a template guide.
+        """What masks teach `forward` of their objects; None without a template guide.
 
         Args:
-            features: Of the painted pictures, or of those of the frame before.
+            features: Of the annotated pictures, or of those of the frame before.
             boxes: Around the masks and some of their surroundings.
             index: The picture of each box.
             masks: In [0, 1], over the boxes' cells; of any grid.
@@ -260,7 +251,7 @@ class DyeNetNetwork(nn.Module):
         itself = None if self.template_guide is None else self.template_guide.remember(cells, masks)
         return self.recurrent.hidden(nothing, cells, self._guides(masks, cells, templates, itself), attention)
 
-    def propagate(
+    def forward(
         self,
         features: FrameFeatures,
         boxes: Float[Tensor, "N 4"],
@@ -280,13 +271,12 @@ class DyeNetNetwork(nn.Module):
             masks: The warped masks over the boxes' cells, of any grid: m, or M, which shows more of
                 them to the last layers. A network without `mask_guide` does not look at them.
             templates: Of the boxes' objects, see `remember`.
-            before: The same of the frame before.
+            before: What `remember` gave for the frame before.
         """
         cells, fine = self._cells(features, boxes, index), self._fine_cells(features, boxes, index)
         guides = self._guides(masks.to(cells.dtype), cells, templates, before)
-        attention = self.recurrent.region_attention(hidden_warped)
-        hidden = self.recurrent.hidden(hidden_warped, cells, guides, attention)
-        return Propagated(self.recurrent.mask_logits(hidden, fine, guides), hidden, attention)
+        propagated: Propagated = self.recurrent(hidden_warped, cells, fine, guides)
+        return propagated
 
     def _guides(
         self,

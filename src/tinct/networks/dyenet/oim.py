@@ -77,7 +77,7 @@ class OnlineInstanceMatching(nn.Module):
         self.register_buffer("written", torch.zeros(identities, dtype=torch.int64))
         self.register_buffer("updates", torch.zeros((), dtype=torch.int64))
 
-    def loss(self, embeddings: Float[Tensor, "N C"], identities: Int64[Tensor, "N"]) -> Float[Tensor, ""]:
+    def forward(self, embeddings: Float[Tensor, "N C"], identities: Int64[Tensor, "N"]) -> Float[Tensor, ""]:
         """Mean of -log p over the labelled embeddings; 0, with a gradient of 0, where there are none.
 
         Args:

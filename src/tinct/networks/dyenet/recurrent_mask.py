@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -11,6 +13,20 @@ from tinct.networks.dyenet.region_heads import MaskOutput
 from tinct.networks.small_stage import SmallStage
 from tinct.networks.staged_backbones import LastStage
 from tinct.ops.resize import resize_area
+
+
+class Propagated(NamedTuple):
+    """What one step of propagation says of each box.
+
+    Attributes:
+        mask_logits: [N, M, M].
+        hidden: [N, d, m, m], after attention.
+        attention: [N, m, m], summing to 1; even where the network has none.
+    """
+
+    mask_logits: Tensor
+    hidden: Tensor
+    attention: Tensor
 
 
 class RecurrentFunction(nn.Module):
@@ -73,6 +89,25 @@ class RecurrentMask(nn.Module):
             nn.init.normal_(self.attention.weight, std=1e-3)
             nn.init.zeros_(self.attention.bias)  # type: ignore[arg-type]
         self.output = MaskOutput(hidden, width, fine + guides if fine else 0)
+
+    def forward(
+        self,
+        warped: Float[Tensor, "N d m m"],
+        cells: Float[Tensor, "N C m m"],
+        fine: Float[Tensor, "N F M M"] | None,
+        guides: Float[Tensor, "N g G G"],
+    ) -> Propagated:
+        """Region attention, eq. 1, eq. 2.
+
+        Args:
+            warped: h_{(j-1)→j}.
+            cells: x_j.
+            fine: The stride-4 features of the boxes, if there are any.
+            guides: Maps that join; of any grid.
+        """
+        attention = self.region_attention(warped)
+        hidden = self.hidden(warped, cells, guides, attention)
+        return Propagated(self.mask_logits(hidden, fine, guides), hidden, attention)
 
     def hidden(
         self,

@@ -54,7 +54,7 @@ class RegionProposals(nn.Module):
         super().__init__()
         self.stride = stride
         anchors = AnchorGenerator((ANCHOR_SIDES_PX,), (ANCHOR_RATIOS,))
-        kept = {"training": BEFORE_SUPPRESSION, "testing": BEFORE_SUPPRESSION}
+        most = {"training": BEFORE_SUPPRESSION, "testing": BEFORE_SUPPRESSION}
         self.rpn = RegionProposalNetwork(
             anchors,
             RPNHead(channels, anchors.num_anchors_per_location()[0]),
@@ -62,8 +62,8 @@ class RegionProposals(nn.Module):
             bg_iou_thresh=0.3,
             batch_size_per_image=256,
             positive_fraction=0.5,
-            pre_nms_top_n=kept,
-            post_nms_top_n=kept,
+            pre_nms_top_n=most,
+            post_nms_top_n=most,
             nms_thresh=OVERLAP,
         )
 

@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from tinct.networks.dyenet.network import DyeNetNetwork, FrameFeatures
+from tinct.networks.dyenet.network import DyeNetNetwork, FrameFeatures, Propagated
 from tinct.networks.dyenet.template_guide import TemplateCells
 from tinct.ops.boxes import enlarged_boxes, mask_boxes
 from tinct.ops.rois import cropped, pasted, warped_between_boxes
@@ -138,7 +138,7 @@ def follow(
         boxes = region_boxes(warped, enlargement)
         hidden = warped_between_boxes(before.hidden.float(), before.boxes, boxes, flow, flow_index)
         guides = cropped(warped, boxes, network.mask_grid)
-    propagated = network.propagate(features, boxes, index, hidden, guides, templates, before.cells)
+    propagated: Propagated = network(features, boxes, index, hidden, guides, templates, before.cells)
     size = (warped.shape[-2], warped.shape[-1])
     probs = torch.sigmoid(propagated.mask_logits.float())
     with _exact(flow):

@@ -1,9 +1,9 @@
-"""Where a box looks like what was painted, cell by cell: beyond DyeNet's paper, for the compact network.
+"""Where a box looks like what was annotated, cell by cell: beyond DyeNet's paper, for the compact network.
 
 The paper compares whole boxes with templates, to find objects. A small network whose mask has lost an
-arm does not find it again from its hidden state alone; the painted frame still shows it. So each cell of
+arm does not find it again from its hidden state alone; the annotated frame still shows it. So each cell of
 a box looks at all cells of the template (softmax of their cosines), and reads off how much of them the
-object covers. The template is the object's box on a painted frame, with its surroundings. The frame
+object covers. The template is the object's box on an annotated frame, with its surroundings. The frame
 before is looked at in the same way: there is less time in which looks change, and no flow that errs.
 """
 

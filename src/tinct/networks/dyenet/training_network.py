@@ -188,9 +188,9 @@ class DyeNetLearning:
         index = drawn.to(frame.device)[frame]
         found = {}
         if options.masks:
-            kept = torch.randperm(len(boxes))[: options.most_masks].to(index.device)
-            logits = self.network.mask_logits(features, boxes[kept], index[kept])
-            found["masks"] = self._mask_loss(logits, shown[frame[kept]], object_id[kept], boxes[kept])
+            chosen = torch.randperm(len(boxes))[: options.most_masks].to(index.device)
+            logits = self.network.mask_logits(features, boxes[chosen], index[chosen])
+            found["masks"] = self._mask_loss(logits, shown[frame[chosen]], object_id[chosen], boxes[chosen])
         if options.identities:
             identities = batch["identities"].flatten()[
                 (frame // 2) * batch["identities"].shape[1] + object_id - 1
@@ -225,7 +225,7 @@ class DyeNetLearning:
         known = torch.cat([identities, identities.new_full((len(all_boxes) - len(boxes),), UNLABELLED)])
         reference = (all_frames % 2 == 0) & (known != UNLABELLED)
         self.matching.update(embeddings[reference], known[reference])
-        loss = self.matching.loss(embeddings, known)
+        loss: Tensor = self.matching(embeddings, known)
         with torch.no_grad():
             recognised = self._recognised(embeddings[~reference], known[~reference])
         self.matching.update(embeddings[~reference], known[~reference])

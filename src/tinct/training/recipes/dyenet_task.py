@@ -42,12 +42,12 @@ class DyeNetTask(Task):
     ) -> None:
         super().__init__()
         self.network = network
-        self.loss, self.rates, self.queue, self.updates_kept = loss, rates, queue, memory
+        self.loss, self.rates, self.queue, self.table_memory = loss, rates, queue, memory
         self._remember(1)
 
     def _remember(self, identities: int) -> None:
         """An empty table for so many."""
-        self.matching = OnlineInstanceMatching(identities, queue=self.queue, memory=self.updates_kept)
+        self.matching = OnlineInstanceMatching(identities, queue=self.queue, memory=self.table_memory)
         self.learning = DyeNetLearning(self.network, self.matching, self.loss)
 
     def prepare(self, stages: Sequence[Stage]) -> None:

@@ -26,9 +26,9 @@ def test_the_overlay_is_h264_of_the_frames_own_rate(labelled: LabelledVideo, tmp
     for index, picture in enumerate(pictures, start=1):
         # Both sides are odd, and grow by a copy of the last row and column.
         assert picture.shape == (14, 18, 3)
-        drawn = draw_masks(labelled.shown()[index], labelled.read(index)).astype(int)
+        drawn = draw_masks(labelled.require_video()[index], labelled.read(index)).astype(int)
         assert np.abs(picture[:13, :17] - drawn).mean() < 25
-        plain = labelled.shown()[index].astype(int)
+        plain = labelled.require_video()[index].astype(int)
         assert np.abs(picture[:13, :17] - drawn).mean() < 0.7 * np.abs(picture[:13, :17] - plain).mean()
 
 
@@ -63,7 +63,7 @@ def test_the_cut_out_film_is_prores_4444_with_straight_alpha(
             np.testing.assert_array_equal(np.rint(alpha_plane(frame) / 4095 * 255), alpha)
             # Straight, and whole: the picture is there also where alpha is 0.
             picture = frame.to_ndarray(format="rgb24").astype(int)
-            difference = np.abs(picture - soft.shown()[index])
+            difference = np.abs(picture - soft.require_video()[index])
             assert difference.mean() < 1
             assert difference.max() <= 4
 
@@ -72,7 +72,7 @@ def test_alpha_and_colours_of_a_hundred_equal_frames_are_equal(
     labelled: LabelledVideo, tmp_path: Path
 ) -> None:
     """FFmpeg's scaler over several threads gave one frame in twenty other rows."""
-    frame, labels = labelled.shown()[0], labelled.read(0)
+    frame, labels = labelled.require_video()[0], labelled.read(0)
     video = Video.from_arrays([frame] * 100)
     source = replace(labelled, video=video, frame_names=video.names, labels=lambda index: labels)
     out = export(source, "cutout-prores", tmp_path / "cut.mov")

@@ -1,4 +1,4 @@
-"""Painted frames as a browser sends them: PNG bytes, checked before a pixel is unpacked."""
+"""Prompts as a browser sends them: PNG bytes, checked before a pixel is unpacked."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from tinct.shapes import LabelMap
 from tinct.web.http_errors import CallError
 
 
-def read_painting(body: bytes, size: tuple[int, int], index: int) -> LabelMap:
-    """The label map of a PNG; it may hold no object at all, where all was erased.
+def read_prompt_png(body: bytes, size: tuple[int, int], index: int) -> LabelMap:
+    """Decode the label map of a PNG; it may hold no object, if all was erased.
 
     Args:
-        body: Grey or palette PNG, each pixel an object id.
+        body: Grey or palette PNG whose pixels are object ids.
         size: (H, W) of the frame.
-        index: Of the frame, for messages.
+        index: The frame, for messages.
 
     Raises:
-        MaskError: Of another size than the frame, or more objects than are taken.
-        CallError: No PNG, or one of colours instead of ids.
+        MaskError: The size differs from that of the frame, or there are too many objects.
+        CallError: The bytes are no PNG, or one of colours instead of ids.
     """
     name = f"the mask of frame {index}"
     try:
-        # Only PNG: the other decoders never see what a stranger sent.
+        # Only PNG: untrusted bytes never reach the other decoders.
         with Pictures.open(io.BytesIO(body), formats=["PNG"]) as picture:
             check_size((picture.height, picture.width), size, name=name)
             if picture.mode not in ("P", "L", "1"):
@@ -48,8 +48,8 @@ def read_painting(body: bytes, size: tuple[int, int], index: int) -> LabelMap:
     return check_labels(labels, frame_size=size, name=name) if ids else labels * np.uint8(0)
 
 
-def name_of(labels: LabelMap) -> str:
-    """The name under which a painted label map is kept: the same for the same pixels."""
+def content_name(labels: LabelMap) -> str:
+    """The file name of a label map, derived from its pixels."""
     digest = hashlib.sha256(repr(labels.shape).encode())
     digest.update(np.ascontiguousarray(labels).tobytes())
     return f"{digest.hexdigest()[:24]}.png"
@@ -68,7 +68,7 @@ def png_of(labels: LabelMap, *, grey: bool) -> bytes:
 
 
 def check_number_of_objects(count: int) -> None:
-    """MaskError past the number of objects that one project may have."""
+    """MaskError if one project would have too many objects."""
     if count > MAX_OBJECTS:
         raise MaskError(
             f"The project would have {count} objects; at most {MAX_OBJECTS} are taken. Delete some, or give "

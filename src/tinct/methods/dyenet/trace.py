@@ -1,4 +1,4 @@
-"""The record of a run of the loop: every decision as data, so that a person sees why.
+"""The trace of a run of the loop: every decision as data, so that a person sees why.
 
 Why an object was found in a frame, or not; which tracklet gave its mask; what was refused; and where two
 objects looked so alike that an identity is in doubt.
@@ -17,7 +17,7 @@ from tinct.methods.dyenet.reid import Template
 from tinct.methods.dyenet.tracklets import StartingPoint, Tracklet, Tubes
 
 FORMAT = "tinct-explanation-1"
-"""The `format` entry of an account."""
+"""The `format` entry of a trace."""
 
 
 class Outcome(StrEnum):
@@ -47,7 +47,7 @@ class Decision:
 
 
 @dataclass
-class Record:
+class DecisionTrace:
     """What was decided, in order.
 
     Attributes:
@@ -71,9 +71,9 @@ class Record:
     remarks: list[str] = field(default_factory=list)
 
     def end_of_round(self, number: int, templates: Sequence[Template], tubes: Tubes) -> None:
-        """Note what is known after a round; round 0 is that of the painted masks.
+        """Note what is known after a round; round 0 is that of the annotated masks.
 
-        The share of masks retrieved is that of all (frame, object) that a starting point gave, painted
+        The share of masks retrieved is that of all (frame, object) that a starting point gave, annotated
         or found in a proposal, linked or covered; the ECCV paper counts these (25 % after one round).
         """
         pairs = max(1, len(self.frame_names) * len(self.object_ids))
@@ -92,7 +92,7 @@ class Record:
             }
         )
 
-    def account(self, tracklets: Sequence[Tracklet], links: Sequence[Link], tubes: Tubes) -> dict[str, Any]:
+    def as_json(self, tracklets: Sequence[Tracklet], links: Sequence[Link], tubes: Tubes) -> dict[str, Any]:
         """Everything, as JSON holds it; frames by their index."""
         return {
             "format": FORMAT,
@@ -111,7 +111,7 @@ class Record:
 
     def _doubts(self) -> list[dict[str, Any]]:
         """Which two objects were nearly as similar to the same boxes, in how many of those found."""
-        found = [d.start for d in self.decisions if not d.start.painted]
+        found = [d.start for d in self.decisions if not d.start.annotated]
         pairs = Counter(
             tuple(sorted((start.object_id, start.runner_up_id)))
             for start in found
@@ -133,7 +133,7 @@ class Record:
             "frame": start.frame,
             "object_id": start.object_id,
             "box": [round(edge, 1) for edge in start.box],
-            "painted": start.painted,
+            "painted": start.annotated,
             "similarity": round(start.similarity, 4),
             "runner_up": None
             if start.runner_up_id is None
@@ -182,10 +182,10 @@ def _contradiction(contradiction: Contradiction | None) -> dict[str, Any] | None
 def _stretches(tubes: Tubes, object_id: int) -> list[dict[str, int]]:
     """Which frames an object has masks on, and which tracklets gave them."""
     stretches: list[dict[str, int]] = []
-    for frame, held in sorted(tubes.get(object_id, {}).items()):
+    for frame, entry in sorted(tubes.get(object_id, {}).items()):
         last = stretches[-1] if stretches else None
-        if last is not None and last["tracklet"] == held.tracklet and last["last"] == frame - 1:
+        if last is not None and last["tracklet"] == entry.tracklet and last["last"] == frame - 1:
             last["last"] = frame
         else:
-            stretches.append({"first": frame, "last": frame, "tracklet": held.tracklet})
+            stretches.append({"first": frame, "last": frame, "tracklet": entry.tracklet})
     return stretches

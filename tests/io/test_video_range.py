@@ -9,7 +9,7 @@ import pytest
 
 from tinct.errors import OptionError
 from tinct.io.video import Video
-from tinct.runs.video_range import VideoRange, parse_range
+from tinct.io.video_range import VideoRange, parse_range
 
 
 @pytest.fixture
