@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from tinct.errors import MissingExtraError
 from tinct.io.atomic import atomic_write
 from tinct.io.masks import voc_palette
-from tinct.runs.traces import remarks_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,13 +39,18 @@ _LATER_ROUNDS = 0.55
 _REFUSED = "#999999"
 
 
-def draw_loop_timeline(trace: Trace, path: Path) -> None:
+def draw_loop_timeline(trace: Trace, remarks: Sequence[str], path: Path) -> None:
     """Draw a trace as a PNG file.
 
     From top to bottom: per object the stretches of frames that have a mask, with the starting points
     from which they came, and below them in grey the tracklets that were refused or cut; the
     similarity of every starting point, a ring around those whose identity is in doubt; how many
     templates each object had after each round; and what else a person should know, in words.
+
+    Args:
+        trace: Of one video.
+        remarks: What to say beside the trace's own remarks.
+        path: The file.
 
     Raises:
         OptionError: matplotlib is not installed.
@@ -69,7 +73,7 @@ def draw_loop_timeline(trace: Trace, path: Path) -> None:
         axes.set_xlim(-1, max(1, frames))
         axes.spines[["top", "right"]].set_visible(False)
     middle.set_xlabel("frame")
-    remarks = [*trace["remarks"], *remarks_of(trace)]
+    remarks = [*trace["remarks"], *remarks]
     bottom.set_xlabel("\n".join(fill(text, REMARK_WIDTH) for text in remarks), loc="left", fontsize="small")
     with atomic_write(path) as part:
         # Without the library's version in it, the same trace gives the same bytes.

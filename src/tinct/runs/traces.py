@@ -9,6 +9,7 @@ from typing import Any
 
 from tinct.errors import OptionError
 from tinct.io.atomic import atomic_write
+from tinct.runs.trace_plot import draw_loop_timeline
 
 NAMED_FRAMES = 3
 """How many frames a remark names."""
@@ -62,9 +63,7 @@ def write_explanation(trace: Mapping[str, Any], path: Path) -> None:
     """
     check_explanations([path])
     if path.suffix.lower() == ".png":
-        from tinct.runs.trace_plot import draw_loop_timeline
-
-        draw_loop_timeline(trace, path)
+        draw_loop_timeline(trace, remarks_of(trace), path)
         return
     with atomic_write(path) as part:
         part.write_text(json.dumps(trace, indent=1) + "\n", encoding="utf-8")

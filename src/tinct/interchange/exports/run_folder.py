@@ -1,4 +1,4 @@
-"""A run folder as the source of an export."""
+"""A run folder, as exports read it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from tinct.errors import MaskError, OptionError, OutputError
-from tinct.interchange.exports.source import LabelledVideo
 from tinct.io.json_files import parse_json, reading
 from tinct.io.mask_files import read_label_png
 from tinct.io.masks import ObjectMasks, object_ids_of
@@ -18,46 +17,67 @@ from tinct.io.video import IMAGE_SUFFIXES, Video
 from tinct.shapes import LabelMap
 
 
-def labelled_run(folder: Path, video: Video | None = None) -> LabelledVideo:
-    """A run folder of `tinct segment`.
+class RunFolder:
+    """What a run folder of `tinct segment` holds.
 
     Args:
         folder: Holds run.json and masks/, and soft/ if the run was made with `--soft`.
         video: The frames; None to open the video at its recorded path.
 
-    Returns:
-        The labelled video; without frames if they cannot be found.
+    Attributes:
+        record: The content of run.json.
+        video: The frames; None if they cannot be found.
+        names: Of every frame, in order.
+        size: (H, W) in pixels.
+        object_ids: Every object of the run, increasing.
+        has_soft: Whether there are soft masks.
 
     Raises:
         OutputError: The folder is no run, or its run.json cannot be read.
         OptionError: The video is not the one that was segmented.
         VideoError: The video was found, but cannot be read.
     """
-    record = _read_record(folder)
-    run = record["run"]
-    if video is None and (path := find_video(folder, record)) is not None:
-        video = Video.open(path)
-    if video is not None:
-        if "frame_range" in run:
-            start, stop = map(int, run["frame_range"].split(":"))
-            video = video[start:stop]
-        _check_same(video, run, folder)
-    names = video.names if video is not None else _mask_names(folder, int(run["frames"]))
-    object_ids = tuple(record.get("object_ids", ()))
-    size = (int(run["size"][0]), int(run["size"][1]))
-    rate = video.rate if video is not None and video.rate is not None else record.get("frame_rate")
-    soft = (folder / "soft").is_dir()
-    return LabelledVideo(
-        names,
-        size,
-        object_ids,
-        lambda index: _read_labels(folder, names[index], record),
-        video,
-        None if rate is None else Fraction(rate),
-        {int(i): str(name) for i, name in record.get("object_names", {}).items()},
-        (lambda index: _read_soft(folder, names[index], object_ids, record)) if soft else None,
-        Path(str(run.get("video") or folder.resolve().name)).stem,
-    )
+
+    def __init__(self, folder: Path, video: Video | None = None) -> None:
+        self.folder, self.record = folder, _read_record(folder)
+        run = self.record["run"]
+        if video is None and (path := find_video(folder, self.record)) is not None:
+            video = Video.open(path)
+        if video is not None:
+            if "frame_range" in run:
+                start, stop = map(int, run["frame_range"].split(":"))
+                video = video[start:stop]
+            _check_same(video, run, folder)
+        self.video = video
+        self.names = video.names if video is not None else _mask_names(folder, int(run["frames"]))
+        self.object_ids = tuple(self.record.get("object_ids", ()))
+        self.size = (int(run["size"][0]), int(run["size"][1]))
+        self.has_soft = (folder / "soft").is_dir()
+
+    @property
+    def rate(self) -> Fraction | None:
+        """Frames per second, of the video or as it is recorded."""
+        known = self.video.rate if self.video is not None else None
+        rate = known if known is not None else self.record.get("frame_rate")
+        return None if rate is None else Fraction(rate)
+
+    @property
+    def object_names(self) -> dict[int, str]:
+        """What objects are called."""
+        return {int(i): str(name) for i, name in self.record.get("object_names", {}).items()}
+
+    @property
+    def title(self) -> str:
+        """What the video is called."""
+        return Path(str(self.record["run"].get("video") or self.folder.resolve().name)).stem
+
+    def labels(self, index: int) -> LabelMap:
+        """The label map of a frame; MaskError if there is none."""
+        return _read_labels(self.folder, self.names[index], self.record)
+
+    def soft(self, index: int) -> ObjectMasks:
+        """The soft masks of a frame; MaskError if the file of an object is missing."""
+        return _read_soft(self.folder, self.names[index], self.object_ids, self.record)
 
 
 def find_video(folder: Path, record: dict[str, Any]) -> Path | None:

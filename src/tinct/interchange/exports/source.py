@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from tinct.errors import MaskError, OptionError
+from tinct.interchange.exports.run_folder import RunFolder
 from tinct.io.masks import ObjectMasks, check_size, object_ids_of
 from tinct.io.video import Video
 from tinct.shapes import Bool, Float, LabelMap, holds_arrays
@@ -44,10 +45,29 @@ class LabelledVideo:
 
     @staticmethod
     def of_run(folder: Path, video: Video | None = None) -> LabelledVideo:
-        """Open a run folder; see `tinct.interchange.exports.run_folder.labelled_run`."""
-        from tinct.interchange.exports.run_folder import labelled_run
+        """Open a run folder of `tinct segment`; without frames if its video cannot be found.
 
-        return labelled_run(folder, video)
+        Args:
+            folder: As for `RunFolder`, like `video`.
+            video: The frames; None to open the video at its recorded path.
+
+        Raises:
+            OutputError: The folder is no run, or its run.json cannot be read.
+            OptionError: The video is not the one that was segmented.
+            VideoError: The video was found, but cannot be read.
+        """
+        run = RunFolder(folder, video)
+        return LabelledVideo(
+            run.names,
+            run.size,
+            run.object_ids,
+            run.labels,
+            run.video,
+            run.rate,
+            run.object_names,
+            run.soft if run.has_soft else None,
+            run.title,
+        )
 
     def __len__(self) -> int:
         return len(self.frame_names)
