@@ -79,7 +79,7 @@ def clip() -> tuple[Any, dict[int, np.ndarray]]:
 
 def segmenting(method: str, **options: Any) -> Callable[[Path], None]:
     """A run of a method over the clip, resumed if it was begun."""
-    from tinct.runs.segment_to_folder import segment_to_folder
+    from tinct.runs.segment_to_folder import FolderOptions, segment_to_folder
     from tinct.zoo import build_segmenter
 
     video, prompts = clip()
@@ -89,7 +89,8 @@ def segmenting(method: str, **options: Any) -> Callable[[Path], None]:
         import torch
 
         torch.manual_seed(0)
-        segment_to_folder(segmenter, video, prompts, out, resume=True, overlay=False, info={"method": method})
+        options = FolderOptions(resume=True, overlay=False)
+        segment_to_folder(segmenter, video, prompts, out, options, info={"method": method})
 
     return work
 

@@ -106,6 +106,7 @@ def measure(row: Row) -> dict[str, Any]:
     """Run one row in this process."""
     import torch
 
+    from tinct.inference.segmenter import check_masks
     from tinct.zoo import build_segmenter
 
     torch.set_num_threads(row.threads)
@@ -123,6 +124,7 @@ def measure(row: Row) -> dict[str, Any]:
         found = masks.label_map
         wall_s.append(time.perf_counter() - wall)
         cpu_s.append(time.process_time() - cpu)
+        check_masks(masks, index, clip.size)
     wall_s, cpu_s = wall_s[row.warm_up :], cpu_s[row.warm_up :]
     return {
         **asdict(row),

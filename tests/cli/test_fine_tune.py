@@ -172,7 +172,7 @@ def test_a_download_is_told_in_one_line(
 def test_masks_run_both_ways(
     tinct: Tinct, weights: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    more = ("--mask", "3:last.png", "--both-ways", "--fine-tune", "1")
+    more = ("--mask", "3:last.png", "--direction", "both", "--fine-tune", "1")
     assert tinct(*segment_words("masktrack", weights, *more)) == 0
     assert account("out")["run"]["direction"] == "both"
     for t, left in ((0, 6), (3, 9)):
@@ -310,6 +310,7 @@ def test_models_says_which_methods_take_what(tinct: Tinct, capsys: pytest.Captur
     said = capsys.readouterr().out
     assert "--fine-tune: osvos, masktrack, maskrnn, dyenet\n" in said
     assert "--flow: masktrack, maskrnn, dyenet\n" in said
+    assert "--explain: dyenet\n" in said
     assert tinct("models", "--json") == 0
     rows = json.loads(capsys.readouterr().out)
     tuned = {row["method"] for row in rows if row["fine_tunes"]}

@@ -71,7 +71,7 @@ def test_some_videos(root: Path) -> None:
 )
 def test_a_broken_meta_is_named(root: Path, content: str) -> None:
     (root / "train" / "meta.json").write_text(content)
-    with pytest.raises(DatasetError, match=r"train/meta\.json is not YouTube-VOS's"):
+    with pytest.raises(DatasetError, match=r"train/meta\.json cannot be read as YouTube-VOS's"):
         read_meta(root / "train")
 
 

@@ -211,6 +211,12 @@ def test_budgets_say_what_they_are() -> None:
     assert Budget.parse("auto", torch.device("cuda")) != Budget.parse("auto", torch.device("cpu"))
 
 
+def test_bars_count_steps_or_else_whole_seconds() -> None:
+    assert Budget(steps=3, seconds=2.5).units == 3
+    assert Budget(seconds=2.5).units == 3
+    assert Budget(steps=0).units == 0
+
+
 @pytest.mark.parametrize("text", ["", "60 s", "s", "-3", "many", "1e3", "5m"])
 def test_budgets_that_are_none(text: str) -> None:
     with pytest.raises(OptionError, match="give auto, none, a number of steps"):

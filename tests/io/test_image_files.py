@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 import zlib
 from pathlib import Path
@@ -11,6 +12,7 @@ from PIL import Image as Pictures
 from PIL import ImageOps
 
 from tinct.errors import MaskError, VideoError
+from tinct.io import image_files
 from tinct.io.image_files import MOST_PIXELS, opened_picture, orientation, upright, upright_size
 
 
@@ -123,3 +125,13 @@ def test_whatever_a_decoder_raises_is_explained(tmp_path: Path, monkeypatch: pyt
 def test_a_file_that_is_not_there_is_explained(tmp_path: Path) -> None:
     with pytest.raises(VideoError, match="No such file"), opened_picture(tmp_path / "a.png", explain):
         pass
+
+
+def test_no_other_module_opens_pictures_by_itself() -> None:
+    source = Path(image_files.__file__).parents[1]
+    opening = [
+        path.relative_to(source).as_posix()
+        for path in source.rglob("*.py")
+        if re.search(r"\b(Pictures|PillowImage)\.open\(", path.read_text(encoding="utf-8"))
+    ]
+    assert opening == ["io/image_files.py"]

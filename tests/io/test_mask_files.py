@@ -199,7 +199,7 @@ def test_what_is_no_image_is_said_to_be_none(save: Callable[..., Path], tmp_path
         read_mask(tmp_path / "text.png")
     path = save(noise(), "cut.png")
     path.write_bytes(path.read_bytes()[:2000])
-    with pytest.raises(MaskError, match="damaged"):
+    with pytest.raises(MaskError, match="image file is truncated"):
         read_mask(path)
 
 

@@ -40,9 +40,9 @@ def labels_at(t: int) -> np.ndarray:
 
 @pytest.fixture
 def film(tmp_path: Path) -> Path:
-    with VideoWriter(tmp_path / "walk.mp4", Fraction(25)) as film:
+    with VideoWriter(tmp_path / "walk.mp4", Fraction(25)) as writer:
         for t in range(FRAMES):
-            film.write(np.full((H, W, 3), 50 * t, np.uint8))
+            writer.write(np.full((H, W, 3), 50 * t, np.uint8))
     return tmp_path / "walk.mp4"
 
 
@@ -51,9 +51,9 @@ def run(film: Path, tmp_path: Path) -> Path:
     (tmp_path / "run" / "masks").mkdir(parents=True)
     for t in range(FRAMES):
         write_mask(tmp_path / "run" / "masks" / f"{t:05d}.png", labels_at(t))
-    account = {"run": {"frames": FRAMES, "size": [H, W], "video": "walk.mp4"}, "object_ids": [1, 4]}
-    account |= {"video_path": "../walk.mp4", "object_names": {"4": "dog"}}
-    (tmp_path / "run" / "run.json").write_text(json.dumps(account))
+    record = {"run": {"frames": FRAMES, "size": [H, W], "video": "walk.mp4"}, "object_ids": [1, 4]}
+    record |= {"video_path": "../walk.mp4", "object_names": {"4": "dog"}}
+    (tmp_path / "run" / "run.json").write_text(json.dumps(record))
     return tmp_path / "run"
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from drift_kit import Drift, DriftState
+from run_kit import run_to_folder
 
 from tinct.errors import OptionError, OutputError
 from tinct.inference.bidirectional import Bidirectional
@@ -19,7 +20,7 @@ from tinct.inference.confidence import frame_confidence
 from tinct.inference.segmenter import check_prompts, frame_results
 from tinct.io.video import Video
 from tinct.runs import segment_to_folder as predict
-from tinct.runs.segment_to_folder import RunInterrupted, RunReport, segment_to_folder
+from tinct.runs.segment_to_folder import RunInterrupted, RunReport
 
 H, W, FRAMES = 13, 18, 12
 
@@ -56,7 +57,7 @@ def prompts() -> dict[int, np.ndarray]:
 
 def run(video: Video, prompts: Mapping[int, np.ndarray], out: Path, **options: Any) -> RunReport:
     options = {"overlay": False, "backward": True, **options}
-    return segment_to_folder(options.pop("segmenter", TunedDrift()), video, prompts, out, **options)
+    return run_to_folder(options.pop("segmenter", TunedDrift()), video, prompts, out, **options)
 
 
 def mask_bytes(out: Path) -> dict[str, bytes]:
@@ -84,9 +85,9 @@ def test_a_backward_run_is_a_forward_run_on_the_frames_turned_round(
     mirrored = {FRAMES - 1 - index: labels for index, labels in prompts.items()}
     run(turned, mirrored, tmp_path / "forth", backward=False)
     assert mask_bytes(tmp_path / "back") == mask_bytes(tmp_path / "forth")
-    account = run_json(tmp_path / "back")
-    assert account["run"]["direction"] == "backward"
-    assert [entry["frame"] for entry in account["fine_tuned"]] == [10]
+    record = run_json(tmp_path / "back")
+    assert record["run"]["direction"] == "backward"
+    assert [entry["frame"] for entry in record["fine_tuned"]] == [10]
     assert len(Video.open(tmp_path / "back" / "overlay.mp4")) == FRAMES
 
 
@@ -133,7 +134,7 @@ def test_a_segmenter_of_whole_videos_has_no_direction(
     assert not (tmp_path / "out").exists()
 
 
-def test_the_account_says_how_sure_every_frame_is(
+def test_the_record_says_how_sure_every_frame_is(
     video: Video, prompts: dict[int, np.ndarray], tmp_path: Path
 ) -> None:
     run(video, prompts, tmp_path)

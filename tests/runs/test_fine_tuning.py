@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from run_kit import run_to_folder
 
 from tinct.errors import OutputError
 from tinct.fine_tuning.per_object import ObjectWeights
@@ -19,7 +20,7 @@ from tinct.inference.segmenter import StreamingSegmenter
 from tinct.io.masks import ObjectMasks
 from tinct.io.video import Video
 from tinct.runs import segment_to_folder as predict
-from tinct.runs.segment_to_folder import RunInterrupted, segment_to_folder
+from tinct.runs.segment_to_folder import RunInterrupted
 
 H, W, FRAMES = 8, 10, 9
 INFO = {"method": "learner", "fine_tuning": "2 steps"}
@@ -76,20 +77,20 @@ def labels() -> np.ndarray:
 
 def run(video: Video, labels: np.ndarray, out: Path, segmenter: Learner, **options: Any) -> dict[str, Any]:
     options = {"info": INFO, "overlay": False, **options}
-    segment_to_folder(segmenter, video, {0: labels}, out, **options)
+    run_to_folder(segmenter, video, {0: labels}, out, **options)
     content: dict[str, Any] = json.loads((out / "run.json").read_text())
     return content
 
 
-def test_the_account_says_what_tuning_took(video: Video, labels: np.ndarray, tmp_path: Path) -> None:
+def test_the_record_says_what_tuning_took(video: Video, labels: np.ndarray, tmp_path: Path) -> None:
     told: list[tuple[str, int, int]] = []
-    account = run(video, labels, tmp_path, Learner(), progress=lambda *news: told.append(news))
+    record = run(video, labels, tmp_path, Learner(), progress=lambda *news: told.append(news))
     entry = {"frame": 0, "steps": 2, "seconds": 1.0, "diverged": True, "loss": 0.25}
-    assert account["fine_tuned"] == [{**entry, "object_id": 2}, {**entry, "object_id": 3}]
+    assert record["fine_tuned"] == [{**entry, "object_id": 2}, {**entry, "object_id": 3}]
     assert [news for news in told if news[0] == "fine-tune"] == [
         ("fine-tune", done, 4) for done in (1, 2, 2, 3, 4, 4)
     ]
-    assert account["run"]["fine_tuning"] == "2 steps"
+    assert record["run"]["fine_tuning"] == "2 steps"
 
 
 def test_a_resumed_run_does_not_tune_again(video: Video, labels: np.ndarray, tmp_path: Path) -> None:
@@ -101,10 +102,10 @@ def test_a_resumed_run_does_not_tune_again(video: Video, labels: np.ndarray, tmp
     with pytest.raises(RunInterrupted):
         run(video, labels, tmp_path, learner, progress=stop)
     before = {path.name: path.read_bytes() for path in (tmp_path / "masks").iterdir()}
-    account = run(video, labels, tmp_path, learner, resume=True)
+    record = run(video, labels, tmp_path, learner, resume=True)
     assert learner.times == 1
-    assert account["resumed_at"] == 5
-    assert len(account["fine_tuned"]) == 2
+    assert record["resumed_at"] == 5
+    assert len(record["fine_tuned"]) == 2
     after = {path.name: path.read_bytes() for path in (tmp_path / "masks").iterdir()}
     assert before.items() <= after.items()
     assert len(after) == FRAMES
@@ -120,10 +121,10 @@ def test_what_took_long_to_learn_survives_a_kill_before_the_first_state(
     monkeypatch.setattr(predict, "WORTH_SAVING_S", 0.0)
     learner = Learner()
     run(video, labels, tmp_path / "whole", learner, progress=copy)
-    account = run(video, labels, tmp_path / "killed", learner, resume=True)
+    record = run(video, labels, tmp_path / "killed", learner, resume=True)
     assert learner.times == 1
-    assert account["resumed_at"] == 1
-    assert len(account["fine_tuned"]) == 2
+    assert record["resumed_at"] == 1
+    assert len(record["fine_tuned"]) == 2
     for path in (tmp_path / "whole" / "masks").iterdir():
         assert (tmp_path / "killed" / "masks" / path.name).read_bytes() == path.read_bytes()
 
@@ -135,8 +136,8 @@ def test_what_was_learnt_again_is_recorded_once(video: Video, labels: np.ndarray
 
     learner = Learner()
     run(video, labels, tmp_path / "whole", learner, progress=copy)
-    account = run(video, labels, tmp_path / "killed", learner, resume=True)
-    assert (learner.times, account["resumed_at"], len(account["fine_tuned"])) == (2, 0, 2)
+    record = run(video, labels, tmp_path / "killed", learner, resume=True)
+    assert (learner.times, record["resumed_at"], len(record["fine_tuned"])) == (2, 0, 2)
 
 
 def test_another_budget_is_another_run(video: Video, labels: np.ndarray, tmp_path: Path) -> None:

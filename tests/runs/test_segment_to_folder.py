@@ -12,6 +12,7 @@ import pytest
 import torch
 from drift_kit import Drift
 from fault_kit import FAULTS, Fault, prompt
+from run_kit import run_to_folder
 
 from tinct.errors import MaskError, NumericalError, OptionError, OutputError, VideoError
 from tinct.inference.bidirectional import Bidirectional
@@ -22,7 +23,7 @@ from tinct.io.masks import ObjectMasks
 from tinct.io.video import Video
 from tinct.runs import run_folder
 from tinct.runs import segment_to_folder as predict
-from tinct.runs.segment_to_folder import RunInterrupted, RunReport, segment_to_folder
+from tinct.runs.segment_to_folder import RunInterrupted, RunReport
 
 H, W, FRAMES = 13, 18, 12
 INFO = {"method": "drift", "variant": "tiny", "preset": "default", "weights_sha256": "00", "video": "clip"}
@@ -54,7 +55,7 @@ def prompts() -> dict[int, np.ndarray]:
 
 
 def run(video: Video, prompts: Mapping[int, np.ndarray], out: Path, **options: Any) -> RunReport:
-    return segment_to_folder(Drift(), video, prompts, out, info=INFO, **{"overlay": False, **options})
+    return run_to_folder(Drift(), video, prompts, out, info=INFO, **{"overlay": False, **options})
 
 
 def mask_bytes(out: Path) -> dict[str, bytes]:
@@ -79,7 +80,7 @@ def interrupted(video: Video, prompts: Mapping[int, np.ndarray], out: Path, fram
         run(video, prompts, out, progress=stop_at(frames))
 
 
-def test_a_run_leaves_masks_film_and_account(
+def test_a_run_leaves_masks_film_and_record(
     video: Video, prompts: dict[int, np.ndarray], tmp_path: Path
 ) -> None:
     report = run(video, prompts, tmp_path / "a" / "out", overlay=True)
@@ -95,19 +96,19 @@ def test_a_run_leaves_masks_film_and_account(
     assert len(Video.open(out / "overlay.mp4")) == FRAMES
 
 
-def test_the_account_says_what_ran(video: Video, prompts: dict[int, np.ndarray], tmp_path: Path) -> None:
+def test_the_record_says_what_ran(video: Video, prompts: dict[int, np.ndarray], tmp_path: Path) -> None:
     run(video, prompts, tmp_path)
-    account = run_json(tmp_path)
-    assert account["status"] == "complete"
-    assert account["object_ids"] == [1, 5]
-    assert account["run"] | INFO == account["run"]
-    assert (account["run"]["frames"], account["run"]["size"]) == (FRAMES, [H, W])
-    assert [len(sha) for sha in account["run"]["prompts"].values()] == [64]
-    assert account["versions"].keys() == {"tinct", "torch", "python"}
+    record = run_json(tmp_path)
+    assert record["status"] == "complete"
+    assert record["object_ids"] == [1, 5]
+    assert record["run"] | INFO == record["run"]
+    assert (record["run"]["frames"], record["run"]["size"]) == (FRAMES, [H, W])
+    assert [len(sha) for sha in record["run"]["prompts"].values()] == [64]
+    assert record["versions"].keys() == {"tinct", "torch", "python"}
     # The blank frame before the prompt says nothing about speed.
-    assert account["seconds_per_frame"]["frames"] == FRAMES - 1
-    assert account["seconds_per_frame"]["mean"] > 0
-    assert account["peak_memory_mb"] > 1
+    assert record["seconds_per_frame"]["frames"] == FRAMES - 1
+    assert record["seconds_per_frame"]["mean"] > 0
+    assert record["peak_memory_mb"] > 1
 
 
 @pytest.mark.parametrize("frames", [0, 1, 3, 4, 7, 12])
@@ -175,7 +176,7 @@ def test_resuming_nothing_begins(video: Video, prompts: dict[int, np.ndarray], t
 
 def test_a_video_segmenter_begins_again(video: Video, prompts: dict[int, np.ndarray], tmp_path: Path) -> None:
     def steady(**options: Any) -> RunReport:
-        return segment_to_folder(Steady(), video, prompts, tmp_path, info=INFO, overlay=False, **options)
+        return run_to_folder(Steady(), video, prompts, tmp_path, info=INFO, overlay=False, **options)
 
     with pytest.raises(RunInterrupted):
         steady(progress=stop_at(5))
@@ -220,7 +221,7 @@ def test_another_run_is_refused(
     if what == "video_sha256":
         video = Video.from_arrays([255 - frame for frame in video])
     with pytest.raises(OutputError, match=f"another run .*{what}"):
-        segment_to_folder(Drift(), video, prompts, tmp_path, resume=resume, info=info)
+        run_to_folder(Drift(), video, prompts, tmp_path, resume=resume, info=info)
     assert mask_bytes(tmp_path) == before
 
 
@@ -235,7 +236,7 @@ def test_masks_of_somebody_else_are_left_alone(
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"run": '])
-def test_an_account_that_cannot_be_read_is_refused(
+def test_a_record_that_cannot_be_read_is_refused(
     video: Video, prompts: dict[int, np.ndarray], tmp_path: Path, text: str
 ) -> None:
     (tmp_path / "run.json").write_text(text)
@@ -332,9 +333,9 @@ def test_wrong_prompts_leave_no_folder(video: Video, prompts: dict[int, np.ndarr
 def test_a_run_that_breaks_the_rules_is_never_complete(fault: Fault, tmp_path: Path) -> None:
     segmenter, video = fault.make()
     with pytest.raises(fault.error, match=fault.says):
-        segment_to_folder(segmenter, video, {0: prompt()}, tmp_path)
-    account = run_json(tmp_path)
-    assert (account["status"], account["frames_done"]) == ("failed", len(fault.good))
+        run_to_folder(segmenter, video, {0: prompt()}, tmp_path)
+    record = run_json(tmp_path)
+    assert (record["status"], record["frames_done"]) == ("failed", len(fault.good))
     assert sorted(mask_bytes(tmp_path)) == [f"{video.names[index]}.png" for index in fault.good]
     assert not (tmp_path / "overlay.mp4").exists()
 
@@ -354,5 +355,5 @@ def test_the_prompts_of_a_run_are_checked_once(
         return masks_module.check_labels(labels, **options)
 
     monkeypatch.setattr("tinct.inference.segmenter.check_labels", check_labels)
-    segment_to_folder(segmenter, video, prompts, tmp_path, overlay=False)
+    run_to_folder(segmenter, video, prompts, tmp_path, overlay=False)
     assert checked == ["the mask of frame 1"]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from run_kit import run_to_folder
 
 from tinct.errors import OutputError
 from tinct.inference.segmenter import StreamingSegmenter, segment_video
@@ -17,7 +18,7 @@ from tinct.io.masks import ObjectMasks
 from tinct.io.soft_masks import read_soft, soft_objects
 from tinct.io.video import Video
 from tinct.runs import segment_to_folder as predict
-from tinct.runs.segment_to_folder import RunInterrupted, RunReport, segment_to_folder
+from tinct.runs.segment_to_folder import RunInterrupted, RunReport
 
 H, W, FRAMES = 9, 14, 10
 
@@ -64,7 +65,7 @@ def prompts() -> dict[int, np.ndarray]:
 
 
 def run(video: Video, prompts: dict[int, np.ndarray], out: Path, **options: Any) -> RunReport:
-    return segment_to_folder(Spread(), video, prompts, out, overlay=False, **{"soft": True, **options})
+    return run_to_folder(Spread(), video, prompts, out, overlay=False, **{"soft": True, **options})
 
 
 def files(out: Path) -> dict[str, bytes]:
@@ -92,8 +93,8 @@ def test_every_object_has_its_probabilities_from_its_first_frame_on(
         assert soft_objects(tmp_path / "soft", name) == ([] if index < 1 else [2] if index < 4 else [2, 9])
         kept = read_soft(tmp_path / "soft", name, masks.object_ids, (H, W))
         np.testing.assert_allclose(kept.probs, masks.probs, rtol=0, atol=0.505 / 65535)
-    account = json.loads((tmp_path / "run.json").read_text())
-    assert account["run"]["soft"] is True
+    record = json.loads((tmp_path / "run.json").read_text())
+    assert record["run"]["soft"] is True
 
 
 def test_a_run_without_them_is_as_it_was(
@@ -156,6 +157,6 @@ def test_notes_do_not_make_another_run(video: Video, prompts: dict[int, np.ndarr
     run(video, prompts, tmp_path, notes={"object_names": {"2": "dog"}})
     report = run(video, prompts, tmp_path, resume=True, notes={"object_names": {"2": "cat"}})
     assert report.resumed_at == FRAMES
-    account = json.loads((tmp_path / "run.json").read_text())
-    assert account["object_names"] == {"2": "cat"}
-    assert account["status"] == "complete"
+    record = json.loads((tmp_path / "run.json").read_text())
+    assert record["object_names"] == {"2": "cat"}
+    assert record["status"] == "complete"

@@ -143,7 +143,7 @@ def test_a_missing_video_fails_the_run_with_its_sentence(command: dict[str, Any]
     assert "There is no" in messages[-1]["message"]
 
 
-def test_masks_that_break_the_rules_fail_the_run_at_their_frame(order: dict[str, Any]) -> None:
+def test_masks_that_break_the_rules_fail_the_run_at_their_frame(command: dict[str, Any]) -> None:
     class Nan(Falls):
         def step(
             self, state: np.ndarray, frame: np.ndarray, labels: np.ndarray | None = None
@@ -159,11 +159,11 @@ def test_masks_that_break_the_rules_fail_the_run_at_their_frame(order: dict[str,
             yield 1, ObjectMasks.from_label_map(prompts[1])
 
     for segmenter, says, frames in ((Nan(), "NaN or infinity for frame 2", 1), (TooFew(), "frame 2 of 6", 1)):
-        told: list[dict[str, Any]] = []
-        Worker(Orders(Lines()), told.append, lambda settings, s=segmenter: s).run(order)
-        assert told[-1]["status"] == "failed"
-        assert says in told[-1]["message"]
-        assert sum(news["news"] == "frame" for news in told) == frames
+        messages: list[dict[str, Any]] = []
+        Worker(CommandQueue(Lines()), messages.append, lambda settings, s=segmenter: s).run(command)
+        assert messages[-1]["status"] == "failed"
+        assert says in messages[-1]["message"]
+        assert sum(each["news"] == "frame" for each in messages) == frames
 
 
 def test_segmenters_are_kept_for_the_next_run_with_the_same_settings() -> None:

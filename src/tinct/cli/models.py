@@ -55,8 +55,15 @@ def table_lines() -> list[str]:
                     _best(card, record.paper_scores if variant == record.paper_variant else {}),
                 )
             )
+    takers = [
+        line
+        for name, able in zoo.CAPABILITIES.items()
+        for line in _wrapped(f"{able.options.split()[0]}: ", ", ".join(zoo.methods_where(name)))
+    ]
     return [
         *lines,
+        "",
+        *takers,
         "",
         "* the default variant. Variants without weights here take --weights FILE.",
         "`tinct models METHOD` shows presets, all scores with their sources, and more.",

@@ -21,7 +21,7 @@ from tinct.errors import OptionError
 
 if TYPE_CHECKING:
     from tinct.io.video import Video
-    from tinct.runs.segment_to_folder import RunReport
+    from tinct.runs.segment_to_folder import FolderOptions, RunReport
     from tinct.runs.segmenter_config import SegmenterConfig
     from tinct.shapes import LabelMap
 
@@ -90,7 +90,8 @@ def segment(
 
     from tinct.inference.directions import check_direction
     from tinct.io.video import Video
-    from tinct.io.video_range import VideoRange, parse_range
+    from tinct.runs.frame_range import FrameRange
+    from tinct.runs.segment_to_folder import FolderOptions
     from tinct.runs.segmenter_config import SegmenterConfig
     from tinct.runs.traces import check_explanations
 
@@ -98,20 +99,18 @@ def segment(
     if files:
         zoo.check_capability(method, "explains")
     check_explanations(files)
-    span = None if frames is None else parse_range(frames)
     choosing.set_threads(threads)
     whole = Video.open(video)
-    clip = whole if span is None else VideoRange(whole, *span)
     prompts, names = _read_prompts(whole, prompt_files, repair_mask)
     flow_chosen = choosing.flow_choice(flow, flow_weights, flow_cache)
     config = SegmenterConfig(method, variant, preset, weights, device, fine_tune, flow_chosen)
     config = replace(config, direction=check_direction(direction), proposals=proposals)
-    info = {"video": video.resolve().name}
-    if isinstance(clip, VideoRange):
-        prompts, info["frame_range"] = clip.prompts(prompts), str(clip)
-    options: dict[str, Any] = {"resume": resume, "overlay": overlay, "soft": soft, "info": info}
-    options["notes"] = _notes(clip, out, names)
-    report = _run(config, clip, prompts, out, files, options)
+    clip, info = whole, {"video": video.resolve().name}
+    if frames is not None:
+        span = FrameRange.parse(frames, len(whole))
+        clip, prompts, info["frame_range"] = whole[span.start : span.stop], span.prompts(prompts), str(span)
+    options = FolderOptions(config.direction == "backward", resume, overlay, soft)
+    report = _run(config, clip, prompts, out, options, files, info, _notes(whole, out, names))
     _summarise(report)
     for file in files if report.seconds_per_frame is not None else []:
         print(f"  why      {file}")
@@ -122,8 +121,10 @@ def _run(
     clip: Video,
     prompts: Mapping[int, LabelMap],
     out: Path,
+    options: FolderOptions,
     explanations: Sequence[Path],
-    options: Mapping[str, Any],
+    info: Mapping[str, Any],
+    notes: Mapping[str, Any],
 ) -> RunReport:
     """Build the segmenter and run it into the folder; Ctrl-C ends with exit code 130.
 
@@ -132,8 +133,10 @@ def _run(
         clip: The frames.
         prompts: Of frames of the clip.
         out: The run folder.
+        options: How the run fills the folder.
         explanations: Files for the trace of the method's decisions.
-        options: Further ones of `segment_to_folder`; its `info` is joined by what the segmenter is.
+        info: As for `segment_to_folder`, beside what the segmenter is.
+        notes: As for `segment_to_folder`.
     """
     from tinct.inference.callbacks import callbacks
     from tinct.runs.segment_to_folder import RunInterrupted, segment_to_folder
@@ -141,7 +144,7 @@ def _run(
 
     choosing.say_ahead(config)
     segmenter = config.build(clip, prompts=prompts)
-    options = {**options, "info": {**config.described(), **options["info"]}}
+    info = {**config.described(), **info}
     choosing.say_whether_it_streams(segmenter, config.method)
 
     def explained(trace: Mapping[str, Any]) -> None:
@@ -150,11 +153,10 @@ def _run(
         for file in explanations:
             write_explanation(trace, file)
 
-    backward = config.direction == "backward"
     try:
         with progress_bar() as progress, callbacks(explanation=explained):
             return segment_to_folder(
-                segmenter, clip, prompts, out, backward=backward, progress=progress, **options
+                segmenter, clip, prompts, out, options, info=info, notes=notes, progress=progress
             )
     except RunInterrupted as interruption:
         print(f"tinct: {interruption}", file=sys.stderr)

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
-from PIL import Image as PillowImage
 
 from tinct.data.images import read_indices
 from tinct.errors import DatasetError, near_match
+from tinct.io.image_files import opened_picture
 from tinct.io.natural_order import natural_key
 from tinct.shapes import BACKGROUND, VOID, LabelMap
 
@@ -193,7 +193,7 @@ def _read_objects(frame: ObjectFiles) -> LabelMap:
 
 
 def _check_grey(path: Path, mode: str) -> None:
-    with PillowImage.open(path) as picture:
+    with opened_picture(path, DatasetError) as picture:
         colours = np.asarray(picture.convert("RGB"))
     if (colours != colours[..., :1]).any():
         raise DatasetError(

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from PIL import Image as PillowImage
-
+from tinct.data.images import JPEG_END, JPEG_START, jpeg_ends_early
 from tinct.errors import DatasetError
+from tinct.io.image_files import opened_picture
 
 _TAIL_BYTES = 64
-_JPEG_START, _JPEG_SCAN, _JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
 _PNG_START, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND"
 
 
@@ -37,15 +36,19 @@ def read_header(path: Path) -> ImageHeader:
     Raises:
         DatasetError: The file is missing, empty or no image.
     """
+
+    def explain(reason: str) -> DatasetError:
+        empty = path.is_file() and not path.stat().st_size
+        return DatasetError(
+            f"{path} cannot be read: {'it is empty' if empty else reason}; fetch the dataset again."
+        )
+
     try:
-        with path.open("rb") as file, PillowImage.open(file) as picture:
+        with path.open("rb") as file, opened_picture(file, explain) as picture:
             size, mode = (picture.height, picture.width), picture.mode
             return ImageHeader(size, mode, _ends_early(file))
-    except (OSError, SyntaxError, ValueError, PillowImage.DecompressionBombError) as error:
-        # Pillow's message names the file object only.
-        empty = path.is_file() and not path.stat().st_size
-        reason = "it is empty" if empty else getattr(error, "strerror", None) or "it is no image"
-        raise DatasetError(f"{path} cannot be read: {reason}; fetch the dataset again.") from error
+    except OSError as error:
+        raise explain(error.strerror or str(error)) from error
 
 
 def _ends_early(file: BinaryIO) -> bool:
@@ -56,11 +59,7 @@ def _ends_early(file: BinaryIO) -> bool:
     tail = file.read()
     if start == _PNG_START:
         return _PNG_END not in tail and _PNG_END not in _whole(file)
-    if start.startswith(_JPEG_START) and not tail.endswith(_JPEG_END):
-        # Data may follow the end marker. Neither marker can occur inside the coded pixels.
-        data = _whole(file)
-        return data.rfind(_JPEG_END) < data.rfind(_JPEG_SCAN)
-    return False
+    return start.startswith(JPEG_START) and not tail.endswith(JPEG_END) and jpeg_ends_early(_whole(file))
 
 
 def _whole(file: BinaryIO) -> bytes:

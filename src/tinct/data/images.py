@@ -11,7 +11,10 @@ import numpy as np
 from PIL import Image as PillowImage
 
 from tinct.errors import DatasetError
+from tinct.io.image_files import opened_picture
 from tinct.shapes import Image, LabelMap
+
+JPEG_START, _JPEG_SCAN, JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
 
 
 def read_rgb(path: Path) -> Image:
@@ -25,7 +28,7 @@ def read_rgb(path: Path) -> Image:
     except OSError as error:
         raise DatasetError(f"{path} cannot be read: {error.strerror}; fetch the dataset again.") from error
     # OpenCV before 5 fills the missing part of a truncated JPEG with grey, without an error.
-    picture = None if not data or _ends_early(data) else _decode(data)
+    picture = None if not data or jpeg_ends_early(data) else _decode(data)
     if picture is None:
         raise DatasetError(
             f"{path} cannot be read as an image: its {len(data)} bytes are truncated or none; "
@@ -44,14 +47,13 @@ def read_indices(path: Path) -> tuple[LabelMap, str]:
     Raises:
         DatasetError: The file is missing, truncated or no image.
     """
-    try:
-        with PillowImage.open(path) as picture:
-            mode = picture.mode
-            return stored_values(picture if mode in ("P", "L") else picture.convert("L")), mode
-    except (OSError, SyntaxError, ValueError) as error:
-        raise DatasetError(
-            f"{path} cannot be read as a label image ({error}); fetch the dataset again."
-        ) from error
+
+    def explain(reason: str) -> DatasetError:
+        return DatasetError(f"{path} cannot be read as a label image ({reason}); fetch the dataset again.")
+
+    with opened_picture(path, explain) as picture:
+        mode = picture.mode
+        return stored_values(picture if mode in ("P", "L") else picture.convert("L")), mode
 
 
 def stored_values(picture: PillowImage.Image) -> LabelMap:
@@ -68,9 +70,12 @@ def stored_values(picture: PillowImage.Image) -> LabelMap:
 _SPREAD = {"L;2": 85, "L;4": 17}
 
 
-def _ends_early(data: bytes) -> bool:
-    """Whether a JPEG lacks its end: neither marker can occur inside the coded pixels."""
-    return data.startswith(b"\xff\xd8") and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")
+def jpeg_ends_early(data: bytes) -> bool:
+    """Whether a JPEG is truncated; other data is not.
+
+    Data may follow the end marker. Neither marker can occur inside the coded pixels.
+    """
+    return data.startswith(JPEG_START) and data.rfind(JPEG_END) < data.rfind(_JPEG_SCAN)
 
 
 def _decode(data: bytes) -> Image | None:

@@ -8,7 +8,6 @@ is seen in it for the first time.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 from tinct.data.annotations import files_of, label_files
 from tinct.data.sequences import Sequence, SequenceDataset, select
 from tinct.errors import DatasetError, near_match
+from tinct.io.json_files import parse_json, reading
 
 FRAME_SUFFIXES = frozenset({".jpg", ".jpeg"})
 
@@ -99,14 +99,10 @@ def read_meta(folder: Path) -> Meta:
     path = folder / "meta.json"
     if not path.is_file():
         return {}
-    try:
-        videos = json.loads(path.read_text(encoding="utf-8"))["videos"]
+    form = '{"videos": {VIDEO: {"objects": {ID: {"category": ..., "frames": [...]}}}}}'
+    with reading(path, "YouTube-VOS's meta.json", f"Expected {form}. Fetch it again.", DatasetError):
+        videos = parse_json(path.read_bytes())["videos"]
         return {name: _objects(video) for name, video in videos.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DatasetError(
-            f"{path} is not YouTube-VOS's ({type(error).__name__}: {error}); expected "
-            '{"videos": {VIDEO: {"objects": {ID: {"category": ..., "frames": [...]}}}}}. Fetch it again.'
-        ) from error
 
 
 def split_folder(root: Path, split: str) -> Path:

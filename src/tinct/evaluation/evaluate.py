@@ -29,11 +29,10 @@ from tinct.evaluation.score import score_folders, scoring_rules
 from tinct.evaluation.tracks import Rules
 from tinct.evaluation.workers import Failure, outcomes_of
 from tinct.inference.callbacks import callbacks
-from tinct.io.video_range import VideoRange
 from tinct.metrics import DEFAULT_BOUND_TH
 from tinct.networks.dyenet.proposal_sources import check_proposals
 from tinct.runs.run_file import costs, read_record
-from tinct.runs.segment_to_folder import Progress, RunInterrupted, Segmenter, segment_to_folder
+from tinct.runs.segment_to_folder import FolderOptions, Progress, RunInterrupted, Segmenter, segment_to_folder
 from tinct.runs.segmenter_config import SegmenterConfig
 from tinct.runs.traces import TRACE_FILE, write_explanation
 
@@ -103,7 +102,7 @@ class SequenceSegmentation:
         """Segment a sequence; return whether it has a truth beyond what was given to the method."""
         segmenter, video = self.segmenter, open_frames(sequence)
         if self.max_frames is not None:
-            video = VideoRange(video, stop=min(self.max_frames, len(video)))
+            video = video[: self.max_frames]
             sequence = sequence.thinned(1, self.max_frames)
         prompts = sequence.prompts()
         if self.config.per_video:
@@ -115,12 +114,14 @@ class SequenceSegmentation:
                 video,
                 prompts,
                 out,
-                backward=self.config.direction == "backward",
-                resume=True,
-                overlay=self.overlay,
+                FolderOptions(
+                    backward=self.config.direction == "backward",
+                    resume=True,
+                    overlay=self.overlay,
+                    resume_hint="the same command",
+                ),
                 info={**self.info, "video": sequence.name},
                 progress=progress,
-                resume_hint="the same command",
             )
         return len(sequence.annotated) > len(prompts)
 

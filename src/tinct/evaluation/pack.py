@@ -23,9 +23,10 @@ from tinct.data.image_headers import read_header
 from tinct.data.lists import first_names, known_sequences, known_splits, known_video_counts
 from tinct.data.sequences import Sequence
 from tinct.data.youtube_vos import YouTubeVos
-from tinct.errors import DatasetError, OptionError, near_match
+from tinct.errors import DatasetError, MaskError, OptionError, near_match
 from tinct.evaluation.predictions import Predictions, find_predictions
 from tinct.io.atomic import atomic_write
+from tinct.io.image_files import opened_picture
 from tinct.io.masks import object_ids_of, voc_palette
 from tinct.shapes import VOID
 
@@ -293,9 +294,9 @@ def _read(path: Path, place: str, problems: _Problems) -> tuple[Pictures.Image, 
     """A mask, as a picture whose values are the ids and as what goes into the zip."""
     try:
         data = path.read_bytes()
-        with Pictures.open(io.BytesIO(data), formats=["PNG"]) as picture:
+        with opened_picture(io.BytesIO(data), MaskError, formats=("PNG",)) as picture:
             picture.load()
-    except (OSError, SyntaxError, ValueError, Pictures.DecompressionBombError):
+    except (OSError, MaskError):
         problems.add("files that cannot be read as PNG", place)
         return None
     if picture.mode == "P":

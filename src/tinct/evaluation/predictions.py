@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image as Pictures
 
 from tinct.data.annotations import Annotations, entries, label_files
 from tinct.data.images import stored_values
 from tinct.errors import DatasetError, MaskError
+from tinct.io.image_files import opened_picture
 from tinct.shapes import BACKGROUND, VOID, LabelMap
 
 Predictions = dict[str, dict[str, Path]]
@@ -70,12 +70,13 @@ def read_prediction(path: Path, size: tuple[int, int], *, merged: bool) -> Label
         MaskError: The file is missing, truncated, in colours, of another size, or holds 255 where that
             cannot be an object.
     """
-    try:
-        with Pictures.open(path) as picture:
-            kind, mode, came = picture.format, picture.mode, (picture.height, picture.width)
-            labels = stored_values(picture) if kind == "PNG" and mode in ("P", "L", "1") else None
-    except (OSError, SyntaxError, ValueError, Pictures.DecompressionBombError) as error:
-        raise MaskError(f"{path} cannot be read ({error}); write this mask again.") from error
+
+    def explain(reason: str) -> MaskError:
+        return MaskError(f"{path} cannot be read ({reason}); write this mask again.")
+
+    with opened_picture(path, explain) as picture:
+        kind, mode, came = picture.format, picture.mode, (picture.height, picture.width)
+        labels = stored_values(picture) if kind == "PNG" and mode in ("P", "L", "1") else None
     if labels is None:
         raise MaskError(f"{path} {_no_label_map(kind, mode)}")
     if came != size:

@@ -18,6 +18,7 @@ import numpy as np
 
 from tinct.errors import OptionError
 from tinct.io.atomic import atomic_write
+from tinct.io.json_files import parse_json, reading
 from tinct.metrics import decay, mean, recall
 
 MEASURES = ("J", "F", "T")
@@ -271,14 +272,10 @@ def read_scores(path: Path) -> Scores:
         OptionError: There is no such file, or it holds something else; the message names it.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return Scores.from_json(content)
+        with reading(path, "scores", "Give a JSON file that `tinct score --json` wrote.", OptionError):
+            return Scores.from_json(parse_json(path.read_bytes()))
     except OptionError as error:
-        raise OptionError(f"{path}: {error}") from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise OptionError(
-            f"{path} cannot be read as scores: {error}. Give a JSON file that `tinct score --json` wrote."
-        ) from error
+        raise error if str(path) in str(error) else OptionError(f"{path}: {error}") from error
 
 
 def _mean_over(

@@ -5,13 +5,13 @@ The ECCV paper of DyeNet counts these: on DAVIS-2017 val 25 % of all masks after
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tinct.errors import OutputError
+from tinct.io.json_files import read_json
 from tinct.runs.traces import TRACE_FILE
 
 
@@ -40,10 +40,7 @@ def read_traces(out: Path, sequences: Iterable[str]) -> list[dict[str, Any]]:
     for path in (out / name / TRACE_FILE for name in sequences):
         if not path.exists():
             return []
-        try:
-            traces.append(json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError) as error:
-            raise OutputError(f"{path} cannot be read ({error}); remove its folder and run again.") from error
+        traces.append(read_json(path, "a trace", "Remove its folder and run again.", OutputError))
     return traces
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 
@@ -37,6 +38,11 @@ class Budget:
     def is_none(self) -> bool:
         """Whether nothing is to be fine-tuned at all."""
         return self.steps == 0 or self.seconds == 0
+
+    @property
+    def units(self) -> int:
+        """The budget in steps, or in whole seconds if it has no steps; for bars."""
+        return self.steps or math.ceil(self.seconds or 0)
 
     def share(self, steps: int, seconds: float) -> float:
         """How much of it these steps and seconds are, whichever is more; 1 and above is all of it."""

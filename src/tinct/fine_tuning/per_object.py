@@ -6,8 +6,7 @@ A segmenter has one network for all objects, and for each object the layers that
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -85,7 +84,8 @@ def fine_tune_objects(
         if not frames:  # so small that nothing of it is left at the working size
             weights[object_id] = ObjectWeights()
             continue
-        report = partial(_report, object_id, position, len(object_ids), options.budget)
+        progress_at = partial(FineTuningProgress, object_id, position, len(object_ids))
+        report = partial(_report, progress_at, options.budget)
         with torch.inference_mode(False), torch.enable_grad():
             tuned = fine_tune(network, frames, options, progress=report)
         if tuned.steps:
@@ -101,11 +101,13 @@ def _of_object(frame: AnnotatedFrame, object_id: int) -> AnnotatedFrame:
 
 
 def _report(
-    object_id: int, position: int, objects: int, budget: Budget, steps: int, seconds: float, loss: float,
+    progress_at: Callable[..., FineTuningProgress],
+    budget: Budget,
+    steps: int,
+    seconds: float,
+    loss: float,
     **end: bool,
-) -> None:  # fmt: skip
-    """Pass on how far an object's fine-tuning is."""
-    share, units = budget.share(steps, seconds), budget.steps or math.ceil(budget.seconds or 0)
-    report_fine_tuning(
-        FineTuningProgress(object_id, position, objects, steps, seconds, loss, share, units, **end)
-    )
+) -> None:
+    """Pass on to the callback, if there is one, how far an object's fine-tuning is."""
+    share = budget.share(steps, seconds)
+    report_fine_tuning(progress_at(steps, seconds, loss, share, budget.units, **end))

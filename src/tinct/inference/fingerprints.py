@@ -1,4 +1,4 @@
-"""What tells whether two runs, or two states, are of the same things."""
+"""Hashes by which two runs, or two states, are known to be of the same things."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def save_state(path: Path, state: Any, extra: Mapping[str, str | int] | None = N
         path: Usually `state.safetensors`.
         state: A dataclass whose fields are tensors, numpy arrays, numbers, strings, booleans, None,
             tuples of these, or dataclasses of these.
-        extra: A few words to keep with it; `read_extra` returns them without reading the tensors.
+        extra: A few words to save with it; `read_extra` returns them without reading the tensors.
 
     Raises:
         OutputError: The file cannot be written.
@@ -82,7 +82,7 @@ def load_state(path: Path, cls: type[T], device: str | torch.device = "cpu") -> 
 
 
 def read_extra(path: Path) -> dict[str, str | int]:
-    """The words that were kept with a state; an unreadable file raises TinctError."""
+    """The words that were saved with a state; an unreadable file raises TinctError."""
     try:
         with safe_open(path, framework="pt") as file:
             extra: dict[str, str | int] = _content(path, file.metadata())["extra"]

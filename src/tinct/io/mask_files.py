@@ -14,15 +14,18 @@ A mask file comes in as one of
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from PIL import Image as Pictures
-from PIL import UnidentifiedImageError
 
 from tinct.errors import MaskError, MissingMaskError, OptionError, near_match
 from tinct.io.atomic import atomic_write
+from tinct.io.image_files import opened_picture
 from tinct.io.mask_repair import blends, flat_colours, snap_strays, stray_colours
 from tinct.io.masks import MAX_OBJECTS, MaskLike, as_label_map, check_labels, check_size, voc_palette
 from tinct.shapes import VOID, Bool, Int64, LabelMap, Shaped, UInt8, holds_arrays
@@ -54,7 +57,7 @@ def read_mask(
     with _opened(path) as picture:
         if frame_size is not None:
             check_size((picture.height, picture.width), frame_size, name=path.name)
-        painting = _painting(_loaded(picture, path), path.name)
+        painting = _painting(picture, path.name)
     if painting.stray.any():
         if not repair:
             raise MaskError(_stray_message(painting))
@@ -77,7 +80,7 @@ def read_label_png(path: str | Path) -> LabelMap:
             raise MaskError(
                 f"{path} is an image of mode {picture.mode}; expected a palette or 8-bit grey PNG."
             )
-        return np.array(_loaded(picture, path), np.uint8)
+        return np.array(picture, np.uint8)
 
 
 def write_mask(path: str | Path, labels: MaskLike, *, durable: bool = False) -> None:
@@ -131,29 +134,20 @@ class _Painting:
         return np.bincount(self.codes.ravel(), minlength=len(self.colours)).astype(np.int64)
 
 
-def _opened(path: Path) -> Pictures.Image:
-    try:
-        return Pictures.open(path)
-    except FileNotFoundError as error:
+@contextmanager
+def _opened(path: Path) -> Iterator[Pictures.Image]:
+    if not path.exists():
         near = [p.name for p in path.parent.glob("*.png")] if path.parent.is_dir() else []
         hint = near_match(path.name, near) if 0 < len(near) <= 20 else "Check the path."
-        raise MissingMaskError(f"There is no mask file {path}. {hint}") from error
-    except IsADirectoryError as error:
-        raise MaskError(
-            f"{path} is a folder; expected one mask image, such as {path.name}/00000.png."
-        ) from error
-    except UnidentifiedImageError as error:
-        raise MaskError(f"{path} is no image that can be read; expected a PNG mask.") from error
-    except (OSError, ValueError, SyntaxError, Pictures.DecompressionBombError) as error:
-        raise MaskError(f"{path} cannot be read as a mask: {error}.") from error
+        raise MissingMaskError(f"There is no mask file {path}. {hint}")
+    if path.is_dir():
+        raise MaskError(f"{path} is a folder; expected one mask image, such as {path.name}/00000.png.")
+    with opened_picture(path, partial(_unreadable, path)) as picture:
+        yield picture
 
 
-def _loaded(picture: Pictures.Image, path: Path) -> Pictures.Image:
-    try:
-        picture.load()
-    except (OSError, ValueError, SyntaxError) as error:
-        raise MaskError(f"{path} is damaged ({error}); save or copy the mask again.") from error
-    return picture
+def _unreadable(path: Path, reason: str) -> MaskError:
+    return MaskError(f"{path} cannot be read as a mask: {reason}. Save or copy it again, as PNG.")
 
 
 def _painting(picture: Pictures.Image, name: str) -> _Painting:

@@ -15,6 +15,7 @@ from PIL import Image as Pictures
 
 from tinct.errors import MaskError, OutputError
 from tinct.io.atomic import atomic_write
+from tinct.io.image_files import opened_picture
 from tinct.io.masks import ObjectMasks, check_size
 from tinct.shapes import Float, Shaped
 
@@ -81,12 +82,13 @@ def read_soft_mask(path: Path, size: tuple[int, int]) -> Float[np.ndarray, "H W"
     Raises:
         MaskError: The file is missing, damaged, not of 16 bits, or of another size.
     """
-    try:
-        with Pictures.open(path) as picture:
-            mode = picture.mode
-            values: Shaped[np.ndarray, "H W"] = np.array(picture)
-    except (OSError, ValueError, SyntaxError, Pictures.DecompressionBombError) as error:
-        raise MaskError(f"{path} cannot be read as a soft mask: {error}. Run again with --soft.") from error
+
+    def explain(reason: str) -> MaskError:
+        return MaskError(f"{path} cannot be read as a soft mask: {reason}. Run again with --soft.")
+
+    with opened_picture(path, explain, formats=("PNG",)) as picture:
+        mode = picture.mode
+        values: Shaped[np.ndarray, "H W"] = np.array(picture)
     if not mode.startswith("I"):
         raise MaskError(f"{path} is an image of mode {mode}; expected a 16-bit grey PNG.")
     check_size((values.shape[0], values.shape[1]), size, name=str(path))

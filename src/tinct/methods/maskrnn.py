@@ -193,6 +193,11 @@ class MaskRnn(FineTunedSegmenter[MaskRnnState]):
         super().__init__(network, device)
         self.flow = flow or DisFlow()
 
+    def certain_state(self, learnt: Learnt, frame: Image, masks: ObjectMasks) -> MaskRnnState:
+        """Masks that are certain are b_t."""
+        image = self.working(frame)
+        return MaskRnnState(*learnt.of(masks.object_ids), image, self.working_masks(masks, image))
+
     def step(
         self, state: MaskRnnState, frame: Image, labels: LabelMap | None = None
     ) -> tuple[MaskRnnState, ObjectMasks]:
@@ -232,11 +237,6 @@ class MaskRnn(FineTunedSegmenter[MaskRnnState]):
         if labels is not None:
             return self.corrected(state, frame, labels, masks)
         return replace(state, image=image, previous=logits.sigmoid()), masks
-
-    def certain_state(self, learnt: Learnt, frame: Image, masks: ObjectMasks) -> MaskRnnState:
-        """Masks that are certain are b_t."""
-        image = self.working(frame)
-        return MaskRnnState(*learnt.of(masks.object_ids), image, self.working_masks(masks, image))
 
     def _features(
         self, image: Image, backward: Float[Tensor, "1 2 h w"], following: Image | None

@@ -234,6 +234,11 @@ class MaskTrack(FineTunedSegmenter[MaskTrackState]):
         if self.options.crf:
             check_dense_crf()
 
+    def certain_state(self, learnt: Learnt, frame: Image, masks: ObjectMasks) -> MaskTrackState:
+        """Masks that are certain are the previous ones of the frame that comes next."""
+        image = self.working(frame)
+        return MaskTrackState(*learnt.of(masks.object_ids), image, self.working_masks(masks, image))
+
     @torch.inference_mode()
     def step(
         self, state: MaskTrackState, frame: Image, labels: LabelMap | None = None
@@ -255,11 +260,6 @@ class MaskTrack(FineTunedSegmenter[MaskTrackState]):
         if labels is not None:
             return self.corrected(state, frame, labels, masks)
         return replace(state, image=image, previous=previous), masks
-
-    def certain_state(self, learnt: Learnt, frame: Image, masks: ObjectMasks) -> MaskTrackState:
-        """Masks that are certain are the previous ones of the frame that comes next."""
-        image = self.working(frame)
-        return MaskTrackState(*learnt.of(masks.object_ids), image, self.working_masks(masks, image))
 
     @torch.inference_mode()
     def believed(self, frame: Image, labels: LabelMap) -> LabelMap:

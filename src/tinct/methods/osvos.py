@@ -185,6 +185,10 @@ class Osvos(FineTunedSegmenter[OsvosState]):
                 'slic; or take boundary="guided".'
             )
 
+    def certain_state(self, learnt: Learnt, frame: Image, masks: ObjectMasks) -> OsvosState:
+        """Of all objects so far: on every frame each is looked for anew."""
+        return OsvosState(*learnt.of(tuple(sorted(learnt.weights))))
+
     def step(
         self, state: OsvosState, frame: Image, labels: LabelMap | None = None
     ) -> tuple[OsvosState, ObjectMasks]:
@@ -219,10 +223,6 @@ class Osvos(FineTunedSegmenter[OsvosState]):
             voted = [superpixel_vote(labels == i, numbers) for i in masks.object_ids]
             return ObjectMasks(masks.object_ids, np.stack(voted).astype(np.float32))
         return masks
-
-    def certain_state(self, learnt: Learnt, frame: Image, masks: ObjectMasks) -> OsvosState:
-        """Of all objects so far: on every frame each is looked for anew."""
-        return OsvosState(*learnt.of(tuple(sorted(learnt.weights))))
 
 
 def build(variant: str, preset: str, weights: Path, device: torch.device, **overrides: Any) -> Osvos:

@@ -1,6 +1,6 @@
 """Scores of masks against the truth: region similarity J, contour accuracy F, temporal stability T.
 
-numpy only: a score needs no network.
+numpy only: scoring needs no network.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""Contour accuracy F: how well two masks' boundaries meet, within a tolerance.
+"""Contour accuracy F: how well the boundaries of two masks agree, within a tolerance.
 
-Source: Perazzi et al., CVPR 2016, section 5.1. The paper speaks of a bipartite matching of contour
+Source: Perazzi et al., CVPR 2016, section 5.1. The paper describes a bipartite matching of contour
 points; the benchmark's toolkit, and so every published figure, approximates it by dilating the
-boundaries with a disk. This module gives the toolkit's figures.
+boundaries with a disk. This module gives the figures of the toolkit.
 
-To be fast, prediction and truth are packed together, one bit per pixel, and cropped to where either
-has a pixel: 64 pixels are compared, shifted and counted at a time, in a few dozen passes over some
-kilobytes. The plain loops that say the same stand in the tests.
+For speed, prediction and truth are packed together, one bit per pixel, and cropped to the box of both:
+64 pixels are compared, shifted and counted at a time, in a few dozen passes over some kilobytes. Plain
+loops with the same result are in the tests.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ DEFAULT_BOUND_TH = 0.008
 """The tolerance of F in every benchmark, as a fraction of the frame's diagonal."""
 
 WORD = 64
-"""Pixels to a word of a packed mask."""
+"""Pixels per word of a packed mask."""
 
 # Little-endian, as `packbits` fills the bytes: the lowest bit is the leftmost pixel.
 _WORDS = np.dtype("<u8")
@@ -95,10 +95,10 @@ class PackedPair:
 
     Args:
         words: Prediction and truth; K rows, zero from `rows` on, of C words each.
-        rows: How many rows lie in the frame.
-        columns: How many pixel columns lie in the frame.
-        ends_at_bottom: The last row is the frame's last row.
-        ends_at_right: The last column is the frame's last column.
+        rows: Number of rows in the frame.
+        columns: Number of pixel columns in the frame.
+        ends_at_bottom: Whether the last row is the last row of the frame.
+        ends_at_right: Whether the last column is the last column of the frame.
     """
 
     words: UInt64[np.ndarray, "2 K C"]
@@ -124,8 +124,8 @@ def pack_pair(masks: Bool[np.ndarray, "2 H P"], width: int, radius_px: int) -> P
     """Pack and crop an object's prediction and truth; None if neither has a pixel.
 
     Args:
-        masks: As `side_by_side` lays them out.
-        width: Of the frame, in pixels; what lies beyond must be False.
+        masks: The result of `side_by_side`.
+        width: The width of the frame in pixels; values beyond it must be False.
         radius_px: The largest radius by which the pair will be dilated.
     """
     _, height, padded = masks.shape
@@ -205,20 +205,20 @@ def packed_dilation(
 
 
 def counts(masks: UInt64[np.ndarray, "2 K C"]) -> tuple[int, int]:
-    """How many pixels each of the two packed masks has."""
+    """The number of pixels of each of the two packed masks."""
     first, second = bit_counts(masks).reshape(2, -1).sum(axis=1, dtype=np.int64).tolist()
     return first, second
 
 
 def bit_counts_by_unpacking(words: UInt64[np.ndarray, "*S"]) -> UInt8[np.ndarray, "*S"]:
-    """How many bits of each word are set, for a numpy that has no `bitwise_count` (before 2.0)."""
+    """The number of set bits of each word, for numpy without `bitwise_count` (before 2.0)."""
     bits = np.unpackbits(words.view(np.uint8)).reshape(*words.shape, WORD)
     counted: UInt8[np.ndarray, "*S"] = bits.sum(axis=-1, dtype=np.uint8)
     return counted
 
 
 bit_counts = getattr(np, "bitwise_count", bit_counts_by_unpacking)
-"""How many bits of each word are set."""
+"""The number of set bits of each word."""
 
 
 def _shifted_left(words: UInt64[np.ndarray, "2 K C"], pixels: int) -> UInt64[np.ndarray, "2 K C"]:

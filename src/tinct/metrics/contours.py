@@ -6,7 +6,7 @@ pixels, from pixel corner to pixel corner; (0, 0) is the upper left corner of th
 two pixels touch only by their corners, four cracks meet: outlines turn there and never cross, and which way
 they turn follows from the order in which the toolkit walks the cracks.
 
-The polygon hangs on where a walk starts, so the order of every scan below is part of the rules.
+The polygon depends on where a walk starts, so the order of every scan below is part of the rules.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ TOLERANCE_PX = 1.5
 """A vertex nearer than this to the simplified outline is dropped."""
 
 STRAIGHT_PX = 0.05
-"""The same, for the first round, which should only join unit cracks to straight ones."""
+"""The tolerance of the first round of simplification, which should only join unit cracks to straight ones."""
 
 LONGEST_SIDE_PX = 3.0
 """A longer side of the polygon is cut into equal parts."""
@@ -248,7 +248,7 @@ def orient(polygon: Polygon, *, is_hole: bool) -> Polygon:
 
 
 def simplify(outline: Polygon) -> Polygon:
-    """The outline without the corners that its shape can spare.
+    """The outline without the corners that its shape does not need.
 
     Only the corners of the outline should be left of its unit cracks before the real work; but rounding
     makes the toolkit keep a few points within straight cracks, and they count from there on.

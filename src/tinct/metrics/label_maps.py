@@ -1,4 +1,4 @@
-"""J and F of a frame's objects, straight from two label maps.
+"""J and F of a frame's objects, computed directly from two label maps.
 
 The figures are those of `region_similarity` and `contour_accuracy` on each object's masks, bit for
 bit; only the work is shared: a mask is made, packed and cropped once for both measures.

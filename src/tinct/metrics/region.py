@@ -29,12 +29,12 @@ def region_similarity(prediction: BinaryMask, truth: Bool[np.ndarray, "_ _"]) ->
 
 
 def overlap_over_union(overlap_px: int, union_px: int) -> float:
-    """J of two masks of which so many pixels are in both and in either; 1 if both are empty."""
+    """J from the numbers of pixels in the intersection and the union; 1 if both masks are empty."""
     return overlap_px / union_px if union_px else 1.0
 
 
 def check_same_size(prediction: Shaped[np.ndarray, "H W"], truth: Shaped[np.ndarray, "_ _"]) -> None:
-    """Refuse masks or label maps that cannot be compared pixel by pixel.
+    """Check that masks or label maps can be compared pixel by pixel.
 
     Raises:
         MaskError: The masks differ in size.

@@ -30,15 +30,15 @@ def recall(values: Float[np.ndarray, "T"], threshold: float = 0.5) -> float:
 
 
 def decay(values: Float[np.ndarray, "T"], *, wrap_at_256: bool = False) -> float:
-    """The mean of the first quarter less the mean of the last: what is lost along the sequence.
+    """The mean of the first quarter less the mean of the last: the loss along the sequence.
 
     Neighbouring quarters share the frame on their border.
 
     Args:
         values: One score per frame.
-        wrap_at_256: Compute as the benchmark's toolkit does: it keeps frame numbers in eight bits,
-            so that sequences of more than 256 frames give NaN or a figure without meaning. Only to
-            compare with tables that were made by it.
+        wrap_at_256: Compute as the benchmark's toolkit does: it stores frame numbers in eight bits,
+            so that sequences of more than 256 frames give NaN or a meaningless figure. Only for comparison
+            with its tables.
 
     Raises:
         OptionError: There is no frame.

@@ -27,19 +27,19 @@ RADIUS_EDGES = np.logspace(np.log10(1 / 8), np.log10(2), 5)
 """The outer radii of a shape context's rings, in mean distances between vertices."""
 
 SECTORS = 12
-"""The directions that a shape context tells apart, counted from the x axis towards the y axis."""
+"""Number of directions of a shape context, counted from the x axis towards the y axis."""
 
 FEW_PAIRS = 128 * 128
-"""Up to so many pairs of vertices are compared in the toolkit's own way, more of them faster."""
+"""Number of pairs of vertices up to which costs are summed exactly as in the toolkit; above, faster."""
 
 EPSILON = 2.2204e-16
-"""What the toolkit adds to a divisor that can be zero."""
+"""The constant that the toolkit adds to a divisor that can be zero."""
 
 ROUNDING = 1e-13
 """Shape contexts with a lower cost are equal."""
 
 BLOCK = 4
-"""How many vertices are compared with all others at a time: few enough that the terms stay in the cache."""
+"""Number of vertices that are compared with all others at a time, so that the terms fit in the cache."""
 
 Pairs = Int[np.ndarray, "_ 2"]
 """Matched vertices: the number of one in the earlier polygon, of one in the later."""
@@ -78,7 +78,7 @@ def temporal_stability(earlier: BinaryMask, later: Bool[np.ndarray, "_ _"]) -> f
 
 
 def describe_contour(mask: BinaryMask) -> ContourDescription | None:
-    """What T needs of one mask, so that a sequence describes each mask once; None without an outline."""
+    """The description of one mask for T, made once per mask of a sequence; None without an outline."""
     polygon = longest_polygon(mask)
     if polygon is None:
         return None
@@ -134,7 +134,7 @@ def matching_costs(
 def costs_by_overlap(
     earlier: Float[np.ndarray, "E 60"], later: Float[np.ndarray, "L 60"]
 ) -> Float[np.ndarray, "E L"]:
-    """The same, as 1 - 2 Σ ab / (a + b), where only the bins that both use count; each context sums to 1."""
+    """The chi-square distance as 1 - 2 Σ ab / (a + b), over bins that both use; each context sums to 1."""
     with np.errstate(divide="ignore"):
         inverse_earlier, inverse_later = 1 / earlier, 1 / np.ascontiguousarray(later.T)
     overlap = np.empty((len(earlier), len(later)))
@@ -186,7 +186,7 @@ def cheapest_path(costs: Float[np.ndarray, "E L"]) -> Pairs:
 
 
 def path_costs(costs: Float[np.ndarray, "E L"]) -> Float[np.ndarray, "E+L E+1"]:
-    """What the cheapest path to each cell costs, that to (i, j) at [i + j + 1, i + 1]; the rest is infinite.
+    """The cost of the cheapest path to each cell, that to (i, j) at [i + j + 1, i + 1]; the rest is infinite.
 
     Each row of the table, a diagonal of the grid, follows from the two before it.
     """

@@ -1,6 +1,5 @@
 """tinct in napari: a reader, a writer, and "segment from this labels layer".
 
-`napari.yaml` beside this file says what there is (npe2). Nothing here imports napari or a toolkit of
-windows: layers come and go as arrays and LayerData tuples, and napari draws the command's form itself
-from the function's signature.
+`napari.yaml` beside this file is the manifest (npe2). Nothing here imports napari or a GUI toolkit: layers
+are arrays and LayerData tuples, and napari builds the form of the command from the function's signature.
 """

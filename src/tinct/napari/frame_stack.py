@@ -1,4 +1,4 @@
-"""A video as an array that reads its frames when they are looked at."""
+"""A video as a lazy array that reads frames on access."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tinct.shapes import Image, Shaped
 
 
 class FrameStack:
-    """A video as napari takes arrays: `stack[3]` reads frame 3, and nothing else.
+    """A video as an array for napari: `stack[3]` reads frame 3 only.
 
     Args:
         video: The frames.
@@ -35,11 +35,11 @@ class FrameStack:
 
     @property
     def size(self) -> int:
-        """How many numbers there are."""
+        """The number of elements."""
         return int(np.prod(self.shape))
 
     def __getitem__(self, key: Any) -> Shaped[np.ndarray, "..."]:
-        """A frame, or several of them, in the way of numpy."""
+        """A frame or several frames, indexed as in numpy."""
         first, *rest = key if isinstance(key, tuple) else (key,)
         if first is Ellipsis:
             first, rest = slice(None), [Ellipsis, *rest]

@@ -7,25 +7,25 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image as Pictures
 
 from tinct.data.annotations import label_files
-from tinct.errors import TinctError
+from tinct.errors import MaskError, TinctError
 from tinct.interchange.exports import LabelledVideo
+from tinct.io.image_files import opened_picture
 from tinct.io.mask_files import read_label_png
 from tinct.io.video import FolderVideo, Video
 from tinct.napari.frame_stack import FrameStack
 from tinct.shapes import UInt8
 
 LayerData = tuple[Any, dict[str, Any], str]
-"""(data, how to show it, kind of layer), as napari takes layers."""
+"""(data, attributes, type of layer), the form in which napari takes layers."""
 
 
 def get_reader(path: str | Sequence[str]) -> Callable[[str], list[LayerData]] | None:
-    """What reads a path; None where it is nothing of ours, so that napari asks the next plugin.
+    """The reader of a path; None for other paths, so that napari asks the next plugin.
 
     Args:
-        path: A video file, a run folder, a folder of frames or of masks; of several, none.
+        path: A video file, a run folder, a folder of frames or of masks; several paths have no reader.
     """
     if not isinstance(path, str):
         return None
@@ -48,9 +48,9 @@ def _holds_masks(folder: Path) -> bool:
     if not files:
         return False
     try:
-        with Pictures.open(files[0]) as picture:
+        with opened_picture(files[0], MaskError) as picture:
             return picture.mode == "P"
-    except (OSError, ValueError, SyntaxError, Pictures.DecompressionBombError):
+    except MaskError:
         return False
 
 
@@ -59,7 +59,7 @@ def _read_video(path: str) -> list[LayerData]:
 
 
 def _read_masks(path: str) -> list[LayerData]:
-    folder = FolderVideo(Path(path))  # of the same size, and in order
+    folder = FolderVideo(Path(path))  # checks the size of all, and gives the order
     files = label_files(Path(path))
     by_name = {file.stem: file for file in files}
     labels = np.zeros((len(folder), *folder.size), np.uint8)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def segment_from_labels(
     video: napari.layers.Image, labels: napari.layers.Labels, method: str = "feelvos"
 ) -> napari.types.LayerDataTuple:
-    """Segment a video from all frames that are painted in a labels layer.
+    """Segment a video from all annotated frames of a labels layer.
 
     Args:
         video: The frames, [T, H, W, 3] or [T, H, W] (grey).
@@ -34,9 +34,9 @@ def segment_from_labels(
         A labels layer with the masks of every frame.
 
     Raises:
-        MaskError: Nothing is painted, or the layers do not fit each other.
+        MaskError: No frame is annotated, or the layers do not fit each other.
         VideoError: The image layer is no video.
-        OptionError: There is no such method.
+        OptionError: The method is unknown.
     """
     masks = segment_arrays(video.data, labels.data, method)
     metadata = {**(getattr(video, "metadata", None) or {})}
@@ -57,10 +57,10 @@ def segment_arrays(frames: Any, labels: Any, method: str) -> Any:
 
 
 def annotated_frames(labels: Any, video: Video) -> dict[int, LabelMap]:
-    """The frames of a labels layer in which anything is painted.
+    """The annotated frames of a labels layer.
 
     Raises:
-        MaskError: There is none, or the layer does not fit the video.
+        MaskError: No frame is annotated, or the layer does not fit the video.
     """
     maps = labels[None] if labels.ndim == 2 else labels
     if maps.ndim != 3 or maps.shape[0] > len(video) or tuple(maps.shape[1:]) != video.size:
@@ -68,11 +68,11 @@ def annotated_frames(labels: Any, video: Video) -> dict[int, LabelMap]:
             f"The labels layer has the shape {tuple(labels.shape)}, and the video {len(video)} frames of "
             f"{video.size} (rows, columns); make the labels layer while the video is selected."
         )
-    painted = {i: np.asarray(maps[i]) for i in range(maps.shape[0]) if np.any(maps[i])}
-    if not painted:
+    annotated = {i: np.asarray(maps[i]) for i in range(maps.shape[0]) if np.any(maps[i])}
+    if not annotated:
         raise MaskError("Nothing is painted in the labels layer; paint an object in one of its frames.")
     return {
-        index: check_labels(found, name=f"the paint of frame {index}") for index, found in painted.items()
+        index: check_labels(found, name=f"the paint of frame {index}") for index, found in annotated.items()
     }
 
 
@@ -80,7 +80,7 @@ def as_video(frames: Any) -> Video:
     """The data of an image layer as a video.
 
     Raises:
-        VideoError: They are not [T, H, W, 3] or [T, H, W], or not uint8.
+        VideoError: The data are not [T, H, W, 3] or [T, H, W], or not uint8.
     """
     if isinstance(frames, FrameStack):
         return frames.video
@@ -94,7 +94,7 @@ def as_video(frames: Any) -> Video:
 
 
 class _LayerFrames(Sequence[Image]):
-    """The frames of a layer's array, made RGB one at a time; it may be a lazy one."""
+    """The frames of a layer's array, which may be lazy, converted to RGB one at a time."""
 
     def __init__(self, data: Any) -> None:
         self._data = data

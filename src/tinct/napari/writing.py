@@ -18,16 +18,16 @@ def write_labels(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
     """Write a labels layer: one PNG of a single frame, else a folder with one per frame.
 
     Args:
-        path: Where to.
+        path: The file or folder to write.
         data: [T, H, W] or [H, W] of integers, an object id per pixel.
-        attributes: The layer's; its metadata may have `frame_names`, as the reader leaves them.
+        attributes: Attributes of the layer; its metadata may have the `frame_names` of the reader.
 
     Returns:
-        What was written.
+        The paths of the written files.
 
     Raises:
-        MaskError: Not one or several label maps, or an id beyond 255.
-        OutputError: It cannot be written, or a folder is there already and holds something.
+        MaskError: The data are no label maps, or an id is above 255.
+        OutputError: A file cannot be written, or the folder exists and is not empty.
     """
     shape = tuple(data.shape)
     if len(shape) not in (2, 3):

@@ -1,4 +1,4 @@
-"""Fixed bilinear enlargement as a transposed convolution: how OSVOS and MaskRNN enlarge side outputs.
+"""Fixed bilinear enlargement as a transposed convolution: as OSVOS and MaskRNN enlarge side outputs.
 
 | what | convention |
 |---|---|
@@ -6,8 +6,8 @@
 | output | (n + 1) s pixels for n cells, cut to the size about its middle (the larger half at the end) |
 | outside | 0: within s / 2 pixels of the border values fade, as in the authors' networks |
 
-Where the size is n s, the cells' centres lie where `interpolate(align_corners=False)` puts them, and
-away from the border both give the same.
+At a size of n s, the cells' centres are those of `interpolate(align_corners=False)`, and both agree away
+from the border.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ def bilinear_kernel(stride: int) -> Float[Tensor, "K K"]:
 def enlarged_by_stride(
     maps: Float[Tensor, "B C h w"], stride: int, size: tuple[int, int]
 ) -> Float[Tensor, "B C H W"]:
-    """Maps of a stride at the frame's size; every channel by itself.
+    """Enlarge maps of a stride to the frame's size, each channel separately.
 
     Args:
         maps: [B, C, ceil(H / stride), ceil(W / stride)], or larger.
-        stride: Of the maps.
+        stride: The stride of the maps.
         size: (H, W) of the frame.
 
     Raises:

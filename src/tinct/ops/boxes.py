@@ -1,4 +1,4 @@
-"""Boxes: tight ones around masks, Fast R-CNN's regression targets, enlargement.
+"""Boxes: bounding boxes of masks, Fast R-CNN's regression targets, enlargement.
 
 A box is (x0, y0, x1, y1) in pixels, from the left edge of its first pixel to the right edge of its
 last one: the box of one pixel at (3, 5) is (3, 5, 4, 6).
@@ -12,7 +12,7 @@ from torch import Tensor
 
 
 def mask_boxes(masks: Bool[Tensor, "N H W"]) -> Float[Tensor, "N 4"]:
-    """The tight box of each mask; that of an empty mask is the whole frame."""
+    """The bounding box of each mask; the whole frame for an empty mask."""
     H, W = masks.shape[-2:]
     rows, columns = masks.any(2), masks.any(1)
     y0, x0 = rows.to(torch.uint8).argmax(1), columns.to(torch.uint8).argmax(1)
@@ -26,8 +26,8 @@ def mask_boxes(masks: Bool[Tensor, "N H W"]) -> Float[Tensor, "N 4"]:
 def box_deltas(proposals: Float[Tensor, "N 4"], targets: Float[Tensor, "N 4"]) -> Float[Tensor, "N 4"]:
     """(dx, dy, dw, dh) that take proposals to targets (Fast R-CNN, after R-CNN's appendix C).
 
-    dx, dy are the way of the centre as a fraction of the proposal's size; dw, dh the logarithm of
-    the change of size.
+    dx, dy are the shift of the centre as a fraction of the proposal's size; dw, dh the logarithm of the
+    change of size.
     """
     centre, size = _centre_and_size(proposals)
     target_centre, target_size = _centre_and_size(targets)
@@ -35,7 +35,7 @@ def box_deltas(proposals: Float[Tensor, "N 4"], targets: Float[Tensor, "N 4"]) -
 
 
 def apply_deltas(proposals: Float[Tensor, "N 4"], deltas: Float[Tensor, "N 4"]) -> Float[Tensor, "N 4"]:
-    """The boxes to which deltas take proposals; sizes change by a factor of 4 at most."""
+    """Apply deltas to proposals; sizes change by a factor of 4 at most."""
     centre, size = _centre_and_size(proposals)
     centre = centre + deltas[:, :2] * size
     size = size * deltas[:, 2:].clamp(-1.386, 1.386).exp()
@@ -43,18 +43,18 @@ def apply_deltas(proposals: Float[Tensor, "N 4"], deltas: Float[Tensor, "N 4"]) 
 
 
 def enlarged_boxes(boxes: Float[Tensor, "N 4"], factor: float) -> Float[Tensor, "N 4"]:
-    """Boxes whose sides are `factor` times as long, about their centres."""
+    """Boxes scaled by `factor` about their centres."""
     centre, size = _centre_and_size(boxes)
     return torch.cat([centre - factor * size / 2, centre + factor * size / 2], 1)
 
 
 def hull_boxes(boxes: Float[Tensor, "N 4"], others: Float[Tensor, "N 4"]) -> Float[Tensor, "N 4"]:
-    """The smallest boxes that hold both."""
+    """The smallest boxes that contain both."""
     return torch.cat([torch.minimum(boxes, others)[:, :2], torch.maximum(boxes, others)[:, 2:]], 1)
 
 
 def inside_boxes(boxes: Float[Tensor, "N 4"], size: tuple[int, int]) -> Bool[Tensor, "N H W"]:
-    """Which pixels of a frame of a size have their centre inside each box."""
+    """Masks of the pixels of a frame whose centres are inside each box."""
     y = torch.arange(size[0], device=boxes.device).view(1, -1, 1) + 0.5
     x = torch.arange(size[1], device=boxes.device).view(1, 1, -1) + 0.5
     x0, y0, x1, y1 = boxes.T[..., None, None]

@@ -1,4 +1,4 @@
-"""Connected components of a label map, and which of them lie apart from where their object was."""
+"""Connected components of a label map, and which of them are far from the previous mask of their object."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from jaxtyping import Bool, Integer
 def apart_from(
     labels: Integer[np.ndarray, "H W"], previous: Integer[np.ndarray, "H W"], count: int, reach_px: int
 ) -> Bool[np.ndarray, "L H W"]:
-    """Pixels of every object's components that lie further than a reach from its previous mask.
+    """The pixels of each object's components that are further than a distance from its previous mask.
 
     An object moves little from one frame to the next, so a component far from all of its previous
-    mask is most likely a look-alike. An object that was nowhere (hidden, or new) may come back
-    anywhere: none of its components is apart.
+    mask is most likely a look-alike. An object that was invisible (hidden, or new) may
+    appear anywhere: none of its components is apart.
 
     Args:
         labels: 0 background, 1 to count - 1 the objects.
-        previous: The same of the previous frame.
+        previous: The label map of the previous frame.
         count: L, the number of labels with the background.
-        reach_px: In pixels of these maps; distance along rows and columns (a square).
+        reach_px: The distance in pixels of these maps, along rows and columns (a square).
 
     Returns:
         True where a pixel of label l should not be l; the background's map is all False.

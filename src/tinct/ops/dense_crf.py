@@ -1,10 +1,10 @@
-"""Dense CRF: every pixel is joined to every other one by its place and colour (MaskTrack's option, 3.4).
+"""Dense CRF: all pairs of pixels are connected by place and colour (MaskTrack's option, 3.4).
 
 Philipp Krähenbühl, Vladlen Koltun, "Efficient Inference in Fully Connected CRFs with Gaussian Edge
 Potentials", NIPS 2011. Pixels that are near and alike in colour (appearance kernel), or just near
-(smoothness kernel), pay for having different labels (eq. 3); the mean field is found by a few rounds
-of message passing (algorithm 1). The work is done by the authors' C++ code, through pydensecrf2, which is
-an optional dependency; it takes about a second for a frame of 854 × 480 and one object.
+(smoothness kernel), pay for different labels (eq. 3); the mean field is found by a few iterations of
+message passing (algorithm 1). The authors' C++ code does this through pydensecrf2, an optional dependency,
+in about a second for a frame of 854 × 480 and one object.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tinct.errors import MissingExtraError, OptionError
 from tinct.shapes import Image
 
 LEAST_PROBABILITY = 1e-5
-"""What a pixel's own score leaves to every label, so that its neighbours can still be heard."""
+"""Minimum probability of every label in the unary term, so that neighbours can still change it."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class CrfOptions:
         appearance_colour: θβ, its spread in colours of 0 to 255.
         smoothness_weight: w2, of the kernel of place alone.
         smoothness_px: θγ, its spread.
-        rounds: Of message passing.
+        rounds: Number of iterations of message passing.
 
     Raises:
         OptionError: A spread is not above 0, or another number is below 0.
@@ -55,10 +55,10 @@ class CrfOptions:
 
 
 def check_dense_crf() -> None:
-    """See whether the library is there.
+    """Check that the library is installed.
 
     Raises:
-        OptionError: It is not, with the way to get it.
+        OptionError: It is not; the message says how to install it.
     """
     _library()
 
@@ -76,10 +76,10 @@ def _library() -> Any:
 def dense_crf(
     probs: Float[np.ndarray, "N H W"], frame: Image, options: CrfOptions | None = None
 ) -> Float[np.ndarray, "N H W"]:
-    """Probabilities of objects after mean-field inference; the background is what they leave over.
+    """Probabilities of objects after mean-field inference; the background is 1 minus their sum.
 
     Args:
-        probs: float32, of each object; at no pixel more than 1 together.
+        probs: float32, per object; their sum at a pixel is 1 at most.
         frame: uint8 RGB of the same size.
         options: The kernels.
 

@@ -1,4 +1,4 @@
-"""Losses: each takes (prediction, target) and gives a scalar. Void pixels (255) teach nothing."""
+"""Losses: each takes (prediction, target) and gives a scalar. Void pixels (255) have no loss."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def bootstrapped_cross_entropy(
     Args:
         logits: One channel per label, the background's first.
         labels: Indices into those channels, or 255.
-        kept_fraction: The share of pixels that counts, in (0, 1]. As in the authors' code, void
-            pixels are counted in the share and weigh 0.
+        kept_fraction: The share of pixels that counts, in (0, 1]. As in the authors' code, it includes
+            void pixels, with loss 0.
     """
     losses = pixel_cross_entropy(logits, labels).flatten(1)
     kept = max(1, round(kept_fraction * losses.shape[1]))
@@ -45,7 +45,7 @@ def bootstrapping_schedule(step: int, warm_up_steps: int, final_fraction: float)
 
 
 def soft_dice(logits: Float[Tensor, "B L H W"], labels: Int64[Tensor, "B H W"]) -> Float[Tensor, ""]:
-    """1 - Dice of softmax probabilities, averaged over the objects that occur; the background is none."""
+    """1 - Dice of softmax probabilities, averaged over the objects that occur; the background is not one."""
     probs = logits.softmax(1)[:, 1:]
     decided = (labels != VOID).unsqueeze(1)
     ids = torch.arange(1, logits.shape[1], device=labels.device).view(1, -1, 1, 1)
@@ -67,7 +67,7 @@ def class_balanced_cross_entropy(
     the size: multiply the paper's by the number of pixels. An image without objects has loss 0.
 
     Args:
-        logits: Of the object.
+        logits: Logits of the object.
         labels: 1 the object, 0 background, 255 void.
     """
     decided = (labels != VOID).to(logits.dtype)
@@ -84,13 +84,13 @@ class FrameLossOptions:
     """Weights of the parts of the loss of a frame.
 
     Attributes:
-        balanced: Of the class-balanced cross-entropy (OSVOS, MaskRNN).
-        cross_entropy: Of the plain one (MaskTrack).
-        hardest: Of the cross-entropy of the hardest pixels.
-        kept_fraction: Their share.
-        dice: Of the Dice loss.
-        sides: Of each side output's class-balanced cross-entropy at the first step.
-        sides_until: The step at which that has fallen to 0 (OSVOS: deep supervision fades out).
+        balanced: Weight of the class-balanced cross-entropy (OSVOS, MaskRNN).
+        cross_entropy: Weight of the plain cross-entropy (MaskTrack).
+        hardest: Weight of the cross-entropy of the hardest pixels.
+        kept_fraction: Share of the hardest pixels.
+        dice: Weight of the Dice loss.
+        sides: Weight of each side output's class-balanced cross-entropy at the first step.
+        sides_until: The step at which `sides` has decayed to 0 (OSVOS: deep supervision fades out).
     """
 
     balanced: float = 0.0
@@ -103,16 +103,16 @@ class FrameLossOptions:
 
 
 BALANCED = FrameLossOptions(balanced=1.0, cross_entropy=0.0, hardest=0.0, dice=0.0)
-"""OSVOS's and MaskRNN's loss, and nothing else."""
+"""The loss of OSVOS and MaskRNN."""
 
 PLAIN = FrameLossOptions(cross_entropy=1.0, hardest=0.0, dice=0.0)
-"""MaskTrack's, which is DeepLab's: cross-entropy alone."""
+"""The loss of MaskTrack, which is that of DeepLab: cross-entropy alone."""
 
 
 def frame_losses(
     fused: Float[Tensor, "B h w"], labels: Int64[Tensor, "B H W"], loss: FrameLossOptions
 ) -> dict[str, Float[Tensor, ""]]:
-    """The parts that have a weight, by name; logits are brought to the labels' size first."""
+    """The parts that have a weight, by name; logits are resized to the labels first."""
     logits = at_size(fused, (labels.shape[-2], labels.shape[-1]))
     scores = torch.stack([torch.zeros_like(logits), logits], 1)
     parts: dict[str, Callable[[], Tensor]] = {
@@ -134,10 +134,10 @@ class RegionLossOptions:
     """Weights of the parts of the loss of regions; the defaults are DyeNet's: cross-entropy alone (inferred).
 
     Attributes:
-        cross_entropy: Of the binary cross-entropy of all cells.
-        hardest: Of that of each region's hardest cells.
-        kept_fraction: Their share.
-        dice: Of the Dice loss.
+        cross_entropy: Weight of the binary cross-entropy of all cells.
+        hardest: Weight of the binary cross-entropy of each region's hardest cells.
+        kept_fraction: Share of the hardest cells.
+        dice: Weight of the Dice loss.
     """
 
     cross_entropy: float = 1.0
@@ -152,12 +152,12 @@ def region_loss(
     decided: Float[Tensor, "N M M"],
     loss: RegionLossOptions,
 ) -> Float[Tensor, ""]:
-    """The weighted sum of all parts, averaged over the regions; 0 where there are none.
+    """The weighted sum of all parts, averaged over the regions; 0 without regions.
 
     Args:
-        logits: Of the object, on the grid of each region.
+        logits: Logits of the object, on the grid of each region.
         targets: The object's share of each cell, in [0, 1].
-        decided: The share of each cell that is not void: how much it counts.
+        decided: The share of each cell that is not void: its weight.
         loss: The parts and their weights.
     """
     if not len(logits):

@@ -6,7 +6,7 @@ among the previous frame's pixels within a window around the query. They return 
 distances; `squash` turns these into the paper's distance in [0, 1].
 
 Membership says which pixel belongs to which object, one column per object (background is an
-ordinary object). A pixel that belongs to nobody (void) has only zeros.
+ordinary object). A void pixel has only zeros.
 
 Each has two forms of one result. Where a gradient is asked for: plain differentiable operations.
 Otherwise a fast form whose scratch memory is bounded, whatever the size of the reference set:
@@ -51,10 +51,10 @@ _QUERY_TILE, _REFERENCE_TILE = 4096, 512
 """Pixels per tile of global matching: 8 MB in float32."""
 
 _ACCELERATOR_TILE = 16
-"""Accelerators take reference tiles so many times longer, for fewer launches."""
+"""Factor by which reference tiles are longer on accelerators, for fewer launches."""
 
 _LOCAL_PAIRS = 3 << 19
-"""Pairs that local matching holds at a time: 6 MB in float32."""
+"""Pairs that local matching has in memory at a time: 6 MB in float32."""
 
 _HEADROOM = 40.0
 """Soft weights of the differentiable form are at most e^40, so that small memberships do not underflow."""
@@ -70,7 +70,7 @@ def squared_distances(
 ) -> Float[Tensor, "*G Q R"]:
     """All pairs ||q - r||² = ||q||² + ||r||² - 2 q·r, clamped at 0; in float32 even under autocast.
 
-    The three terms nearly cancel where pixels are near, so that none of them may be rounded.
+    The three terms nearly cancel where pixels are near, so none of them may be rounded.
     """
     query, reference = query.to(sum_dtype(query.dtype)), reference.to(sum_dtype(reference.dtype))
     norms = query.square().sum(-1).unsqueeze(-1) + reference.square().sum(-1).unsqueeze(-2)
@@ -102,7 +102,7 @@ def global_matching(
         [N, Q]; infinity for an object without pixels.
 
     Raises:
-        OptionError: No such precision.
+        OptionError: The precision is unknown.
     """
     if _needs_gradient(query, reference, membership):
         distances = squared_distances(query, reference)
@@ -229,7 +229,7 @@ def local_matching(
         [N, H, W]; infinity where no pixel of the object lies in the window.
 
     Raises:
-        OptionError: No such precision.
+        OptionError: The precision is unknown.
     """
     radius = min(radius, max(query.shape[1:]))
     if not _needs_gradient(query, previous, membership):
@@ -378,7 +378,7 @@ def _needs_gradient(*tensors: Tensor) -> bool:
 
 
 def _spans(first: int, last: int, longest: int) -> Iterator[slice]:
-    """Equal slices of [first, last), none longer than so much."""
+    """Equal slices of [first, last), none longer than a limit."""
     parts = -(-(last - first) // longest)
     cuts = [first + (last - first) * part // max(1, parts) for part in range(parts + 1)]
     return (slice(*pair) for pair in pairwise(cuts))

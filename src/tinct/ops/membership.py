@@ -1,4 +1,4 @@
-"""Which pixel belongs to which label: label maps brought to a network's grid, and sets of labelled pixels.
+"""Membership of pixels in labels: label maps at the resolution of a network's grid, and labelled pixels.
 
 Labels are positions here, not ids: the background is 0, the N objects are 1 to N, L = N + 1.
 """
@@ -57,13 +57,13 @@ class PixelSet:
         return cls(embedding.flatten(1).T, membership.flatten(1).T)
 
     def joined(self, other: PixelSet) -> PixelSet:
-        """The pixels of both."""
+        """The union of both sets."""
         return PixelSet(
             torch.cat([self.embedding, other.embedding]), torch.cat([self.membership, other.membership])
         )
 
     def with_labels(self, old: tuple[int, ...], new: tuple[int, ...]) -> PixelSet:
-        """The same pixels where more objects are known: they belong to none of the new ones."""
+        """The pixels with columns for further objects, to which none of them belongs."""
         wider = self.membership.new_zeros(len(self.membership), len(new) + 1)
         wider[:, [0, *(new.index(i) + 1 for i in old)]] = self.membership
         return PixelSet(self.embedding, wider)
@@ -73,11 +73,11 @@ class PixelSet:
         return PixelSet(self.embedding[::keep_every], self.membership[::keep_every])
 
     def weighted(self, factor: float) -> PixelSet:
-        """Pixels that count so many times each in a soft minimum; a nearest pixel has no weight."""
+        """Multiply the weight of the pixels in a soft minimum; an exact minimum has no weights."""
         return PixelSet(self.embedding, self.membership * factor)
 
     def subsampled(self, per_label: int) -> PixelSet:
-        """At most so many pixels of each label, drawn uniformly without replacement (3.3)."""
+        """A limited number of pixels of each label, drawn uniformly without replacement (3.3)."""
         chosen = []
         owner = self.membership.argmax(1)
         for label in range(self.membership.shape[1]):

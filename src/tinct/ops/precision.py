@@ -1,4 +1,4 @@
-"""The number format of matching: exact float32, or bfloat16 where the processor gains from it.
+"""The number format of matching: exact float32, or bfloat16 where it is faster.
 
 `fold_query` and `fold_reference` write squared distances as one matrix product,
 [q, 1, |q|²]·[-2r, |r|², 1] = ||q - r||². In bfloat16 the embeddings are rounded first; the norms,
@@ -39,7 +39,7 @@ def matching_dtype(precision: str, embedding: Float[Tensor, "..."]) -> torch.dty
     """The dtype in which to compare embeddings; float64 stays float64 where no bfloat16 is wanted.
 
     Raises:
-        OptionError: No such precision.
+        OptionError: The precision is unknown.
     """
     if precision not in PRECISIONS:
         raise OptionError(f"Unknown precision {precision!r}. {near_match(precision, PRECISIONS)}")
@@ -57,9 +57,8 @@ def sum_dtype(dtype: torch.dtype) -> torch.dtype:
 def bfloat16_is_faster(device_type: str) -> bool:
     """Whether a bfloat16 matrix product of matching's size is clearly faster on this kind of device.
 
-    A processor is asked, not looked up: the product is timed once per process (a few milliseconds),
-    and bfloat16 must win by a quarter, because it costs accuracy. CUDA devices answer by their
-    capability; other devices stay with float32.
+    On a processor the product is timed once per process (a few milliseconds), and bfloat16 must be a quarter
+    faster, because it costs accuracy. For CUDA devices the capability decides; others use float32.
     """
     if device_type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
@@ -87,7 +86,7 @@ def exponent_scale(temperature: float | None) -> float:
 
 
 def exponent_shift(temperature: float | None, dtype: torch.dtype) -> float:
-    """What is added to a soft weight's exponent, so that weights of far pixels do not underflow.
+    """The offset of a soft weight's exponent, by which weights of far pixels do not underflow.
 
     2^105 times 4 million pixels still fits in float32. In bfloat16, whose rounding is relative, the
     exponent must stay a distance: nothing is added.

@@ -1,4 +1,4 @@
-"""Boundary refinement: masks drawn towards the edges of the frame (OSVOS, 3.3).
+"""Boundary refinement: masks aligned with the edges of the frame (OSVOS, 3.3).
 
 OSVOS snaps its masks by a fast bilateral solver, or by a majority vote within superpixels. Here the
 edge-aware smoothing is the guided filter (He, Sun, Tang, TPAMI 2013), made of box filters and so
@@ -54,11 +54,11 @@ def guided_filter(
 def superpixel_vote(
     mask: BinaryMask, superpixels: Integer[np.ndarray, "H W"], threshold: float = 0.5
 ) -> BinaryMask:
-    """Every superpixel is taken whole if more than half of it is, and else left out (OSVOS, 3.3).
+    """Include every superpixel of which more than a share is in the mask, and no other (OSVOS, 3.3).
 
     Args:
         mask: The segmentation.
-        superpixels: The number of each pixel's superpixel, from 0; from any provider.
+        superpixels: The number of each pixel's superpixel, from 0; from any algorithm.
         threshold: The share that must be exceeded.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Sizes at which networks work, and maps brought from one size to another (pixel centres aligned)."""
+"""Sizes at which networks work, and resizing of maps (pixel centres aligned)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tinct.shapes import Image
 def working_size(size: tuple[int, int], working_height: int | None) -> tuple[int, int]:
     """The (H, W) of a frame in the network: short side `working_height`, both in steps of 8 pixels.
 
-    A small frame is enlarged to at most twice its size: beyond that there is nothing more to see.
+    A small frame is enlarged to at most twice its size: beyond that there is no more detail.
     """
     if working_height is None:
         return size
@@ -33,7 +33,7 @@ def working_frame(frame: Image, working_height: int | None) -> UInt8[np.ndarray,
 
 
 def enlarged_probs(scores: Float[Tensor, "L h w"], size: tuple[int, int]) -> Float[Tensor, "N H W"]:
-    """Scores enlarged to the frame's size, then the softmax over labels; the objects' part of it."""
+    """Enlarge scores to the frame's size, then take the softmax over labels, without the background."""
     enlarged = F.interpolate(scores[None], size=size, mode="bilinear", align_corners=False)[0]
     if len(enlarged) == 2:
         return torch.sigmoid(enlarged[1:] - enlarged[0])

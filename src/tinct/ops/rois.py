@@ -1,4 +1,4 @@
-"""Maps of boxes: a grid of m × m cells over each box, and how it meets features, masks and flow.
+"""Maps of boxes: a grid of m × m cells over each box, and its features, masks and flow.
 
 Conventions, for everything in this file:
 
@@ -42,12 +42,12 @@ def pooled(
     Gradients flow to the features, not to the boxes.
 
     Args:
-        features: Of a stride. Half precision is widened: features may be stored so, and the cells be
+        features: Features of a stride. Half precision is widened: features may be stored so, and the cells be
             given to a network in float32.
         boxes: In pixels of the pictures.
         index: Which picture each box lies in.
         grid: m.
-        stride: Of the features.
+        stride: The stride of the features.
     """
     # torchvision puts cell j at (j + ½) s, half a cell's width past the pixel on which it lies.
     wide = features.to(sum_dtype(features.dtype))
@@ -81,7 +81,7 @@ def _pooled_by_products(
 def _sampling(
     first: Float[Tensor, "N"], last: Float[Tensor, "N"], m: int, cells: int
 ) -> Float[Tensor, "N m P"]:
-    """How much of each feature along a line every cell of a box takes: the mean of its samples.
+    """Weights of the features along a line for every cell of a box: the mean of its samples.
 
     As in torchvision, samples up to one cell outside take the border's value, and those beyond are 0.
     """
@@ -106,7 +106,7 @@ def warped_between_boxes(
     flow: Float[Tensor, "B 2 H W"],
     index: Int64[Tensor, "N"] | None = None,
 ) -> Float[Tensor, "N d m m"]:
-    """What lies in a box of the source frame as a box of the flow's frame would show it (DyeNet, eq. 1).
+    """Warp maps of boxes of the source frame to boxes of the flow's frame (DyeNet, eq. 1).
 
     A cell with centre p takes the value at q = p + flow(p), bilinear in the source box's grid; zeros
     outside that box (inferred: the text says that the hidden state is warped by the flow, not how a
@@ -114,10 +114,10 @@ def warped_between_boxes(
 
     Args:
         hidden: Maps of boxes of the source frame.
-        from_boxes: Those boxes.
+        from_boxes: The boxes of the maps.
         to_boxes: Boxes of the flow's frame.
         flow: In pixels, to the source frame; one for all boxes, or several.
-        index: Which flow each box goes with; needed where there are several.
+        index: The flow of each box; needed if there are several flows.
     """
     points = grid_points(to_boxes, hidden.shape[-1])
     points = points + _flow_at(points, flow, index)
@@ -132,7 +132,7 @@ def warped_between_boxes(
 def pasted(
     patches: Float[Tensor, "N m m"], boxes: Float[Tensor, "N 4"], size: tuple[int, int]
 ) -> Float[Tensor, "N H W"]:
-    """Maps of boxes as maps of the frame: bilinear between the cells' centres, 0 outside the box.
+    """Paste maps of boxes into maps of the frame: bilinear between the cells' centres, 0 outside the box.
 
     From a box's edge to the centres of its outermost cells, values are those of these cells. A pixel
     belongs to the box if its centre does.
@@ -195,7 +195,7 @@ def _flow_at(
 def _mixing(
     first: Float[Tensor, "N"], side: Float[Tensor, "N"], m: int, pixels: int
 ) -> Float[Tensor, "N P m"]:
-    """How much of each cell every pixel of a line takes: two cells at most, none outside the box.
+    """Weights of the cells for every pixel of a line: two cells at most, none outside the box.
 
     Bilinear interpolation is one such mixture down and one across, so that pasting is two products.
     """
@@ -210,7 +210,7 @@ def _mixing(
 def _shares(
     first: Float[Tensor, "N"], side: Float[Tensor, "N"], m: int, pixels: int
 ) -> Float[Tensor, "N m P"]:
-    """Which share of each cell every pixel of a line covers."""
+    """The share of each cell that every pixel of a line covers."""
     edges = first[:, None] + side[:, None] * torch.arange(m + 1, dtype=first.dtype, device=first.device) / m
     starts = torch.arange(pixels, dtype=first.dtype, device=first.device)
     upper = torch.minimum(edges[:, 1:, None], starts + 1)

@@ -1,7 +1,7 @@
-"""What of a frame a picture shows: all of it, or a size-normalised patch around objects (DyeNet, section 3).
+"""Views of a frame: all of it, or a size-normalised patch around objects (DyeNet, section 3).
 
-Boxes, masks and flow live in pixels of the working frame. A network sees a picture of a rectangle of
-that frame, enlarged or not; a `View` takes boxes from the one to the other.
+Boxes, masks and flow live in pixels of the working frame. The input of a network is a picture of a
+rectangle of that frame; a `View` converts boxes between the two.
 """
 
 from __future__ import annotations
@@ -69,11 +69,11 @@ def full_view(size: tuple[int, int]) -> View:
 def cut(
     pictures: Float[Tensor, "B C H W"], view: View, frame_size: tuple[int, int]
 ) -> Float[Tensor, "B C h w"]:
-    """What a view shows of pictures: bilinear, smoothed where it shrinks them, 0 outside them.
+    """Cut a view out of pictures: bilinear, anti-aliased where it shrinks them, 0 outside.
 
     Args:
-        pictures: Of whole frames, of any size: those of full resolution show most.
-        view: Of the working frame.
+        pictures: Pictures of whole frames, of any size, best at full resolution.
+        view: A view of the working frame.
         frame_size: (H, W) of the working frame.
     """
     across, down = pictures.shape[-1] / frame_size[1], pictures.shape[-2] / frame_size[0]
@@ -85,11 +85,11 @@ def cut(
 
 
 def cut_flow(flow: Float[Tensor, "B 2 H W"], view: View) -> Float[Tensor, "B 2 h w"]:
-    """Flow of the working frame as a view shows it: vectors grow with what they move.
+    """Cut a view out of the flow of the working frame, and scale its vectors.
 
     Args:
         flow: In pixels of the frame.
-        view: Of the same frame.
+        view: A view of that frame.
     """
     shown = cut(flow, view, (flow.shape[-2], flow.shape[-1]))
     return shown * flow.new_tensor(view.enlargement).view(2, 1, 1)

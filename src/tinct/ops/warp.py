@@ -6,7 +6,7 @@ Conventions, for everything in this file:
 |---|---|
 | axes | flow is [B, 2, H, W]; channel 0 is dx (right), channel 1 is dy (down) |
 | units | pixels of the frame on which the flow lives |
-| meaning | what is at p in the flow's own frame is at p + flow(p) in the other frame |
+| meaning | the point at p in the flow's own frame is at p + flow(p) in the other frame |
 | names | `flow_backward` lives on frame t and points to t - 1; `flow_forward` to t + 1 |
 | pixel centres | whole numbers: the top left one is (0, 0), the last one (W - 1, H - 1) |
 | warping | backward and bilinear: out(p) = source(p + flow(p)) |
@@ -30,7 +30,7 @@ def warp(
     flow: Float[Tensor, "B 2 H W"],
     outside: str = "zeros",
 ) -> Float[Tensor, "B C H W"]:
-    """The source as the flow's frame would show it: out(p) = source(p + flow(p)), bilinear.
+    """Warp the source to the flow's frame: out(p) = source(p + flow(p)), bilinear.
 
     To carry the mask of t - 1 to frame t, give the mask and `flow_backward` of t. Gradients flow to
     the source and to the flow.
@@ -38,10 +38,10 @@ def warp(
     Args:
         source: Maps of the frame to which the flow points.
         flow: In pixels.
-        outside: "zeros" or "border", what lies beyond the source; the one fits masks, the other images.
+        outside: "zeros" or "border", the values beyond the source: zeros for masks, border for images.
 
     Raises:
-        OptionError: No such `outside`.
+        OptionError: `outside` is unknown.
     """
     if outside not in OUTSIDE:
         raise OptionError(f"Unknown outside {outside!r}. {near_match(outside, OUTSIDE)}")
@@ -71,7 +71,7 @@ def consistent(
     relative: float = 0.01,
     slack_px2: float = 0.5,
 ) -> Bool[Tensor, "B H W"]:
-    """Where going along the flow and back again leads home; elsewhere a pixel is hidden, or the flow wrong.
+    """Forward-backward consistency of flow; it fails where a pixel is hidden, or the flow is wrong.
 
     |f(p) + r(p + f(p))|² < relative · (|f(p)|² + |r(p + f(p))|²) + slack, and p + f(p) lies inside
     the frame (Sundaram, Brox, Keutzer, ECCV 2010, eq. 5).
@@ -79,8 +79,8 @@ def consistent(
     Args:
         flow: Lives on this frame.
         returning: Lives on the frame to which `flow` points, and points back.
-        relative: Share of the squared lengths that is forgiven.
-        slack_px2: Squared pixels that are forgiven always.
+        relative: Tolerance as a share of the squared lengths.
+        slack_px2: Absolute tolerance in squared pixels.
     """
     back = warp(returning, flow, "border")
     residual = (flow + back).square().sum(1)
@@ -92,8 +92,8 @@ def consistent(
 
 
 def magnitude(flow: Float[Tensor, "B 2 H W"]) -> Float[Tensor, "B H W"]:
-    """How far every pixel moves, in pixels."""
-    # Not `norm`, whose gradient at a standing pixel is NaN.
+    """The length of the flow vectors, in pixels."""
+    # Not `norm`, whose gradient at 0 is NaN.
     return (flow.square().sum(1) + 1e-12).sqrt()
 
 
@@ -104,8 +104,7 @@ def magnitude_image(flow: Float[Tensor, "B 2 H W"], least_px: float = 1.0) -> Fl
 
     Args:
         flow: In pixels.
-        least_px: What counts as the largest value where less moves, so that noise of a standing
-            scene is not blown up.
+        least_px: Minimum of the largest value, so that noise of a static scene is not amplified.
     """
     lengths = magnitude(flow)
     largest = lengths.flatten(1).amax(1).clamp_min(least_px)
@@ -113,7 +112,7 @@ def magnitude_image(flow: Float[Tensor, "B 2 H W"], least_px: float = 1.0) -> Fl
 
 
 def resize_flow(flow: Float[Tensor, "B 2 h w"], size: tuple[int, int]) -> Float[Tensor, "B 2 H W"]:
-    """Flow at another size of the same frame; vectors grow with the frame."""
+    """Flow at another size of the same frame; vectors are scaled with the frame."""
     if flow.shape[-2:] == size:
         return flow
     factors = flow.new_tensor([size[1] / flow.shape[-1], size[0] / flow.shape[-2]]).view(2, 1, 1)

@@ -1,7 +1,7 @@
 """Windows over a grid, by blocks of cells: each block is compared with the patch that its windows reach.
 
-All pairs of a block and its patch hold the windows' pairs and a few more, in a few large products in
-place of many small ones. Patches are views of a strip as wide as they are, so that none is copied.
+All pairs of a block and its patch hold the windows' pairs and a few more, in a few large products instead
+of many small ones. Patches are views of a strip as wide as they are, so that none is copied.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ BLOCK = 8
 
 
 def near_in_patch(radius: int, device: torch.device) -> Bool[Tensor, "M P"]:
-    """Which pixel of a patch lies in the window of which cell of its block."""
+    """Flags (cell of a block, pixel of its patch): whether the pixel is in the window of the cell."""
     near = (
         torch.arange(BLOCK + 2 * radius, device=device) - torch.arange(BLOCK, device=device)[:, None] - radius
     ).abs() <= radius
@@ -24,7 +24,7 @@ def near_in_patch(radius: int, device: torch.device) -> Bool[Tensor, "M P"]:
 
 
 def padded(grid: Shaped[Tensor, "H W K"], reach: int) -> Shaped[Tensor, "H2 W2 K"]:
-    """Zeros around: `reach` on every side, and what whole blocks need."""
+    """Pad with zeros: `reach` on every side, and up to whole blocks."""
     below, right = -grid.shape[0] % BLOCK + reach, -grid.shape[1] % BLOCK + reach
     return F.pad(grid, (0, 0, reach, right, reach, below))
 
@@ -37,7 +37,7 @@ def blocks_of(grid: Shaped[Tensor, "H W K"], reach: int) -> Shaped[Tensor, "rows
 
 
 def from_blocks(blocks: Shaped[Tensor, "G N M"], size: tuple[int, int]) -> Shaped[Tensor, "N H W"]:
-    """Blocks, row by row, put together; what pads them is cut off."""
+    """Join blocks, given row by row, and cut the padding off."""
     rows, columns = -(-size[0] // BLOCK), -(-size[1] // BLOCK)
     grid = blocks.reshape(rows, columns, -1, BLOCK, BLOCK)
     return grid.permute(2, 0, 3, 1, 4).flatten(3, 4).flatten(1, 2)[:, : size[0], : size[1]]

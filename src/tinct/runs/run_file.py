@@ -17,6 +17,7 @@ from tinct._version import __version__
 from tinct.errors import OutputError
 from tinct.inference.fingerprints import fingerprint_of
 from tinct.io.atomic import atomic_write
+from tinct.io.json_files import parse_json, reading
 
 
 class RunFile:
@@ -64,21 +65,18 @@ class RunFile:
                 "go on with it, or choose another folder."
             )
         self._content = previous
-        self.object_ids = tuple(previous.get("object_ids", ()))
-        self.frames_done = int(previous.get("frames_done", 0))
-        self.fine_tuned = list(previous.get("fine_tuned", ()))
-        self.confidence = dict(previous.get("confidence", {}))
+        with reading(self.path, "a run's record", "Choose another folder.", OutputError):
+            self.object_ids = tuple(int(i) for i in previous.get("object_ids", ()))
+            self.frames_done = int(previous.get("frames_done", 0))
+            self.fine_tuned = [dict(entry) for entry in previous.get("fine_tuned", ())]
+            self.confidence = dict(previous.get("confidence", {}))
 
     def _read(self) -> dict[str, Any]:
-        try:
-            content = json.loads(self.path.read_text(encoding="utf-8"))
+        fix = "So nobody knows which run this is. Choose another folder."
+        with reading(self.path, "a run's record", fix, OutputError):
+            content = parse_json(self.path.read_bytes())
             if not isinstance(content, dict):
                 raise ValueError("it holds no JSON object")
-        except (OSError, ValueError) as error:
-            raise OutputError(
-                f"{self.path} cannot be read ({error}), so nobody knows which run this is. "
-                "Choose another folder."
-            ) from error
         return content
 
     def write(self, **values: Any) -> None:
@@ -152,11 +150,8 @@ def costs(out: Path, names: Collection[str]) -> dict[str, Any]:
 
 def read_record(path: Path) -> dict[str, Any]:
     """The content of a `run.json`; OutputError if it cannot be read."""
-    try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise OutputError(f"{path} cannot be read ({error}); remove its folder and run again.") from error
-    return content
+    with reading(path, "a run's record", "Remove its folder and run again.", OutputError):
+        return dict(parse_json(path.read_bytes()))
 
 
 def _common(values: Iterable[Any]) -> Any:

@@ -61,12 +61,12 @@ def prepare_folder(out: Path, file: RunFile, resume: bool, notes: Mapping[str, A
 
 
 def are_whole(masks: Sequence[Path], size: tuple[int, int], soft: Path | None) -> bool:
-    """Whether masks are all there and whole, and what is kept beside them.
+    """Whether masks are all there and whole, and what lies beside them.
 
     Args:
         masks: The files, in the order of the run.
         size: (H, W) of the video.
-        soft: The folder of soft masks, if they are kept.
+        soft: The folder of soft masks; None without them.
     """
     begun: list[int] = []
     try:

@@ -81,6 +81,26 @@ class RunReport:
     seconds_per_frame: float | None
 
 
+@dataclass(frozen=True)
+class FolderOptions:
+    """How a run fills its folder.
+
+    Args:
+        backward: Go from the last annotated frame to the video's first (`tinct.inference.directions`);
+            later frames stay empty. Only a streaming segmenter has a direction.
+        resume: Go on with the run that the folder holds, if it is this one; without one, begin it.
+        overlay: Whether to write a video with the masks over the frames.
+        soft: Whether to write the objects' probabilities too; a run with them is another run.
+        resume_hint: What the message of a run that was cut short tells the person to do.
+    """
+
+    backward: bool = False
+    resume: bool = False
+    overlay: bool = True
+    soft: bool = False
+    resume_hint: str = "the same command with --resume"
+
+
 @dataclass
 class _Run:
     """The run in the middle of its work: where it stands, and what it cost so far."""
@@ -90,10 +110,7 @@ class _Run:
     prompts: Prompts
     out: Path
     file: RunFile
-    resume_hint: str
-    order: range
-    """The frames in the order of the run: from the last to the first, if it goes backward."""
-    soft: bool = False
+    options: FolderOptions
     seconds: list[float] = field(default_factory=list)
     frames_done: int = 0
     """How many masks are on disk."""
@@ -102,6 +119,11 @@ class _Run:
     fine_tuned: list[dict[str, Any]] = field(default_factory=list)
     """What fine-tuning took for every object, as it stands in the record."""
     confidences: Confidences = field(default_factory=Confidences)
+
+    @property
+    def order(self) -> range:
+        """The frames in the order of the run: from the last to the first, if it goes backward."""
+        return range(len(self.video))[:: -1 if self.options.backward else 1]
 
     @property
     def state_path(self) -> Path:
@@ -113,15 +135,11 @@ def segment_to_folder(
     video: Video,
     prompts: Mapping[int, LabelMap],
     out: Path,
+    options: FolderOptions | None = None,
     *,
-    backward: bool = False,
-    resume: bool = False,
-    overlay: bool = True,
-    soft: bool = False,
     info: Mapping[str, Any] | None = None,
     notes: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
-    resume_hint: str = "the same command with --resume",
 ) -> RunReport:
     """Segment a video into a folder.
 
@@ -130,16 +148,11 @@ def segment_to_folder(
         video: The frames.
         prompts: As for `segment_video`.
         out: The run folder; it is made if need be.
-        backward: Go from the last annotated frame to the video's first (`tinct.inference.directions`);
-            later frames stay empty. Only a streaming segmenter has a direction.
-        resume: Go on with the run that the folder holds, if it is this one; without one, begin it.
-        overlay: Whether to make the film.
-        soft: Whether to keep the objects' probabilities too; a run with them is another run.
+        options: How it is filled; the defaults if None.
         info: What ran, for `run.json`: method, variant, preset, weights_sha256, video and the like.
             A run is the same run if its info, video and prompts are the same.
         notes: What else `run.json` shall say; it does not make the run another one.
-        progress: Told of every frame.
-        resume_hint: What the message of a run that was cut short tells the person to do.
+        progress: Called after every frame.
 
     Raises:
         OptionError: No prompt, or one outside the video, or `backward` with a segmenter of whole videos.
@@ -149,21 +162,20 @@ def segment_to_folder(
         NumericalError: The network gave NaN or infinity; the masks before it are there.
         RunInterrupted: Ctrl-C; the masks so far are there.
     """
+    options = options or FolderOptions()
     checked = check_prompts(video, prompts)
-    if backward and not isinstance(segmenter, StreamingSegmenter):
+    if options.backward and not isinstance(segmenter, StreamingSegmenter):
         raise OptionError(
             "A backward run came for a segmenter that sees whole videos; leave the direction out."
         )
-    order = range(len(video))[:: -1 if backward else 1]
-    paths = mask_paths(video, out / "masks")[:: order.step]
-    info = {**(info or {}), **({"soft": True} if soft else {})}
-    file = RunFile(out / "run.json", run_identity(video, checked, info, backward=backward))
-    run = _Run(segmenter, video, checked, out, file, resume_hint, order, soft)
-    prepare_folder(out, file, resume, notes or {})
+    info = {**(info or {}), **({"soft": True} if options.soft else {})}
+    file = RunFile(out / "run.json", run_identity(video, checked, info, backward=options.backward))
+    run = _Run(segmenter, video, checked, out, file, options)
+    prepare_folder(out, file, options.resume, notes or {})
     try:
         with callbacks(progress, fine_tuning=partial(_record_fine_tuning, run)):
-            resumed_at, object_ids = _segment(run, paths, progress)
-        overlay_path = out / "overlay.mp4" if overlay else None
+            resumed_at, object_ids = _segment(run, progress)
+        overlay_path = out / "overlay.mp4" if options.overlay else None
         if overlay_path is not None and not (overlay_path.exists() and resumed_at == len(video)):
             write_overlay(video, out / "masks", overlay_path, _stage(progress, "overlay", len(video)))
     except KeyboardInterrupt as error:
@@ -178,8 +190,9 @@ def segment_to_folder(
     return RunReport(out / "masks", overlay_path, len(video), resumed_at, object_ids, median)
 
 
-def _segment(run: _Run, paths: list[Path], progress: Progress | None) -> tuple[int, tuple[int, ...]]:
+def _segment(run: _Run, progress: Progress | None) -> tuple[int, tuple[int, ...]]:
     """Write every mask that is not there yet; return the first frame computed and all object ids."""
+    paths = mask_paths(run.video, run.out / "masks")[:: run.order.step]
     first, run.state, object_ids = _place_to_resume(run, paths)
     run.frames_done = first
     run.fine_tuned = [entry for entry in run.file.fine_tuned if entry["frame"] in run.order[:first]]
@@ -192,7 +205,7 @@ def _segment(run: _Run, paths: list[Path], progress: Progress | None) -> tuple[i
     for done, result in enumerate(_timed(run), start=first + 1):
         masks = result.masks
         object_ids = tuple(sorted({*object_ids, *masks.object_ids}))
-        if run.soft:
+        if run.options.soft:
             # Before the mask: where that is, all that belongs to the frame is.
             write_soft(run.out / "soft", paths[done - 1].stem, masks, object_ids)
         write_mask(paths[done - 1], masks.label_map)
@@ -247,7 +260,7 @@ def _place_to_resume(run: _Run, paths: list[Path]) -> tuple[int, Any, tuple[int,
 
 
 def _are_whole(run: _Run, paths: list[Path]) -> bool:
-    return are_whole(paths, run.video.size, run.out / "soft" if run.soft else None)
+    return are_whole(paths, run.video.size, run.out / "soft" if run.options.soft else None)
 
 
 def _device(segmenter: Segmenter) -> str:
@@ -272,7 +285,7 @@ def _stop(run: _Run, status: str, reason: str) -> str:
     message = (
         f"{reason.rstrip('.')}. "
         f"{run.frames_done} of {len(run.video)} masks are whole in {run.out / 'masks'}; "
-        f"{run.resume_hint} goes on from there."
+        f"{run.options.resume_hint} goes on from there."
     )
     try:
         _save_state(run)

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image as Pictures
 
 from tinct.errors import MaskError
+from tinct.io.image_files import opened_picture
 from tinct.io.masks import MAX_OBJECTS, check_labels, check_size, object_ids_of
 from tinct.shapes import LabelMap
 from tinct.web.http_errors import CallError
@@ -27,23 +28,22 @@ def read_prompt_png(body: bytes, size: tuple[int, int], index: int) -> LabelMap:
         CallError: The bytes are no PNG, or one of colours instead of ids.
     """
     name = f"the mask of frame {index}"
-    try:
-        # Only PNG: untrusted bytes never reach the other decoders.
-        with Pictures.open(io.BytesIO(body), formats=["PNG"]) as picture:
-            check_size((picture.height, picture.width), size, name=name)
-            if picture.mode not in ("P", "L", "1"):
-                raise CallError(
-                    f"T{name[1:]} is a PNG of mode {picture.mode}; expected a grey or palette PNG whose "
-                    "pixels are object ids."
-                )
-            labels = np.array(picture, np.uint8)
-    except MaskError:
-        raise
-    except (OSError, ValueError, SyntaxError, Pictures.DecompressionBombError) as error:
-        raise CallError(
-            f"{len(body)} bytes came as {name}, which are no PNG that can be read; send a grey or palette "
-            "PNG."
-        ) from error
+
+    def explain(reason: str) -> CallError:
+        return CallError(
+            f"{len(body)} bytes came as {name}, which are no PNG that can be read ({reason}); send a grey or "
+            "palette PNG."
+        )
+
+    # Only PNG: untrusted bytes never reach the other decoders.
+    with opened_picture(io.BytesIO(body), explain, formats=("PNG",)) as picture:
+        check_size((picture.height, picture.width), size, name=name)
+        if picture.mode not in ("P", "L", "1"):
+            raise CallError(
+                f"T{name[1:]} is a PNG of mode {picture.mode}; expected a grey or palette PNG whose pixels "
+                "are object ids."
+            )
+        labels = np.array(picture, np.uint8)
     ids = object_ids_of(labels)
     return check_labels(labels, frame_size=size, name=name) if ids else labels * np.uint8(0)
 

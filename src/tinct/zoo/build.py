@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import importlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from tinct.errors import MissingWeightsError, OptionError, WeightsError, near_match
 from tinct.inference.devices import resolve_device
+from tinct.io.json_files import parse_json, reading
 from tinct.zoo.methods import Score, check_capability, method_record
 
 if TYPE_CHECKING:
@@ -98,8 +98,9 @@ def read_card(path: Path) -> WeightsRecord:
     Raises:
         WeightsError: It is no JSON, or lacks something.
     """
-    try:
-        card = json.loads(path.read_text(encoding="utf-8"))
+    fix = f"It must hold {', '.join(_CARD_FIELDS)}; install tinct again."
+    with reading(path, "a model card", fix, WeightsError):
+        card = parse_json(path.read_bytes())
         values = {name: card[name] for name in _CARD_FIELDS}
         values["seconds"] = float(card["seconds"])
         if card.get("seconds_per_frame") is not None:
@@ -108,12 +109,7 @@ def read_card(path: Path) -> WeightsRecord:
             name: Score(float(score["value"]), score["source"], score["command"])
             for name, score in card["scores"].items()
         }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise WeightsError(
-            f"The model card {path} cannot be used: {error!r}. It must hold "
-            f"{', '.join(_CARD_FIELDS)}; install tinct again."
-        ) from error
-    return WeightsRecord(**values)
+        return WeightsRecord(**values)
 
 
 def file_sha256(path: Path) -> str:

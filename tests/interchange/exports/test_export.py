@@ -17,7 +17,7 @@ from tinct.io.mask_files import read_label_png
 from tinct.io.masks import ObjectMasks
 from tinct.io.video import Video
 from tinct.io.video_writer import VideoWriter
-from tinct.runs.segment_to_folder import segment_to_folder
+from tinct.runs.segment_to_folder import FolderOptions, segment_to_folder
 
 H, W = 12, 16
 
@@ -60,8 +60,7 @@ def run_of(path: Path, out: Path, *, soft: bool = False, **notes: object) -> Pat
         Video.open(path),
         {0: prompt()},
         out,
-        overlay=False,
-        soft=soft,
+        FolderOptions(overlay=False, soft=soft),
         info={"video": path.name},
         notes=notes,
     )

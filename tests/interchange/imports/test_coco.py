@@ -229,8 +229,8 @@ ONE = {"category_id": 4, "segmentation": [polygon(0, 0, 2, 2)]}
         (coco(ONE) | {"images": [{"id": [1]}]}, "no number"),
         ({"videos": []}, "YouTube-VIS"),
         ([], "neither of LabelMe"),
-        ("{", "damaged JSON"),
-        ("[" * 100_000, "damaged JSON"),
+        ("{", "cannot be read as annotations: Expecting"),
+        ("[" * 100_000, "nested too deeply"),
         ("nothing", "is no JSON"),
     ],
 )

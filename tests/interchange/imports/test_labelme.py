@@ -127,7 +127,7 @@ def test_pictures_of_a_film_are_found_by_number(video: Video, save: Save, pictur
         (labelme(shape("", box(0, 0, 2, 2))), "no label"),
         (labelme(shape("dog", [[0, 0], [1, 1]])), "2 points; a polygon needs 3"),
         (labelme(shape("dog", [[0, 0], [1, 1], ["x", 2]])), "'x' came, expected a number"),
-        (labelme(shape("dog", [[0, 0], [1, 1], [float("nan"), 2]])), "nan came"),
+        (labelme(shape("dog", [[0, 0], [1, 1], [float("nan"), 2]])), "NaN is not finite"),
         (labelme(shape("dog", [])), "no points"),
         (labelme(shape("dog", [[0, 0], [3, 3]], "mask", mask="no base64")), "its mask cannot be read"),
         (labelme(shape("dog", box(50, 50, 60, 60))), "no object"),

@@ -54,11 +54,11 @@ def test_a_box_that_leaves_the_frame_by_little_is_cut(video: Video, tmp_path: Pa
         ({"00003": []}, "'00003', which the video lacks.*another video"),
         ({"00000": [[0, 0, 200, 20, 1]]}, "outside the frame '00000' of 60×40.*another video"),
         ({"00000": [[10, 0, 5, 20, 1]]}, "empty or infinite box"),
-        ({"00000": [[0, 0, float("nan"), 20, 1]]}, "empty or infinite box"),
+        ({"00000": [[0, 0, float("nan"), 20, 1]]}, "NaN is not finite"),
         ({"00000": [[0, 0, 5, 20]]}, "rows of"),
         ({"00000": 3}, "rows of"),
         ([1, 2], "JSON list; expected"),
-        ("{", "no JSON"),
+        ("{", "cannot be read as proposals"),
     ],
 )
 def test_a_file_that_does_not_fit_is_explained(

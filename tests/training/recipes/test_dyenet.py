@@ -19,6 +19,7 @@ from tinct.training.loop import train
 from tinct.training.options import LoopOptions
 from tinct.training.recipes.dyenet import RECIPES, compact_stages, compact_task, paper_stages
 from tinct.training.recipes.dyenet_task import DyeNetTask
+from tinct.training.recipes.recipe import train_by_recipe
 from tinct.training.sources import Sources
 from tinct.training.stages import SGD, Stage, StairSchedule
 
@@ -130,10 +131,9 @@ def test_a_task_without_identities_has_a_table_all_the_same() -> None:
 
 
 def test_dev_scores_are_refused(data: Sources, tmp_path: Path) -> None:
-    from tinct.fine_tuning.fine_tune import Budget
-
+    options = LoopOptions(tmp_path, "dyenet", "mobilenetv2")
     with pytest.raises(OptionError, match="sees the whole video"):
-        RECIPES["mobilenetv2"].segmenter(tmp_path, torch.device("cpu"), Budget(steps=0))
+        train_by_recipe(RECIPES["mobilenetv2"], data, options, dev="dev")
 
 
 @pytest.mark.parametrize("variant", ["mobilenetv2", "resnet101"])

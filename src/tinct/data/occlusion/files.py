@@ -24,6 +24,7 @@ from tinct.data.occlusion.clips import OcclusionClip, OcclusionClips, Visibility
 from tinct.data.visibility import GONE_FRAMES, GONE_SHARE, Visibility, from_letters, to_letters
 from tinct.errors import DatasetError, OutputError
 from tinct.io.atomic import atomic_write
+from tinct.io.json_files import parse_json, reading
 from tinct.io.mask_files import write_mask
 from tinct.shapes import Image
 
@@ -93,17 +94,13 @@ def read_visibility(root: Path, split: str) -> dict[str, dict[int, VisibilityTra
         DatasetError: The file is missing, or is not of this format.
     """
     path = visibility_file(root, split)
-    try:
-        clips = json.loads(path.read_text(encoding="utf-8"))["clips"]
+    fix = "`tinct datasets make-occlusion` writes it beside the clips; give their root and split."
+    with reading(path, "the visibility of occlusion clips", fix, DatasetError):
+        clips = parse_json(path.read_bytes())["clips"]
         return {
             name: {int(i): _trace(entry) for i, entry in clip["objects"].items()}
             for name, clip in clips.items()
         }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DatasetError(
-            f"{path} cannot be read as the visibility of occlusion clips ({type(error).__name__}: {error}). "
-            "`tinct datasets make-occlusion` writes it beside the clips; give their root and split."
-        ) from error
 
 
 def _write_frames(root: Path, name: str, clip: OcclusionClip) -> None:

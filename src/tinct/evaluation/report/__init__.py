@@ -1,4 +1,4 @@
-"""Seeing the result: a report as one HTML file, and plots as PNG."""
+"""Reports of results: one HTML file, and plots as PNG."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Scores by attribute: how much harder occlusion, fast motion and the others make it.
+"""Scores by attribute, such as occlusion or fast motion.
 
 Source: Perazzi et al., CVPR 2016, the table of attribute-based performance: the mean over the
-sequences that have an attribute, and what is gained on the others.
+sequences that have an attribute, and the gain on those without it.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ class AttributeScore:
     """A measure over the sequences that have an attribute.
 
     Attributes:
-        letters: As in the benchmark, such as "OCC".
-        name: Written out.
-        sequences: How many of the scored sequences have it.
-        mean: Of the measure's mean over them, a fraction from 0 to 1.
-        gain_without: The mean over the sequences that lack it, less `mean`; NaN if all have it.
+        letters: The abbreviation of the benchmark, such as "OCC".
+        name: The full name.
+        sequences: Number of scored sequences that have it.
+        mean: The mean of the measure over them, a fraction from 0 to 1.
+        gain_without: The mean over the sequences without it, minus `mean`; NaN if all have it.
     """
 
     letters: str
@@ -41,8 +41,8 @@ def attribute_scores(
     """The scores of every attribute that a scored sequence has, the hardest first.
 
     Args:
-        scores: Of a whole set.
-        attributes: Letters by sequence; a sequence that is not in it is left out everywhere.
+        scores: The scores of a whole set.
+        attributes: Abbreviations by sequence; other sequences are left out everywhere.
         measure: "J" or "F".
     """
     means = {

@@ -1,7 +1,7 @@
-"""J and F over time, as small vector drawings that take their colours from the page.
+"""J and F over time as small SVG drawings, coloured by the style of the page.
 
-They are drawn here and not by a plotting library, because the page's style then decides their
-colours in light, dark and print, and because a curve is 1 kB instead of 15.
+They do not need a plotting library: so the style sets their colours in light, dark and print, and a curve
+has 1 kB instead of 15.
 """
 
 from __future__ import annotations
@@ -14,24 +14,24 @@ from tinct.evaluation.report.timeline import Timeline
 from tinct.shapes import Float64
 
 WIDTH, HEIGHT = 320, 132
-"""Of a drawing, in its own units."""
+"""Size of a drawing, in its own units."""
 
 LEFT, RIGHT, TOP, BOTTOM = 26, 314, 8, 112
-"""Where its values are drawn: value 1 at `TOP`, 0 at `BOTTOM`."""
+"""Edges of the plot: value 1 is at `TOP`, 0 at `BOTTOM`."""
 
 COLOURS = 8
-"""The page's style has this many colours of objects, those of the masks; higher ids begin again."""
+"""Number of object colours in the style of the page, those of the masks; higher ids start over."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """One object's line of one measure.
+    """The line of one object and measure.
 
     Attributes:
-        object_id: Whose it is.
+        object_id: The object.
         colour: From 1 to `COLOURS`.
         measure: "J" or "F".
-        path: The `d` of an SVG path.
+        path: The `d` attribute of an SVG path.
     """
 
     object_id: int
@@ -45,13 +45,13 @@ class Curve:
     """The drawing of one sequence.
 
     Attributes:
-        sequence: Its name.
-        lines: F first, so that J lies above it.
+        sequence: The name of the sequence.
+        lines: F first, so that J is drawn above it.
         first: The name of the first frame.
-        last: The name of the last.
+        last: The name of the last frame.
         lowest: The lowest value of the main measure.
-        lowest_frame: Where that is.
-        lowest_at: (x, y) in the drawing.
+        lowest_frame: The name of its frame.
+        lowest_at: Its (x, y) in the drawing.
     """
 
     sequence: str
@@ -73,7 +73,7 @@ def curve(timeline: Timeline, measure: str) -> Curve | None:
 
     Args:
         timeline: The values.
-        measure: The one whose lowest point is marked: "J", or "F" where there is no J.
+        measure: The one whose lowest point is marked: "J", or "F" if there is no J.
     """
     lines = []
     for name in ("F", "J"):
@@ -98,20 +98,20 @@ def curve(timeline: Timeline, measure: str) -> Curve | None:
 
 
 def line_path(values: Float64[np.ndarray, "T"]) -> str:
-    """The path of a line through the values from 0 to 1; where one is NaN the line has a gap."""
+    """The path of a line through values from 0 to 1, with gaps at NaN."""
     parts, pen_down = [], False
     for index, value in enumerate(values):
         if np.isnan(value):
             pen_down = False
             continue
         x, y = _place(index, float(value), len(values))
-        # A line of no length shows as a dot where a value stands alone between gaps.
+        # A line of length 0 shows a single value between gaps as a dot.
         parts.append(f"L{x:g} {y:g}" if pen_down else f"M{x:g} {y:g}h0")
         pen_down = True
     return "".join(parts)
 
 
 def _place(index: int, value: float, count: int) -> tuple[float, float]:
-    """(x, y) of a value in the drawing; a sequence of one frame lies in the middle."""
+    """(x, y) of a value in the drawing; a single frame is in the middle."""
     share = index / (count - 1) if count > 1 else 0.5
     return round(LEFT + share * (RIGHT - LEFT), 1), round(BOTTOM - value * (BOTTOM - TOP), 1)

@@ -1,7 +1,7 @@
 """The report: one HTML file that needs no network, no fonts and no script.
 
-Every text is escaped; the pictures lie inside the page; its own rule forbids it to fetch anything.
-The same input gives the same bytes.
+Texts are escaped, pictures are embedded, and a content security policy forbids requests. The output is
+deterministic.
 """
 
 from __future__ import annotations
@@ -21,7 +21,13 @@ from tinct.evaluation.report.curves import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WID
 from tinct.evaluation.report.pictures import ERROR_COLOURS
 from tinct.evaluation.report.result_table import result_table, sequence_rows
 from tinct.evaluation.report.timeline import Timeline, timelines
-from tinct.evaluation.report.worst_frames import PicturedFrame, Sources, WorstFrame, pictured, worst_frames
+from tinct.evaluation.report.worst_frames import (
+    PicturedFrame,
+    Sources,
+    WorstFrame,
+    with_pictures,
+    worst_frames,
+)
 from tinct.evaluation.results import LEFT_OUT, Scores
 from tinct.evaluation.tables import columns_for, left_out_lines, method_of, percent
 from tinct.io.atomic import atomic_write
@@ -39,7 +45,7 @@ _CONSTANTS: Mapping[str, Any] = {
 
 @dataclass(frozen=True)
 class Tile:
-    """One figure in large type: its name, the figure, and a word about it."""
+    """One figure in large type: its name, the figure, and a short explanation."""
 
     name: str
     figure: str
@@ -47,8 +53,8 @@ class Tile:
 
 
 @dataclass(frozen=True)
-class Part:
-    """What a section shows, or in its absence why."""
+class Section:
+    """The content of a section, or why there is none."""
 
     content: Sequence[Any]
     absence: str = ""
@@ -67,28 +73,28 @@ def write_report(
     split: str | None = None,
     worst: int = 12,
 ) -> None:
-    """Write the report of a result as one HTML file, whole or not at all.
+    """Write the report of a result as one HTML file, atomically.
 
-    A section whose input is missing or broken says so in a sentence; it never fails.
+    A section whose input is missing or broken explains that in a sentence instead of failing.
 
     Args:
-        scores: What to report; curves and worst frames need per-frame values.
+        scores: The result; curves and worst frames need per-frame values.
         path: The file, such as `report.html`.
-        title: The heading; by default what ran, on what.
-        predictions: The masks that were scored, as `find_predictions` takes them.
-        truth: The dataset's root or its annotations, as `find_truth` takes it.
-        frames: The frames, if they do not lie beside the truth as the datasets have it.
-        attributes: The benchmark's `db_info.yml`, if it does not lie by the truth.
-        split: What was scored, such as "val", if the scores do not say it.
-        worst: How many of the worst frames are shown.
+        title: The heading; by default the method and the dataset.
+        predictions: The scored masks, as for `find_predictions`.
+        truth: The root of the dataset or its annotations, as for `find_truth`.
+        frames: The frames, unless they are beside the truth in the layout of the dataset.
+        attributes: The benchmark's `db_info.yml`, unless it is beside the truth.
+        split: The scored split, such as "val", unless the scores name it.
+        worst: Number of worst frames to show.
 
     Raises:
         OutputError: The file cannot be written.
-        OptionError: The scores are of a protocol that does not exist.
+        OptionError: The protocol of the scores is unknown.
     """
     protocol = protocol_of(scores.protocol)
     split = split or scores.settings.get("split")
-    recorded = timelines(scores)
+    per_frame = timelines(scores)
     measure = "J" if "J" in scores.measures else "F"
     sources = None
     if predictions is not None and truth is not None:
@@ -102,23 +108,23 @@ def write_report(
         "measure": measure,
         "tiles": _tiles(scores),
         "notices": _notices(scores),
-        "settings": _facts(scores.settings, leave_out=tuple(LEFT_OUT)),
-        "run": _facts(scores.run),
+        "settings": _settings_rows(scores.settings, leave_out=tuple(LEFT_OUT)),
+        "run": _settings_rows(scores.run),
         "table": result_table(scores, method_of(scores) or "this result", split),
         "columns": columns_for(scores.measures),
         "sequences": sequence_rows(scores, letters),
-        "curves": _curves(recorded, measure),
-        "worst": _worst(recorded, worst_frames(recorded, measure, worst), sources, protocol),
+        "curves": _curves(per_frame, measure),
+        "worst": _worst(per_frame, worst_frames(per_frame, measure, worst), sources, protocol),
         "attributes": attribute_part,
         **_CONSTANTS,
     }
     with atomic_write(path) as part:
-        # File names may hold bytes that are no text; the page shows them as references.
-        part.write_text(_rendered(context), encoding="utf-8", errors="xmlcharrefreplace")
+        # File names may hold bytes that are not text; the page shows them as references.
+        part.write_text(_render(context), encoding="utf-8", errors="xmlcharrefreplace")
 
 
-def _rendered(context: Mapping[str, Any]) -> str:
-    # Only a report needs it; whoever imports the evaluation does not wait for it.
+def _render(context: Mapping[str, Any]) -> str:
+    # Imported here, as only a report needs it.
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -138,7 +144,7 @@ def _default_title(scores: Scores, split: str | None) -> str:
 
 
 def _tiles(scores: Scores) -> list[Tile]:
-    """The figures that one looks for first."""
+    """The main figures."""
     statistics = scores.statistics
     tiles = []
     if not math.isnan(scores.j_and_f):
@@ -155,69 +161,69 @@ def _tiles(scores: Scores) -> list[Tile]:
 
 
 def _notices(scores: Scores) -> list[str]:
-    """What makes this result another than a full one."""
+    """How this result differs from a complete one."""
     notices = []
     if compat := scores.settings.get("compat"):
         notices.append(f"Known faults of {compat} are reproduced; these figures are for comparison with it.")
     return notices + left_out_lines(scores)
 
 
-def _facts(values: Mapping[str, Any], leave_out: Sequence[str] = ()) -> list[tuple[str, str]]:
-    """Settings as words; what is unset is left out."""
+def _settings_rows(values: Mapping[str, Any], leave_out: Sequence[str] = ()) -> list[tuple[str, str]]:
+    """Settings as text, without unset ones."""
     return [
-        (_words(key), _shown(value))
+        (_name_text(key), _value_text(value))
         for key, value in values.items()
         if key not in leave_out and value is not None and value != []
     ]
 
 
-def _words(key: str) -> str:
+def _name_text(key: str) -> str:
     if key == "bound_th":
         return "tolerance of F (bound_th)"
     return key.removesuffix("_mb").replace("_", " ") + (" (MB)" if key.endswith("_mb") else "")
 
 
-def _shown(value: Any) -> str:
+def _value_text(value: Any) -> str:
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_shown(of)}" for key, of in value.items())
+        return ", ".join(f"{key} {_value_text(of)}" for key, of in value.items())
     if isinstance(value, list | tuple):
-        return ", ".join(_shown(of) for of in value)
+        return ", ".join(_value_text(of) for of in value)
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _curves(recorded: Sequence[Timeline], measure: str) -> Part:
-    drawn: list[Curve] = [found for of in recorded if (found := curve(of, measure)) is not None]
-    return Part(drawn, "" if drawn else _PER_FRAME_HINT)
+def _curves(per_frame: Sequence[Timeline], measure: str) -> Section:
+    drawn: list[Curve] = [found for of in per_frame if (found := curve(of, measure)) is not None]
+    return Section(drawn, "" if drawn else _PER_FRAME_HINT)
 
 
 def _worst(
-    recorded: Sequence[Timeline], chosen: Sequence[WorstFrame], sources: Sources | None, protocol: Protocol
-) -> Part:
-    if not recorded:
-        return Part((), _PER_FRAME_HINT)
+    per_frame: Sequence[Timeline], chosen: Sequence[WorstFrame], sources: Sources | None, protocol: Protocol
+) -> Section:
+    if not per_frame:
+        return Section((), _PER_FRAME_HINT)
     bare = [PicturedFrame(of) for of in chosen]
     if sources is None:
-        return Part(bare, remark="Give the predictions and the truth to see them.")
+        return Section(bare, remark="Give the predictions and the truth to see them.")
     try:
-        shown = list(pictured(chosen, sources, protocol))
+        shown = list(with_pictures(chosen, sources, protocol))
     except TinctError as error:
-        return Part(bare, remark=f"There are no pictures: {error}")
+        return Section(bare, remark=f"There are no pictures: {error}")
     grey = "The frames themselves were not found; the ground is grey." if any(of.grey for of in shown) else ""
-    return Part(shown, "", grey)
+    return Section(shown, "", grey)
 
 
 def _attributes(
     scores: Scores, given: Path | None, truth: Path | None, measure: str
-) -> tuple[dict[str, tuple[str, ...]], Part]:
-    """The letters of each sequence, and the scores of each attribute."""
+) -> tuple[dict[str, tuple[str, ...]], Section]:
+    """The attributes of each sequence, and the scores of each attribute."""
     path = given or (find_attributes(truth) if truth is not None else None)
     if path is None:
-        return {}, Part((), "There is no db_info.yml, which says what each sequence of DAVIS is like.")
+        return {}, Section((), "There is no db_info.yml, which says what each sequence of DAVIS is like.")
     try:
         letters = read_attributes(path)
     except TinctError as error:
-        return {}, Part((), f"There are no attributes: {error}")
+        return {}, Section((), f"There are no attributes: {error}")
     rows: tuple[AttributeScore, ...] = attribute_scores(scores, letters, measure)
-    return letters, Part(
+    return letters, Section(
         rows, "" if rows else f"None of the scored sequences has an attribute in {path.name}."
     )

@@ -23,23 +23,23 @@ if TYPE_CHECKING:
 
 DOTS_PER_INCH = 150
 
-_LONGEST_NAME = 28  # Longer ones leave no room for the bars.
+_MAX_NAME_LENGTH = 28  # Longer names leave no room for the bars.
 
-# Okabe and Ito's colours (2008), which the colour-blind tell apart; also in print.
+# Okabe and Ito's colours (2008), for the colour-blind, also in print.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
 
 def write_plots(scores: Scores, folder: Path, *, attributes: Path | None = None) -> tuple[Path, ...]:
-    """Draw the scores as PNG files in a folder, which is made if it is not there.
+    """Draw the scores as PNG files in a folder, which is created if missing.
 
     - `overview.png`: J and F of every sequence as bars, the lowest first;
     - `attributes.png`: the score by attribute, if `attributes` is given;
     - `over_time_<sequence>.png`: J (full) and F (dashed) frame by frame, a colour per object, for
-      every sequence whose per-frame values were recorded.
+      every sequence with per-frame values.
 
     Args:
-        scores: Of a whole set.
-        folder: Where the files go; files of the same names are replaced.
+        scores: The scores of a whole set.
+        folder: The folder of the files; files of the same names are replaced.
         attributes: The benchmark's `db_info.yml`.
 
     Returns:
@@ -53,15 +53,15 @@ def write_plots(scores: Scores, folder: Path, *, attributes: Path | None = None)
     rows: tuple[AttributeScore, ...] = ()
     if attributes is not None:
         rows = attribute_scores(scores, read_attributes(attributes), _main_measure(scores))
-    _create_folder(folder)
+    _make_folder(folder)
     figures = [("overview", _overview(scores))]
     if rows:
         figures.append(("attributes", _by_attribute(rows, _main_measure(scores))))
-    paths = [_saved(figure, folder / f"{name}.png") for name, figure in figures]
+    paths = [_save(figure, folder / f"{name}.png") for name, figure in figures]
     taken: set[str] = set()
     for timeline in timelines(scores):
         name = _file_name(timeline.sequence, taken)
-        paths.append(_saved(_over_time(timeline), folder / f"{name}.png"))
+        paths.append(_save(_over_time(timeline), folder / f"{name}.png"))
     return tuple(paths)
 
 
@@ -69,7 +69,7 @@ def _main_measure(scores: Scores) -> str:
     return "J" if "J" in scores.measures else "F"
 
 
-def _create_folder(folder: Path) -> None:
+def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -77,8 +77,8 @@ def _create_folder(folder: Path) -> None:
 
 
 def _file_name(sequence: str, taken: set[str]) -> str:
-    """A name that is safe for every file system, and new; and `taken` gets it."""
-    # Case is no difference on some systems.
+    """A file name that is safe on every system and not in `taken`, to which it is added."""
+    # Some systems ignore case.
     base = name = f"over_time_{re.sub(r'[^A-Za-z0-9._-]', '_', sequence)[:100]}"
     number = 2
     while name.lower() in taken:
@@ -88,7 +88,7 @@ def _file_name(sequence: str, taken: set[str]) -> str:
 
 
 def _figure(width: float, height: float) -> tuple[Figure, Axes]:
-    """A figure of a size in inches with one plot, without any state of pyplot."""
+    """A figure of a size in inches with one plot, without the global state of pyplot."""
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
@@ -101,9 +101,9 @@ def _figure(width: float, height: float) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _saved(figure: Figure, path: Path) -> Path:
+def _save(figure: Figure, path: Path) -> Path:
     with atomic_write(path) as part, warnings.catch_warnings():
-        # A name in a script that the font lacks shows as boxes; that is no reason to fail.
+        # Letters that the font lacks are shown as boxes instead of failing.
         warnings.filterwarnings("ignore", message="Glyph")
         # Without the library's version in it, the same scores give the same bytes.
         figure.savefig(part, format="png", metadata={"Software": None})
@@ -111,9 +111,9 @@ def _saved(figure: Figure, path: Path) -> Path:
 
 
 def _text(name: str) -> str:
-    """A name as a plot can show it: not too long, and without what is no text in a file name."""
+    """A name for a plot: shortened, and without unprintable characters."""
     text = "".join(c if c.isprintable() else "?" for c in name)
-    return text if len(text) <= _LONGEST_NAME else f"{text[: _LONGEST_NAME - 1]}…"
+    return text if len(text) <= _MAX_NAME_LENGTH else f"{text[: _MAX_NAME_LENGTH - 1]}…"
 
 
 def _overview(scores: Scores) -> Figure:
@@ -181,7 +181,7 @@ def _over_time(timeline: Timeline) -> Figure:
 
 
 def _plain_text(labels: Sequence[object]) -> None:
-    """A dollar in a name is a dollar, not the start of a formula."""
+    """Show dollar signs literally instead of parsing formulas."""
     for label in labels:
         label.set_parse_math(False)  # type: ignore[attr-defined]
 

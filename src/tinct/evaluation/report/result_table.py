@@ -1,6 +1,6 @@
-"""The table of a result beside the papers' figures, and the table of its sequences, as rows of text.
+"""The table of a result beside published ones, and the table of its sequences, as rows of text.
 
-Figures are percent with one decimal, as papers print them.
+Figures are percent with one decimal, as in papers.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ class Cell:
     """One figure of a table.
 
     Attributes:
-        value: A fraction; NaN where there is none.
-        doubtful: It could not be confirmed.
+        value: A fraction; NaN for an empty cell.
+        doubtful: Whether it could not be confirmed.
     """
 
     value: float
@@ -28,21 +28,21 @@ class Cell:
 
     @property
     def text(self) -> str:
-        """As the page shows it."""
+        """The text on the page."""
         return percent(self.value) + ("?" if self.doubtful else "")
 
 
 @dataclass(frozen=True)
 class Row:
-    """One row.
+    """One row of a table.
 
     Attributes:
         name: A method, a sequence or an object.
         cells: In the order of the columns.
-        seconds: Per frame; "" where unknown.
-        source: The number of its source; 0 for ours.
-        split: What it was measured on.
-        note: What a reader should know.
+        seconds: Seconds per frame; "" if unknown.
+        source: The number of its source; 0 for our result.
+        split: The split that was scored.
+        note: A remark.
     """
 
     name: str
@@ -55,14 +55,14 @@ class Row:
 
 @dataclass(frozen=True)
 class ResultTable:
-    """Our result and the papers'.
+    """Our result and the published ones.
 
     Attributes:
-        columns: Those in which any row has a figure.
-        ours: The whole, then groups such as seen and unseen.
+        columns: The columns in which any row has a figure.
+        ours: The whole result, then groups such as seen and unseen.
         papers: The published results.
-        sources: The publications, in the order of their numbers from 1.
-        remark: How the two compare; "" where there is nothing to say.
+        sources: The publications, numbered from 1.
+        remark: How the two compare; may be empty.
     """
 
     columns: tuple[Column, ...]
@@ -73,19 +73,19 @@ class ResultTable:
 
     @property
     def measures(self) -> tuple[tuple[str, int], ...]:
-        """(measure, how many columns it has), for the upper line of the heading."""
+        """(measure, number of its columns), for the upper line of the heading."""
         names = [column.measure for column in self.columns]
         return tuple((name, names.count(name)) for name in dict.fromkeys(names))
 
     @property
     def has_seconds(self) -> bool:
-        """Whether any row says how long a frame took."""
+        """Whether any row has seconds per frame."""
         return any(row.seconds for row in (*self.ours, *self.papers))
 
 
 @dataclass(frozen=True)
 class SequenceRows:
-    """A sequence's row, its objects' rows if it has several, and what else is known of it."""
+    """The row of a sequence, the rows of its objects if there are several, and its metadata."""
 
     row: Row
     objects: tuple[Row, ...]
@@ -95,15 +95,15 @@ class SequenceRows:
 
 
 def result_table(scores: Scores, name: str, split: str | None) -> ResultTable:
-    """The table of the whole result.
+    """The table of a whole result.
 
     Args:
-        scores: Ours.
-        name: What to call them.
-        split: What they were measured on, if that is known.
+        scores: Our scores.
+        name: Their name in the table.
+        split: The scored split, if it is known.
     """
     shown, remark = _split_to_show(scores.protocol, split)
-    # The papers' ablations would bury the results; `published_results` has them.
+    # Without the papers' ablations, which are too many; `published_results` has them.
     papers = [result for result in published_results(scores.protocol, shown) if not result.ablation]
     sources = tuple(dict.fromkeys(result.source for result in papers))
     columns = tuple(column for column in columns_for(MEASURES) if _has_figure(scores, papers, column))
@@ -165,7 +165,7 @@ def _row(name: str, statistics: Mapping[str, Statistics], columns: Sequence[Colu
 def _of_paper(result: PublishedResult, column: Column) -> Cell:
     figures = result.measures
     if column.measure == "J&F":
-        # Where the paper has none, its J&F is as doubtful as its J and F.
+        # A J&F that is not in the paper is as doubtful as its J and F.
         origin = ["J&F"] if "J&F" in figures else ["J", "F"]
         doubtful = any(name in figures and figures[name].doubtful for name in origin)
         return _cell(result.j_and_f, doubtful)
@@ -174,12 +174,12 @@ def _of_paper(result: PublishedResult, column: Column) -> Cell:
 
 
 def _cell(value: float, doubtful: bool) -> Cell:
-    """Nothing is no doubtful figure."""
+    """A cell; an empty one is not doubtful."""
     return Cell(value, doubtful and not math.isnan(value))
 
 
 def _split_to_show(dataset: str, split: str | None) -> tuple[str | None, str]:
-    """Which split's published results to show, and what to say about ours beside them."""
+    """The split whose published results are shown, and a remark if ours is on another one."""
     splits = published_splits(dataset)
     if not splits or split in splits:
         return split, ""

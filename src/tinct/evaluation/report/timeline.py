@@ -1,4 +1,4 @@
-"""The per-frame values of a sequence on one time axis, whatever frames each of its objects has."""
+"""The per-frame values of a sequence on one time axis for all of its objects."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Timeline:
     """The values of one sequence, frame by frame.
 
     Attributes:
-        sequence: Its name.
-        frame_names: Every frame in which at least one object has a value, in order.
-        objects: Per object id and measure float64 [T], a value per frame; NaN where there is none.
+        sequence: The name of the sequence.
+        frame_names: The frames in which at least one object has a value, in order.
+        objects: By object id and measure, float64 [T]: a value per frame, or NaN.
     """
 
     sequence: str
@@ -29,7 +29,7 @@ class Timeline:
     objects: Mapping[int, Mapping[str, Float64[np.ndarray, "T"]]]
 
     def frame_means(self, measure: str) -> Float64[np.ndarray, "T"]:
-        """The mean over the objects of every frame; NaN where no object has a value."""
+        """The mean over the objects of every frame; NaN if no object has a value."""
         columns = [values[measure] for values in self.objects.values() if measure in values]
         if not columns:
             return np.full(len(self.frame_names), np.nan)
@@ -39,14 +39,14 @@ class Timeline:
 
 
 def timelines(scores: Scores) -> tuple[Timeline, ...]:
-    """A timeline for every sequence whose per-frame values were recorded."""
+    """A timeline for every sequence with per-frame values."""
     found = (_timeline(sequence) for sequence in scores.sequences)
     return tuple(timeline for timeline in found if timeline is not None)
 
 
 def _timeline(sequence: SequenceScores) -> Timeline | None:
-    recorded = {name for of in sequence.objects if of.frames is not None for name in of.frames.names}
-    names = sorted(recorded, key=natural_key)
+    frames = {name for of in sequence.objects if of.frames is not None for name in of.frames.names}
+    names = sorted(frames, key=natural_key)
     if not names:
         return None
     position = {name: index for index, name in enumerate(names)}

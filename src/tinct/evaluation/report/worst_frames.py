@@ -20,7 +20,7 @@ from tinct.evaluation.truth import find_truth, label_folder, labels_to_score
 from tinct.shapes import Image, LabelMap
 
 PER_SEQUENCE = 2
-"""At most so many frames of one sequence: the worst sequence's frames would be all that one sees."""
+"""Maximum number of frames of one sequence, so that the worst sequence does not fill the list."""
 
 _APART = 8  # The frames of one sequence are at least its length divided by this apart.
 
@@ -30,9 +30,9 @@ class WorstFrame:
     """One frame of a low score.
 
     Attributes:
-        sequence: Its sequence.
-        frame: Its name.
-        values: Per measure the mean over the objects of this frame.
+        sequence: The name of its sequence.
+        frame: The name of the frame.
+        values: By measure, the mean over the objects of this frame.
     """
 
     sequence: str
@@ -42,13 +42,13 @@ class WorstFrame:
 
 @dataclass(frozen=True)
 class PicturedFrame:
-    """A frame of a low score with what the page shows of it.
+    """A frame of a low score with its pictures.
 
     Attributes:
         worst: The frame.
-        pictures: (what it shows, data URI) of the prediction, the truth and the errors.
+        pictures: (title, data URI) of the prediction, the truth and the errors.
         trouble: Why there are no pictures, if there are none.
-        grey: Whether they have a grey ground, for want of the frame itself.
+        grey: Whether the background is grey because the frame was not found.
     """
 
     worst: WorstFrame
@@ -59,13 +59,13 @@ class PicturedFrame:
 
 @dataclass(frozen=True)
 class Sources:
-    """Where the pictures come from.
+    """The sources of the pictures.
 
     Attributes:
-        predictions: As `find_predictions` takes it.
-        truth: As `find_truth` takes it.
+        predictions: As for `find_predictions`.
+        truth: As for `find_truth`.
         frames: A folder of frames per sequence, a dataset's root, or the frames of one sequence.
-        split: What was scored, if that is known; of YouTube-VOS it says where the truth lies.
+        split: The scored split, if it is known; it is the folder of the truth in YouTube-VOS.
     """
 
     predictions: Path
@@ -77,12 +77,12 @@ class Sources:
 def worst_frames(timelines: Sequence[Timeline], measure: str, count: int) -> tuple[WorstFrame, ...]:
     """The frames of the lowest scores, the lowest first.
 
-    At most `PER_SEQUENCE` of a sequence, and those some way apart, so that one sees different failures.
+    At most `PER_SEQUENCE` of a sequence, with a distance between them, to show different failures.
 
     Args:
         timelines: One per sequence.
-        measure: By which to choose: "J", or "F" where there is no J.
-        count: At most so many.
+        measure: The measure to sort by: "J", or "F" if there is no J.
+        count: Maximum number of frames.
     """
     ordered = sorted(
         (float(value), number, index)
@@ -103,10 +103,12 @@ def worst_frames(timelines: Sequence[Timeline], measure: str, count: int) -> tup
     return tuple(chosen)
 
 
-def pictured(chosen: Sequence[WorstFrame], sources: Sources, protocol: Protocol) -> Iterator[PicturedFrame]:
+def with_pictures(
+    chosen: Sequence[WorstFrame], sources: Sources, protocol: Protocol
+) -> Iterator[PicturedFrame]:
     """The chosen frames with their pictures, in the same order.
 
-    What cannot be read is named in place of its pictures.
+    A frame whose files cannot be read has the error instead of pictures.
 
     Raises:
         TinctError: The predictions or the truth cannot be found at all.
@@ -139,8 +141,8 @@ def find_frame(folder: Path, sequence: str, name: str) -> Path | None:
     Args:
         folder: A folder of frames per sequence, a dataset's root or its annotations, or the frames
             of one sequence.
-        sequence: Its name.
-        name: The frame's name, without its ending.
+        sequence: The name of the sequence.
+        name: The name of the frame, without suffix.
     """
     for images in (folder, *_image_folders(folder)):
         for place in (images / sequence, images):
@@ -151,7 +153,7 @@ def find_frame(folder: Path, sequence: str, name: str) -> Path | None:
 
 
 def _image_folders(folder: Path) -> list[Path]:
-    """`JPEGImages` of the root that `folder` is or lies in, and the resolutions in it."""
+    """`JPEGImages` of the root that is or holds `folder`, and the resolutions in it."""
     found = []
     for root in (folder, *folder.resolve().parents[:2]):
         images = root / "JPEGImages"
@@ -174,7 +176,7 @@ def _truth(annotations: Annotations | None, worst: WorstFrame, protocol: Protoco
 
 
 def _frame(folders: Sequence[Path], worst: WorstFrame) -> Image | None:
-    """The frame itself, from the first of the folders that has it; None if none has."""
+    """The frame itself, from the first folder that has it; None if there is none."""
     found = (find_frame(folder, worst.sequence, worst.frame) for folder in folders)
     path = next((path for path in found if path is not None), None)
     return None if path is None else read_rgb(path)

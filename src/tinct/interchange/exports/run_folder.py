@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -10,12 +9,12 @@ from typing import Any
 
 from tinct.errors import MaskError, OptionError, OutputError
 from tinct.interchange.exports.source import LabelledVideo
+from tinct.io.json_files import parse_json, reading
 from tinct.io.mask_files import read_label_png
 from tinct.io.masks import ObjectMasks, object_ids_of
 from tinct.io.natural_order import natural_key
 from tinct.io.soft_masks import read_soft, soft_path
 from tinct.io.video import IMAGE_SUFFIXES, Video
-from tinct.io.video_range import VideoRange, parse_range
 from tinct.shapes import LabelMap
 
 
@@ -40,7 +39,8 @@ def labelled_run(folder: Path, video: Video | None = None) -> LabelledVideo:
         video = Video.open(path)
     if video is not None:
         if "frame_range" in run:
-            video = VideoRange(video, *parse_range(run["frame_range"]))
+            start, stop = map(int, run["frame_range"].split(":"))
+            video = video[start:stop]
         _check_same(video, run, folder)
     names = video.names if video is not None else _mask_names(folder, int(run["frames"]))
     object_ids = tuple(record.get("object_ids", ()))
@@ -81,12 +81,10 @@ def _read_record(folder: Path) -> dict[str, Any]:
         raise OutputError(
             f"{folder} is no run: it holds no run.json. Give the folder that `tinct segment` wrote (--out)."
         )
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+    with reading(path, "a run's record", "Run `tinct segment` again.", OutputError):
+        record = parse_json(path.read_bytes())
         int(record["run"]["frames"]), [int(side) for side in record["run"]["size"]][1]
-    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
-        raise OutputError(f"{path} cannot be read ({error!r}); run `tinct segment` again.") from error
-    return dict(record)
+        return dict(record)
 
 
 def _check_same(video: Video, run: dict[str, Any], folder: Path) -> None:

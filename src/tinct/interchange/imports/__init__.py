@@ -6,7 +6,6 @@ sizes are checked before anything is unpacked.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from tinct.interchange.imports.cvat import cvat_pictures
 from tinct.interchange.imports.labelme import labelme_pictures
 from tinct.interchange.imports.pictures import AnnotatedPicture
 from tinct.interchange.imports.prompts import Annotations, to_prompts
+from tinct.io.json_files import parse_json, reading
 from tinct.io.mask_files import read_mask
 from tinct.io.video import Video
 
@@ -58,7 +58,8 @@ def read_annotations(
     if text is None:
         index = 0 if frame is None else frame
         return Annotations({index: read_mask(path, frame_size=video.size, repair=repair)}, {})
-    return to_prompts(path.name, _pictures(text, path.name), video, frame, known or {})
+    with reading(path.name, "annotations", "Save or export it again.", MaskError):
+        return to_prompts(path.name, _pictures(text, path.name), video, frame, known or {})
 
 
 def _text_of(path: Path) -> str | None:
@@ -88,10 +89,7 @@ def _pictures(text: str, name: str) -> list[AnnotatedPicture]:
     """The annotated pictures of a JSON or XML text."""
     if text.lstrip().startswith("<"):
         return cvat_pictures(text, name)
-    try:
-        content = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise MaskError(f"{name} is damaged JSON ({error}); save or export it again.") from error
+    content = parse_json(text)
     if isinstance(content, dict) and "shapes" in content:
         return labelme_pictures(content, name)
     if isinstance(content, dict) and "images" in content and "annotations" in content:

@@ -14,11 +14,11 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from PIL import Image as Pictures
 
 from tinct.errors import MaskError
 from tinct.interchange.imports.pictures import AnnotatedPicture, Region, named, number, whole_number
 from tinct.interchange.imports.polygons import fill_box, fill_circle, fill_polygon
+from tinct.io.image_files import opened_picture
 from tinct.shapes import BinaryMask, Float
 
 _KINDS = ("polygon", "rectangle", "circle", "mask")
@@ -83,13 +83,18 @@ def _outline(kind: str, points: Float[np.ndarray, "K 2"], size: tuple[int, int])
 def _mask(encoded: Any, points: Float[np.ndarray, "K 2"], size: tuple[int, int], where: str) -> BinaryMask:
     """The mask of a patch: a PNG as base64 text, and its corners by the first and the last pixel."""
     left, top = (round(float(value)) for value in points.min(axis=0))
+
+    def explain(reason: object) -> MaskError:
+        return MaskError(f"{where}: its mask cannot be read ({reason}); draw it again.")
+
     try:
-        with Pictures.open(io.BytesIO(base64.b64decode(str(encoded), validate=True))) as picture:
-            if picture.height > size[0] or picture.width > size[1]:
-                raise ValueError("it is larger than the picture")
-            patch = np.asarray(picture.convert("L")) > 0
-    except (OSError, ValueError, SyntaxError, binascii.Error, Pictures.DecompressionBombError) as error:
-        raise MaskError(f"{where}: its mask cannot be read ({error}); draw it again.") from error
+        data = base64.b64decode(str(encoded), validate=True)
+    except binascii.Error as error:
+        raise explain(error) from error
+    with opened_picture(io.BytesIO(data), explain, formats=("PNG",)) as picture:
+        if picture.height > size[0] or picture.width > size[1]:
+            raise explain("it is larger than the picture")
+        patch = np.asarray(picture.convert("L")) > 0
     if left < 0 or top < 0 or top + patch.shape[0] > size[0] or left + patch.shape[1] > size[1]:
         raise MaskError(f"{where}: its mask lies outside the picture; draw it again.")
     mask = np.zeros(size, np.bool_)

@@ -25,7 +25,7 @@ BACKBONES = ("resnet101", "xception65")
 
 
 def ensemble_network(config: DyeNetConfig) -> nn.ModuleDict:
-    """A network of each backbone, as chance made it; all else of the config is the same for both."""
+    """A network of each backbone, randomly initialised; all else of the config is the same for both."""
     return nn.ModuleDict({name: DyeNetNetwork(replace(config, backbone=name)) for name in BACKBONES})
 
 

@@ -11,7 +11,6 @@ Boxes are (x0, y0, x1, y1) as in `tinct.ops.boxes`, in pixels of the frame that 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -21,6 +20,7 @@ import torch
 from jaxtyping import Float
 
 from tinct.errors import DatasetError, OptionError, WeightsError, near_match
+from tinct.io.json_files import read_json
 from tinct.io.video import Video
 from tinct.shapes import Image
 
@@ -82,14 +82,7 @@ class BoxesFile:
 
 def _read(path: Path) -> Mapping[str, Any]:
     form = "expected a JSON object, frame name → list of [x0, y0, x1, y1, score]"
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DatasetError(
-            f"The proposals {path} cannot be read: {error.strerror}. Check the path."
-        ) from error
-    except ValueError as error:
-        raise DatasetError(f"The proposals {path} are no JSON ({error}); {form}.") from error
+    content = read_json(path, "proposals", f"Check the path; {form}.", DatasetError)
     if not isinstance(content, dict):
         raise DatasetError(f"The proposals {path} are a JSON {type(content).__name__}; {form}.")
     return content
@@ -98,7 +91,7 @@ def _read(path: Path) -> Mapping[str, Any]:
 def _checked(rows: Any, name: str, path: Path, size: tuple[int, int]) -> Float[np.ndarray, "P 5"]:
     try:
         boxes = np.asarray(rows, np.float32).reshape(len(rows), 5)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise DatasetError(
             f"{path} holds something else than rows of [x0, y0, x1, y1, score] for the frame {name!r}."
         ) from error

@@ -19,17 +19,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from tinct.data.online_clips import AnnotatedRegions, OnlineClips
 from tinct.data.region_clips import PhotoRegions, RegionClips, RegionOptions, RegionSource, VideoRegions
 from tinct.data.samplers import Samples
-from tinct.errors import OptionError
-from tinct.fine_tuning.fine_tune import Budget
 from tinct.networks.dyenet.guided_pyramid import take_over_pyramid
 from tinct.networks.dyenet.network import COMPACT, PAPER, DyeNetConfig, DyeNetNetwork
 from tinct.networks.dyenet.training_network import DyeNetLossOptions
@@ -37,9 +33,9 @@ from tinct.networks.flow import DisFlow
 from tinct.ops.losses import RegionLossOptions
 from tinct.training.flow_clips import FlowClips
 from tinct.training.recipes.dyenet_task import DyeNetTask
-from tinct.training.recipes.recipe import Recipe
+from tinct.training.recipes.recipe import Recipe, compact_stage
 from tinct.training.sources import Sources
-from tinct.training.stages import SGD, AdamW, CosineSchedule, Stage, StairSchedule
+from tinct.training.stages import SGD, Stage, StairSchedule
 
 COMPACT_LOSS = DyeNetLossOptions(
     proposals=0.5, identities=0.5, masks=1.0, propagation=2.0,
@@ -82,10 +78,10 @@ def compact_stages(data: Sources, steps: Mapping[str, int], seed: int) -> list[S
     for name, (frames, batch, rate, average, photos) in plans.items():
         if steps.get(name, 0):
             clips = _clips(data, replace(options, frames=frames), photos, stored_px=400)
-            stages.append(_compact_stage(name, clips, steps[name], batch, rate, average))
+            stages.append(compact_stage(name, clips, steps[name], batch, rate, average))
     if steps.get("online", 0):
         clips = _online_clips(data, options)
-        stages.append(_compact_stage("online", clips, steps["online"], 2, 2e-4, 0.99))
+        stages.append(compact_stage("online", clips, steps["online"], 2, 2e-4, 0.99))
     return stages
 
 
@@ -104,15 +100,6 @@ def _online_clips(data: Sources, options: RegionOptions) -> Samples:
     """All first frames of the split, put together anew."""
     regions = AnnotatedRegions.of_first_frames(data.first_frames())
     return FlowClips(OnlineClips(regions, options), DisFlow())
-
-
-def _compact_stage(
-    name: str, clips: Samples, steps: int, batch: int, learning_rate: float, ema_decay: float
-) -> Stage:
-    return Stage(
-        name, clips, steps, batch, learning_rate, schedule=CosineSchedule(50),
-        optimiser=AdamW(weight_decay=1e-3), clip_gradient_norm=2.0, ema_decay=ema_decay,
-    )  # fmt: skip
 
 
 PAPER_STEPS = {"proposals": 8000, "identities": 0, "joint": 24_000, "online": 0}
@@ -149,14 +136,14 @@ def _paper_stage(name: str, clips: Samples, steps: int, learning_rate: float) ->
 
 
 def paper_task(config: DyeNetConfig) -> DyeNetTask:
-    """The network of a paper's variant, as chance made it."""
+    """The network of a paper's variant, randomly initialised."""
     network = DyeNetNetwork(config)
     network.freeze_for_training()
     return DyeNetTask(network, PAPER_LOSS, rates=())
 
 
 def compact_task(config: DyeNetConfig) -> DyeNetTask:
-    """The compact network, as chance made it.
+    """The compact network, randomly initialised.
 
     Its backbone is frozen, as most of the paper's is (conv1 to conv4_20): a step then takes half the
     time, and what the backbone knows of objects it has from FEELVOS.
@@ -177,13 +164,6 @@ def _from_imagenet(network: nn.Module, source: str) -> str:
 def _from_feelvos(network: nn.Module, tensors: dict[str, Tensor]) -> int:
     assert isinstance(network, DyeNetNetwork)
     return take_over_pyramid(network.extractor, tensors, "")
-
-
-def _segmenter(variant: str, weights: Path, device: torch.device, budget: Budget) -> Any:
-    raise OptionError(
-        f"--dev measures methods that go from frame to frame; DyeNet ({variant}) sees the whole video. "
-        "Measure its weights with `tinct evaluate`."
-    )
 
 
 def recipe_of(config: DyeNetConfig) -> Recipe:
@@ -208,7 +188,6 @@ def recipe_of(config: DyeNetConfig) -> Recipe:
         compact_stages if compact else paper_stages,
         _from_imagenet,
         {"feelvos": _from_feelvos} if compact else {},
-        partial(_segmenter, config.backbone),
         parts={"attention": changed(attention=False)},
         additions=additions,
         # It adds nothing at first, so one stream's weights are a beginning of two.

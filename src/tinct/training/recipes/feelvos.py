@@ -11,18 +11,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
-import torch
 from torch import nn
 
 from tinct.data.samplers import ClipOptions, Clips, MixedClips, StillClips, VideoClips
-from tinct.fine_tuning.budget import Budget
-from tinct.methods.feelvos import COMPACT, Feelvos, FeelvosNetwork, Options, build
+from tinct.methods.feelvos import COMPACT, FeelvosNetwork, Options
 from tinct.training.recipes.feelvos_task import COMPACT_LOSS, FeelvosTask, LossOptions
-from tinct.training.recipes.recipe import Recipe
+from tinct.training.recipes.recipe import Recipe, compact_stage
 from tinct.training.sources import Sources
-from tinct.training.stages import SGD, AdamW, CosineSchedule, PolynomialSchedule, Stage
+from tinct.training.stages import SGD, PolynomialSchedule, Stage
 
 
 def compact_stages(data: Sources, steps: Mapping[str, int], seed: int) -> list[Stage]:
@@ -42,10 +39,7 @@ def compact_stages(data: Sources, steps: Mapping[str, int], seed: int) -> list[S
         videos = MixedClips(videos, stills, 0.25)
     sources["video"] = videos, 7e-4
     return [
-        Stage(
-            name, clips, steps[name], batch=4, learning_rate=learning_rate, schedule=CosineSchedule(100),
-            optimiser=AdamW(weight_decay=1e-3), clip_gradient_norm=2.0, ema_decay=0.998,
-        )
+        compact_stage(name, clips, steps[name], 4, learning_rate, warm_up_steps=100)
         for name, (clips, learning_rate) in sources.items()
         if steps[name]
     ]  # fmt: skip
@@ -74,7 +68,7 @@ def paper_stages(data: Sources, steps: Mapping[str, int], seed: int) -> list[Sta
 
 
 def _task(options: Options, loss: LossOptions) -> FeelvosTask:
-    """A network as chance made it, with what stays as ImageNet made it taken out of training."""
+    """A randomly initialised network, with what stays as ImageNet made it taken out of training."""
     network = FeelvosNetwork(options.config, options.output_stride)
     network.freeze_for_training()
     return FeelvosTask(network, options, loss)
@@ -85,19 +79,15 @@ def _from_imagenet(network: nn.Module, source: str) -> str:
     return network.start_from_imagenet(source)
 
 
-def _segmenter(variant: str, weights: Path, device: torch.device, budget: Budget) -> Feelvos:
-    return build(variant, "default", weights, device)
-
-
 RECIPES = {
     "mobilenetv2": Recipe(
         "feelvos", "mobilenetv2", {"stills": 1200, "video": 1900},
         partial(_task, replace(COMPACT, reference_pixels=512), COMPACT_LOSS), compact_stages, _from_imagenet,
-        {}, partial(_segmenter, "mobilenetv2"), optional=("stills",),
+        optional=("stills",),
     ),
     "xception65": Recipe(
         "feelvos", "xception65", {"video": 200_000}, partial(_task, Options(output_stride=16), LossOptions()),
-        paper_stages, _from_imagenet, {}, partial(_segmenter, "xception65"),
+        paper_stages, _from_imagenet,
     ),
 }  # fmt: skip
 """Variant → recipe: what two processor cores do in some hours, and the paper's 200,000 steps."""

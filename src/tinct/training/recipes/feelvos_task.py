@@ -37,7 +37,7 @@ class LossOptions:
 
     Attributes:
         bootstrapped: Of the cross-entropy of the hardest pixels (3.7).
-        hardest_share: Their share at the end of the schedule (3.7: 15 %).
+        kept_fraction: Their share at the end of the schedule (3.7: 15 %).
         bootstrap_steps: Steps over which the share falls from all pixels to that (3.7: 100,000).
         cross_entropy: Of the cross-entropy of all pixels.
         dice: Of the Dice loss.
@@ -47,7 +47,7 @@ class LossOptions:
     """
 
     bootstrapped: float = 1.0
-    hardest_share: float = 0.15
+    kept_fraction: float = 0.15
     bootstrap_steps: int = 100_000
     cross_entropy: float = 0.0
     dice: float = 0.0
@@ -57,7 +57,7 @@ class LossOptions:
 
 
 COMPACT_LOSS = LossOptions(
-    bootstrapped=0.5, hardest_share=0.10, bootstrap_steps=0, cross_entropy=1.0, dice=0.5,
+    bootstrapped=0.5, kept_fraction=0.10, bootstrap_steps=0, cross_entropy=1.0, dice=0.5,
     coarse=0.25, matching=0.25, memory=0.4,
 )  # fmt: skip
 
@@ -170,7 +170,7 @@ class FeelvosTask(Task):
             stack_scores([output.logits for output in outputs]),
             size=labels.shape[-2:], mode="bilinear", align_corners=False,
         )  # fmt: skip
-        share = bootstrapping_schedule(step, self.loss.bootstrap_steps, self.loss.hardest_share)
+        share = bootstrapping_schedule(step, self.loss.bootstrap_steps, self.loss.kept_fraction)
         found = {"bootstrapped": bootstrapped_cross_entropy(scores, labels, share)}
         if self.loss.cross_entropy:
             found["cross_entropy"] = bootstrapped_cross_entropy(scores, labels, 1.0)

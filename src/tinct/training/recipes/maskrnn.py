@@ -12,15 +12,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
-from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from tinct.data.samplers import ClipOptions, MixedClips, StillClips, VideoClips
-from tinct.fine_tuning.fine_tune import Budget
-from tinct.methods.maskrnn import COMPACT, PAPER, PRESETS, MaskRnnNetwork, build
+from tinct.methods.maskrnn import COMPACT, PAPER, MaskRnnNetwork
 from tinct.networks.dyenet.guided_pyramid import take_over_pyramid
 from tinct.networks.dyenet.two_streams import TwoStreams
 from tinct.networks.flow import DisFlow
@@ -28,9 +24,9 @@ from tinct.networks.rates import rate_groups
 from tinct.ops.losses import BALANCED, FrameLossOptions
 from tinct.training.flow_clips import FlowClips
 from tinct.training.recipes.maskrnn_task import MaskRnnLossOptions, MaskRnnTask
-from tinct.training.recipes.recipe import Recipe
+from tinct.training.recipes.recipe import Recipe, compact_stage
 from tinct.training.sources import Sources
-from tinct.training.stages import AdamW, CosineSchedule, PolynomialSchedule, Stage
+from tinct.training.stages import AdamW, PolynomialSchedule, Stage
 
 COMPACT_LOSS = MaskRnnLossOptions(FrameLossOptions())
 
@@ -55,11 +51,9 @@ def compact_stages(
     options = ClipOptions(size=(240, 416), frames=frames, max_objects=1, max_step=2, seed=seed)
     clips = MixedClips(VideoClips(data.videos(), options), StillClips(data.photos(), options), 0.3)
     return [
-        Stage(
+        compact_stage(
             "recurrence", FlowClips(clips, DisFlow(), forward=True), steps["recurrence"],
-            batch=2 * (SEEN_FRAMES - 2) // (frames - 2),
-            learning_rate=5e-4, schedule=CosineSchedule(50), optimiser=AdamW(weight_decay=1e-3),
-            clip_gradient_norm=2.0, ema_decay=0.99,
+            2 * (SEEN_FRAMES - 2) // (frames - 2), 5e-4, 0.99,
         )
     ]  # fmt: skip
 
@@ -109,13 +103,13 @@ class PaperTask(MaskRnnTask):
 
 
 def paper_task() -> MaskRnnTask:
-    """The paper's network, as chance made it."""
+    """The paper's network, randomly initialised."""
     network = MaskRnnNetwork(PAPER)
     return PaperTask(network, network.streams, PAPER_LOSS)
 
 
 def compact_task(loss: MaskRnnLossOptions = COMPACT_LOSS) -> MaskRnnTask:
-    """The compact network, as chance made it."""
+    """The compact network, randomly initialised."""
     network = MaskRnnNetwork(COMPACT)
     network.streams.freeze_for_training()
     return MaskRnnTask(network, network.streams, loss)
@@ -143,21 +137,17 @@ def _from_masktrack(network: nn.Module, tensors: dict[str, Tensor]) -> int:
     return sum(take_over_pyramid(stream, tensors, "stream.") for stream in streams)
 
 
-def _segmenter(variant: str, weights: Path, device: torch.device, budget: Budget) -> Any:
-    tuning = replace(PRESETS[variant]["default"].fine_tuning, budget=budget)
-    # Scores at a stage's end are taken frame by frame, so there is no looking ahead.
-    return build(variant, "default", weights, device, fine_tuning=tuning, look_ahead=False)
-
+ONE_BY_ONE = {"look_ahead": False}
+"""Scores at a stage's end are taken frame by frame, so there is no looking ahead."""
 
 RECIPES = {
     "mobilenetv2": Recipe(
         "maskrnn", "mobilenetv2", {"recurrence": 400}, compact_task, compact_stages, _from_imagenet,
-        {"masktrack": _from_masktrack}, partial(_segmenter, "mobilenetv2"),
-        {"recurrence": _without_recurrence, "localization": _without_localization},
+        {"masktrack": _from_masktrack},
+        {"recurrence": _without_recurrence, "localization": _without_localization}, dev_options=ONE_BY_ONE,
     ),
     "vgg16": Recipe(
-        "maskrnn", "vgg16", PAPER_STEPS, paper_task, paper_stages, _from_imagenet, {},
-        partial(_segmenter, "vgg16"),
+        "maskrnn", "vgg16", PAPER_STEPS, paper_task, paper_stages, _from_imagenet, dev_options=ONE_BY_ONE,
     ),
 }  # fmt: skip
 """Variant → recipe. Its first stages are MaskTrack's: it starts from a compact MaskTrack (`--init`)."""

@@ -13,18 +13,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from tinct.data.deform import MaskDeformation
 from tinct.data.masked_frames import FrameOptions, MaskedFrames, StillPictures
-from tinct.data.samplers import ClipOptions, MixedClips, Samples, StillClips, VideoClips
+from tinct.data.samplers import ClipOptions, MixedClips, StillClips, VideoClips
 from tinct.data.synthetic import Motion
-from tinct.fine_tuning.fine_tune import Budget
-from tinct.methods.masktrack import COMPACT, PRESETS, MaskTrack, MaskTrackNetwork, build
+from tinct.methods.masktrack import COMPACT, PRESETS, MaskTrackNetwork
 from tinct.networks.deeplab_v2 import SCORE_RATES, DeepLabV2Stream
 from tinct.networks.dyenet.guided_pyramid import GuidedPyramid, take_over_pyramid
 from tinct.networks.flow import DisFlow
@@ -32,9 +29,9 @@ from tinct.ops.losses import PLAIN, FrameLossOptions
 from tinct.training.flow_clips import FlowClips
 from tinct.training.recipes.clip_task import ClipTask, RollOut
 from tinct.training.recipes.frame_task import FrameTask
-from tinct.training.recipes.recipe import Recipe
+from tinct.training.recipes.recipe import Recipe, compact_stage
 from tinct.training.sources import Sources
-from tinct.training.stages import SGD, AdamW, CosineSchedule, PolynomialSchedule, Stage
+from tinct.training.stages import SGD, PolynomialSchedule, Stage
 
 COMPACT_LOSS = FrameLossOptions(sides=0.1, sides_until=1000)
 
@@ -51,22 +48,13 @@ def compact_stages(
     stages = []
     if steps.get("stills", 0):
         photos = MaskedFrames([(StillPictures(data.photos()), 1.0)], replace(samples, seed=seed))
-        stages.append(_stage("stills", photos, steps["stills"], 8, 1e-3, 0.998))
+        stages.append(compact_stage("stills", photos, steps["stills"], 8, 1e-3))
     if steps.get("clips", 0):
         options = ClipOptions(size=(256, 448), frames=5, max_objects=1, seed=seed)
         moved = StillClips(data.photos(), replace(options, paste=0.5))
         clips = FlowClips(MixedClips(VideoClips(data.videos(), options), moved, 0.4), DisFlow())
-        stages.append(_stage("clips", clips, steps["clips"], 4, 5e-4, 0.99))
+        stages.append(compact_stage("clips", clips, steps["clips"], 4, 5e-4, 0.99))
     return stages
-
-
-def _stage(
-    name: str, samples: Samples, steps: int, batch: int, learning_rate: float, ema_decay: float
-) -> Stage:
-    return Stage(
-        name, samples, steps, batch, learning_rate, schedule=CosineSchedule(50),
-        optimiser=AdamW(weight_decay=1e-3), clip_gradient_norm=2.0, ema_decay=ema_decay,
-    )  # fmt: skip
 
 
 PAPER_SAMPLES = FrameOptions(
@@ -94,13 +82,13 @@ def paper_stages(
 
 
 def paper_task(variant: str) -> FrameTask:
-    """The network of a paper's variant, as chance made it."""
+    """The network of a paper's variant, randomly initialised."""
     network = MaskTrackNetwork(PRESETS[variant]["paper"])
     return FrameTask(network, network, PLAIN, rates=SCORE_RATES)
 
 
 def compact_task() -> ClipTask:
-    """The compact network, as chance made it."""
+    """The compact network, randomly initialised."""
     network = MaskTrackNetwork(COMPACT)
     _pyramid(network).backbone.freeze_to_stride_4()
     return ClipTask(network, COMPACT_LOSS, rates=((".backbone.", 0.1),), roll_out=RollOut())
@@ -144,20 +132,15 @@ def _parts(samples: FrameOptions) -> dict[str, Callable[[Recipe], Recipe]]:
     }
 
 
-def _segmenter(variant: str, weights: Path, device: torch.device, budget: Budget) -> MaskTrack:
-    tuning = replace(PRESETS[variant]["default"].fine_tuning, budget=budget)
-    return build(variant, "default", weights, device, fine_tuning=tuning)
-
-
 RECIPES = {
     "mobilenetv2": Recipe(
         "masktrack", "mobilenetv2", {"stills": 1300, "clips": 700}, compact_task, compact_stages,
-        _from_imagenet, {"feelvos": _from_feelvos}, partial(_segmenter, "mobilenetv2"), _parts(SAMPLES),
+        _from_imagenet, {"feelvos": _from_feelvos}, _parts(SAMPLES),
     ),
     **{
         name: Recipe(
             "masktrack", name, {"stills": 20_000}, partial(paper_task, name), paper_stages, _from_imagenet,
-            {}, partial(_segmenter, name), _parts(PAPER_SAMPLES),
+            parts=_parts(PAPER_SAMPLES),
         )
         for name in DeepLabV2Stream.BACKBONES
     },

@@ -10,35 +10,29 @@ count fully, half, and not at all; batches of 10 in the place of 10 gradients in
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from functools import partial
-from pathlib import Path
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from tinct.data.masked_frames import DavisFrames, FrameOptions, MaskedFrames, Pictures, StillPictures
 from tinct.data.samplers import Samples
-from tinct.fine_tuning.fine_tune import Budget
 from tinct.methods.osvos import (
     COMPACT,
     PAPER,
     PAPER_DECAY,
     PAPER_MOTION,
     PAPER_PIXELS,
-    PRESETS,
-    Osvos,
     OsvosNetwork,
-    build,
 )
 from tinct.networks.dyenet.guided_pyramid import GuidedPyramid, take_over_pyramid
 from tinct.networks.side_outputs import SideLogits
 from tinct.networks.vgg import SIDE_RATES
 from tinct.ops.losses import BALANCED, FrameLossOptions
 from tinct.training.recipes.frame_task import FrameTask, Segment
-from tinct.training.recipes.recipe import Recipe
+from tinct.training.recipes.recipe import Recipe, compact_stage
 from tinct.training.sources import Sources
-from tinct.training.stages import SGD, AdamW, CosineSchedule, Stage, StepSchedule
+from tinct.training.stages import SGD, Stage, StepSchedule
 
 COMPACT_LOSS = FrameLossOptions(sides=0.25, sides_until=600)
 
@@ -49,27 +43,13 @@ def compact_stages(data: Sources, steps: Mapping[str, int], seed: int) -> list[S
     stages = []
     if steps.get("stills", 0):
         photos: tuple[Pictures, float] = StillPictures(data.photos()), 1.0
-        stages.append(_stage("stills", [photos], options, steps["stills"], 1e-3))
+        stages.append(compact_stage("stills", MaskedFrames([photos], options), steps["stills"], 8, 1e-3))
     if steps.get("video", 0):
         pictures: list[tuple[Pictures, float]] = [(DavisFrames(data.videos()), 2.0)]
         if data.stills is not None:
             pictures.append((StillPictures(data.photos()), 1.0))
-        stages.append(_stage("video", pictures, options, steps["video"], 5e-4))
+        stages.append(compact_stage("video", MaskedFrames(pictures, options), steps["video"], 8, 5e-4))
     return stages
-
-
-def _stage(
-    name: str,
-    pictures: list[tuple[Pictures, float]],
-    options: FrameOptions,
-    steps: int,
-    learning_rate: float,
-) -> Stage:
-    return Stage(
-        name, MaskedFrames(pictures, options), steps, batch=8, learning_rate=learning_rate,
-        schedule=CosineSchedule(50), optimiser=AdamW(weight_decay=1e-3), clip_gradient_norm=2.0,
-        ema_decay=0.998,
-    )  # fmt: skip
 
 
 class SideWeighted(Samples):
@@ -132,14 +112,14 @@ def paper_stages(data: Sources, steps: Mapping[str, int], seed: int) -> list[Sta
 
 
 def compact_task() -> FrameTask:
-    """The compact network, as chance made it."""
+    """The compact network, randomly initialised."""
     network = OsvosNetwork(COMPACT)
     _pyramid(network).backbone.freeze_to_stride_4()
     return FrameTask(network, _unguided(network), COMPACT_LOSS, rates=((".backbone.", 0.1),))
 
 
 def paper_task() -> FrameTask:
-    """The paper's network, as chance made it."""
+    """The paper's network, randomly initialised."""
     network = OsvosNetwork(PAPER)
     return FrameTask(network, _unguided(network), BALANCED, rates=SIDE_RATES)
 
@@ -167,19 +147,14 @@ def _pyramid(network: nn.Module) -> GuidedPyramid:
     return network.stream
 
 
-def _segmenter(variant: str, weights: Path, device: torch.device, budget: Budget) -> Osvos:
-    tuning = replace(PRESETS[variant]["default"].fine_tuning, budget=budget)
-    return build(variant, "default", weights, device, fine_tuning=tuning)
-
-
 RECIPES = {
     "mobilenetv2": Recipe(
         "osvos", "mobilenetv2", {"stills": 400, "video": 300}, compact_task, compact_stages, _from_imagenet,
-        {"feelvos": _from_feelvos}, partial(_segmenter, "mobilenetv2"),
+        {"feelvos": _from_feelvos},
     ),
     "vgg16": Recipe(
         "osvos", "vgg16", {name: stage.steps for name, stage in PAPER_STAGES.items()}, paper_task,
-        paper_stages, _from_imagenet, {}, partial(_segmenter, "vgg16"),
+        paper_stages, _from_imagenet,
     ),
 }  # fmt: skip
 """Variant → recipe. The compact one starts best from the compact FEELVOS, which knows objects already."""

@@ -11,15 +11,17 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from tinct import zoo
+from tinct.data.samplers import Samples
 from tinct.errors import OptionError, WeightsError, near_match
-from tinct.fine_tuning.fine_tune import Budget
+from tinct.inference.segmenter import StreamingSegmenter
 from tinct.networks.weights import load_weights
 from tinct.training.checkpoint import FILE_NAME as CHECKPOINT
 from tinct.training.dev_score import scored_on
 from tinct.training.loop import train
 from tinct.training.options import LoopOptions, Outcome, Progress
 from tinct.training.sources import Sources
-from tinct.training.stages import Stage, Task
+from tinct.training.stages import AdamW, CosineSchedule, Stage, Task
 
 TakeOver = Callable[[nn.Module, dict[str, Tensor]], int]
 """Starts a network from another method's tensors; says how many were taken."""
@@ -37,11 +39,11 @@ class Recipe:
         stages: Sources, steps, seed → stages.
         from_imagenet: Gives the network's backbones ImageNet weights; says where they came from.
         take_over: Other method → how to start from its weights.
-        segmenter: Weights, device, budget → a segmenter, to measure a stage's end.
         parts: What may be left out, as in the papers' ablations: its name → how to get the recipe
             without it.
         additions: What may be added: its name → how to get the recipe with it.
         may_lack: How the names of tensors begin that weights to start from may lack.
+        dev_options: The segmenter's that a stage's end is measured with, where they are not the preset's.
         optional: Stages of photos that are left out where no photos are given, unless steps are asked for.
     """
 
@@ -51,11 +53,11 @@ class Recipe:
     task: Callable[[], Task]
     stages: Callable[[Sources, Mapping[str, int], int], list[Stage]]
     from_imagenet: Callable[[nn.Module, str], str]
-    take_over: Mapping[str, TakeOver]
-    segmenter: Callable[[Path, torch.device, Budget], Any]
+    take_over: Mapping[str, TakeOver] = field(default_factory=dict)
     parts: Mapping[str, Callable[[Recipe], Recipe]] = field(default_factory=dict)
     additions: Mapping[str, Callable[[Recipe], Recipe]] = field(default_factory=dict)
     may_lack: tuple[str, ...] = ()
+    dev_options: Mapping[str, Any] = field(default_factory=dict)
     optional: tuple[str, ...] = ()
 
     def without(self, parts: Iterable[str]) -> Recipe:
@@ -110,7 +112,7 @@ class Recipe:
 
         Args:
             imagenet: Where the backbones' ImageNet weights come from (`load_imagenet`), if there is
-                no `init`; None leaves them as chance made them, for a checkpoint to fill.
+                no `init`; None leaves them randomly initialised, for a checkpoint to fill.
             init: Weights of this method, or of one that the recipe builds on.
 
         Raises:
@@ -122,6 +124,15 @@ class Recipe:
         elif imagenet is not None:
             self.from_imagenet(task.network, imagenet)
         return task
+
+    def segmenter(self, weights: Path, device: torch.device) -> StreamingSegmenter[Any]:
+        """What measures the weights of a stage's end: the preset "default", without fine-tuning."""
+        segmenter = zoo.build_segmenter(
+            self.method, self.variant, weights=weights, device=str(device), fine_tune="none",
+            **self.dev_options,
+        )  # fmt: skip
+        assert isinstance(segmenter, StreamingSegmenter)
+        return segmenter
 
     def _start_from(self, network: nn.Module, init: Path) -> None:
         method = method_of_weights(init)
@@ -141,6 +152,23 @@ class Recipe:
                 f"{init} holds weights of {method}, but none of their names and shapes are those of "
                 f"{self.method} {self.variant}; give weights of the same backbone."
             )
+
+
+def compact_stage(
+    name: str,
+    samples: Samples,
+    steps: int,
+    batch: int,
+    learning_rate: float,
+    ema_decay: float = 0.998,
+    *,
+    warm_up_steps: int = 50,
+) -> Stage:
+    """A stage of a compact variant: AdamW, a cosine, gradients of at most norm 2."""
+    return Stage(
+        name, samples, steps, batch, learning_rate, schedule=CosineSchedule(warm_up_steps),
+        optimiser=AdamW(weight_decay=1e-3), clip_gradient_norm=2.0, ema_decay=ema_decay,
+    )  # fmt: skip
 
 
 def method_of_weights(path: Path) -> str:
@@ -192,11 +220,14 @@ def train_by_recipe(
     stages = recipe.build_stages(data, steps, options.seed)
     score = None
     if dev is not None:
+        if not zoo.method_record(recipe.method).streams:
+            raise OptionError(
+                f"--dev measures methods that go from frame to frame; {recipe.method} sees the whole video. "
+                "Measure its weights with `tinct evaluate`."
+            )
         if data.davis is None:
             raise OptionError("--dev names a split of the videos, and no videos were given; add --data.")
-        score = scored_on(
-            data.davis, dev, lambda file, device: recipe.segmenter(file, device, Budget(steps=0))
-        )
+        score = scored_on(data.davis, dev, recipe.segmenter)
     resumes = options.resume and (options.out / CHECKPOINT).exists()
     torch.manual_seed(options.seed)
     task = recipe.build_task(imagenet=None if resumes else imagenet, init=None if resumes else init)
