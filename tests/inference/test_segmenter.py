@@ -304,3 +304,21 @@ def test_a_prompt_that_a_stream_did_not_reach_is_reported_at_its_end() -> None:
         next(results)
     with pytest.raises(FrameIndexError, match="frame -1 came"):
         segment_video(Held(), iter(FRAMES), {-1: square()})
+
+
+@pytest.mark.parametrize(
+    ("prompts", "message"),
+    [
+        (square(), r"A ndarray came as the prompts.*\{0: mask\}"),
+        ([square()], r"A list came as the prompts.*\{0: mask\}"),
+        ({"0": square()}, r"frame '0' came.*whole number: \{0: mask\}"),
+    ],
+)
+def test_masks_without_the_index_of_their_frame_are_refused(prompts: Any, message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        segment_video(Held(), numbered(), prompts)
+
+
+def test_an_index_may_be_a_whole_number_of_numpy() -> None:
+    prompts: Any = {np.int64(0): square()}
+    assert len(list(segment_video(Held(), numbered(), prompts))) == 5

@@ -12,7 +12,7 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, NewType, TypeVar, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Generic, NewType, TypeAlias, TypeVar, get_args, get_origin
 
 import numpy as np
 
@@ -22,6 +22,12 @@ from tinct.inference.directions import cut_short, frames_of
 from tinct.io.masks import MaskLike, ObjectMasks, check_labels
 from tinct.io.video import Video, VideoLike, as_video
 from tinct.shapes import Image, LabelMap
+
+if TYPE_CHECKING:
+    PromptsLike: TypeAlias = Mapping[int, MaskLike]
+else:
+    PromptsLike = Any
+"""Frame index → mask, before `check_prompts` has seen them."""
 
 State = TypeVar("State")
 
@@ -100,7 +106,7 @@ class FrameResult:
 
 
 def segment_video(
-    segmenter: StreamingSegmenter[Any] | VideoSegmenter, video: VideoLike, prompts: Mapping[int, MaskLike]
+    segmenter: StreamingSegmenter[Any] | VideoSegmenter, video: VideoLike, prompts: PromptsLike
 ) -> Iterator[tuple[int, ObjectMasks]]:
     """Segment a video from annotated frames: one result per frame, in order, as soon as it is there.
 
@@ -259,20 +265,30 @@ def state_class_of(segmenter: StreamingSegmenter[Any] | VideoSegmenter) -> type 
     return None
 
 
-def check_prompts(video: Video, prompts: Mapping[int, MaskLike]) -> Prompts:
+def check_prompts(video: Video, prompts: PromptsLike | Any) -> Prompts:
     """The prompts in the order of their frames, each checked against the video.
 
     Raises:
         OptionError: There is no prompt, or its index lies outside the video.
         MaskError: A prompt is empty or not of the frame's size.
     """
+    if not isinstance(prompts, Mapping):
+        raise OptionError(
+            f"A {type(prompts).__name__} came as the prompts; say of which frame each mask is: {{0: mask}}."
+        )
     if not prompts:
         raise OptionError("No prompt came; give the mask of at least one frame, {frame index: label map}.")
-    _check_inside(prompts, video.length)
+    for index in prompts:
+        if not isinstance(index, (int, np.integer)):
+            raise OptionError(
+                f"A prompt for frame {index!r} came; a frame's index is a whole number: {{0: mask}}."
+            )
+    given = {int(index): prompts[index] for index in sorted(prompts)}
+    _check_inside(given, video.length)
     return Prompts(
         {
-            index: check_labels(prompts[index], frame_size=video.size, name=f"the mask of frame {index}")
-            for index in sorted(prompts)
+            index: check_labels(labels, frame_size=video.size, name=f"the mask of frame {index}")
+            for index, labels in given.items()
         }
     )
 
