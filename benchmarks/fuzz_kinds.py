@@ -304,7 +304,7 @@ def write_scores_file(path: Path) -> None:
             target = path.parent / folder / "dog" / f"{index:05d}.png"
             target.parent.mkdir(parents=True, exist_ok=True)
             write_mask(target, np.roll(labels(), index * (folder == "masks"), 1))
-    scores = score_folders(path.parent / "masks", path.parent / "truth", "plain", metrics=("J", "F"))
+    scores = score_folders(path.parent / "masks", path.parent / "truth", "plain")
     write_scores(path, scores, per_frame=True)
 
 

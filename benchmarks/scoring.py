@@ -36,6 +36,7 @@ from speed import HEIGHT, WIDTH, in_fresh_process
 from tinct.evaluation.score import score_folders
 from tinct.io.masks import voc_palette
 from tinct.metrics.temporal import temporal_stability
+from tinct.ops.allocator import keep_freed_memory
 from tinct.shapes import LabelMap
 
 OBJECTS = 3

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any, cast
 
 import numpy as np
@@ -15,6 +17,7 @@ from command_kit import tinct_command
 from PIL import Image
 
 from tinct import zoo
+from tinct.cli.train import train_app, training_verb
 from tinct.io.mask_files import read_label_png, write_mask
 from tinct.runs.segmenter_config import SegmenterConfig
 
@@ -25,6 +28,8 @@ ROW = zoo.MethodRecord(
     default_variant="tiny",
     paper_variant="tiny",
     paper_scores={"DAVIS-2016 val J": zoo.Score(0.5, "paper", "table 1")},
+    training=zoo.TrainingHelp("Train the toy; the result is OUT/squares.safetensors.", steps="squares=10"),
+    recipe_parts=("decay",),
 )
 
 Tinct = Callable[..., int]
@@ -96,3 +101,22 @@ def test_its_options_can_be_set_from_python(tinct: Tinct) -> None:
     built = SegmenterConfig("toy", device="cpu", preset="fast", options={"decay": 0.7}).build()
     assert isinstance(built, toy_method.Toy)
     assert built.options == toy_method.Options(0.7)
+
+
+def test_it_is_trained_by_its_recipe(tinct: Tinct, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    assert ROW.training is not None
+    # The verbs are made from the zoo when the command line is loaded, which happened without the toy.
+    train_app.command("toy")(training_verb("toy", ROW, ROW.training))
+    try:
+        assert tinct("train", "toy", "--help") == 0
+        shown = " ".join(capsys.readouterr().out.split())
+        assert "Train the toy; the result is OUT/squares.safetensors." in shown
+        assert "Steps of stages: squares=10." in shown
+        assert "as the paper's ablation does: decay." in shown
+        recipe = ModuleType("tinct.training.recipes.toy")
+        recipe.RECIPES = {}  # type: ignore[attr-defined]
+        monkeypatch.setitem(sys.modules, recipe.__name__, recipe)
+        assert tinct("train", "toy", "--variant", "tiny", "--out", "runs/toy") == 1
+        assert "toy has no recipe for 'tiny'" in capsys.readouterr().err
+    finally:
+        train_app.registered_commands.pop()

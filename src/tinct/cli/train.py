@@ -7,7 +7,6 @@ some of their helps are the method's own.
 import importlib
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +14,7 @@ import typer
 
 from tinct.cli.application import app
 from tinct.cli.measure import listed
+from tinct.zoo.methods import METHODS, MethodRecord, TrainingHelp
 
 if TYPE_CHECKING:
     from tinct.training.options import LoopOptions
@@ -39,60 +39,6 @@ StopAfter = Annotated[
     typer.Option(metavar="DURATION", help="End this slice after 30m, 1.5h, ...; then --resume."),
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")]
-
-
-@dataclass(frozen=True)
-class MethodHelp:
-    """What `tinct train METHOD --help` says of one method; the defaults fit most.
-
-    Attributes:
-        verb: What is trained, and where the result is.
-        needs_videos: Whether `--data` must be given.
-        stills: Of `--stills`.
-        steps: An example for `--steps`.
-        dev: Of `--dev`.
-        init: Of `--init`.
-        samples: What `--workers` make.
-        parts: What `--without` can leave out, as the paper's ablation does; empty for nothing.
-        additions: What `--with` can add; empty for nothing.
-    """
-
-    verb: str
-    needs_videos: bool = False
-    stills: str = "Photos with object masks."
-    steps: str = "stills=400,video=300"
-    dev: str = "Measure J and F on it, untuned, at the end of every stage."
-    init: str = "Start from these weights: of this method, or of the one it builds on."
-    samples: str = "samples"
-    parts: str = ""
-    additions: str = ""
-
-
-METHODS = {
-    "feelvos": MethodHelp(
-        "Train FEELVOS; the result is OUT/video.safetensors, for `tinct segment --weights`.",
-        needs_videos=True,
-        stills="Photos with object masks, for the first stage.",
-        steps="stills=1200,video=1900",
-        dev="Measure J and F on it at the end of every stage.",
-        init="Start from these weights, not from ImageNet's.",
-        samples="clips",
-    ),
-    "osvos": MethodHelp("Train OSVOS's parent network; the result is OUT/video.safetensors."),
-    "masktrack": MethodHelp(
-        "Train MaskTrack; the result is OUT/clips.safetensors.",
-        parts="damage, deformation, dilation, non-rigid",
-    ),
-    "dyenet": MethodHelp(
-        "Train DyeNet; the result is OUT/long.safetensors (papers' variants: joint).",
-        parts="attention",
-        additions="two-streams, and pyramid where there is none",
-    ),
-    "maskrnn": MethodHelp(
-        "Train MaskRNN, starting from a MaskTrack (--init); the result is OUT/recurrence.safetensors.",
-        parts="localization, recurrence",
-    ),
-}
 
 
 def _train(
@@ -131,18 +77,19 @@ def _train(
     print(outcome.summary(options.out))
 
 
-def _verb(method: str, about: MethodHelp) -> Callable[..., None]:
+def training_verb(method: str, record: MethodRecord, about: TrainingHelp) -> Callable[..., None]:
+    """`tinct train METHOD`, with the helps of its record."""
     # Hidden, not absent: who gives one all the same reads that there is nothing to leave out or to add.
     without_option = typer.Option(
         metavar="PART,...",
-        help=f"Leave parts out, as the paper's ablation does: {about.parts}.",
-        hidden=not about.parts,
+        help=f"Leave parts out, as the paper's ablation does: {', '.join(record.recipe_parts)}.",
+        hidden=not record.recipe_parts,
     )
     added_option = typer.Option(
         "--with",
         metavar="PART,...",
-        help=f"Add parts that the recipe lacks: {about.additions}.",
-        hidden=not about.additions,
+        help=f"Add parts that the recipe lacks: {', '.join(record.recipe_additions)}.",
+        hidden=not record.recipe_additions,
     )
     steps_help, workers_help = f"Steps of stages: {about.steps}.", f"Processes that make {about.samples}."
 
@@ -185,5 +132,6 @@ def _verb(method: str, about: MethodHelp) -> Callable[..., None]:
     return verb
 
 
-for _method, _about in METHODS.items():
-    train_app.command(_method)(_verb(_method, _about))
+for _method, _record in METHODS.items():
+    if _record.training is not None:
+        train_app.command(_method)(training_verb(_method, _record, _record.training))

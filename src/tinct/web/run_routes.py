@@ -28,7 +28,7 @@ def methods(first: Settings) -> list[dict[str, Any]]:
             "variant": record.default_variant,
             "title": record.title,
             "streams": record.streams,
-            "presets": sorted(zoo.PRESETS, key=lambda preset: preset != first.preset),
+            "presets": sorted(record.presets, key=lambda preset: preset != first.preset),
             "fine_tunes": record.fine_tunes,
         }
         for name, record in zoo.METHODS.items()

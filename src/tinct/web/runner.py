@@ -310,9 +310,9 @@ def _streams(settings: Settings) -> bool:
     from tinct.errors import near_match
 
     record = zoo.method_record(settings.method)
-    if settings.preset not in zoo.PRESETS:
+    if settings.preset not in record.presets:
         raise OptionError(
-            f"There is no preset {settings.preset!r}. {near_match(settings.preset, zoo.PRESETS)}"
+            f"There is no preset {settings.preset!r}. {near_match(settings.preset, record.presets)}"
         )
     if settings.fine_tune not in (None, "none") and not record.fine_tunes:
         raise OptionError(

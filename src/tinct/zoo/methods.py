@@ -25,6 +25,29 @@ class Score:
 
 
 @dataclass(frozen=True)
+class TrainingHelp:
+    """What `tinct train METHOD --help` says of one method; the defaults fit most.
+
+    Attributes:
+        verb: What is trained, and where the result is.
+        needs_videos: Whether `--data` must be given.
+        stills: Of `--stills`.
+        steps: An example for `--steps`.
+        dev: Of `--dev`.
+        init: Of `--init`.
+        samples: What `--workers` make.
+    """
+
+    verb: str
+    needs_videos: bool = False
+    stills: str = "Photos with object masks."
+    steps: str = "stills=400,video=300"
+    dev: str = "Measure J and F on it, untuned, at the end of every stage."
+    init: str = "Start from these weights: of this method, or of the one it builds on."
+    samples: str = "samples"
+
+
+@dataclass(frozen=True)
 class MethodRecord:
     """One row of the zoo.
 
@@ -41,6 +64,8 @@ class MethodRecord:
         uses_proposals: Its `build` takes a `ProposalSource`.
         explains: It reports a trace of its decisions (`tinct.inference.callbacks`).
         has_ablation: `tinct.evaluation.ablation_rows` holds the table of its paper.
+        training: Help of `tinct train METHOD`, which runs `tinct.training.recipes.METHOD`; None if it has
+            no recipe.
         recipe_parts: What `tinct train METHOD --without` can leave out of its recipe.
         recipe_additions: What `--with` can add to it.
         joined: Variant → the variants whose weights its file joins; no recipe trains it as a whole.
@@ -59,6 +84,7 @@ class MethodRecord:
     uses_proposals: bool = False
     explains: bool = False
     has_ablation: bool = False
+    training: TrainingHelp | None = None
     recipe_parts: tuple[str, ...] = ()
     recipe_additions: tuple[str, ...] = ()
     joined: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -129,6 +155,15 @@ METHODS: Mapping[str, MethodRecord] = {
             "DAVIS-2016 val J&F": _paper(0.817, "results on the DAVIS 2016 validation set"),
             "DAVIS-2017 val J&F": _paper(0.715, "results on the DAVIS 2017 validation set, with YouTube-VOS"),
         },
+        training=TrainingHelp(
+            "Train FEELVOS; the result is OUT/video.safetensors, for `tinct segment --weights`.",
+            needs_videos=True,
+            stills="Photos with object masks, for the first stage.",
+            steps="stills=1200,video=1900",
+            dev="Measure J and F on it at the end of every stage.",
+            init="Start from these weights, not from ImageNet's.",
+            samples="clips",
+        ),
     ),
     "osvos": MethodRecord(
         title="OSVOS: One-Shot Video Object Segmentation (Caelles 2017)",
@@ -145,6 +180,7 @@ METHODS: Mapping[str, MethodRecord] = {
         },
         fine_tunes=True,
         has_ablation=True,
+        training=TrainingHelp("Train OSVOS's parent network; the result is OUT/video.safetensors."),
     ),
     "masktrack": MethodRecord(
         title="MaskTrack: Learning Video Object Segmentation from Static Images (Perazzi 2017)",
@@ -163,6 +199,7 @@ METHODS: Mapping[str, MethodRecord] = {
         uses_flow=True,
         has_ablation=True,
         recipe_parts=("damage", "deformation", "dilation", "non-rigid"),
+        training=TrainingHelp("Train MaskTrack; the result is OUT/clips.safetensors."),
     ),
     "maskrnn": MethodRecord(
         title="MaskRNN: Instance Level Video Object Segmentation (Hu 2017)",
@@ -181,6 +218,9 @@ METHODS: Mapping[str, MethodRecord] = {
         uses_flow=True,
         has_ablation=True,
         recipe_parts=("localization", "recurrence"),
+        training=TrainingHelp(
+            "Train MaskRNN, starting from a MaskTrack (--init); the result is OUT/recurrence.safetensors."
+        ),
     ),
     "dyenet": MethodRecord(
         title="DyeNet: Joint Re-identification and Attention-Aware Mask Propagation (Li 2018)",
@@ -208,6 +248,7 @@ METHODS: Mapping[str, MethodRecord] = {
         has_ablation=True,
         recipe_parts=("attention",),
         recipe_additions=("two-streams", "pyramid"),
+        training=TrainingHelp("Train DyeNet; the result is OUT/long.safetensors (papers' variants: joint)."),
     ),
 }
 """Every method that tinct has."""
