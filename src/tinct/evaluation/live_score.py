@@ -81,21 +81,11 @@ def score_davis_2016(
         MaskError: The segmenter returned masks of another size.
         NumericalError: It returned NaN or infinity.
     """
-    if every < 1 or (max_frames is not None and max_frames < 3):
-        raise OptionError(
-            f"every = {every} and max_frames = {max_frames} came; every starts at 1, and max_frames at 3, "
-            "because the first and the last frame are not scored."
-        )
+    _check_thinning(every, max_frames)
     scored: list[SequenceScores] = []
     seconds: list[Seconds] = []
     for sequence in Davis(Path(root), split, only=sequences, merge_objects=RULES.protocol.merged):
-        thinned = sequence.thinned(every, max_frames)
-        if len(thinned) < 3:
-            raise DatasetError(
-                f"Sequence {sequence.name!r} gives {len(thinned)} frames (every = {every}) of {root}; at "
-                "least 3 were expected: the first and the last are not scored."
-            )
-        scores, took = _score_sequence(segmenter, thinned, on_frame)
+        scores, took = _score_sequence(segmenter, _thinned(sequence, every, max_frames), on_frame)
         scored.append(scores)
         seconds.append(took)
         if progress is not None:
@@ -113,6 +103,25 @@ def score_davis_2016(
             "processor_seconds_per_frame": statistics.median(s for of in seconds for s in of.processor),
         },
     )
+
+
+def _check_thinning(every: int, max_frames: int | None) -> None:
+    if every < 1 or (max_frames is not None and max_frames < 3):
+        raise OptionError(
+            f"every = {every} and max_frames = {max_frames} came; every starts at 1, and max_frames at 3, "
+            "because the first and the last frame are not scored."
+        )
+
+
+def _thinned(sequence: data.Sequence, every: int, max_frames: int | None) -> data.Sequence:
+    """Every n-th frame of the beginning; DatasetError if none of them would be scored."""
+    thinned = sequence.thinned(every, max_frames)
+    if len(thinned) < 3:
+        raise DatasetError(
+            f"Sequence {sequence.name!r} gives {len(thinned)} frames (every = {every}); at least 3 were "
+            "expected: the first and the last are not scored."
+        )
+    return thinned
 
 
 def _score_sequence(
