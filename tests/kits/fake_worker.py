@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 SLOW, RAISES, DIES, HANGS = 55, 66, 77, 88
-SLOW_S = 0.05
+SLOW_S = 0.15
 TRICKS_AT = 3
 
 

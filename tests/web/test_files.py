@@ -7,8 +7,8 @@ import json
 import zipfile
 
 import numpy as np
-from fake_worker import SLOW
-from web_kit import FRAMES, Desk, H, W, painting, pixels, png
+from fake_worker import HANGS
+from web_kit import FRAMES, Desk, H, W, painting, pixels, png, until
 
 
 def export(desk: Desk, **values: object) -> bytes:
@@ -55,9 +55,11 @@ def test_exports_that_make_no_sense(desk: Desk) -> None:
 
 
 def test_an_export_goes_on_while_frames_are_computed(desk: Desk) -> None:
-    desk.tab.paint(0, painting(SLOW))
+    desk.tab.paint(0, painting(HANGS))
     desk.tab.call("POST", "/run", json={})
+    until(lambda: desk.tab.document()["run"]["done"] == 3)
     assert export(desk, format="palette-png", first=0, last=1)
+    assert desk.tab.document()["run"]["status"] == "running"
     desk.tab.call("POST", "/cancel")
 
 
