@@ -61,8 +61,7 @@ def thin_networks() -> Callable[[], AbstractContextManager[None]]:
 
     @contextmanager
     def thin() -> Iterator[None]:
-        from tinct.networks import deeplab_v2, staged_backbones, vgg
-        from tinct.networks.dyenet import two_streams
+        from tinct.networks import deeplab_v2, staged_backbones, two_streams, vgg
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(vgg, "STAGES", ((4, 4), (6, 6), (8, 8, 8), (8, 8, 8), (8, 8, 8)))

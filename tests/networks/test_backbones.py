@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from tinct.networks.backbones import ImageNormalisation, PyramidBackbone, fold_batch_norm
-from tinct.networks.dyenet.pyramid import FeaturePyramid
+from tinct.networks.pyramid import FeaturePyramid
 
 
 def test_folding_batch_norm_changes_nothing_but_the_number_of_layers() -> None:

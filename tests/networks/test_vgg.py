@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import nn
 from torchvision.models import vgg16
 
-from tinct.networks.dyenet.guided_input import GUIDE_RANGE, guided_input, padded_to_grid, with_drawn_channels
+from tinct.networks.guided_input import GUIDE_RANGE, guided_input, padded_to_grid, with_drawn_channels
 from tinct.networks.vgg import Vgg16, VggStream
 from tinct.ops.bilinear import enlarged_by_stride
 

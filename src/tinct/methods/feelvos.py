@@ -43,8 +43,8 @@ from tinct.io.masks import ObjectMasks, object_ids_of
 from tinct.networks.backbones import ImageNormalisation
 from tinct.networks.batch_norm import freeze_batch_norm
 from tinct.networks.deeplab import DeepLabV3Plus
-from tinct.networks.dyenet.pyramid import FeaturePyramid
 from tinct.networks.heads import Refinement, SharedInputConv, UnitEmbedding, convolution
+from tinct.networks.pyramid import FeaturePyramid
 from tinct.networks.weights import load_weights
 from tinct.ops.components import apart_from
 from tinct.ops.matching import ReferenceSet, global_matching, local_matching, squash

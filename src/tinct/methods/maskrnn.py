@@ -45,11 +45,11 @@ from tinct.fine_tuning.segmenter import FineTunedSegmenter, FineTunedState, Lear
 from tinct.inference.segmenter import VideoSegmenter
 from tinct.io.masks import ObjectMasks
 from tinct.io.video import Video
-from tinct.networks.dyenet.guided_pyramid import GuidedPyramid
-from tinct.networks.dyenet.two_streams import StreamFeatures, TwoStreams, VggTwoStreams
 from tinct.networks.flow import DisFlow, FlowEstimator
+from tinct.networks.guided_pyramid import GuidedPyramid
 from tinct.networks.localization import located, proposals_of
 from tinct.networks.presets import variant_options
+from tinct.networks.two_streams import StreamFeatures, TwoStreamOutput, TwoStreams, VggTwoStreams
 from tinct.networks.vgg import VggStream
 from tinct.networks.weights import load_weights
 from tinct.ops.boxes import enlarged_boxes, hull_boxes, inside_boxes, mask_boxes
@@ -151,6 +151,22 @@ class MaskRnnNetwork(nn.Module):
             self.streams = TwoStreams(COMPACT_BACKBONES[options.backbone])
         else:
             self.streams = VggTwoStreams()
+
+    def forward(
+        self,
+        features: StreamFeatures,
+        guides: Float[Tensor, "B 1 H W"],
+        proposals: Float[Tensor, "B 4"],
+    ) -> TwoStreamOutput:
+        """The binary segmentation and localization nets under the guidance of warped masks (3.2, 3.3).
+
+        Args:
+            features: What both streams see of the frames.
+            guides: The warped previous masks.
+            proposals: Their boxes.
+        """
+        output: TwoStreamOutput = self.streams(features, guides, proposals)
+        return output
 
     @property
     def stream(self) -> GuidedPyramid | VggStream:

@@ -43,8 +43,8 @@ from tinct.fine_tuning.per_object import ObjectWeights
 from tinct.fine_tuning.segmenter import FineTunedSegmenter, FineTunedState, Learnt
 from tinct.io.masks import ObjectMasks, object_ids_of
 from tinct.networks.deeplab_v2 import SCORE_RATES, DeepLabV2Stream
-from tinct.networks.dyenet.guided_pyramid import GuidedPyramid
 from tinct.networks.flow import DisFlow, FlowEstimator
+from tinct.networks.guided_pyramid import GuidedPyramid
 from tinct.networks.presets import variant_options
 from tinct.networks.side_outputs import SideLogits
 from tinct.networks.weights import load_weights

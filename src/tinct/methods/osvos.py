@@ -39,7 +39,7 @@ from tinct.fine_tuning.budget import Budget
 from tinct.fine_tuning.fine_tune import FineTuning
 from tinct.fine_tuning.segmenter import FineTunedSegmenter, FineTunedState, Learnt
 from tinct.io.masks import ObjectMasks
-from tinct.networks.dyenet.guided_pyramid import GuidedPyramid
+from tinct.networks.guided_pyramid import GuidedPyramid
 from tinct.networks.presets import variant_options
 from tinct.networks.side_outputs import SideLogits
 from tinct.networks.vgg import SIDE_RATES, VggStream

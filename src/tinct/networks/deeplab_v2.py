@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 from tinct.errors import OptionError, near_match
 from tinct.networks.backbones import ImageNormalisation, fold_batch_norm
-from tinct.networks.dyenet.guided_input import guided_input, padded_to_grid, with_drawn_channels
+from tinct.networks.guided_input import guided_input, padded_to_grid, with_drawn_channels
 from tinct.networks.imagenet import load_imagenet
 from tinct.networks.rates import RateFactors
 from tinct.networks.side_outputs import SideLogits

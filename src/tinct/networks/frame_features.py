@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from tinct.networks.backbones import ImageNormalisation
-from tinct.networks.dyenet.pyramid import FeaturePyramid
+from tinct.networks.pyramid import FeaturePyramid
 from tinct.networks.staged_backbones import FirstStages
 
 STRIDE = 8

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from tinct.networks.backbones import ImageNormalisation
-from tinct.networks.dyenet.guided_input import guided_input, with_drawn_channels
+from tinct.networks.guided_input import guided_input, with_drawn_channels
 from tinct.networks.imagenet import load_imagenet
 from tinct.networks.rates import RateFactors
 from tinct.networks.side_outputs import SideLogits, SideOutputs

@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tinct.errors import OptionError
-from tinct.networks.dyenet.guided_pyramid import take_over_pyramid
 from tinct.networks.dyenet.network import COMPACT, PAPER, DyeNetConfig, DyeNetNetwork, FrameFeatures
-from tinct.networks.dyenet.pyramid import FeaturePyramid
+from tinct.networks.guided_pyramid import take_over_pyramid
+from tinct.networks.pyramid import FeaturePyramid
 from tinct.ops.rois import pooled
 from tinct.ops.views import full_view
 

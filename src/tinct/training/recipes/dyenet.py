@@ -26,10 +26,10 @@ from torch import Tensor, nn
 from tinct.data.online_clips import AnnotatedRegions, OnlineClips
 from tinct.data.region_clips import PhotoRegions, RegionClips, RegionOptions, RegionSource, VideoRegions
 from tinct.data.samplers import Samples
-from tinct.networks.dyenet.guided_pyramid import take_over_pyramid
 from tinct.networks.dyenet.network import COMPACT, PAPER, DyeNetConfig, DyeNetNetwork
 from tinct.networks.dyenet.training_network import DyeNetLossOptions
 from tinct.networks.flow import DisFlow
+from tinct.networks.guided_pyramid import take_over_pyramid
 from tinct.ops.losses import RegionLossOptions
 from tinct.training.flow_clips import FlowClips
 from tinct.training.recipes.dyenet_task import DyeNetTask

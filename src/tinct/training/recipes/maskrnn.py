@@ -17,10 +17,10 @@ from torch import Tensor, nn
 
 from tinct.data.samplers import ClipOptions, MixedClips, StillClips, VideoClips
 from tinct.methods.maskrnn import COMPACT, PAPER, MaskRnnNetwork
-from tinct.networks.dyenet.guided_pyramid import take_over_pyramid
-from tinct.networks.dyenet.two_streams import TwoStreams
 from tinct.networks.flow import DisFlow
+from tinct.networks.guided_pyramid import take_over_pyramid
 from tinct.networks.rates import rate_groups
+from tinct.networks.two_streams import TwoStreams
 from tinct.ops.losses import BALANCED, FrameLossOptions
 from tinct.training.flow_clips import FlowClips
 from tinct.training.recipes.maskrnn_task import MaskRnnLossOptions, MaskRnnTask

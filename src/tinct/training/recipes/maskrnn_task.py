@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from tinct.networks.dyenet.two_streams import StreamFeatures, TwoStreamOutput, TwoStreams, VggTwoStreams
 from tinct.networks.localization import proposals_of
+from tinct.networks.two_streams import StreamFeatures, TwoStreamOutput, TwoStreams, VggTwoStreams
 from tinct.ops.boxes import box_deltas, mask_boxes
 from tinct.ops.losses import FrameLossOptions, at_size, frame_losses
 from tinct.ops.warp import magnitude_image, warp

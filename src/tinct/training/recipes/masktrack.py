@@ -23,8 +23,8 @@ from tinct.data.samplers import ClipOptions, MixedClips, StillClips, VideoClips
 from tinct.data.synthetic import Motion
 from tinct.methods.masktrack import COMPACT, PRESETS, MaskTrackNetwork
 from tinct.networks.deeplab_v2 import SCORE_RATES, DeepLabV2Stream
-from tinct.networks.dyenet.guided_pyramid import GuidedPyramid, take_over_pyramid
 from tinct.networks.flow import DisFlow
+from tinct.networks.guided_pyramid import GuidedPyramid, take_over_pyramid
 from tinct.ops.losses import PLAIN, FrameLossOptions
 from tinct.training.flow_clips import FlowClips
 from tinct.training.recipes.clip_task import ClipTask, RollOut

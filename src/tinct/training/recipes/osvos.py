@@ -25,7 +25,7 @@ from tinct.methods.osvos import (
     PAPER_PIXELS,
     OsvosNetwork,
 )
-from tinct.networks.dyenet.guided_pyramid import GuidedPyramid, take_over_pyramid
+from tinct.networks.guided_pyramid import GuidedPyramid, take_over_pyramid
 from tinct.networks.side_outputs import SideLogits
 from tinct.networks.vgg import SIDE_RATES
 from tinct.ops.losses import BALANCED, FrameLossOptions

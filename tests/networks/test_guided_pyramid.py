@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tinct.networks.dyenet.guided_pyramid import GuidedPyramid, take_over_pyramid
-from tinct.networks.dyenet.pyramid import FeaturePyramid
+from tinct.networks.guided_pyramid import GuidedPyramid, take_over_pyramid
+from tinct.networks.pyramid import FeaturePyramid
 
 
 @pytest.fixture(scope="module")

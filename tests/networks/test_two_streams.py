@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tinct.networks.dyenet.two_streams import StreamFeatures, TwoStreams, VggTwoStreams
 from tinct.networks.localization import LocalizationNet, located, proposals_of
+from tinct.networks.two_streams import StreamFeatures, TwoStreams, VggTwoStreams
 from tinct.ops.boxes import box_deltas
 
 

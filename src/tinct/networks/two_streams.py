@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from tinct.networks.dyenet.guided_pyramid import GuidedPyramid
+from tinct.networks.guided_pyramid import GuidedPyramid
 from tinct.networks.localization import LocalizationNet
 from tinct.networks.vgg import VggStream
 
