@@ -71,7 +71,7 @@ def _with_weights() -> list[tuple[str, str]]:
         (method, variant)
         for method, record in zoo.METHODS.items()
         for variant in record.variants
-        if zoo.weights_record(method, variant) is not None
+        if record.streams and zoo.weights_record(method, variant) is not None
     ]
 
 
