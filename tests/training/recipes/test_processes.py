@@ -26,7 +26,7 @@ from tinct.training.sources import Sources
 Small = Callable[[Recipe], Recipe]
 Thin = Callable[[], AbstractContextManager[None]]
 
-# DyeNet's other papers' backbone differs from resnet101 in what is taken from timm alone, and FEELVOS trains it.
+# DyeNet's xception65 differs from resnet101 in the backbone alone, which FEELVOS trains.
 RECIPES = [
     osvos.RECIPES["vgg16"],
     osvos.RECIPES["mobilenetv2"],
@@ -98,7 +98,8 @@ def in_processes(
         "out": str(out),
     }
     place = {
-        **os.environ, JOB: json.dumps(job), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
+        **os.environ, JOB: json.dumps({**job, "out": str(out)}),
+        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
         "GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1",
         "WORLD_SIZE": str(processes), "LOCAL_WORLD_SIZE": str(processes),
     }  # fmt: skip

@@ -40,6 +40,7 @@ from tinct.training.stages import SGD, Stage, StairSchedule
 COMPACT_LOSS = DyeNetLossOptions(
     proposals=0.5, identities=0.5, masks=1.0, propagation=2.0,
     mask=RegionLossOptions(cross_entropy=1.0, hardest=0.5, dice=0.5), most_masks=16,
+    references_first=True,
 )  # fmt: skip
 
 COMPACT_RATES = (("extractor.extractor.", 0.5), ("extractor.identity.", 0.1), ("reid.", 0.1))
