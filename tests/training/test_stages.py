@@ -72,6 +72,7 @@ def test_every_setting_shows_in_the_description() -> None:
         {}, {"name": "stills"}, {"steps": 11}, {"batch": 3}, {"learning_rate": 0.2},
         {"schedule": CosineSchedule(3)}, {"schedule": PolynomialSchedule(0.9)}, {"optimiser": AdamW(0.02)},
         {"optimiser": SGD(0.9, 0.01)}, {"clip_gradient_norm": 2.0}, {"ema_decay": 0.8},
+        {"unused": ("scores.",)},
     ]  # fmt: skip
     described = [tuple(stage(**change).describe().items()) for change in changes]
     assert len(set(described)) == len(changes)

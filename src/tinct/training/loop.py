@@ -73,11 +73,13 @@ def train(
     here = _open_run(task, stages, options, recipe, processes)
     steps_taken = 0
     while here.stage < len(stages):
-        run = StageRun(task, stages[here.stage], here, options, started)
-        completed = run.train(progress)
+        stage = stages[here.stage]
+        with stage.frozen(task.network):
+            run = StageRun(task, stage, here, options, started)
+            completed = run.train(progress)
         steps_taken += run.step - here.step
         if not completed:
-            return Outcome(False, run.stage.name, run.step, steps_taken)
+            return Outcome(False, stage.name, run.step, steps_taken)
         here = run.hand_over(on_stage_end)
     task.network.load_state_dict(here.network)
     return Outcome(True, stages[-1].name, stages[-1].steps, steps_taken)

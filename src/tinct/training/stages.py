@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -163,6 +164,8 @@ class Stage:
         clip_gradient_norm: Gradients are scaled down to this norm.
         ema_decay: Of the moving average of the weights, which is what is saved as the result; less
             at first, so that it soon forgets what the stage began with. 0 keeps the weights as they are.
+        unused: Parts of the names of parameters that the loss does not reach in this stage: they are frozen
+            in it. Several processes would wait for their gradients for ever.
 
     Raises:
         OptionError: A number is out of its range.
@@ -177,6 +180,7 @@ class Stage:
     optimiser: Callable[[ParameterGroups], torch.optim.Optimizer]
     clip_gradient_norm: float
     ema_decay: float
+    unused: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.batch < 1:
@@ -193,6 +197,7 @@ class Stage:
 
     def describe(self) -> dict[str, str]:
         """Everything that decides what the stage computes, as text: a resumed run must agree with it."""
+        unused = {"unused": ", ".join(self.unused)} if self.unused else {}
         return {
             "name": self.name,
             "steps": str(self.steps),
@@ -203,4 +208,21 @@ class Stage:
             "clip_gradient_norm": repr(self.clip_gradient_norm),
             "ema_decay": repr(self.ema_decay),
             "clips": self.clips.describe(),
+            **unused,
         }
+
+    @contextmanager
+    def frozen(self, network: nn.Module) -> Iterator[None]:
+        """Take the parameters that the stage does not use out of training, and bring them back after it."""
+        frozen = [
+            parameter
+            for name, parameter in network.named_parameters()
+            if parameter.requires_grad and any(part in name for part in self.unused)
+        ]
+        try:
+            for parameter in frozen:
+                parameter.requires_grad_(False)
+            yield
+        finally:
+            for parameter in frozen:
+                parameter.requires_grad_(True)

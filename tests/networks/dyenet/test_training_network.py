@@ -101,11 +101,27 @@ def test_the_gradient_flows_through_time(learning: DyeNetLearning) -> None:
     assert previous.grad[:, 0].abs().sum() > 0
 
 
-def test_the_reference_enters_the_table_before_the_loss(learning: DyeNetLearning) -> None:
+@pytest.mark.parametrize("references_first", [False, True])
+def test_the_table_changes_after_the_loss(learning: DyeNetLearning, references_first: bool) -> None:
+    """But for the compact recipe's references, which are templates."""
+    learning.options = replace(learning.options, references_first=references_first)
+    at_loss: list[Tensor] = []
+    learning.matching.register_forward_pre_hook(lambda matching, _: at_loss.append(matching.table.clone()))
     learning.parts(clips(2))
-    shown = learning.matching.table.norm(dim=1)
-    torch.testing.assert_close(shown, torch.tensor([1.0, 1.0, 1.0, 0.0]))
+    known = torch.tensor([1.0, 1, 1, 0])
+    before = known if references_first else torch.zeros(4)
+    torch.testing.assert_close(at_loss[0].norm(dim=1), before)
+    torch.testing.assert_close(learning.matching.table.norm(dim=1), known)
     assert learning.matching.queue.any()
+
+
+def test_the_table_sees_what_other_processes_saw(learning: DyeNetLearning) -> None:
+    def gather(embeddings: Tensor, identities: Tensor) -> tuple[Tensor, Tensor]:
+        return torch.cat([embeddings, embeddings[:1]]), torch.cat([identities, torch.tensor([3])])
+
+    learning.gather = gather
+    learning.parts(clips(2))
+    torch.testing.assert_close(learning.matching.table.norm(dim=1), torch.ones(4))
 
 
 def test_a_void_frame_teaches_no_mask(learning: DyeNetLearning) -> None:

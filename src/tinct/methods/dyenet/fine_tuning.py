@@ -43,7 +43,11 @@ Progress = Callable[[int, float, float], None]
 """Called as progress(steps done, seconds, loss) after every step."""
 
 TUNING_LOSS = DyeNetLossOptions(
-    proposals=0.0, identities=0.3, mask=RegionLossOptions(hardest=0.5, dice=0.5), most_masks=16
+    proposals=0.0,
+    identities=0.3,
+    mask=RegionLossOptions(hardest=0.5, dice=0.5),
+    most_masks=16,
+    references_first=True,
 )
 
 

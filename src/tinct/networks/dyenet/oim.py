@@ -100,8 +100,8 @@ class OnlineInstanceMatching(nn.Module):
     def update(self, embeddings: Float[Tensor, "N C"], identities: Int64[Tensor, "N"]) -> None:
         """Move the table towards the embeddings, one after another; queue those without identity.
 
-        Call it after the step, with the step's embeddings. An identity that is seen for the first
-        time takes the embedding itself.
+        Call it after the step's loss, with the embeddings of all processes. An identity that is seen for
+        the first time takes the embedding itself.
         """
         embeddings = F.normalize(embeddings.detach().float(), dim=1)
         self.updates += 1

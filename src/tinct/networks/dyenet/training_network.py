@@ -15,7 +15,7 @@ with the shared features. Used offline by the recipe and online by the method, o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -51,6 +51,9 @@ class DyeNetLossOptions:
         overlap: Largest IoU of those with an object.
         enlargement: Range of the factor on the sides of the boxes of the recurrence.
         min_pixels: Objects that show less of themselves in a frame teach no identity there.
+        references_first: Beyond the paper: what a clip's reference shows enters the table before the loss,
+            as a template does at test. So a photo's object can be recognised in its very first clip;
+            in the paper's order it would have to wait for the photo's next turn.
     """
 
     proposals: float = 1.0
@@ -66,6 +69,7 @@ class DyeNetLossOptions:
     overlap: float = 0.3
     enlargement: tuple[float, float] = (1.15, 1.5)
     min_pixels: int = 60
+    references_first: bool = False
 
     def weighted(self, parts: Mapping[str, Float[Tensor, ""]]) -> Float[Tensor, ""]:
         """The sum of the parts that have a weight."""
@@ -128,6 +132,15 @@ def boxes_beside(
     return tried[fits][:count]
 
 
+Gather = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+"""(embeddings [N, C], identities [N]) of this process → those of all processes, in one order everywhere."""
+
+
+def only_own(embeddings: Tensor, identities: Tensor) -> tuple[Tensor, Tensor]:
+    """The gathering of one process by itself."""
+    return embeddings, identities
+
+
 class DyeNetLearning:
     """The loss of batches of clips.
 
@@ -135,12 +148,17 @@ class DyeNetLearning:
         network: What learns.
         matching: The table of its identities, which is changed by every batch that teaches them.
         options: The parts of the loss.
+        gather: Brings together what several processes show the table, so that it is the same in all.
     """
 
     def __init__(
-        self, network: DyeNetNetwork, matching: OnlineInstanceMatching, options: DyeNetLossOptions
+        self,
+        network: DyeNetNetwork,
+        matching: OnlineInstanceMatching,
+        options: DyeNetLossOptions,
+        gather: Gather = only_own,
     ) -> None:
-        self.network, self.matching, self.options = network, matching, options
+        self.network, self.matching, self.options, self.gather = network, matching, options, gather
 
     def parts(self, batch: Mapping[str, Tensor]) -> dict[str, Float[Tensor, ""]]:
         """The parts of the loss, unweighted, and figures beside them.
@@ -208,11 +226,7 @@ class DyeNetLearning:
         identities: Int64[Tensor, "N"],
         size: tuple[int, int],
     ) -> dict[str, Float[Tensor, ""]]:
-        """L_reid. What the reference shows enters the table first, as a template does at test.
-
-        So an object that was never seen before can be recognised in its very first clip; with the
-        paper's order, table after the step, a photo's object would have to wait for the photo's next turn.
-        """
+        """L_reid; the table changes after it."""
         options = self.options
         beside = [
             boxes_beside(regions.boxes[regions.frame == f], size, options.negatives, options.overlap)
@@ -224,12 +238,18 @@ class DyeNetLearning:
         embeddings = self.network.embeddings(features, all_boxes, drawn.to(frame.device)[all_frames])
         known = torch.cat([identities, identities.new_full((len(all_boxes) - len(boxes),), UNLABELLED)])
         reference = (all_frames % 2 == 0) & (known != UNLABELLED)
-        self.matching.update(embeddings[reference], known[reference])
+        if options.references_first:
+            self._update(embeddings[reference], known[reference])
         loss: Tensor = self.matching(embeddings, known)
         with torch.no_grad():
             recognised = self._recognised(embeddings[~reference], known[~reference])
-        self.matching.update(embeddings[~reference], known[~reference])
+        later = ~reference if options.references_first else torch.ones_like(reference)
+        self._update(embeddings[later], known[later])
         return {"identities": loss, "recognised": recognised}
+
+    def _update(self, embeddings: Float[Tensor, "N C"], identities: Int64[Tensor, "N"]) -> None:
+        """Show the table what all processes saw."""
+        self.matching.update(*self.gather(embeddings.detach(), identities))
 
     def _recognised(
         self, embeddings: Float[Tensor, "N C"], identities: Int64[Tensor, "N"]

@@ -40,6 +40,7 @@ from tinct.training.stages import SGD, Stage, StairSchedule
 COMPACT_LOSS = DyeNetLossOptions(
     proposals=0.5, identities=0.5, masks=1.0, propagation=2.0,
     mask=RegionLossOptions(cross_entropy=1.0, hardest=0.5, dice=0.5), most_masks=16,
+    references_first=True,
 )  # fmt: skip
 
 COMPACT_RATES = (("extractor.extractor.", 0.5), ("extractor.identity.", 0.1), ("reid.", 0.1))
@@ -51,6 +52,18 @@ after 60 steps of 1e-3: similarity of different objects 0.69 → 0.88; of 1e-4: 
 objects at 0.79.
 """
 
+
+_RECURRENCE = ("recurrent.", "template_guide.")
+
+UNUSED = {
+    "proposals": (
+        *_RECURRENCE, "motion.", "mask_network.", "reid.", "extractor.identity.",
+        # Those of the pyramid's finest maps, of both kinds of backbone.
+        "extractor.extractor.skip.", "extractor.lateral.", "extractor.top.", "extractor.smooth.",
+    ),
+    "identities": _RECURRENCE,
+}  # fmt: skip
+"""Layers that clips of one frame and of two do not reach (`tinct.networks.dyenet.training_network`)."""
 
 COMPACT_STEPS = {"proposals": 250, "identities": 500, "joint": 1800, "long": 1820, "online": 0}
 
@@ -78,7 +91,8 @@ def compact_stages(data: Sources, steps: Mapping[str, int], seed: int) -> list[S
     for name, (frames, batch, rate, average, photos) in plans.items():
         if steps.get(name, 0):
             clips = _clips(data, replace(options, frames=frames), photos, stored_px=400)
-            stages.append(compact_stage(name, clips, steps[name], batch, rate, average))
+            stage = compact_stage(name, clips, steps[name], batch, rate, average)
+            stages.append(replace(stage, unused=UNUSED.get(name, ())))
     if steps.get("online", 0):
         clips = _online_clips(data, options)
         stages.append(compact_stage("online", clips, steps["online"], 2, 2e-4, 0.99))
@@ -132,6 +146,7 @@ def _paper_stage(name: str, clips: Samples, steps: int, learning_rate: float) ->
     return Stage(
         name, clips, steps, batch=8, learning_rate=learning_rate, schedule=StairSchedule(8000, 0.1),
         optimiser=SGD(momentum=0.9, weight_decay=5e-4), clip_gradient_norm=10.0, ema_decay=0.0,
+        unused=UNUSED.get(name, ()),
     )  # fmt: skip
 
 

@@ -17,6 +17,10 @@ Segment = Callable[..., SideLogits]
 """(frames [B, 3, H, W] in [0, 1], previous masks [B, 1, H, W], deep_supervision=...) → logits."""
 
 
+SIDE_SCORES = ("side_outputs.scores.",)
+"""What only the side outputs' own losses teach: unused in stages without them (`Stage.unused`)."""
+
+
 class FrameTask(Task):
     """The loss of a batch of `MaskedFrames`.
 
@@ -43,20 +47,23 @@ class FrameTask(Task):
     ) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]]]:
         """All parts weighted, and each part by itself.
 
-        A stage may say what its side outputs count (`SideWeighted`); else their weight fades.
+        A stage may say what its side outputs count (`SideWeighted`); else their weight fades, and where
+        it is 0 they are still asked: every step of a stage reaches the same parameters.
         """
         frames = batch["frames"].permute(0, 3, 1, 2).float() / 255
         previous = batch["previous"].unsqueeze(1).float() / 255
         sides = self.loss.sides * max(0.0, 1 - step / self.loss.sides_until)
+        supervised = self.loss.sides > 0
         if "side_weight" in batch:
             sides = float(batch["side_weight"][0])
-        logits = self.segment(frames, previous, deep_supervision=sides > 0)
+            supervised = sides > 0
+        logits = self.segment(frames, previous, deep_supervision=supervised)
         labels = batch["labels"].long()
         figures = frame_losses(logits.fused, labels, self.loss)
         total = sum(
             (getattr(self.loss, name) * value for name, value in figures.items()), frames.new_zeros(())
         )
-        if sides > 0:
+        if supervised:
             size = (labels.shape[-2], labels.shape[-1])
             figures["sides"] = torch.stack(
                 [class_balanced_cross_entropy(at_size(s, size), labels) for s in logits.sides]

@@ -23,6 +23,7 @@ from tinct.networks.rates import rate_groups
 from tinct.networks.two_streams import TwoStreams
 from tinct.ops.losses import BALANCED, FrameLossOptions
 from tinct.training.flow_clips import FlowClips
+from tinct.training.recipes.frame_task import SIDE_SCORES
 from tinct.training.recipes.maskrnn_task import MaskRnnLossOptions, MaskRnnTask
 from tinct.training.recipes.recipe import Recipe, compact_stage
 from tinct.training.sources import Sources
@@ -50,12 +51,11 @@ def compact_stages(
         return []
     options = ClipOptions(size=(240, 416), frames=frames, max_objects=1, max_step=2, seed=seed)
     clips = MixedClips(VideoClips(data.videos(), options), StillClips(data.photos(), options), 0.3)
-    return [
-        compact_stage(
-            "recurrence", FlowClips(clips, DisFlow(), forward=True), steps["recurrence"],
-            2 * (SEEN_FRAMES - 2) // (frames - 2), 5e-4, 0.99,
-        )
-    ]  # fmt: skip
+    stage = compact_stage(
+        "recurrence", FlowClips(clips, DisFlow(), forward=True), steps["recurrence"],
+        2 * (SEEN_FRAMES - 2) // (frames - 2), 5e-4, 0.99,
+    )  # fmt: skip
+    return [replace(stage, unused=SIDE_SCORES)]
 
 
 EPOCHS, DAVIS_FRAMES, RECURRENT_FRAMES = 10, 2079, 7
@@ -89,6 +89,7 @@ def paper_stages(data: Sources, steps: Mapping[str, int], seed: int) -> list[Sta
             Stage(
                 name, clips, steps[name], batch, learning_rate=1e-5, schedule=PolynomialSchedule(0.9),
                 optimiser=AdamW(weight_decay=0.0), clip_gradient_norm=10.0, ema_decay=0.0,
+                unused=SIDE_SCORES,
             )
         )  # fmt: skip
     return stages

@@ -28,7 +28,7 @@ from tinct.networks.guided_pyramid import GuidedPyramid, take_over_pyramid
 from tinct.ops.losses import PLAIN, FrameLossOptions
 from tinct.training.flow_clips import FlowClips
 from tinct.training.recipes.clip_task import ClipTask, RollOut
-from tinct.training.recipes.frame_task import FrameTask
+from tinct.training.recipes.frame_task import SIDE_SCORES, FrameTask
 from tinct.training.recipes.recipe import Recipe, compact_stage
 from tinct.training.sources import Sources
 from tinct.training.stages import SGD, PolynomialSchedule, Stage
@@ -53,7 +53,8 @@ def compact_stages(
         options = ClipOptions(size=(256, 448), frames=5, max_objects=1, seed=seed)
         moved = StillClips(data.photos(), replace(options, paste=0.5))
         clips = FlowClips(MixedClips(VideoClips(data.videos(), options), moved, 0.4), DisFlow())
-        stages.append(compact_stage("clips", clips, steps["clips"], 4, 5e-4, 0.99))
+        stage = compact_stage("clips", clips, steps["clips"], 4, 5e-4, 0.99)
+        stages.append(replace(stage, unused=SIDE_SCORES))
     return stages
 
 

@@ -29,7 +29,7 @@ from tinct.networks.guided_pyramid import GuidedPyramid, take_over_pyramid
 from tinct.networks.side_outputs import SideLogits
 from tinct.networks.vgg import SIDE_RATES
 from tinct.ops.losses import BALANCED, FrameLossOptions
-from tinct.training.recipes.frame_task import FrameTask, Segment
+from tinct.training.recipes.frame_task import SIDE_SCORES, FrameTask, Segment
 from tinct.training.recipes.recipe import Recipe, compact_stage
 from tinct.training.sources import Sources
 from tinct.training.stages import SGD, Stage, StepSchedule
@@ -106,6 +106,7 @@ def paper_stages(data: Sources, steps: Mapping[str, int], seed: int) -> list[Sta
             name, SideWeighted(frames, PAPER_STAGES[name].side_weight), steps[name], batch=10,
             learning_rate=1e-8 * PAPER_PIXELS, schedule=StepSchedule(PAPER_STAGES[name].full_rate, 0.1),
             optimiser=SGD(momentum=0.9, weight_decay=PAPER_DECAY), clip_gradient_norm=10.0, ema_decay=0.0,
+            unused=() if PAPER_STAGES[name].side_weight else SIDE_SCORES,
         )
         for name in wanted
     ]  # fmt: skip

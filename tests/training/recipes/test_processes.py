@@ -1,0 +1,173 @@
+"""Several processes: every stage of every recipe, and two processes against one."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.utils.data import default_collate
+
+from tinct.training.options import LoopOptions
+from tinct.training.recipes import dyenet, feelvos, maskrnn, masktrack, osvos
+from tinct.training.recipes.recipe import Recipe, train_by_recipe
+from tinct.training.sources import Sources
+
+Small = Callable[[Recipe], Recipe]
+Thin = Callable[[], AbstractContextManager[None]]
+
+# DyeNet's xception65 differs from resnet101 in the backbone alone, which FEELVOS trains.
+RECIPES = [
+    osvos.RECIPES["vgg16"],
+    osvos.RECIPES["mobilenetv2"],
+    masktrack.RECIPES["vgg16"],
+    masktrack.RECIPES["resnet101"],
+    masktrack.RECIPES["mobilenetv2"],
+    maskrnn.RECIPES["vgg16"],
+    maskrnn.RECIPES["mobilenetv2"],
+    feelvos.RECIPES["xception65"],
+    feelvos.RECIPES["mobilenetv2"],
+    dyenet.RECIPES["resnet101"],
+    dyenet.RECIPES["mobilenetv2"],
+]
+ADVANCED = [
+    dyenet.RECIPES["resnet101"].with_added(["pyramid", "two-streams"]),
+    dyenet.RECIPES["mobilenetv2"].with_added(["two-streams"]),
+]
+
+METHODS = {module.__name__.split(".")[-1]: module for module in (osvos, masktrack, maskrnn, feelvos, dyenet)}
+
+JOB = "TINCT_TEST_JOB"
+"""Tells a process that a test starts what to train."""
+
+
+def named(recipe: Recipe) -> str:
+    return f"{recipe.method}-{recipe.variant}"
+
+
+@pytest.mark.parametrize("recipe", [*RECIPES, *ADVANCED], ids=named)
+def test_the_loss_of_a_stage_reaches_all_that_the_stage_trains(
+    recipe: Recipe, data: Sources, small: Small, thin_networks: Thin
+) -> None:
+    torch.manual_seed(0)
+    with thin_networks():
+        task = recipe.task().train()
+    stages = small(recipe).build_stages(data, dict.fromkeys(recipe.steps, 1), 0)
+    task.prepare(stages)
+    everything = {name for name, p in task.network.named_parameters() if p.requires_grad}
+    for stage in stages:
+        task.zero_grad()
+        with stage.frozen(task.network):
+            trained = [p for parameters, _ in task.parameter_groups() for p in parameters]
+            # A late step too: what fades must not fall out.
+            for step in (0, 10_000):
+                loss, _ = task(default_collate([stage.clips[0]]), step)
+                reached = torch.autograd.grad(loss, trained, allow_unused=True)
+                assert None not in reached, stage.name
+            # And no more is frozen than must be.
+            frozen = everything - {n for n, p in task.network.named_parameters() if p.requires_grad}
+        loss, _ = task(default_collate([stage.clips[0]]), 10_000)
+        loss.backward()
+        unreached = {n for n, p in task.network.named_parameters() if n in everything and p.grad is None}
+        assert frozen == unreached, stage.name
+
+
+def in_processes(
+    processes: int, out: Path, recipe: Recipe, batch: int, steps: dict[str, int]
+) -> list[dict[str, Tensor]]:
+    """What each of several processes ends with, as `accelerate launch --cpu` would start them."""
+    out.mkdir()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    job = {
+        "method": recipe.method,
+        "variant": recipe.variant,
+        "batch": batch,
+        "steps": steps,
+        "out": str(out),
+    }
+    place = {
+        **os.environ, JOB: json.dumps({**job, "out": str(out)}),
+        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
+        "GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1",
+        "WORLD_SIZE": str(processes), "LOCAL_WORLD_SIZE": str(processes),
+    }  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        f"{__file__}::test_one_process",
+    ]
+    running = [
+        subprocess.Popen(
+            [*command, f"--basetemp={out / f'temporary-{rank}'}"],
+            env={**place, "RANK": str(rank), "LOCAL_RANK": str(rank)}, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )
+        for rank in range(processes)
+    ]  # fmt: skip
+    try:
+        for process in running:
+            said, _ = process.communicate(timeout=240)
+            assert process.returncode == 0, said
+    finally:
+        for process in running:
+            process.kill()
+            process.wait()
+    return [torch.load(out / f"{rank}.pt", weights_only=True) for rank in range(processes)]
+
+
+@pytest.mark.skipif(JOB not in os.environ, reason="a part of the tests below, which start it")
+def test_one_process(data: Sources, small: Small, thin_networks: Thin) -> None:
+    """Train what the job says, and save the weights, and what else the task remembers."""
+    job = json.loads(os.environ[JOB])
+    recipe = small(METHODS[job["method"]].RECIPES[job["variant"]])
+    tasks = []
+
+    def task() -> Any:
+        tasks.append(recipe.task())
+        return tasks[-1]
+
+    def stages(*args: Any) -> list[Any]:
+        return [replace(stage, batch=job["batch"]) for stage in recipe.stages(*args)]
+
+    changed = replace(recipe, task=task, stages=stages, from_imagenet=lambda _, source: source)
+    out = Path(job["out"])
+    options = LoopOptions(
+        out / "run", recipe.method, recipe.variant, cpu=True, workers=0, mixed_precision="no"
+    )
+    with thin_networks():
+        assert train_by_recipe(changed, data, options, steps=job["steps"]).finished
+    torch.save({**tasks[-1].network.state_dict(), **tasks[-1].memory()}, out / f"{os.environ['RANK']}.pt")
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", RECIPES, ids=named)
+def test_two_processes_train_every_stage(recipe: Recipe, tmp_path: Path) -> None:
+    first, second = in_processes(2, tmp_path / "two", recipe, 1, dict.fromkeys(recipe.steps, 2))
+    for name, tensor in first.items():
+        torch.testing.assert_close(tensor, second[name], rtol=0, atol=0, msg=name)
+
+
+def test_two_processes_with_half_the_batch_give_the_weights_of_one(tmp_path: Path) -> None:
+    recipe, steps = osvos.RECIPES["vgg16"], {"sides": 1, "half_sides": 0, "fused": 2}
+    [whole] = in_processes(1, tmp_path / "one", recipe, 2, steps)
+    first, second = in_processes(2, tmp_path / "two", recipe, 1, steps)
+    for name, tensor in whole.items():
+        torch.testing.assert_close(first[name], tensor, rtol=1e-4, atol=1e-6, msg=name)
+        assert torch.equal(first[name], second[name]), name
