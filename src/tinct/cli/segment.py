@@ -31,8 +31,8 @@ Masks = Annotated[
     typer.Option(
         metavar="[INDEX:]FILE",
         help="The painted mask of the first frame, or INDEX:FILE for that of another frame (the first is 0): "
-        "a PNG, COCO JSON, LabelMe JSON or CVAT XML. The last three know their frames themselves. May be "
-        "given several times.",
+        "a PNG, COCO JSON, LabelMe JSON or CVAT XML (or its ZIP). The last three know their frames "
+        "themselves, and a PNG that is called like a frame is of that frame. May be given several times.",
     ),
 ]
 Frames = Annotated[
@@ -173,10 +173,9 @@ def parse_mask(text: str) -> tuple[int, Path]:
 
 
 def parse_prompt(text: str) -> tuple[int | None, Path]:
-    """As `parse_mask`, but None for a file that knows its frames itself, unless an index is given."""
+    """As `parse_mask`, but None where no index is given: then the file says of which frame it is."""
     index, path = parse_mask(text)
-    knows = path.suffix.lower() in (".json", ".xml") and str(path) == str(Path(text))
-    return (None if knows else index), path
+    return (None if str(path) == str(Path(text)) else index), path
 
 
 def check_one_per_frame(indices: Sequence[int]) -> None:
@@ -188,7 +187,10 @@ def check_one_per_frame(indices: Sequence[int]) -> None:
 def _read_prompts(
     video: Video, files: Sequence[tuple[int | None, Path]], repair: bool
 ) -> tuple[dict[int, LabelMap], dict[int, str]]:
-    """The annotated frames of all files, and the names of their objects: one label is one object in all."""
+    """The annotated frames of all files, and the names of their objects: one label is one object in all.
+
+    Which file was taken for which frame is printed.
+    """
     from tinct.interchange.imports import read_annotations
     from tinct.io.masks import object_ids_of
 
@@ -197,12 +199,23 @@ def _read_prompts(
     known: dict[int, str] = {}
     for index, path in files:
         read = read_annotations(path, video, frame=index, known=known, repair=repair)
+        for frame, labels in read.prompts.items():
+            if frame < len(video):  # else it is refused with the video
+                _print_prompt(path.name, frame, video, labels)
         check_one_per_frame([*prompts, *read.prompts])
         prompts |= read.prompts
         names |= read.names
         ids = (i for labels in read.prompts.values() for i in object_ids_of(labels))
         known |= {i: names.get(i, "") for i in ids}
     return prompts, names
+
+
+def _print_prompt(name: str, frame: int, video: Video, labels: LabelMap) -> None:
+    from tinct.shapes import VOID
+
+    undecided = int((labels == VOID).sum())
+    more = f", {undecided} pixels undecided (255)" if undecided else ""
+    print(f"tinct: {name} → frame {frame} ({video.names[frame]}){more}", file=sys.stderr)
 
 
 def _notes(video: Video, out: Path, names: Mapping[int, str]) -> dict[str, Any]:

@@ -44,6 +44,10 @@ MAX_OBJECTS = 64
 _FEW_IDS = 20
 
 
+class MaskWarning(UserWarning):
+    """Part of a mask was interpreted or left out in a way that its author should know of."""
+
+
 @holds_arrays
 @dataclass(frozen=True)
 class ObjectMasks:
