@@ -69,7 +69,7 @@ const WHAT_COMES_IN =
   "which frames they paint.";
 
 export function showImport() {
-  const file = make("input", { type: "file", id: "import-file", accept: ".png,.json,.xml" });
+  const file = make("input", { type: "file", id: "import-file", accept: ".png,.json,.xml,.zip" });
   const frame = frameField("import-frame", store.now.frame, "Frame of a PNG or LabelMe file");
   const text = make("p", { className: "quiet" }, WHAT_COMES_IN);
   const go = make("button", { type: "button", className: "primary", id: "import-go" }, "Import");
