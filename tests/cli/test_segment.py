@@ -139,8 +139,16 @@ def test_directions(
     [
         (["segment", "none.mp4", "--mask", "first.png", "--out", "out"], 1, "none.mp4"),
         (["segment", "clip", "--mask", "none.png", "--out", "out"], 1, "none.png"),
-        (["segment", "clip", "--mask", "5:first.png", "--out", "out"], 1, "frames 0 to 4"),
-        (["segment", "clip", "--mask", "0:a.png", "--mask", "0:b.png", "--out", "o"], 1, "the same frame"),
+        (
+            ["segment", "clip", "--mask", "5:first.png", "--out", "out"],
+            1,
+            "first.png was given for frame 5; ",
+        ),
+        (
+            ["segment", "clip", "--mask", "0:a.png", "--mask", "0:b.png", "--out", "o"],
+            1,
+            "a.png and b.png are masks of the same",
+        ),
         (["segment", "clip", "--mask", "first.png", "--out", "out", "--method", "feelvoz"], 1, "'feelvos'"),
         (["segment", "clip", "--mask", "first.png", "--out", "out", "--device", "gpu"], 1, "no device 'gpu'"),
         (["segment", "clip", "--mask", "first.png", "--out", "out", "--direction", "back"], 1, "'backward'"),

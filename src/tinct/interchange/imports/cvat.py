@@ -52,9 +52,8 @@ def cvat_pictures(text: str, name: str, size: tuple[int, int]) -> list[Annotated
     if root.tag != "annotations":
         raise MaskError(f"{name} is XML, but not of CVAT (<{root.tag}>); export it as CVAT for images 1.1.")
     labels = [str(node.text or "").strip() for node in root.findall("meta//labels/label/name")]
-    if root.find("track") is not None:
-        return _frames_of_tracks(root, labels, name, size)
-    return [_picture(image, labels, name) for image in root.findall("image")]
+    pictures = [_picture(image, labels, name) for image in root.findall("image")]
+    return pictures + _frames_of_tracks(root, labels, name, size)
 
 
 def parse_safely(text: str, name: str) -> Element:
