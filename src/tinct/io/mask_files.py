@@ -169,7 +169,8 @@ class _Painting:
     @property
     def label_map(self) -> LabelMap:
         """The object id of each pixel."""
-        return self.ids[self.codes]
+        labels: LabelMap = self.ids[self.codes]
+        return labels
 
     @property
     def counts(self) -> Int64[np.ndarray, "K"]:

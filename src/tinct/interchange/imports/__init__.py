@@ -23,7 +23,7 @@ from tinct.io.mask_files import read_mask
 from tinct.io.masks import MaskWarning
 from tinct.io.video import Video
 
-__all__ = ["LARGEST_FILE", "Annotations", "read_annotations"]
+__all__ = ["MAX_FILE_BYTES", "Annotations", "lists_pictures", "read_annotations"]
 
 MAX_FILE_BYTES = 512 * 2**20
 """Maximum size of a JSON or XML file; a hundred thousand masks are smaller."""
@@ -68,6 +68,21 @@ def read_annotations(
         return Annotations({index: read_mask(path, frame_size=video.size, repair=repair)}, {})
     with reading(path.name, "annotations", "Save or export it again.", MaskError):
         return to_prompts(path.name, _pictures(text, path.name, video), video, frame, known or {})
+
+
+def lists_pictures(path: str | Path) -> bool:
+    """Whether a file lists the pictures that were painted (COCO, CVAT), unlike LabelMe's and images.
+
+    Raises:
+        MaskError: The file is too large or damaged.
+    """
+    path = Path(path)
+    text = _text_of(path)
+    if text is None or text.lstrip().startswith("<"):
+        return text is not None
+    with reading(path.name, "annotations", "Save or export it again.", MaskError):
+        content = parse_json(text)
+    return isinstance(content, dict) and "shapes" not in content
 
 
 def _frame_of_image(name: str, video: Video) -> int:

@@ -65,7 +65,7 @@ async function exported(request) {
 }
 
 const WHAT_COMES_IN =
-  "A PNG mask, LabelMe polygons, COCO RLE JSON or CVAT for images XML. COCO and CVAT files say themselves " +
+  "A PNG mask, LabelMe polygons, COCO JSON, CVAT XML, or a ZIP with one of them. COCO and CVAT files say themselves " +
   "which frames they paint.";
 
 export function showImport() {
@@ -88,6 +88,7 @@ export function showImport() {
     if (!answer) return;
     dialog.close();
     seek(Number.isInteger(answer.frame) ? answer.frame : index);
+    for (const note of answer.notes ?? []) notify(note);
     announce("The masks are imported.");
   });
 }
