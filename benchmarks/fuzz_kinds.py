@@ -192,6 +192,20 @@ def write_cvat(path: Path) -> None:
     )
 
 
+def write_cvat_tracks(path: Path) -> None:
+    """CVAT's XML for video, in a ZIP."""
+    import zipfile
+
+    box = 'outside="0" keyframe="1" xtl="6" ytl="4" xbr="18" ybr="12" z_order="0"'
+    text = f"""<annotations><meta><task><labels><label><name>dog</name></label></labels></task></meta>
+        <track id="1" label="dog"><box frame="0" {box}></box><polygon frame="1" keyframe="1" outside="0"
+        points="4.0,4.0;14.0,4.0;14.0,12.0" z_order="0"></polygon></track>
+        <track id="2" label="dog"><mask frame="1" keyframe="1" outside="0" rle="2, 3, 3" left="20" top="2"
+        width="4" height="2" z_order="1"></mask></track></annotations>"""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("annotations.xml", text)
+
+
 def read_annotation_file(path: Path) -> Any:
     """Prompts of another program."""
     from tinct.interchange.imports import read_annotations
@@ -362,6 +376,7 @@ KINDS = {
         FileKind("COCO", "coco.json", write_coco, read_annotation_file, is_json=True),
         FileKind("LabelMe", "labelme.json", write_labelme, read_annotation_file, is_json=True),
         FileKind("CVAT", "cvat.xml", write_cvat, read_annotation_file),
+        FileKind("CVAT tracks", "tracks.zip", write_cvat_tracks, read_annotation_file),
         FileKind("state", "state.safetensors", write_state, read_state, has_checksum=True),
         FileKind("weights", "weights.safetensors", write_weights, read_weights),
         FileKind("flow", "flow.flo", write_flow, read_flow),

@@ -89,7 +89,7 @@ def test_segment_writes_the_folder_and_says_where(
     said = capsys.readouterr()
     assert "5 masks of objects 3, 4" in said.out
     assert "overlay.mp4" in said.out
-    assert said.err == ""
+    assert said.err == "tinct: first.png → frame 0 (0)\ntinct: later.png → frame 3 (3)\n"
     assert (folder / "out" / "overlay.mp4").exists()
     account = json.loads((folder / "out" / "run.json").read_text())
     assert list(account["run"]["prompts"]) == ["0", "3"]
@@ -139,8 +139,16 @@ def test_directions(
     [
         (["segment", "none.mp4", "--mask", "first.png", "--out", "out"], 1, "none.mp4"),
         (["segment", "clip", "--mask", "none.png", "--out", "out"], 1, "none.png"),
-        (["segment", "clip", "--mask", "5:first.png", "--out", "out"], 1, "frames 0 to 4"),
-        (["segment", "clip", "--mask", "a.png", "--mask", "0:b.png", "--out", "o"], 1, "the same frame"),
+        (
+            ["segment", "clip", "--mask", "5:first.png", "--out", "out"],
+            1,
+            "first.png was given for frame 5; ",
+        ),
+        (
+            ["segment", "clip", "--mask", "0:a.png", "--mask", "0:b.png", "--out", "o"],
+            1,
+            "a.png and b.png are masks of the same",
+        ),
         (["segment", "clip", "--mask", "first.png", "--out", "out", "--method", "feelvoz"], 1, "'feelvos'"),
         (["segment", "clip", "--mask", "first.png", "--out", "out", "--device", "gpu"], 1, "no device 'gpu'"),
         (["segment", "clip", "--mask", "first.png", "--out", "out", "--direction", "back"], 1, "'backward'"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from tinct import zoo
 from tinct.cli.segment import parse_prompt
 from tinct.inference.segmenter import StreamingSegmenter
 from tinct.io.mask_files import read_label_png, write_mask
-from tinct.io.masks import ObjectMasks
+from tinct.io.masks import MaskWarning, ObjectMasks
 
 H, W = 11, 16
 
@@ -104,6 +105,33 @@ def test_an_index_wins(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert list(account()["run"]["prompts"]) == ["0", "3"]
 
 
+def test_which_file_went_to_which_frame_is_said(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels = np.zeros((H, W), np.uint8)
+    labels[2:8, 3:9], labels[0, :7] = 4, 255
+    write_mask(folder / "3.png", labels)
+    assert segment(monkeypatch, "later.png", "3.png", "1:2.json") == 0
+    assert list(account()["run"]["prompts"]) == ["0", "1", "3"]
+    said = capsys.readouterr().err.splitlines()
+    assert [line for line in said if "→" in line] == [
+        "tinct: later.png → frame 0 (0)",
+        "tinct: 3.png → frame 3 (3), 7 pixels undecided (255)",
+        "tinct: 2.json → frame 1 (1)",
+    ]
+
+
+def test_a_doubtful_mask_is_a_line_on_the_console(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (folder / "2.json").read_text().replace("2.png", "frame_0002.png")
+    (folder / "2.json").write_text(text)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", MaskWarning)
+        assert segment(monkeypatch, "2.json") == 0
+    assert "tinct: warning: 2.json was painted on frame_0002.png, which is taken" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "masks", [("0.json", "0:later.png"), ("2:0.json", "2.json"), ("1:a.xml", "1:later.png")]
 )
@@ -120,10 +148,10 @@ def test_two_masks_of_one_frame_are_refused(
     [
         ("a.json", None, "a.json"),
         ("a.XML", None, "a.XML"),
-        ("a.png", 0, "a.png"),
+        ("a.png", None, "a.png"),
         ("12:a.json", 12, "a.json"),
         ("./3:a.json", None, "./3:a.json"),
     ],
 )
-def test_files_that_know_their_frames_need_no_index(text: str, index: int | None, path: str) -> None:
+def test_files_say_their_frames_where_no_index_is_given(text: str, index: int | None, path: str) -> None:
     assert parse_prompt(text) == (index, Path(path))

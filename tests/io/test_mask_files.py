@@ -10,7 +10,7 @@ from PIL import Image
 
 from tinct.errors import MaskError, OptionError, OutputError
 from tinct.io.mask_files import atomic_write, read_label_png, read_mask, write_mask
-from tinct.io.masks import voc_palette
+from tinct.io.masks import MaskWarning, voc_palette
 
 SIZE = (48, 64)
 COLOURS = np.array([(0, 0, 0), (255, 0, 0), (0, 0, 255), (0, 255, 0)], np.uint8)
@@ -143,6 +143,87 @@ def test_a_small_object_survives_jpeg(save: Callable[..., Path]) -> None:
     labels[32:41, 40:49] = 2
     path = save(COLOURS[labels], "small.jpg", quality=92)
     assert agreement(read_mask(path, repair=True), painted(2) + (labels == 2)) > 0.5
+
+
+def test_255_is_never_the_background(save: Callable[..., Path]) -> None:
+    ground = np.where(LABELS == 0, 255, LABELS).astype(np.uint8)
+    for picture in (ground, palette_picture(ground, voc_palette()), np.dstack([ground] * 3)):
+        path = save(picture)
+        number = int((LABELS == 0).sum())
+        with pytest.raises(MaskError, match=rf"first\.png has no pixel of background.* {number} pixels"):
+            read_mask(path)
+        with pytest.warns(MaskWarning, match=f"{number} pixels of 255 are taken for background"):
+            np.testing.assert_array_equal(read_mask(path, repair=True), LABELS)
+    # Grey objects on white: the same, and white is no object.
+    with pytest.raises(MaskError, match="no pixel of background"):
+        read_mask(save(np.where(ONE, 128, 255).astype(np.uint8)))
+
+
+@pytest.mark.parametrize("shade", [85, 100, 127, 128])
+@pytest.mark.parametrize("mode", ["L", "RGB", "P"])
+def test_white_beside_grey_is_an_object(save: Callable[..., Path], shade: int, mode: str) -> None:
+    labels = painted(1, 2)
+    grey = np.array([0, shade, 255], np.uint8)[labels]
+    picture = palette_picture(grey, GREYS) if mode == "P" else Image.fromarray(grey).convert(mode)
+    with pytest.warns(MaskWarning, match=rf"on {(labels == 2).sum()} pixels .* id 1, .*{shade}"):
+        read = read_mask(save(picture))
+    np.testing.assert_array_equal(read, np.array([0, shade, 1], np.uint8)[labels])
+
+
+def test_255_beside_ids_is_void(save: Callable[..., Path]) -> None:
+    labels = painted(3, 64)
+    labels[:4] = 255
+    for picture in (labels, palette_picture(labels, voc_palette()), palette_picture(labels, GREYS)):
+        np.testing.assert_array_equal(read_mask(save(picture)), labels)
+
+
+def rgba(rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    return np.dstack([rgb, alpha]).astype(np.uint8)
+
+
+BLACK = np.zeros((*SIZE, 3), np.uint8)
+ALPHA = ONE * 255
+
+
+@pytest.mark.parametrize(
+    ("picture", "what"),
+    [
+        pytest.param(rgba(BLACK, ALPHA), "black", id="black layer"),
+        pytest.param(rgba(255 * (1 - ONE[..., None]) + BLACK, ALPHA), "black", id="black on clear white"),
+        pytest.param(Image.fromarray(np.dstack([ONE * 0, ALPHA]), "LA"), "black", id="LA"),
+        pytest.param(
+            rgba(np.random.default_rng(0).integers(0, 256, (*SIZE, 3)), ALPHA), "cut-out", id="cut-out"
+        ),
+    ],
+)
+def test_a_mask_in_the_transparency_is_one_object(
+    save: Callable[..., Path], picture: np.ndarray | Image.Image, what: str
+) -> None:
+    for repair in (False, True):
+        with pytest.warns(MaskWarning, match=rf"first\.png: its transparency .* one object, .*{what}"):
+            np.testing.assert_array_equal(read_mask(save(picture), repair=repair), ONE)
+
+
+def test_soft_transparency_is_cut_in_the_middle_and_counted(save: Callable[..., Path]) -> None:
+    alpha = ALPHA.copy()
+    alpha[1, 1:4], alpha[2, 1:3] = 127, 128
+    with pytest.warns(MaskWarning, match="5 pixels are half transparent"):
+        labels = read_mask(save(rgba(BLACK, alpha)))
+    np.testing.assert_array_equal(labels, alpha >= 128)
+
+
+def test_colours_on_transparency_stay_objects(save: Callable[..., Path]) -> None:
+    soft = with_alpha(painted(1, 2))
+    np.testing.assert_array_equal(read_mask(save(soft)), BLUE_RED)
+    with pytest.raises(MaskError, match="wholly transparent"):
+        read_mask(save(rgba(BLACK + 200, ONE * 0)))
+
+
+def test_a_repair_is_not_advised_where_it_makes_up_objects(save: Callable[..., Path]) -> None:
+    blurred = cv2.GaussianBlur(COLOURS[painted(1, 2)], (0, 0), 3)
+    with pytest.raises(MaskError) as raised:
+        read_mask(save(blurred))
+    assert "--repair-mask" not in str(raised.value)
 
 
 def noise() -> np.ndarray:

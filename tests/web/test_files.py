@@ -75,6 +75,34 @@ def test_an_imported_mask_is_painted_over_what_was_there(desk: Desk) -> None:
     np.testing.assert_array_equal(desk.tab.mask(3), painting(1))
 
 
+def coco(*pictures: str) -> bytes:
+    outline = [[0, 0, 4, 0, 4, 4, 0, 4]]
+    content = {
+        "images": [{"id": i, "file_name": n, "height": H, "width": W} for i, n in enumerate(pictures)],
+        "categories": [{"id": 1, "name": "dog"}],
+        "annotations": [
+            {"id": i, "image_id": i, "category_id": 1, "segmentation": outline} for i in range(len(pictures))
+        ],
+    }
+    return json.dumps(content).encode()
+
+
+def test_a_file_that_lists_its_pictures_goes_to_their_frames(desk: Desk) -> None:
+    for names, imported in ((("frame_000002.png", "frame_000005.png"), [2, 5]), (("elsewhere.png",), [7])):
+        files = {"file": ("a.json", coco(*names), "application/json")}
+        document = desk.tab.call("POST", "/import", files=files, data={"frame": "7"})
+        assert (document["imported"], document["notes"]) == (imported, [])
+    files = {"file": ("a.json", coco("elsewhere.png", "nowhere.png"), "application/json")}
+    assert "none is called" in desk.tab.error("POST", "/import", 400, files=files, data={"frame": "7"})
+
+
+def test_what_people_should_know_of_an_import_comes_with_it(desk: Desk) -> None:
+    files = {"file": ("a.json", coco("frame_0002.png"), "application/json")}
+    document = desk.tab.call("POST", "/import", files=files, data={"frame": "0"})
+    assert document["imported"] == [2]
+    assert ["taken for frame 2" in note for note in document["notes"]] == [True]
+
+
 def test_imports_that_do_not_fit(desk: Desk) -> None:
     other = {"file": ("a.png", png(painting(1, size=(H, W + 2))), "image/png")}
     assert "34×24" in desk.tab.error("POST", "/import", 400, files=other, data={"frame": "0"})

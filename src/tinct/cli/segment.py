@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +17,7 @@ from tinct import zoo
 from tinct.cli import choosing
 from tinct.cli.application import app
 from tinct.cli.progress import progress_bar
-from tinct.errors import OptionError
+from tinct.errors import FrameIndexError, OptionError
 
 if TYPE_CHECKING:
     from tinct.io.video import Video
@@ -31,8 +31,8 @@ Masks = Annotated[
     typer.Option(
         metavar="[INDEX:]FILE",
         help="The painted mask of the first frame, or INDEX:FILE for that of another frame (the first is 0): "
-        "a PNG, COCO JSON, LabelMe JSON or CVAT XML. The last three know their frames themselves. May be "
-        "given several times.",
+        "a PNG, COCO JSON, LabelMe JSON or CVAT XML (or its ZIP). The last three know their frames "
+        "themselves, and a PNG that is called like a frame is of that frame. May be given several times.",
     ),
 ]
 Frames = Annotated[
@@ -86,7 +86,7 @@ def segment(
 ) -> None:
     """Segment a video from the mask of its first frame."""
     prompt_files = [parse_prompt(text) for text in mask]
-    check_one_per_frame([index for index, _ in prompt_files if index is not None])
+    check_one_per_frame([(index, path.name) for index, path in prompt_files])
 
     from tinct.inference.directions import check_direction
     from tinct.io.video import Video
@@ -173,36 +173,61 @@ def parse_mask(text: str) -> tuple[int, Path]:
 
 
 def parse_prompt(text: str) -> tuple[int | None, Path]:
-    """As `parse_mask`, but None for a file that knows its frames itself, unless an index is given."""
+    """As `parse_mask`, but None where no index is given: then the file says of which frame it is."""
     index, path = parse_mask(text)
-    knows = path.suffix.lower() in (".json", ".xml") and str(path) == str(Path(text))
-    return (None if knows else index), path
+    return (None if str(path) == str(Path(text)) else index), path
 
 
-def check_one_per_frame(indices: Sequence[int]) -> None:
-    """OptionError if a frame comes twice."""
-    if len(set(indices)) < len(indices):
-        raise OptionError("Two masks came for the same frame; give one mask per frame.")
+def check_one_per_frame(files: Iterable[tuple[int | None, str]]) -> None:
+    """OptionError if a frame comes twice; a file whose frame is not known yet has None."""
+    known: dict[int, str] = {}
+    for index, name in files:
+        if index in known:
+            raise OptionError(
+                f"{known[index]} and {name} are masks of the same frame, {index}; give one mask per "
+                "frame. If one is of another frame, say so: INDEX:FILE."
+            )
+        if index is not None:
+            known[index] = name
 
 
 def _read_prompts(
     video: Video, files: Sequence[tuple[int | None, Path]], repair: bool
 ) -> tuple[dict[int, LabelMap], dict[int, str]]:
-    """The annotated frames of all files, and the names of their objects: one label is one object in all."""
+    """The annotated frames of all files, and the names of their objects: one label is one object in all.
+
+    Which file was taken for which frame is printed.
+    """
     from tinct.interchange.imports import read_annotations
     from tinct.io.masks import object_ids_of
 
     prompts: dict[int, LabelMap] = {}
     names: dict[int, str] = {}
     known: dict[int, str] = {}
+    sources: list[tuple[int, str]] = []
     for index, path in files:
+        if index is not None and index >= len(video):
+            raise FrameIndexError(
+                f"{path.name} was given for frame {index}; the video has the frames 0 to {len(video) - 1}."
+            )
         read = read_annotations(path, video, frame=index, known=known, repair=repair)
-        check_one_per_frame([*prompts, *read.prompts])
+        for frame, labels in read.prompts.items():
+            _print_prompt(path.name, frame, video, labels)
+        sources += [(frame, path.name) for frame in read.prompts]
+        check_one_per_frame(sources)
         prompts |= read.prompts
         names |= read.names
         ids = (i for labels in read.prompts.values() for i in object_ids_of(labels))
         known |= {i: names.get(i, "") for i in ids}
     return prompts, names
+
+
+def _print_prompt(name: str, frame: int, video: Video, labels: LabelMap) -> None:
+    from tinct.shapes import VOID
+
+    undecided = int((labels == VOID).sum())
+    more = f", {undecided} pixels undecided (255)" if undecided else ""
+    print(f"tinct: {name} → frame {frame} ({video.names[frame]}){more}", file=sys.stderr)
 
 
 def _notes(video: Video, out: Path, names: Mapping[int, str]) -> dict[str, Any]:

@@ -7,13 +7,16 @@ A mask file comes in as one of
 - 0/255, 0/65535 or 1-bit: one object, which gets id 1;
 - RGB or RGBA with one flat colour per object on black (or on transparency): a colour of the
   PASCAL VOC palette stands for its VOC id; the other colours take the lowest free ids, dark
-  before light (by Rec. 601 luminance, then red, green, blue).
+  before light (by Rec. 601 luminance, then red, green, blue);
+- black with transparency, or a cut-out (a picture with transparency): one object where it is opaque.
 
-0 is background. 255 beside other ids is void. Masks go out as palette PNGs with the VOC palette.
+0 is background. 255 beside other ids is void; but beside shades of grey above every usual id, in an image
+without a palette, white is an object. Masks go out as palette PNGs with the VOC palette.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -27,11 +30,22 @@ from tinct.errors import MaskError, MissingMaskError, OptionError, near_match
 from tinct.io.atomic import atomic_write
 from tinct.io.image_files import opened_picture
 from tinct.io.mask_repair import blends, flat_colours, snap_strays, stray_colours
-from tinct.io.masks import MAX_OBJECTS, MaskLike, as_label_map, check_labels, check_size, voc_palette
-from tinct.shapes import VOID, Bool, Int64, LabelMap, Shaped, UInt8, holds_arrays
+from tinct.io.mask_transparency import opaque_object
+from tinct.io.masks import (
+    MAX_OBJECTS,
+    MaskLike,
+    MaskWarning,
+    as_label_map,
+    check_labels,
+    check_size,
+    object_ids_of,
+    voc_palette,
+)
+from tinct.shapes import BACKGROUND, VOID, Bool, Int64, LabelMap, Shaped, UInt8, holds_arrays
 
 REPAIR_HINT = "repair=True (--repair-mask on the command line)"
 
+_MOST_FAR = 0.15  # With more pixels far from all main colours, a repair would make up objects.
 _DRIFT = 8  # Black, white and VOC colours are recognised within this difference.
 
 
@@ -52,6 +66,9 @@ def read_mask(
     Raises:
         MaskError: The file is missing or unreadable, or cannot be what was painted; the message
             says what was found in it and how to fix it.
+
+    Warns:
+        MaskWarning: The mask was taken from transparency, or white taken for an object or background.
     """
     path = Path(path)
     with _opened(path) as picture:
@@ -59,11 +76,32 @@ def read_mask(
             check_size((picture.height, picture.width), frame_size, name=path.name)
         painting = _painting(picture, path.name)
     if painting.stray.any():
+        repaired = _repaired(painting)
         if not repair:
-            raise MaskError(_stray_message(painting))
-        codes = snap_strays(painting.codes, painting.colours, painting.stray)
-        painting = replace(painting, codes=codes, stray=np.zeros_like(painting.stray))
-    return check_labels(painting.ids[painting.codes], name=path.name)
+            raise MaskError(_stray_message(painting, repaired))
+        painting = repaired
+    return check_labels(_with_ground(painting.label_map, path.name, repair), name=path.name)
+
+
+def _with_ground(labels: LabelMap, name: str, repair: bool) -> LabelMap:
+    """Refuse a label map in which 255 stands where the background should be, or repair it."""
+    if (labels == BACKGROUND).any() or not object_ids_of(labels) or not (labels == VOID).any():
+        return labels
+    undecided = int((labels == VOID).sum())
+    if not repair:
+        raise MaskError(
+            f"{name} has no pixel of background (0), and 255 on {undecided} pixels. 255 means undecided, not "
+            "background, and objects would flood it. Paint the background 0, or let 255 become background: "
+            f"{REPAIR_HINT}."
+        )
+    text = f"{name}: the {undecided} pixels of 255 are taken for background, since none is 0."
+    warnings.warn(text, MaskWarning, stacklevel=3)
+    return np.where(labels == VOID, BACKGROUND, labels).astype(np.uint8)
+
+
+def _repaired(painting: _Painting) -> _Painting:
+    codes = snap_strays(painting.codes, painting.colours, painting.stray)
+    return replace(painting, codes=codes, stray=np.zeros_like(painting.stray))
 
 
 def read_label_png(path: str | Path) -> LabelMap:
@@ -129,6 +167,12 @@ class _Painting:
     is_jpeg: bool
 
     @property
+    def label_map(self) -> LabelMap:
+        """The object id of each pixel."""
+        labels: LabelMap = self.ids[self.codes]
+        return labels
+
+    @property
     def counts(self) -> Int64[np.ndarray, "K"]:
         """How many pixels have each colour."""
         return np.bincount(self.codes.ravel(), minlength=len(self.colours)).astype(np.int64)
@@ -154,12 +198,32 @@ def _painting(picture: Pictures.Image, name: str) -> _Painting:
     is_jpeg = picture.format in ("JPEG", "MPO")
     if picture.mode == "P" and (indexed := _from_palette(picture, name)) is not None:
         return indexed
-    pixels = _grey_or_rgb(picture, name)
+    opaque = opaque_object(picture, name)
+    pixels = _grey_or_rgb(picture, name) if opaque is None else opaque[..., None].astype(np.uint8) * 255
     codes, colours = _index_colours(pixels)
     stray = stray_colours(codes, colours, is_jpeg=is_jpeg)
     painting = _Painting(codes, colours, np.zeros(len(colours), np.uint8), stray, name, is_jpeg)
     _refuse_photo(painting)
-    return replace(painting, ids=_ids_of(colours, stray, name))
+    painting = replace(painting, ids=_ids_of(colours, stray, name))
+    return _with_white_object(painting) if colours.shape[1] == 1 else painting
+
+
+def _with_white_object(painting: _Painting) -> _Painting:
+    """White beside lighter greys than ids are is an object; beside low ids it is void, as DAVIS has it."""
+    ids = painting.ids[~painting.stray]
+    shades = [int(i) for i in np.unique(ids) if BACKGROUND < i < VOID]
+    if not shades or shades[-1] <= MAX_OBJECTS or not {BACKGROUND, VOID} <= set(ids.tolist()):
+        return painting
+    white = next(i for i in range(1, VOID) if i not in shades)
+    number = int(painting.counts[~painting.stray & (painting.ids == VOID)].sum())
+    warnings.warn(
+        f"{painting.name}: white (255) on {number} pixels is taken for an object, id {white}, since the "
+        f"other values ({', '.join(map(str, shades[:6]))}) are shades of grey, not numbers of objects. If "
+        "white means undecided, number the objects 1, 2, ….",
+        MaskWarning,
+        stacklevel=4,
+    )
+    return replace(painting, ids=np.where(painting.ids == VOID, white, painting.ids).astype(np.uint8))
 
 
 def _from_palette(picture: Pictures.Image, name: str) -> _Painting | None:
@@ -176,7 +240,8 @@ def _from_palette(picture: Pictures.Image, name: str) -> _Painting | None:
     # A colour reducer orders its palette as it likes; then only the colours say what is background.
     flat = flat_colours(codes, len(used))
     reordered = bool(used[0] == 0 and not black[0] and black.any())
-    two_tone = list(used) == [0, VOID] and bool((palette[VOID] == 255).all())
+    greys = used[-1] == VOID and bool((colours == used[:, None]).all())
+    two_tone = greys or (list(used) == [0, VOID] and bool((palette[VOID] == 255).all()))
     soft = distinct and (blends(codes, colours, flat).sum() >= 3 or len(used) > MAX_OBJECTS + 2)
     if reordered or two_tone or soft:
         return None
@@ -197,6 +262,8 @@ def _grey_or_rgb(picture: Pictures.Image, name: str) -> UInt8[np.ndarray, "H W C
     rgba = np.array(picture.convert("RGBA"))
     alpha = rgba[..., 3:]
     rgb = rgba[..., :3]
+    if alpha.max() == 0:
+        raise MaskError(f"{name} is wholly transparent, so it holds no object. Paint an object.")
     if alpha.min() < 255:
         rgb = ((rgb.astype(np.uint16) * alpha + 127) // 255).astype(np.uint8)
     grey = bool((rgb[..., :1] == rgb).all())
@@ -236,7 +303,7 @@ def _refuse_photo(painting: _Painting) -> None:
     counts, stray = painting.counts, painting.stray
     mains = int((~stray).sum())
     share = counts[stray].sum() / counts.sum()
-    photo = share > 0.8 or (share > 0.5 and (mains > 8 or _share_far_from_paint(painting) > 0.15))
+    photo = share > 0.8 or (share > 0.5 and (mains > 8 or _share_far_from_paint(painting) > _MOST_FAR))
     if not photo and mains <= MAX_OBJECTS + 2:
         return
     what = "looks like a photo" if photo else "holds more objects than anyone paints"
@@ -282,14 +349,16 @@ def _ids_of(
     return ids
 
 
-def _stray_message(painting: _Painting) -> str:
+def _stray_message(painting: _Painting, repaired: _Painting) -> str:
     pixels, stray = painting.counts, painting.stray
-    share = 100 * pixels[stray].sum() / pixels.sum()
+    share = pixels[stray].sum() / pixels.sum()
     mains = [str(tuple(map(int, c))) if len(c) > 1 else str(c[0]) for c in painting.colours[~stray]]
     cause = "It is a JPEG, whose compression changes colours. " if painting.is_jpeg else ""
+    fix = "Paint with a hard brush (no anti-aliasing) and save as PNG"
+    if _share_far_from_paint(painting) <= _MOST_FAR and object_ids_of(repaired.label_map):
+        fix += f", or let stray pixels snap to the nearest main colour: {REPAIR_HINT}"
     return (
         f"{painting.name} has soft or noisy edges: {stray.sum()} stray colours on "
-        f"{pixels[stray].sum()} pixels ({share:.2g} %) beside the main colours {', '.join(mains)}. {cause}"
-        "Paint with a hard brush (no anti-aliasing) and save as PNG, or let "
-        f"stray pixels snap to the nearest main colour: {REPAIR_HINT}."
+        f"{pixels[stray].sum()} pixels ({100 * share:.2g} %) beside the main colours {', '.join(mains)}. "
+        f"{cause}{fix}."
     )

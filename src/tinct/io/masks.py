@@ -44,6 +44,10 @@ MAX_OBJECTS = 64
 _FEW_IDS = 20
 
 
+class MaskWarning(UserWarning):
+    """Part of a mask was interpreted or left out in a way that its author should know of."""
+
+
 @holds_arrays
 @dataclass(frozen=True)
 class ObjectMasks:
@@ -306,7 +310,8 @@ def _check_objects(labels: LabelMap, name: str) -> None:
     if len(ids) > MAX_OBJECTS:
         raise MaskError(
             f"{_start(name)} holds {len(ids)} objects, from id {ids[0]} to {ids[-1]}; at most {MAX_OBJECTS} "
-            "are taken. This is probably no label map but a photo, a probability map or a soft mask."
+            "are taken. This is probably no label map but a photo, a probability map or a soft mask. If all "
+            f"of them are objects, segment them in several runs, {MAX_OBJECTS} at most in each."
         )
 
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import tempfile
+import threading
+import warnings
 import zipfile
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from starlette.concurrency import run_in_threadpool
@@ -12,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from tinct.errors import OptionError, OutputError
+from tinct.errors import MaskError, OptionError, OutputError
 from tinct.io.atomic import atomic_write
 from tinct.web.http_errors import NotFoundError
 from tinct.web.project import Project
@@ -27,6 +31,12 @@ from tinct.web.services import (
     whole_number,
 )
 from tinct.web.uploads import clean_name, receive
+
+if TYPE_CHECKING:
+    from tinct.interchange.imports import Annotations
+
+_RECORDER = threading.Lock()
+"""Held while warnings are recorded: that is a state of the process, not of a thread."""
 
 
 def list_formats(request: Request) -> Response:
@@ -100,30 +110,51 @@ async def import_masks(request: Request) -> Response:
         upload = await receive(request.headers.get("content-type", ""), chunks, Path(work), max_bytes, 1)
         file = upload.only_file()
         index = _number(upload.fields.get("frame", "0"))
-        project, frames = await apply_change(
+        project, (frames, notes) = await apply_change(
             request, lambda project: import_annotations(project, file, index)
         )
-    return document_of(request, project, frame=min(frames, default=None), imported=frames)
+    return document_of(request, project, frame=min(frames, default=None), imported=frames, notes=notes)
 
 
-def import_annotations(project: Project, file: Path, index: int) -> list[int]:
-    """Lay the objects of another program's file over what the frames show; return the annotated frames.
+def import_annotations(project: Project, file: Path, index: int) -> tuple[list[int], list[str]]:
+    """Lay the objects of another program's file over what the frames show.
+
+    Args:
+        project: The project.
+        file: The file; one that lists its pictures (COCO, CVAT) says itself which frames they are.
+        index: The frame for other files, and for a list of one picture that is called like no frame.
+
+    Returns:
+        The annotated frames, and what people should know of how the file was read.
 
     Raises:
         TinctError: The format of the file is unknown, or it does not fit the video.
     """
-    from tinct.interchange.imports import read_annotations
-
     project.check_frame(index)
-    known = {object_id: made.name for object_id, made in project.journal.objects.items()}
-    annotations = read_annotations(file, project.video, frame=index, known=known)
+    annotations, notes = _read(project, file, index)
     prompts = {}
     for frame, labels in annotations.prompts.items():
         shown = project.labels(frame)
         # Pixels without an object in the file stay as they were.
         prompts[frame] = labels if shown is None else np.where(labels == 0, shown, labels)
     project.annotate(prompts, annotations.names)
-    return sorted(prompts)
+    return sorted(prompts), notes
+
+
+def _read(project: Project, file: Path, index: int) -> tuple[Annotations, list[str]]:
+    from tinct.interchange.imports import lists_pictures, read_annotations
+    from tinct.io.masks import MaskWarning
+
+    known = {object_id: made.name for object_id, made in project.journal.objects.items()}
+    read = partial(read_annotations, file, project.video, known=known)
+    with _RECORDER, warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", MaskWarning)
+        try:
+            annotations = read(frame=None if lists_pictures(file) else index)
+        except MaskError:
+            caught.clear()
+            annotations = read(frame=index)
+    return annotations, [str(each.message) for each in caught if issubclass(each.category, MaskWarning)]
 
 
 def _number(given: str) -> int:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from tinct.errors import MaskError
 from tinct.interchange.exports import LabelledVideo, export
 from tinct.interchange.imports import read_annotations
 from tinct.interchange.imports.coco import decode_counts
+from tinct.io.masks import MaskWarning
 from tinct.io.video import Video
 
 Save = Callable[..., Path]
@@ -130,8 +132,9 @@ def test_track_ids_are_object_ids(video: Video, save: Save, where: str) -> None:
         {"category_id": 4, "segmentation": [polygon(4, 0, 6, 2)], **track(3)},
         {"category_id": 4, "segmentation": [polygon(8, 0, 9, 2)], **track(1000)},
     )
-    prompts, names = read_annotations(save(content), video)
     # 1000 is no id that a label map can hold; it gets the lowest that is free.
+    with pytest.warns(MaskWarning, match="1000 becomes 1"):
+        prompts, names = read_annotations(save(content), video)
     assert prompts[0][0].tolist() == [7, 7, 0, 0, 3, 3, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0]
     assert names == {1: "dog", 3: "dog", 7: "dog"}
 
@@ -143,7 +146,53 @@ def test_a_track_takes_no_id_of_another_object(
     video: Video, save: Save, known: dict[int, str], expected: int
 ) -> None:
     content = coco({"category_id": 4, "segmentation": [polygon(0, 0, 2, 2)], "track_id": 7})
-    assert read_annotations(save(content), video, known=known).prompts[0].max() == expected
+    changed = pytest.warns(MaskWarning, match=f"7 becomes {expected}") if expected != 7 else nullcontext()
+    with changed:
+        assert read_annotations(save(content), video, known=known).prompts[0].max() == expected
+
+
+SQUARE = polygon(1, 1, 4, 3)
+
+
+@pytest.mark.parametrize(
+    "outline",
+    [SQUARE, [[SQUARE[i : i + 2] for i in range(0, 8, 2)]], [SQUARE[i : i + 2] for i in range(0, 8, 2)]],
+    ids=["without the outer list", "pairs", "pairs without the outer list"],
+)
+def test_an_outline_of_another_form_is_read_where_it_means_one_thing(
+    video: Video, save: Save, outline: list[Any]
+) -> None:
+    labels = read_annotations(save(coco({"category_id": 4, "segmentation": outline})), video).prompts[0]
+    assert labels[1:3, 1:4].all()
+    assert labels.sum() == 6
+
+
+def test_parts_and_annotations_without_an_area_are_left_out_with_a_warning(video: Video, save: Save) -> None:
+    content = coco({"category_id": 4, "segmentation": [SQUARE, [5, 5, 6, 6]]})
+    with pytest.warns(MaskWarning, match=r"Annotation 0 of masks\.json has a part of 2 points"):
+        assert read_annotations(save(content), video).prompts[0].sum() == 6
+    more = {"category_id": 2, "segmentation": [[5, 5, 6, 6]]}
+    content = coco({"category_id": 4, "segmentation": [SQUARE]}, more, more)
+    with pytest.warns(MaskWarning, match=r"Left out: Annotation 1 .* 2 points.*\(1 more"):
+        prompts, names = read_annotations(save(content), video)
+    assert (prompts[0].sum(), names) == (6, {1: "dog"})
+
+
+def test_an_object_without_a_pixel_is_warned_of(video: Video, save: Save) -> None:
+    thin = {"category_id": 2, "segmentation": [[2, 2, 3, 2, 4, 2]]}
+    with pytest.warns(MaskWarning, match="'cat' has no pixel"):
+        read_annotations(save(coco({"category_id": 4, "segmentation": [SQUARE]}, thin)), video)
+
+
+def test_background_is_no_object_and_needs_no_track(video: Video, save: Save) -> None:
+    content = coco(
+        {"category_id": 4, "segmentation": [SQUARE], "track_id": 3},
+        {"category_id": 9, "segmentation": [polygon(1, 1, 2, 3)]},
+    )
+    content["categories"].append({"id": 9, "name": "background"})
+    prompts, names = read_annotations(save(content), video)
+    assert prompts[0][1, :5].tolist() == [0, 0, 3, 3, 0]
+    assert names == {3: "dog"}
 
 
 def test_what_tinct_exports_comes_back(video: Video, tmp_path: Path) -> None:
@@ -200,7 +249,13 @@ ONE = {"category_id": 4, "segmentation": [polygon(0, 0, 2, 2)]}
         (coco({**ONE, "image_id": 3}), "picture 3, which masks.json does not list"),
         (coco({**ONE, "segmentation": []}), "no mask, perhaps a box only"),
         (coco({"category_id": 4}), "no mask"),
-        (coco({**ONE, "segmentation": [[1, 2, 3, 4]]}), "polygon that is not"),
+        (coco({**ONE, "segmentation": [[1, 2, 3, 4]]}), "outline of 2 points, which has no area"),
+        (coco({**ONE, "segmentation": [[1, 2, 3, 4, 5]]}), "polygon that is not"),
+        (coco({**ONE, "segmentation": ["1, 2", [1, 2]]}), "polygon that is not|'1, 2' came"),
+        (
+            coco({**ONE, "segmentation": {"size": [12, 16], "counts": [-1, 193]}}),
+            r"one of them is negative \(-1\)",
+        ),
         (coco({**ONE, "segmentation": [[1, 2, 3, 4, 5, "x"]]}), "'x' came"),
         (
             coco({**ONE, "segmentation": {"size": [16, 12], "counts": [192]}}),

@@ -8,6 +8,7 @@ import pytest
 
 from tinct.errors import MaskError
 from tinct.interchange.imports import read_annotations
+from tinct.io.masks import MaskWarning
 from tinct.io.video import Video
 
 Save = Callable[..., Path]
@@ -83,6 +84,77 @@ def test_groups_are_objects(video: Video, save: Save) -> None:
     assert labels[0].tolist() == [2, 2, 0, 0, 1, 1, 0, 0, 2, 2, 0, 0, 0, 0, 0, 0]
 
 
+def test_a_hole_is_background(video: Video, save: Save) -> None:
+    hole = '<box label="background" xtl="2" ytl="2" xbr="4" ybr="4" z_order="1"></box>'
+    text = cvat(picture(DOG + hole)).replace("<name>cat<", "<name>background<")
+    prompts, names = read_annotations(save(text, "a.xml"), video)
+    assert (int((prompts[1] > 0).sum()), list(names.values())) == (21, ["dog"])
+
+
+def test_shapes_that_are_not_read_are_left_out_with_a_warning(video: Video, save: Save) -> None:
+    tip = '<points label="cat" points="1,1" z_order="0"></points>'
+    with pytest.warns(MaskWarning, match="Left out: Picture 'frame_000001.PNG' of a.xml has a points"):
+        assert read_annotations(save(cvat(picture(DOG + tip)), "a.xml"), video).names == {1: "dog"}
+
+
+def keyframe(frame: int, left: int, outside: int = 0, keyframe: int = 1) -> str:
+    return (
+        f'<box frame="{frame}" keyframe="{keyframe}" outside="{outside}" occluded="0" xtl="{left}" ytl="0" '
+        f'xbr="{left + 2}" ybr="1" z_order="0"></box>'
+    )
+
+
+def track(number: int, *shapes: str, label: str = "cat", more: str = "") -> str:
+    return f'<track id="{number}" label="{label}" source="manual"{more}>{"".join(shapes)}</track>'
+
+
+def test_keyframes_of_tracks_are_prompts_and_track_ids_are_kept(video: Video, save: Save) -> None:
+    text = cvat(
+        track(1, keyframe(0, 0), keyframe(2, 2, keyframe=0), keyframe(3, 4), keyframe(4, 6, outside=1)),
+        track(2, keyframe(0, 8), keyframe(1, 8, outside=1)),
+        track(5, keyframe(3, 12), label="dog"),
+    )
+    prompts, names = read_annotations(save(text, "a.xml"), video)
+    assert {index: labels[0].tolist() for index, labels in prompts.items()} == {
+        0: [1, 1, 0, 0, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 0, 0],
+        3: [0, 0, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 5, 5, 0, 0],
+    }
+    assert names == {1: "cat", 2: "cat", 5: "dog"}
+    alone = read_annotations(save(text, "a.xml"), video, frame=3)
+    assert (list(alone.prompts), alone.names) == ([3], {1: "cat", 5: "dog"})
+
+
+def test_track_0_becomes_another_id_and_says_so(video: Video, save: Save) -> None:
+    text = cvat(track(0, keyframe(0, 0)), track(1, keyframe(0, 4)))
+    with pytest.warns(MaskWarning, match="0 becomes 2"):
+        assert read_annotations(save(text, "a.xml"), video).prompts[0][0, :6].tolist() == [2, 2, 0, 0, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (cvat(track(1, keyframe(5, 0))), "painted on frame 5, and no frame of the video"),
+        (cvat(track(1, keyframe(0, 0), label="horse")), "a track of the label 'horse'"),
+        (cvat(track(1, keyframe(0, 0).replace('frame="0"', 'frame="x"', 1))), "A frame of track 1"),
+        (
+            cvat(
+                track(1, keyframe(0, 0), more=' task_id="1"'), track(2, keyframe(0, 0), more=' task_id="2"')
+            ),
+            "several tasks",
+        ),
+        (
+            cvat(track(1, keyframe(0, 0))).replace(
+                "<name>walk", "<original_size><width>9</width><height>12</height></original_size><name>walk"
+            ),
+            "9×12 pixels and its frame is 16×12",
+        ),
+    ],
+)
+def test_wrong_tracks_are_explained(video: Video, save: Save, text: str, message: str) -> None:
+    with pytest.raises(MaskError, match=message):
+        read_annotations(save(text, "a.xml"), video)
+
+
 BOMB = '<!DOCTYPE a [<!ENTITY b "lol"><!ENTITY c "&b;&b;&b;&b;&b;&b;">]>'
 OUTSIDE = '<!DOCTYPE a [<!ENTITY b SYSTEM "file:///etc/passwd">]>'
 
@@ -101,14 +173,15 @@ def test_document_types_are_refused(video: Video, save: Save, doctype: str) -> N
         (cvat(), "no object"),
         (cvat(picture(DOG))[:-20], "damaged XML"),
         ("<svg></svg>", "not of CVAT"),
-        (HEAD + '<track id="0" label="dog"></track></annotations>', "CVAT for video"),
+        (HEAD + '<track id="0" label="dog"></track></annotations>', "no object"),
         (cvat(picture(DOG, width=17)), "17×12 pixels and its frame is 16×12"),
         (cvat(picture(DOG, name="frame_000009.PNG")), "no frame of the video is called so"),
         (cvat(picture(DOG), picture(DOG)), "two pictures of frame 1"),
         (cvat(picture(DOG.replace("dog", "horse"))), r"'horse', which its task does not know \(cat, dog\)"),
         (cvat(picture('<points label="dog" points="1,1" z_order="0"/>')), "points .dog., which is not read"),
         (cvat(picture(DOG.replace("6.00", "x"))), "'x' came, expected a number"),
-        (cvat(picture('<polygon label="dog" points="1,1;2,2" z_order="0"/>')), "no points"),
+        (cvat(picture('<polygon label="dog" points="1,1;2,2" z_order="0"/>')), "2 points; a polygon needs 3"),
+        (cvat(picture('<polygon label="dog" points="1,1;2;3,3" z_order="0"/>')), "no points"),
         (cvat(picture('<box label="dog" xtl="1" ytl="2" z_order="0"/>')), "None came"),
         (
             cvat(picture('<mask label="dog" rle="1, 2" left="0" top="0" width="2" height="2"/>')),

@@ -12,6 +12,7 @@ from PIL import Image
 
 from tinct.errors import MaskError
 from tinct.interchange.imports import read_annotations
+from tinct.io.masks import MaskWarning
 from tinct.io.video import Video
 
 Save = Callable[..., Path]
@@ -111,10 +112,51 @@ def test_pictures_are_found_by_name(named_video: Video, save: Save, picture: str
         assert list(read_annotations(path, named_video).prompts) == [index]
 
 
-@pytest.mark.parametrize("picture", ["frame_000003.png", "3.jpg", "clip.mp4_3", "00003"])
-def test_pictures_of_a_film_are_found_by_number(video: Video, save: Save, picture: str) -> None:
-    path = save(labelme(shape("dog", box(0, 0, 2, 2)), picture=picture))
-    assert list(read_annotations(path, video).prompts) == [3]
+def test_holes_are_background_and_ignored_areas_void(video: Video, save: Save) -> None:
+    content = labelme(
+        shape("ring", box(1, 1, 6, 6)),
+        shape("_background_", box(2, 2, 4, 4)),
+        shape("__ignore__", box(8, 1, 10, 3)),
+        shape("Background", box(4, 4, 5, 5), group_id=3),
+    )
+    prompts, names = read_annotations(save(content), video)
+    expected = np.zeros((12, 16), np.uint8)
+    expected[1:6, 1:6] = 1
+    expected[2:4, 2:4] = 0
+    expected[4, 4] = 0
+    expected[1:3, 8:10] = 255
+    np.testing.assert_array_equal(prompts[2], expected)
+    assert names == {1: "ring"}
+    with pytest.raises(MaskError, match="no object"):
+        read_annotations(save(labelme(shape("_background_", box(2, 2, 4, 4)))), video)
+
+
+@pytest.mark.parametrize("kind", ["rotation", "quadrilateral", "oriented_rectangle", "rectangle"])
+def test_shapes_of_four_corners_are_their_outline(video: Video, save: Save, kind: str) -> None:
+    turned = [[5, 1], [9, 5], [5, 9], [1, 5]]
+    labels = read_annotations(save(labelme(shape("dog", turned, kind))), video).prompts[2]
+    assert [int(row.sum()) for row in labels] == [0, 1, 3, 5, 7, 7, 5, 3, 1, 0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "points", "why"),
+    [
+        ("point", [[5, 5]], "is a point, which has no area"),
+        ("linestrip", [[5, 5], [9, 9]], "which has no area"),
+        ("cuboid", box(0, 0, 4, 4) * 2, "a cuboid, which is a body in space"),
+        ("spiral", box(0, 0, 4, 4), "a spiral, which is not known here"),
+        ("polygon", [[5, 5], [9, 9]], "2 points; a polygon needs 3"),
+    ],
+)
+def test_a_shape_without_an_area_is_left_out_with_a_warning(
+    video: Video, save: Save, kind: str, points: list[list[float]], why: str
+) -> None:
+    content = labelme(shape("dog", box(0, 0, 2, 2)), shape("tip", points, kind))
+    with pytest.warns(MaskWarning, match=f"Left out: Shape 1 of masks.json .tip. .*{why}"):
+        prompts, names = read_annotations(save(content), video)
+    assert (prompts[2].sum(), names) == (4, {1: "dog"})
+    with pytest.raises(MaskError, match=why):
+        read_annotations(save(labelme(shape("tip", points, kind))), video)
 
 
 @pytest.mark.parametrize(

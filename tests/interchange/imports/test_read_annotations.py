@@ -12,6 +12,7 @@ from tinct.interchange.imports import read_annotations
 from tinct.interchange.imports.pictures import named
 from tinct.interchange.imports.prompts import object_ids
 from tinct.io.mask_files import write_mask
+from tinct.io.masks import MaskWarning
 from tinct.io.video import Video
 
 
@@ -29,6 +30,25 @@ def test_the_content_says_what_a_file_is(video: Video, save: Callable[..., Path]
     text = '\ufeff\n {"shapes": [{"label": "dog", "points": [[0, 0], [3, 0], [3, 3]]}], '
     text += '"imageHeight": 12, "imageWidth": 16, "imagePath": "00004.png"}'
     assert list(read_annotations(save(text, "a.txt"), video).prompts) == [4]
+
+
+def test_a_picture_that_is_called_like_a_frame_is_of_that_frame(
+    video: Video, named_video: Video, tmp_path: Path
+) -> None:
+    labels = np.zeros((12, 16), np.uint8)
+    labels[2:5, 2:5] = 9
+    for name, of, expected in (
+        ("00003.png", video, 3),
+        ("shot_c.png", named_video, 2),
+        ("shot_c_v2.png", named_video, 0),
+        ("first-3.png", video, 0),
+        ("IMG_00003.png", video, 0),
+    ):
+        write_mask(tmp_path / name, labels)
+        assert list(read_annotations(tmp_path / name, of).prompts) == [expected], name
+    write_mask(tmp_path / "frame_0003.png", labels)
+    with pytest.warns(MaskWarning, match=r"mask of frame 0, .*3:frame_0003\.png"):
+        assert list(read_annotations(tmp_path / "frame_0003.png", video).prompts) == [0]
 
 
 @pytest.mark.parametrize("name", ["none.json", "none.png"])

@@ -8,8 +8,9 @@ every mask that is stored as run lengths.
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -19,13 +20,16 @@ from tinct.errors import MaskError
 from tinct.interchange.imports.pictures import (
     AnnotatedObject,
     AnnotatedPicture,
+    NoAreaError,
     Region,
     decode_runs,
     named,
     number,
+    regions_of,
     whole_number,
 )
 from tinct.interchange.imports.polygons import fill_polygon
+from tinct.io.masks import MaskWarning
 from tinct.shapes import BinaryMask, Float
 
 _Row = Mapping[str, Any]
@@ -46,7 +50,7 @@ def coco_pictures(content: _Row, name: str) -> list[AnnotatedPicture]:
     annotations = _rows(content, "annotations", name)
     categories = {row.get("id"): str(row.get("name") or "") for row in _rows(content, "categories", name)}
     owners = _owners(annotations, categories, name)
-    regions: dict[Any, list[Region]] = {key: [] for key in images}
+    readers: dict[Any, list[Callable[[], Region]]] = {key: [] for key in images}
     for row, owner in zip(annotations, owners, strict=True):
         if row.get("image_id") not in images:
             raise MaskError(
@@ -54,12 +58,15 @@ def coco_pictures(content: _Row, name: str) -> list[AnnotatedPicture]:
                 "export it again."
             )
         size = _size(images[row["image_id"]], name)
-        shape = _checked(row.get("segmentation"), size, _describe(row, name))
-        regions[row["image_id"]].append(Region(owner, partial(_mask, shape, size, _describe(row, name))))
+        readers[row["image_id"]].append(partial(_region, row, owner, size, _describe(row, name)))
     return [
-        AnnotatedPicture(str(image.get("file_name") or ""), _size(image, name), tuple(regions[key]))
+        AnnotatedPicture(str(image.get("file_name") or ""), _size(image, name), *regions_of(readers[key]))
         for key, image in images.items()
     ]
+
+
+def _region(row: _Row, owner: AnnotatedObject, size: tuple[int, int], where: str) -> Region:
+    return Region(owner, partial(_mask, _checked(row.get("segmentation"), size, where), size, where))
 
 
 def _rows(content: _Row, part: str, name: str) -> list[_Row]:
@@ -83,6 +90,11 @@ def _size(image: _Row, name: str) -> tuple[int, int]:
 def _owners(annotations: list[_Row], categories: Mapping[Any, str], name: str) -> list[AnnotatedObject]:
     """The object of each annotation."""
     labels = [_label(row, categories, name) for row in annotations]
+    labelled = {at: named("", label) for at, label in enumerate(labels)}
+    if any(one.label is not None for one in labelled.values()):  # background and void are no objects
+        rows = [row for at, row in enumerate(annotations) if labelled[at].label is None]
+        owners = iter(_owners(rows, categories, name) if rows else [])
+        return [one if one.label is not None else next(owners) for one in labelled.values()]
     tracks = [_track(row) for row in annotations]
     if all(track is not None for track in tracks):
         return [named(f"track {t}", label, t) for t, label in zip(tracks, labels, strict=True)]
@@ -136,13 +148,29 @@ def _checked(shape: Any, size: tuple[int, int], where: str) -> Any:
         return shape
     if not isinstance(shape, list) or not shape:
         raise MaskError(f"{where} has no mask, perhaps a box only; export polygons or run lengths.")
-    return [_polygon(polygon, where) for polygon in shape]
+    # An outline without the list around it, and corners as pairs, mean one thing only.
+    in_pairs = len(shape) > 2 and all(isinstance(pair, list) and len(pair) == 2 for pair in shape)
+    outlines = [shape] if in_pairs or not isinstance(shape[0], list) else shape
+    polygons = [_polygon(outline, where) for outline in outlines]
+    flat = [polygon for polygon in polygons if len(polygon) < 3]
+    if len(flat) == len(polygons):
+        raise NoAreaError(
+            f"{where} has an outline of {len(flat[0])} points, which has no area; a polygon needs 3."
+        )
+    if flat:
+        text = f"{where} has a part of {len(flat[0])} points, which has no area; it is left out."
+        warnings.warn(text, MaskWarning, stacklevel=6)
+    return polygons
 
 
 def _polygon(polygon: Any, where: str) -> Float[np.ndarray, "K 2"]:
-    if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
+    values = polygon
+    in_pairs = isinstance(polygon, list) and all(isinstance(p, list) and len(p) == 2 for p in polygon)
+    if in_pairs:
+        values = [value for pair in polygon for value in pair]
+    if not isinstance(values, list) or not values or len(values) % 2:
         raise MaskError(f"{where} has a polygon that is not [x, y, x, y, x, y, ...]; export it again.")
-    return np.array([number(value, where) for value in polygon], np.float64).reshape(-1, 2)
+    return np.array([number(value, where) for value in values], np.float64).reshape(-1, 2)
 
 
 def _mask(shape: Any, size: tuple[int, int], where: str) -> BinaryMask:

@@ -1,7 +1,8 @@
-"""LabelMe JSON: polygons, rectangles, circles and masks of one picture.
+"""LabelMe JSON: polygons, rectangles, circles and masks of one picture; X-AnyLabeling's turned rectangles.
 
 All shapes of a label are one object; a `group_id` distinguishes two objects of one label. Later shapes
-cover earlier ones. `imageData`, the picture itself, is ignored.
+cover earlier ones. Shapes without an area (points, lines) are left out. `imageData`, the picture itself, is
+ignored.
 """
 
 from __future__ import annotations
@@ -16,12 +17,26 @@ from typing import Any
 import numpy as np
 
 from tinct.errors import MaskError
-from tinct.interchange.imports.pictures import AnnotatedPicture, Region, named, number, whole_number
+from tinct.interchange.imports.pictures import (
+    AnnotatedPicture,
+    NoAreaError,
+    Region,
+    named,
+    number,
+    regions_of,
+    whole_number,
+)
 from tinct.interchange.imports.polygons import fill_box, fill_circle, fill_polygon
 from tinct.io.image_files import opened_picture
 from tinct.shapes import BinaryMask, Float
 
 _KINDS = ("polygon", "rectangle", "circle", "mask")
+_FOUR_CORNERS = ("rotation", "quadrilateral", "oriented_rectangle")
+"""X-AnyLabeling's names of shapes that are given by their corners, as polygons are."""
+_WHY_NOT = {
+    "cuboid": "which is a body in space, not an outline in the picture",
+    **dict.fromkeys(("point", "points", "line", "linestrip"), "which has no area"),
+}
 
 
 def labelme_pictures(content: Mapping[str, Any], name: str) -> list[AnnotatedPicture]:
@@ -32,15 +47,15 @@ def labelme_pictures(content: Mapping[str, Any], name: str) -> list[AnnotatedPic
         name: The file's name, for messages.
 
     Raises:
-        MaskError: The file is damaged, lacks the size of the picture, or holds a shape without an area.
+        MaskError: The file is damaged, or lacks the size of the picture.
     """
     shapes = content["shapes"]
     H = whole_number(content.get("imageHeight"), f"imageHeight of {name}")
     W = whole_number(content.get("imageWidth"), f"imageWidth of {name}")
     if not isinstance(shapes, list) or not all(isinstance(shape, dict) for shape in shapes):
         raise MaskError(f"`shapes` of {name} is no list of shapes; save it again with LabelMe.")
-    regions = tuple(_region(shape, f"Shape {at} of {name}", (H, W)) for at, shape in enumerate(shapes))
-    return [AnnotatedPicture(str(content.get("imagePath") or ""), (H, W), regions)]
+    readers = (partial(_region, shape, f"Shape {at} of {name}", (H, W)) for at, shape in enumerate(shapes))
+    return [AnnotatedPicture(str(content.get("imagePath") or ""), (H, W), *regions_of(readers))]
 
 
 def _region(shape: Mapping[str, Any], where: str, size: tuple[int, int]) -> Region:
@@ -48,15 +63,16 @@ def _region(shape: Mapping[str, Any], where: str, size: tuple[int, int]) -> Regi
     if not label:
         raise MaskError(f"{where} has no label, so nobody knows which object it is. Give it one.")
     kind = shape.get("shape_type") or "polygon"
-    if kind not in _KINDS:
-        raise MaskError(
-            f"{where} ({label}) is a {kind}, which has no area; expected {', '.join(_KINDS)}. Draw a polygon."
+    if kind not in (*_KINDS, *_FOUR_CORNERS):
+        why = _WHY_NOT.get(str(kind), "which is not known here")
+        raise NoAreaError(
+            f"{where} ({label}) is a {kind}, {why}; expected {', '.join(_KINDS)}. Draw a polygon."
         )
     points = _points(shape.get("points"), where)
     owner = named(f"{label}\n{'' if group is None else group}", label)
-    needed = 3 if kind == "polygon" else 2
+    needed = 3 if kind in ("polygon", *_FOUR_CORNERS) else 2
     if len(points) < needed:
-        raise MaskError(
+        raise NoAreaError(
             f"{where} ({label}) has {len(points)} points; a {kind} needs {needed}. Draw it again."
         )
     if kind == "mask":

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import re
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import PurePosixPath
 from typing import NamedTuple
 
 import numpy as np
 
 from tinct.errors import MaskError
+from tinct.interchange.imports.frame_names import FrameNames, as_path
 from tinct.interchange.imports.pictures import AnnotatedObject, AnnotatedPicture
-from tinct.io.masks import check_labels, check_size
-from tinct.io.video import IMAGE_SUFFIXES, Video
-from tinct.shapes import LabelMap
+from tinct.io.masks import MaskWarning, check_labels, check_size, object_ids_of
+from tinct.io.video import Video
+from tinct.shapes import BACKGROUND, VOID, LabelMap
 
 MAX_OBJECT_ID = 254
 
@@ -49,25 +49,61 @@ def to_prompts(
     Raises:
         MaskError: A picture is of another video or size, or there is no object.
     """
-    annotated = [picture for picture in pictures if picture.regions]
+    annotated = [picture for picture in pictures if picture.is_painted]
+    left_out = [reason for picture in pictures for reason in picture.left_out]
     if not annotated:
-        raise MaskError(f"{source} holds no object: nothing was painted in it. Draw one, and save it again.")
-    chosen = _of_one_frame(source, annotated, video, frame) if frame is not None else None
-    frames = {frame: chosen} if frame is not None and chosen else _by_frame(source, annotated, video)
+        nothing = f"{source} holds no object: nothing was painted in it. Draw one, and save it again."
+        raise MaskError(left_out[0] if left_out else nothing)
+    frames = (
+        _by_frame(source, pictures, video)
+        if frame is None
+        else {frame: _of_one_frame(source, pictures, video, frame)}
+    )
     # Ids come from the whole file, so that a frame alone gets the same ids as all frames together.
     owners = dict.fromkeys(region.owner for picture in annotated for region in picture.regions)
     ids = object_ids(sorted(owners, key=lambda owner: owner.rank), known, source)
-    prompts = {}
-    for index, picture in sorted(frames.items()):
-        name = f"{source} ({picture.file_name or f'frame {index}'})"
-        labels = np.zeros(video.size, np.uint8)
-        if picture.size is not None:
-            check_size(picture.size, video.size, name=name)
-        for region in picture.regions:
-            labels[region.mask()] = ids[region.owner]
-        prompts[index] = check_labels(labels, name=name)
-    names = {ids[owner]: owner.name for p in frames.values() for r in p.regions if (owner := r.owner).name}
+    prompts = {index: _drawn(source, index, frames[index], video, ids) for index in sorted(frames)}
+    if left_out:
+        more = f" ({len(left_out) - 1} more are left out, too.)" if len(left_out) > 1 else ""
+        warnings.warn(f"Left out: {left_out[0]}{more}", MaskWarning, stacklevel=3)
+    owners = dict.fromkeys(region.owner for picture in frames.values() for region in picture.regions)
+    _warn_of_changed_ids(source, {owner: ids[owner] for owner in owners})
+    names = {ids[owner]: owner.name for owner in owners if owner.name and 0 < ids[owner] < VOID}
     return Annotations(prompts, dict(sorted(names.items())))
+
+
+def _drawn(
+    source: str, index: int, picture: AnnotatedPicture, video: Video, ids: Mapping[AnnotatedObject, int]
+) -> LabelMap:
+    """The label map of a picture; an object without a pixel is warned of."""
+    name = f"{source} ({picture.file_name or f'frame {index}'})"
+    labels = np.zeros(video.size, np.uint8)
+    if picture.size is not None:
+        check_size(picture.size, video.size, name=name)
+    for region in picture.regions:
+        labels[region.mask()] = ids[region.owner]
+    labels = check_labels(labels, name=name)
+    shown = object_ids_of(labels)
+    for owner in dict.fromkeys(region.owner for region in picture.regions):
+        if ids[owner] not in (BACKGROUND, VOID, *shown):
+            text = (
+                f"{name}: {owner.name or owner.key!r} has no pixel: it has no area, lies outside of the "
+                "picture, or is wholly covered by later shapes. Draw it anew if it is meant."
+            )
+            warnings.warn(text, MaskWarning, stacklevel=5)
+    return labels
+
+
+def _warn_of_changed_ids(source: str, ids: Mapping[AnnotatedObject, int]) -> None:
+    changed = [(one, i) for one, i in ids.items() if one.wanted_id is not None and one.wanted_id != i]
+    if changed:
+        text = ", ".join(f"{one.wanted_id} becomes {i}" for one, i in changed[:6])
+        text += ", …" if len(changed) > 6 else ""
+        warnings.warn(
+            f"{source} has object ids that are taken or lie outside 1 to {MAX_OBJECT_ID}: {text}.",
+            MaskWarning,
+            stacklevel=4,
+        )
 
 
 def object_ids(
@@ -78,9 +114,12 @@ def object_ids(
     Raises:
         MaskError: There are more than 254 objects.
     """
-    ids: dict[AnnotatedObject, int] = {}
+    objects = list(objects)
+    ids = {one: one.label for one in objects if one.label is not None}
     unassigned = []
     for one in objects:
+        if one.label is not None:
+            continue
         wanted = one.wanted_id
         fits = wanted is not None and 1 <= wanted <= MAX_OBJECT_ID and wanted not in ids.values()
         if wanted is not None and fits and (not one.name or known.get(wanted, "") in ("", one.name)):
@@ -103,68 +142,92 @@ def object_ids(
 
 
 def _of_one_frame(
-    source: str, annotated: Sequence[AnnotatedPicture], video: Video, frame: int
+    source: str, pictures: Sequence[AnnotatedPicture], video: Video, frame: int
 ) -> AnnotatedPicture:
-    """The picture of a frame: the only one, else the one with the name of the frame."""
+    """The painted picture of a frame: the only one, else the one with the name of the frame."""
+    annotated = [picture for picture in pictures if picture.is_painted]
     if len(annotated) == 1:
         return annotated[0]
-    found = {
-        index: picture
-        for index, picture in _matches(_of_this_video(annotated, video), video)
-        if index is not None
-    }
+    names = FrameNames(video)
+    from_one = names.count_from_one([p.file_name for p in _of_this_video(pictures, video)])
+    found = {_index(p, names, from_one): p for p in _of_this_video(annotated, video)}
     if frame not in found:
         raise MaskError(
             f"{source} holds {len(annotated)} painted pictures, and none is called like frame {frame}; its "
-            f"pictures are {annotated[0].file_name}, … {annotated[-1].file_name}. Give a file of this video."
+            f"pictures are {annotated[0].title}, … {annotated[-1].title}. Give a file of this video."
         )
     return found[frame]
 
 
-def _by_frame(
-    source: str, annotated: Sequence[AnnotatedPicture], video: Video
-) -> dict[int, AnnotatedPicture]:
-    """The pictures by the frames that their names match."""
+def _by_frame(source: str, pictures: Sequence[AnnotatedPicture], video: Video) -> dict[int, AnnotatedPicture]:
+    """The painted pictures by the frames that their names mean.
+
+    Args:
+        source: The file's name, for messages.
+        pictures: All pictures of the file, since those without paint tell how the file counts.
+        video: The annotated video.
+    """
+    names = FrameNames(video)
+    listed = [p.file_name for p in _of_this_video(pictures, video) if p.index is None]
+    from_one = names.count_from_one(listed)
     frames: dict[int, AnnotatedPicture] = {}
-    for index, picture in _matches(_of_this_video(annotated, video), video):
-        if index is None:
-            raise MaskError(
-                f"{source} was painted on {picture.file_name or 'a picture without a name'}, and no frame of "
-                f"the video is called so (they are {video.names[0]} to {video.names[-1]}). If it is of this "
-                f"video, say of which frame: INDEX:{source}."
-            )
+    for picture in _of_this_video([picture for picture in pictures if picture.is_painted], video):
+        index = _index(picture, names, from_one)
+        if index is None or not 0 <= index < len(video):
+            raise MaskError(_no_frame(source, picture, video, names))
         if index in frames:
             raise MaskError(
-                f"{source} holds two pictures of frame {index}, {frames[index].file_name} and "
-                f"{picture.file_name}; it may be of several videos. Export this video's pictures alone."
+                f"{source} holds two pictures of frame {index}, {frames[index].title} and "
+                f"{picture.title}; it may be of several videos. Export this video's pictures alone."
             )
         frames[index] = picture
+    if from_one:
+        first = next(name for name in listed if names.number(name) == 1)
+        text = f"{source} numbers its pictures from 1 to {len(video)}, so {first} is taken for frame 0."
+        warnings.warn(text, MaskWarning, stacklevel=4)
+    elif not any(names.number(name) == 0 for name in listed):
+        _warn_of_doubtful_numbers(source, frames, names)
     return frames
 
 
-def _of_this_video(annotated: Sequence[AnnotatedPicture], video: Video) -> Sequence[AnnotatedPicture]:
+def _warn_of_doubtful_numbers(source: str, frames: Mapping[int, AnnotatedPicture], names: FrameNames) -> None:
+    doubtful = [i for i, p in frames.items() if p.index is None and names.may_count_from_one(p.file_name)]
+    if not doubtful:
+        return
+    index = doubtful[0]
+    fix = f"give {index - 1}:{source}" if len(frames) == 1 else "call the pictures as the frames are called"
+    warnings.warn(
+        f"{source} was painted on {frames[index].file_name}, which is taken for frame {index} (the first is "
+        f"0). If the program that named it counts from 1, as ffmpeg does, {fix}.",
+        MaskWarning,
+        stacklevel=5,
+    )
+
+
+def _no_frame(source: str, picture: AnnotatedPicture, video: Video, names: FrameNames) -> str:
+    """The message about a picture that is no frame of the video."""
+    number = names.number(picture.file_name) if picture.index is None else None
+    last = (
+        f" If it is its last frame, counted from 1, that is {number - 1}:{source}."
+        if number == len(video)
+        else ""
+    )
+    return (
+        f"{source} was painted on {picture.title}, and no frame of the video is called so (they are "
+        f"{video.names[0]} to {video.names[-1]}; digits at the end of another name are not taken for a "
+        f"frame's number). If it is of this video, say of which frame, counted from 0: INDEX:{source}.{last}"
+    )
+
+
+def _index(picture: AnnotatedPicture, names: FrameNames, from_one: bool) -> int | None:
+    if picture.index is not None:
+        return picture.index
+    number = names.number(picture.file_name) if from_one else None
+    return names.index(picture.file_name) if number is None else number - 1
+
+
+def _of_this_video(pictures: Sequence[AnnotatedPicture], video: Video) -> Sequence[AnnotatedPicture]:
     """The pictures in a folder of this video's name, or all if there are none."""
     title = "" if video.path is None else video.path.resolve().stem
-    own = [p for p in annotated if title and _as_path(p.file_name).parent.name == title]
-    return own or annotated
-
-
-def _matches(
-    pictures: Iterable[AnnotatedPicture], video: Video
-) -> Iterable[tuple[int | None, AnnotatedPicture]]:
-    """(frame index or None, picture): by the name, or by its last number where names are numbers."""
-    by_name = {name: index for index, name in enumerate(video.names)}
-    numbered = all(name.isdecimal() for name in video.names)
-    by_number = {int(name): index for name, index in by_name.items()} if numbered else {}
-    for picture in pictures:
-        path = _as_path(picture.file_name)
-        stem = path.stem if path.suffix.lower() in IMAGE_SUFFIXES else path.name
-        digits = re.search(r"([0-9]{1,15})$", stem)
-        found = by_name.get(stem)
-        if found is None and digits:
-            found = by_number.get(int(digits[1]))
-        yield found, picture
-
-
-def _as_path(name: str) -> PurePosixPath:
-    return PurePosixPath(name.replace("\\", "/"))
+    own = [p for p in pictures if title and as_path(p.file_name).parent.name == title]
+    return own or pictures

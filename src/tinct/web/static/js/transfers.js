@@ -65,11 +65,11 @@ async function exported(request) {
 }
 
 const WHAT_COMES_IN =
-  "A PNG mask, LabelMe polygons, COCO RLE JSON or CVAT for images XML. COCO and CVAT files say themselves " +
+  "A PNG mask, LabelMe polygons, COCO JSON, CVAT XML, or a ZIP with one of them. COCO and CVAT files say themselves " +
   "which frames they paint.";
 
 export function showImport() {
-  const file = make("input", { type: "file", id: "import-file", accept: ".png,.json,.xml" });
+  const file = make("input", { type: "file", id: "import-file", accept: ".png,.json,.xml,.zip" });
   const frame = frameField("import-frame", store.now.frame, "Frame of a PNG or LabelMe file");
   const text = make("p", { className: "quiet" }, WHAT_COMES_IN);
   const go = make("button", { type: "button", className: "primary", id: "import-go" }, "Import");
@@ -88,6 +88,7 @@ export function showImport() {
     if (!answer) return;
     dialog.close();
     seek(Number.isInteger(answer.frame) ? answer.frame : index);
+    for (const note of answer.notes ?? []) notify(note);
     announce("The masks are imported.");
   });
 }
