@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -53,30 +54,30 @@ def prepare_folder(out: Path, file: RunFile, resume: bool, notes: Mapping[str, A
         (out / "masks").mkdir(parents=True, exist_ok=True)
         if not os.access(out / "masks", os.W_OK):
             raise PermissionError(13, "Permission denied")
-        file.write(**notes, status="running", message="", frames_done=0)
+        file.write(**notes, status="running", message="", frames_done=file.frames_done)
     except OSError as error:
         raise OutputError(
             f"{out} cannot be written: {error.strerror or error}. Choose a folder that you may write to."
         ) from error
 
 
-def are_whole(masks: Sequence[Path], size: tuple[int, int], soft: Path | None) -> bool:
-    """Whether masks are all there and whole, and what lies beside them.
+def whole_masks(masks: Sequence[Path], size: tuple[int, int], soft: Path | None) -> set[int]:
+    """The places of the masks that are there and whole, with what lies beside them.
 
     Args:
         masks: The files, in the order of the run.
         size: (H, W) of the video.
         soft: The folder of soft masks; None without them.
     """
+    whole: set[int] = set()
     begun: list[int] = []
-    try:
-        for path in masks:
+    for place, path in enumerate(masks):
+        with suppress(MaskError):
             labels = read_labels(path, size)
             if soft is not None:
                 begun = _soft_objects(soft, path.stem, size, {*begun, *object_ids_of(labels)})
-    except MaskError:
-        return False
-    return True
+            whole.add(place)
+    return whole
 
 
 def _soft_objects(folder: Path, name: str, size: tuple[int, int], expected: set[int]) -> list[int]:
