@@ -34,6 +34,7 @@ from tinct.networks.dyenet.proposal_sources import check_proposals
 from tinct.runs.run_file import costs, read_record
 from tinct.runs.segment_to_folder import FolderOptions, Progress, RunInterrupted, Segmenter, segment_to_folder
 from tinct.runs.segmenter_config import SegmenterConfig
+from tinct.runs.termination import signal_number_of
 from tinct.runs.traces import TRACE_FILE, write_explanation
 
 
@@ -161,7 +162,7 @@ def evaluate(
         DatasetError: The dataset lacks something.
         TinctError: Sequences failed, or `out` holds other runs of their names. All others are complete,
             the message names these, and its class is that of their errors if they have one.
-        RunInterrupted: Ctrl-C; the masks so far are there.
+        RunInterrupted: Ctrl-C or another signal; the masks so far are there.
     """
     zoo.check_variant(config.method, config.variant)
     names = tuple(sequence.name for sequence in data.videos)
@@ -181,7 +182,7 @@ def evaluate(
             scores = replace(scores, run=run)
             write_scores(out / "scores.json", scores, per_frame=True)
     except KeyboardInterrupt as error:
-        raise RunInterrupted(_interrupted(out, names)) from error
+        raise RunInterrupted(_interrupted(out, names), signal_number_of(error)) from error
     return Evaluation(out, *data.folders, names, scores, run)
 
 
