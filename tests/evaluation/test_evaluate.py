@@ -220,9 +220,8 @@ def test_an_interrupted_evaluation_goes_on_to_the_same_masks(davis: Path, tmp_pa
 
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     evaluate(val(davis), SegmenterConfig(), whole)
-    with pytest.raises(
-        RunInterrupted, match=r"1 of 3 sequences are complete in .*the same command goes on"
-    ) as got:
+    says = r"1 of 3 sequences are complete in .*the same command goes on"
+    with pytest.raises(RunInterrupted, match=says) as got:
         evaluate(val(davis), SegmenterConfig(), cut, progress=interrupt)
     assert got.value.signal_number == signal.SIGTERM
     assert account(cut, "bee")["status"] == "interrupted"

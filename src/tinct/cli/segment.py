@@ -110,11 +110,8 @@ def segment(
         clip, info = whole, {"video": video.resolve().name}
         if frames is not None:
             span = FrameRange.parse(frames, len(whole))
-            clip, prompts, info["frame_range"] = (
-                whole[span.start : span.stop],
-                span.prompts(prompts),
-                str(span),
-            )
+            clip, prompts = whole[span.start : span.stop], span.prompts(prompts)
+            info["frame_range"] = str(span)
         report = _run(config, clip, prompts, out, options, files, info, _notes(whole, out, names))
     _summarise(report)
     for file in files if report.seconds_per_frame is not None else []:

@@ -29,6 +29,7 @@ from tinct.evaluation.score import score_folders, scoring_rules
 from tinct.evaluation.tracks import Rules
 from tinct.evaluation.workers import Failure, outcomes_of
 from tinct.inference.callbacks import callbacks
+from tinct.io.atomic import path_below
 from tinct.metrics import DEFAULT_BOUND_TH
 from tinct.networks.dyenet.proposal_sources import check_proposals
 from tinct.runs.run_file import costs, read_record
@@ -108,7 +109,7 @@ class SequenceSegmentation:
         prompts = sequence.prompts()
         if self.config.per_video:
             segmenter = self.config.build(video, sequence.name, prompts)
-        out = self.out / sequence.name
+        out = path_below(self.out, sequence.name)
         with callbacks(explanation=lambda trace: write_explanation(trace, out / TRACE_FILE)):
             segment_to_folder(
                 segmenter,
