@@ -256,6 +256,21 @@ def test_letters_that_the_terminal_lacks_end_no_command(
         assert b"tinct: error:" in written["err"].getvalue()
 
 
+@pytest.mark.parametrize("frames", [(), ("--frames", "0:2")])
+@pytest.mark.parametrize("out", [".", "clip", "clip/masks"])
+def test_an_output_among_the_frames_is_refused(
+    out: str,
+    frames: tuple[str, ...],
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = ("segment", "clip", "--mask", "first.png", "--out", out, *frames)
+    assert tinct_command(monkeypatch, *words) == 1
+    assert "Choose a folder beside it" in capsys.readouterr().err
+    assert not list(folder.rglob("run.json"))
+
+
 def test_ctrl_c_before_the_first_frame_ends_with_130(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt

@@ -91,6 +91,7 @@ def segment(
     from tinct.inference.directions import check_direction
     from tinct.io.video import Video
     from tinct.runs.frame_range import FrameRange
+    from tinct.runs.run_folder import check_apart
     from tinct.runs.segment_to_folder import FolderOptions
     from tinct.runs.segmenter_config import SegmenterConfig
     from tinct.runs.traces import check_explanations
@@ -106,6 +107,7 @@ def segment(
     options = FolderOptions(config.direction == "backward", resume, overlay, soft)
     with interruptible():
         whole = Video.open(video)
+        check_apart(out, whole)
         prompts, names = _read_prompts(whole, prompt_files, repair_mask)
         clip, info = whole, {"video": video.resolve().name}
         if frames is not None:

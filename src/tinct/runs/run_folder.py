@@ -32,6 +32,20 @@ def run_identity(
     }
 
 
+def check_apart(out: Path, video: Video) -> None:
+    """OutputError if the run folder is, holds or lies in that of the frames: masks are pictures, too."""
+    frames = video.path
+    if frames is None or not frames.is_dir():
+        return
+    ours, theirs = out.resolve(), frames.resolve()
+    relation = "is" if ours == theirs else "lies in" if theirs in ours.parents else "contains"
+    if relation != "contains" or ours in theirs.parents:
+        raise OutputError(
+            f"The output {out} {relation} the folder of the frames, {frames}, whose pictures would mix with "
+            "the masks. Choose a folder beside it."
+        )
+
+
 def prepare_folder(out: Path, file: RunFile, resume: bool, notes: Mapping[str, Any]) -> None:
     """Make the folder this run's own.
 

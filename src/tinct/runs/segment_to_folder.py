@@ -44,7 +44,7 @@ from tinct.io.video import Video
 from tinct.runs.confidences import Confidences
 from tinct.runs.failures import explained, one_line
 from tinct.runs.run_file import RunFile, environment, peak_memory
-from tinct.runs.run_folder import prepare_folder, run_identity, whole_masks
+from tinct.runs.run_folder import check_apart, prepare_folder, run_identity, whole_masks
 from tinct.runs.termination import signal_number_of
 from tinct.shapes import LabelMap
 
@@ -211,6 +211,7 @@ def segment_to_folder(
         raise OptionError(
             "A backward run came for a segmenter that sees whole videos; leave the direction out."
         )
+    check_apart(out, video)
     info = {**(info or {}), **({"soft": True} if options.soft else {})}
     file = RunFile(out / "run.json", run_identity(video, checked, info, backward=options.backward))
     prepare_folder(out, file, options.resume, notes or {})
