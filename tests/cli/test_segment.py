@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import io
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -202,6 +204,79 @@ def test_ctrl_c_ends_with_130_and_says_how_to_go_on(
     monkeypatch.setattr(Held, "step", interrupt)
     assert tinct_command(monkeypatch, "segment", "clip", "--mask", "first.png", "--out", "out") == 130
     assert "1 of 5 masks are whole" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_other_signals_end_like_ctrl_c(
+    name: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if not hasattr(signal, name):
+        pytest.skip("Windows has no SIGHUP")
+    number = getattr(signal, name)
+    before, step = signal.getsignal(number), Held.step
+
+    def interrupt(*arguments: Any) -> Any:
+        # A terminal that is closed sends two.
+        signal.raise_signal(number)
+        return step(*arguments)
+
+    words = ("segment", "clip", "--mask", "first.png", "--out", "out", "--no-overlay")
+    with monkeypatch.context() as patches:
+        patches.setattr(Held, "step", interrupt)
+        assert tinct_command(monkeypatch, *words) == 128 + number
+    assert "1 of 5 masks are whole" in capsys.readouterr().err
+    assert json.loads(Path("out", "run.json").read_text())["status"] == "interrupted"
+    assert signal.getsignal(number) is before
+    assert tinct_command(monkeypatch, *words, "--resume") == 0
+
+
+def test_a_signal_that_is_ignored_stays_ignored(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    step = Held.step
+
+    def interrupt(*arguments: Any) -> Any:
+        signal.raise_signal(signal.SIGTERM)
+        return step(*arguments)
+
+    monkeypatch.setattr(Held, "step", interrupt)
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)  # as `nohup` does with SIGHUP
+    try:
+        words = ("segment", "clip", "--mask", "first.png", "--out", "out", "--no-overlay")
+        assert tinct_command(monkeypatch, *words) == 0
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.parametrize("where", ["out", "err"])
+def test_letters_that_the_terminal_lacks_end_no_command(
+    where: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = {name: io.BytesIO() for name in ("out", "err")}
+    for name, raw in written.items():
+        monkeypatch.setattr(sys, f"std{name}", io.TextIOWrapper(raw, "ascii", "strict"))
+    if where == "out":
+        words = ("segment", "clip", "--mask", "first.png", "--out", "größe", "--no-overlay")
+        assert tinct_command(monkeypatch, *words) == 0
+        sys.stdout.flush()
+        assert b"gr??e" in written["out"].getvalue() or b"gr?" in written["out"].getvalue()
+    else:
+        assert tinct_command(monkeypatch, "segment", "größe", "--mask", "first.png", "--out", "out") == 1
+        sys.stderr.flush()
+        assert b"tinct: error:" in written["err"].getvalue()
+
+
+@pytest.mark.parametrize("frames", [(), ("--frames", "0:2")])
+@pytest.mark.parametrize("out", [".", "clip", "clip/masks"])
+def test_an_output_among_the_frames_is_refused(
+    out: str,
+    frames: tuple[str, ...],
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = ("segment", "clip", "--mask", "first.png", "--out", out, *frames)
+    assert tinct_command(monkeypatch, *words) == 1
+    assert "Choose a folder beside it" in capsys.readouterr().err
+    assert not list(folder.rglob("run.json"))
 
 
 def test_ctrl_c_before_the_first_frame_ends_with_130(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -27,6 +28,7 @@ from tinct.io.mask_files import read_label_png, write_mask
 from tinct.io.masks import ObjectMasks
 from tinct.runs.segment_to_folder import RunInterrupted
 from tinct.runs.segmenter_config import SegmenterConfig
+from tinct.runs.termination import Terminated
 
 H, W, FRAMES = 20, 28, 7
 NAMES = ("ant", "bee", "cat")
@@ -214,12 +216,14 @@ def test_what_is_complete_is_not_computed_again(
 def test_an_interrupted_evaluation_goes_on_to_the_same_masks(davis: Path, tmp_path: Path) -> None:
     def interrupt(stage: str, done: int, _frames: int) -> None:
         if (stage, done) == ("segment", FRAMES + 3):
-            raise KeyboardInterrupt
+            raise Terminated(signal.SIGTERM)
 
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     evaluate(val(davis), SegmenterConfig(), whole)
-    with pytest.raises(RunInterrupted, match=r"1 of 3 sequences are complete in .*the same command goes on"):
+    says = r"1 of 3 sequences are complete in .*the same command goes on"
+    with pytest.raises(RunInterrupted, match=says) as got:
         evaluate(val(davis), SegmenterConfig(), cut, progress=interrupt)
+    assert got.value.signal_number == signal.SIGTERM
     assert account(cut, "bee")["status"] == "interrupted"
     assert not (cut / "scores.json").exists()
     evaluate(val(davis), SegmenterConfig(), cut)

@@ -524,3 +524,60 @@ def test_scoring_needs_numpy_and_pillow_alone() -> None:
     code = f"import sys, {score.__name__}; print(sorted({heavy} & set(sys.modules)))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert found.stdout == "[]\n", found.stderr
+
+
+@pytest.mark.parametrize(("predicted_from", "true_from"), [(1, 0), (0, 1), (5, 0)])
+@pytest.mark.parametrize("protocol", ["davis-2017", "plain"])
+@pytest.mark.parametrize("name", ["{:05d}", "{}", "frame_{:04d}"])
+def test_frames_that_are_numbered_from_another_number_are_told(
+    predicted_from: int, true_from: int, protocol: str, name: str, tmp_path: Path
+) -> None:
+    for folder, first in (("pred", predicted_from), ("gt", true_from)):
+        (tmp_path / folder / "a").mkdir(parents=True)
+        for index in range(first, first + 6):
+            write_mask(tmp_path / folder / "a" / f"{name.format(index)}.png", R)
+    says = f"truth is numbered from {true_from}; are the predictions numbered from {predicted_from}"
+    with pytest.raises(DatasetError, match=says) as got:
+        score_folders(tmp_path / "pred", tmp_path / "gt", protocol)
+    assert "swapped" not in str(got.value)
+    assert "score what is there" not in str(got.value)
+
+
+def write_grey(folder: Path, *frames: Labels) -> None:
+    (folder / "a").mkdir(parents=True)
+    for index, pixels in enumerate(frames):
+        Pictures.fromarray(pixels).save(folder / "a" / f"{index:05d}.png")
+
+
+WHITE = rectangle(30, 80, 40, 110, 255)
+
+
+@pytest.mark.parametrize("predicted", [WHITE, R])
+def test_predictions_of_0_and_255_are_object_1_where_the_truth_is_such(
+    predicted: Labels, tmp_path: Path
+) -> None:
+    # In the frame in which the truth is empty, what is predicted is object 1 all the same.
+    write_grey(tmp_path / "gt", WHITE, WHITE, EMPTY)
+    write_grey(tmp_path / "pred", predicted, EMPTY, predicted)
+    scores = score_folders(tmp_path / "pred", tmp_path / "gt", scoring_rules("plain", ["J"]))
+    (of,) = scores.sequences[0].objects
+    assert of.object_id == 1
+    assert frame_values(scores, "J") == (1, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("truth", "protocol"),
+    [
+        ([R, R, R], "plain"),
+        ([WHITE, over(WHITE, rectangle(0, 9, 0, 9, 2)), WHITE], "plain"),
+        ([WHITE, R, WHITE], "plain"),
+        ([WHITE, WHITE, WHITE], "davis-2017"),
+    ],
+)
+def test_elsewhere_nobody_knows_which_object_255_is(
+    truth: Sequence[Labels], protocol: str, tmp_path: Path
+) -> None:
+    write_grey(tmp_path / "gt", *truth)
+    write_grey(tmp_path / "pred", WHITE, WHITE, WHITE)
+    with pytest.raises(MaskError, match="which object is which"):
+        score_folders(tmp_path / "pred", tmp_path / "gt", protocol)

@@ -10,11 +10,12 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from safetensors.torch import save_file
+from safetensors import safe_open
+from safetensors.torch import load, save, save_file
 from torch import nn
 
 from tinct.errors import OutputError, WeightsError
-from tinct.networks.weights import FORMAT, load_weights, save_weights, weights_from_hub
+from tinct.networks.weights import FORMAT, canonical, load_weights, save_weights, weights_from_hub
 from tinct.zoo import file_sha256
 
 OWNER = {"method": "feelvos", "variant": "mobilenetv2"}
@@ -229,3 +230,39 @@ def test_what_may_be_missing_stays_as_it_was(saved: Path) -> None:
     assert torch.equal(grown[0].weight, network()[0].weight.half().float())
     # What is there is read, and must fit, all the same.
     assert "of another shape" in refused(saved, "does not fit", network(width=5), may_lack=("0.",))
+
+
+def test_equal_weights_have_equal_hashes(tmp_path: Path) -> None:
+    """The library writes the metadata in random order."""
+    extra = {f"entry {i}": f"größe {i}" for i in range(9)}
+    hashes = {
+        save_weights(tmp_path / f"{i}.safetensors", network(), **OWNER, extra=dict(reversed(extra.items())))
+        if i % 2
+        else save_weights(tmp_path / f"{i}.safetensors", network(), **OWNER, extra=extra)
+        for i in range(20)
+    }
+    assert len(hashes) == 1
+    other = save_weights(tmp_path / "other.safetensors", network(seed=1), **OWNER, extra=extra)
+    assert other not in hashes
+
+
+@pytest.mark.parametrize("width", range(1, 9))
+def test_the_library_reads_what_we_wrote_in_order(width: int, tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    extra = {"x" * width: "ü", "": "nothing"}
+    save_weights(path, network(width=width), **OWNER, extra=extra)
+    length = int.from_bytes(path.read_bytes()[:8], "little")
+    assert length % 8 == 0
+    with safe_open(path, framework="pt") as file:
+        assert file.metadata() == {**extra, "format": FORMAT, **OWNER}
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    expected = network(width=width).state_dict()
+    assert tensors.keys() == expected.keys()
+    for name, value in expected.items():
+        assert torch.equal(tensors[name], value.half() if value.is_floating_point() else value)
+
+
+def test_tensors_without_metadata_are_put_in_order_too() -> None:
+    data = canonical(save({"b": torch.ones(3), "a": torch.zeros(2, dtype=torch.int64)}))
+    assert canonical(data) == data
+    assert {name: value.tolist() for name, value in load(data).items()} == {"a": [0, 0], "b": [1, 1, 1]}

@@ -12,6 +12,7 @@ import pytest
 import torch
 from drift_kit import Drift
 from fault_kit import FAULTS, Fault, prompt
+from PIL import Image
 from run_kit import run_to_folder
 
 from tinct.errors import MaskError, NumericalError, OptionError, OutputError, VideoError
@@ -244,6 +245,30 @@ def test_a_record_that_cannot_be_read_is_refused(
         run(video, prompts, tmp_path, resume=True)
 
 
+@pytest.mark.parametrize(
+    ("out", "says"),
+    [
+        ("clip", "is the"),
+        ("clip/out", "lies in"),
+        ("clip/../clip", "is the"),
+        (".", "contains"),
+        ("..", "contains"),
+    ],
+)
+def test_an_output_that_would_mix_with_the_frames_is_refused(
+    out: str, says: str, prompts: dict[int, np.ndarray], tmp_path: Path
+) -> None:
+    folder = tmp_path / "a" / "clip"
+    folder.mkdir(parents=True)
+    for t in range(2):
+        Image.fromarray(np.full((H, W, 3), t, np.uint8)).save(folder / f"{t}.png")
+    video = Video.open(folder)
+    with pytest.raises(OutputError, match=f"{says}.*Choose a folder beside it"):
+        run(video, {0: prompts[1]}, tmp_path / "a" / out)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["0.png", "1.png", "a", "clip"]
+    assert run(video, {0: prompts[1]}, tmp_path / "a" / "clip2").frames == len(video)
+
+
 def test_an_output_below_a_file_is_explained(
     video: Video, prompts: dict[int, np.ndarray], tmp_path: Path
 ) -> None:
@@ -296,8 +321,6 @@ def test_a_disk_too_full_for_the_state_still_gives_the_message(
 def test_a_video_that_breaks_in_the_middle_keeps_the_masks_so_far(
     prompts: dict[int, np.ndarray], tmp_path: Path
 ) -> None:
-    from PIL import Image
-
     folder = tmp_path / "frames"
     folder.mkdir()
     for t in range(6):

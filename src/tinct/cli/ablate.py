@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from tinct.cli import choosing
-from tinct.cli.application import app
+from tinct.cli.application import app, interruptible
 from tinct.cli.measure import MaxFrames, Resolution, Sequences, console, listed
 from tinct.cli.progress import progress_bar
 from tinct.errors import OptionError
@@ -55,7 +55,6 @@ def ablate(
     from tinct.evaluation.ablate import ablate as run_rows
     from tinct.evaluation.ablation_rows import ablation_of
     from tinct.evaluation.dataset_split import DatasetSplit
-    from tinct.runs.segment_to_folder import RunInterrupted
     from tinct.runs.segmenter_config import SegmenterConfig
 
     ablation_of(method)
@@ -65,12 +64,8 @@ def ablate(
     choosing.say_ahead(config)
     dataset_split = DatasetSplit(dataset, data, split, resolution, listed(sequences), max_frames)
     setup = Setup(dataset_split, config, of_rows, threads=threads, workers=workers)
-    try:
-        with progress_bar() as progress:
-            ablation = run_rows(setup, out, rows=listed(rows), on_row=_say_row, progress=progress)
-    except RunInterrupted as interruption:
-        print(f"tinct: {interruption}", file=sys.stderr)
-        raise typer.Exit(130) from None
+    with interruptible(), progress_bar() as progress:
+        ablation = run_rows(setup, out, rows=listed(rows), on_row=_say_row, progress=progress)
     written = ablation_tables.write_ablation(ablation, out)
     if markdown:
         print(ablation_tables.ablation_markdown(ablation))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import traceback
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Annotated, TextIO
 
 import typer
@@ -62,8 +65,10 @@ def show_warning(
 def main() -> None:
     """The entry point: runs a verb, and turns what went wrong into a message and an exit code.
 
-    Exit codes: 0 done, 1 an error of tinct's own, 2 a command that cannot be understood, 130 Ctrl-C.
+    Exit codes: 0 done, 1 an error of tinct's own, 2 a command that cannot be understood, 128 + n
+    signal n, such as 130 for Ctrl-C.
     """
+    _write_any_text()
     try:
         with warnings.catch_warnings():
             warnings.showwarning = show_warning
@@ -71,8 +76,37 @@ def main() -> None:
     except TinctError as error:
         if os.environ.get("TINCT_DEBUG", "0") not in ("", "0"):
             traceback.print_exc()
-        print(f"tinct: error: {error}", file=sys.stderr)
+        say(f"error: {error}")
+        sys.exit(1)
+    except MemoryError as error:
+        say(f"error: Memory ran out ({error}). Close other programs, or take smaller frames.")
         sys.exit(1)
     except KeyboardInterrupt:
-        print("tinct: interrupted.", file=sys.stderr)
+        say("interrupted.")
         sys.exit(130)
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Within this block Ctrl-C, SIGTERM and SIGHUP end the command with a message and exit code 128 + n."""
+    from tinct.runs.termination import signal_number_of, terminations
+
+    with terminations():
+        try:
+            yield
+        except KeyboardInterrupt as interruption:
+            say(str(interruption) or "interrupted.")
+            raise typer.Exit(128 + signal_number_of(interruption)) from None
+
+
+def say(message: str) -> None:
+    """A line on stderr; nothing where that is gone, as the terminal is after SIGHUP."""
+    with suppress(OSError):
+        print(f"tinct: {message}", file=sys.stderr, flush=True)
+
+
+def _write_any_text() -> None:
+    """Let no letter that the terminal lacks, and no file name that is no text, end a command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="replace")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tinct.cli import choosing
-from tinct.cli.application import app
+from tinct.cli.application import app, interruptible
 from tinct.cli.progress import OnProgress, progress_bar
 from tinct.data.lists import DATASETS
 from tinct.errors import OptionError, OutputError, WorkerError
@@ -140,7 +140,6 @@ def evaluate(
     """Segment every sequence of a dataset, then score; run it again to go on where it stopped."""
     from tinct.evaluation.dataset_split import DatasetSplit
     from tinct.evaluation.evaluate import evaluate as evaluate_dataset
-    from tinct.runs.segment_to_folder import RunInterrupted
     from tinct.runs.segmenter_config import SegmenterConfig
 
     split = split or ("valid" if dataset == "youtube-vos" else "val")
@@ -150,14 +149,10 @@ def evaluate(
     config = replace(config, proposals=proposals)
     choosing.say_ahead(config)
     rules: dict[str, Any] = {"metrics": listed(metrics), "bound_th": bound_th}
-    try:
-        with progress_bar() as progress:
-            evaluation = evaluate_dataset(
-                data, config, out, **rules, threads=threads, workers=workers, progress=progress
-            )
-    except RunInterrupted as interruption:
-        print(f"tinct: {interruption}", file=sys.stderr)
-        raise typer.Exit(130) from None
+    with interruptible(), progress_bar() as progress:
+        evaluation = evaluate_dataset(
+            data, config, out, **rules, threads=threads, workers=workers, progress=progress
+        )
     scores = evaluation.scores
     if scores is None:
         print(evaluation.note)

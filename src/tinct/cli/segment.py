@@ -15,7 +15,7 @@ import typer
 
 from tinct import zoo
 from tinct.cli import choosing
-from tinct.cli.application import app
+from tinct.cli.application import app, interruptible
 from tinct.cli.progress import progress_bar
 from tinct.errors import FrameIndexError, OptionError
 
@@ -91,6 +91,7 @@ def segment(
     from tinct.inference.directions import check_direction
     from tinct.io.video import Video
     from tinct.runs.frame_range import FrameRange
+    from tinct.runs.run_folder import check_apart
     from tinct.runs.segment_to_folder import FolderOptions
     from tinct.runs.segmenter_config import SegmenterConfig
     from tinct.runs.traces import check_explanations
@@ -100,17 +101,20 @@ def segment(
         zoo.check_capability(method, "explains")
     check_explanations(files)
     choosing.set_threads(threads)
-    whole = Video.open(video)
-    prompts, names = _read_prompts(whole, prompt_files, repair_mask)
     flow_chosen = choosing.flow_choice(flow, flow_weights, flow_cache)
     config = SegmenterConfig(method, variant, preset, weights, device, fine_tune, flow_chosen)
     config = replace(config, direction=check_direction(direction), proposals=proposals)
-    clip, info = whole, {"video": video.resolve().name}
-    if frames is not None:
-        span = FrameRange.parse(frames, len(whole))
-        clip, prompts, info["frame_range"] = whole[span.start : span.stop], span.prompts(prompts), str(span)
     options = FolderOptions(config.direction == "backward", resume, overlay, soft)
-    report = _run(config, clip, prompts, out, options, files, info, _notes(whole, out, names))
+    with interruptible():
+        whole = Video.open(video)
+        check_apart(out, whole)
+        prompts, names = _read_prompts(whole, prompt_files, repair_mask)
+        clip, info = whole, {"video": video.resolve().name}
+        if frames is not None:
+            span = FrameRange.parse(frames, len(whole))
+            clip, prompts = whole[span.start : span.stop], span.prompts(prompts)
+            info["frame_range"] = str(span)
+        report = _run(config, clip, prompts, out, options, files, info, _notes(whole, out, names))
     _summarise(report)
     for file in files if report.seconds_per_frame is not None else []:
         print(f"  why      {file}")
@@ -126,7 +130,7 @@ def _run(
     info: Mapping[str, Any],
     notes: Mapping[str, Any],
 ) -> RunReport:
-    """Build the segmenter and run it into the folder; Ctrl-C ends with exit code 130.
+    """Build the segmenter and run it into the folder.
 
     Args:
         config: Which segmenter.
@@ -139,7 +143,7 @@ def _run(
         notes: As for `segment_to_folder`.
     """
     from tinct.inference.callbacks import callbacks
-    from tinct.runs.segment_to_folder import RunInterrupted, segment_to_folder
+    from tinct.runs.segment_to_folder import segment_to_folder
     from tinct.runs.traces import remarks_of, write_explanation
 
     choosing.say_ahead(config)
@@ -153,14 +157,10 @@ def _run(
         for file in explanations:
             write_explanation(trace, file)
 
-    try:
-        with progress_bar() as progress, callbacks(explanation=explained):
-            return segment_to_folder(
-                segmenter, clip, prompts, out, options, info=info, notes=notes, progress=progress
-            )
-    except RunInterrupted as interruption:
-        print(f"tinct: {interruption}", file=sys.stderr)
-        raise typer.Exit(130) from None
+    with progress_bar() as progress, callbacks(explanation=explained):
+        return segment_to_folder(
+            segmenter, clip, prompts, out, options, info=info, notes=notes, progress=progress
+        )
 
 
 def parse_mask(text: str) -> tuple[int, Path]:

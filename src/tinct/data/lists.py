@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import Any
 
 from tinct.errors import DatasetError, OptionError, near_match
+from tinct.io.atomic import path_below
 
 DATASETS = ("davis-2016", "davis-2017", "youtube-vos", "segtrack-v2", "plain")
 """What can be checked and evaluated; each is scored under the protocol of its name."""
@@ -138,7 +139,10 @@ def read_list(listing: Path) -> tuple[str, ...]:
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(f"{listing} cannot be read as a list ({error}); one name per line.") from error
     firsts = [line.split()[0] for line in lines if line.strip()]
-    return tuple(dict.fromkeys(Path(first).parent.name if "/" in first else first for first in firsts))
+    names = tuple(dict.fromkeys(Path(first).parent.name if "/" in first else first for first in firsts))
+    for name in names:
+        path_below(listing.parent, name, error=DatasetError)
+    return names
 
 
 def first_names(names: Collection[object], most: int = 5) -> str:

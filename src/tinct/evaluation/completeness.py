@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,12 +22,14 @@ class Mismatch:
         missing_frames: "sequence/frame", of the frames that are scored.
         extra_sequences: Predicted, without truth.
         extra_frames: "sequence/frame", predicted, without truth.
+        shifts: Of sequences whose numbers are all off by the same: what to say.
     """
 
     missing_sequences: list[str] = field(default_factory=list)
     missing_frames: list[str] = field(default_factory=list)
     extra_sequences: list[str] = field(default_factory=list)
     extra_frames: list[str] = field(default_factory=list)
+    shifts: list[str] = field(default_factory=list)
 
     @property
     def lines(self) -> list[str]:
@@ -38,6 +41,8 @@ class Mismatch:
             ("predicted frame(s) have no truth", self.extra_frames),
         )
         lines = [f"{len(names)} {words}: {first_names(names)}" for words, names in kinds if names]
+        if self.shifts:
+            return [*lines, *self.shifts]
         if len(self.missing_frames) == len(self.extra_frames) > 0:
             lines.append("as many frames lack a prediction as a truth: are they numbered differently?")
         elif self.extra_frames and not self.missing_frames:
@@ -91,7 +96,12 @@ def check_complete(
         raise DatasetError(
             "Predictions and truth do not go together:\n  "
             + "\n  ".join(mismatch.lines)
-            + "\nAdd what is missing, choose a --split, or score what is there with --allow-missing."
+            + "\n"
+            + (
+                "Rename the files: --allow-missing would score frames against the truth of others."
+                if mismatch.shifts
+                else "Add what is missing, choose a --split, or score what is there with --allow-missing."
+            )
         )
     return mismatch
 
@@ -114,9 +124,31 @@ def _mismatch(
         if not protocol.starts_after_truth:
             known = set(a.frame_names)
             found.extra_frames.extend(f"{a.sequence}/{name}" for name in there if name not in known)
+            found.shifts.extend(_shift(a.sequence, list(there), a.frame_names))
     if not chosen:
         found.extra_sequences.extend(sorted(set(predictions) - {a.sequence for a in annotations}))
     return found
+
+
+def _shift(sequence: str, predicted: Sequence[str], truth: Sequence[str]) -> list[str]:
+    """What to say if all numbers of a sequence's predictions are off by the same; nothing otherwise."""
+    ours, theirs = _numbers(predicted), _numbers(truth)
+    if not ours or not theirs or ours <= theirs:
+        return []
+    first, first_truth = min(ours), min(theirs)
+    by = first - first_truth
+    if not {number - by for number in ours} <= theirs:
+        return []
+    return [
+        f"{sequence}: are they numbered differently? The truth is numbered from {first_truth}; are the "
+        f"predictions numbered from {first}?"
+    ]
+
+
+def _numbers(names: Sequence[str]) -> set[int]:
+    """The numbers with which names end; none if one has no number."""
+    found = [re.search(r"[0-9]+$", name) for name in names]
+    return {int(match[0]) for match in found if match} if all(found) else set()
 
 
 def check_distinct_folders(pred: Path, truth: Path) -> None:

@@ -29,11 +29,13 @@ from tinct.evaluation.score import score_folders, scoring_rules
 from tinct.evaluation.tracks import Rules
 from tinct.evaluation.workers import Failure, outcomes_of
 from tinct.inference.callbacks import callbacks
+from tinct.io.atomic import path_below
 from tinct.metrics import DEFAULT_BOUND_TH
 from tinct.networks.dyenet.proposal_sources import check_proposals
 from tinct.runs.run_file import costs, read_record
 from tinct.runs.segment_to_folder import FolderOptions, Progress, RunInterrupted, Segmenter, segment_to_folder
 from tinct.runs.segmenter_config import SegmenterConfig
+from tinct.runs.termination import signal_number_of
 from tinct.runs.traces import TRACE_FILE, write_explanation
 
 
@@ -107,7 +109,7 @@ class SequenceSegmentation:
         prompts = sequence.prompts()
         if self.config.per_video:
             segmenter = self.config.build(video, sequence.name, prompts)
-        out = self.out / sequence.name
+        out = path_below(self.out, sequence.name)
         with callbacks(explanation=lambda trace: write_explanation(trace, out / TRACE_FILE)):
             segment_to_folder(
                 segmenter,
@@ -161,7 +163,7 @@ def evaluate(
         DatasetError: The dataset lacks something.
         TinctError: Sequences failed, or `out` holds other runs of their names. All others are complete,
             the message names these, and its class is that of their errors if they have one.
-        RunInterrupted: Ctrl-C; the masks so far are there.
+        RunInterrupted: Ctrl-C or another signal; the masks so far are there.
     """
     zoo.check_variant(config.method, config.variant)
     names = tuple(sequence.name for sequence in data.videos)
@@ -181,7 +183,7 @@ def evaluate(
             scores = replace(scores, run=run)
             write_scores(out / "scores.json", scores, per_frame=True)
     except KeyboardInterrupt as error:
-        raise RunInterrupted(_interrupted(out, names)) from error
+        raise RunInterrupted(_interrupted(out, names), signal_number_of(error)) from error
     return Evaluation(out, *data.folders, names, scores, run)
 
 

@@ -25,7 +25,7 @@ from tinct.data.sequences import Sequence
 from tinct.data.youtube_vos import YouTubeVos
 from tinct.errors import DatasetError, MaskError, OptionError, near_match
 from tinct.evaluation.predictions import Predictions, find_predictions
-from tinct.io.atomic import atomic_write
+from tinct.io.atomic import atomic_write, path_below
 from tinct.io.image_files import opened_picture
 from tinct.io.masks import object_ids_of, voc_palette
 from tinct.shapes import VOID
@@ -130,7 +130,8 @@ def pack(
         with zipfile.ZipFile(part, "w") as archive:
             for done, (name, files) in enumerate(common.items(), 1):
                 for frame, entry in _checked_masks(name, files, expected[name], problems):
-                    _write_entry(archive, f"{server.folder}{name}/{frame}.png", entry.data)
+                    path = path_below(Path(server.folder), f"{name}/{frame}", ".png")
+                    _write_entry(archive, path.as_posix(), entry.data)
                     recoloured += entry.recoloured
                 if progress is not None:
                     progress(name, done, len(common))

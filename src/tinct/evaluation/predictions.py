@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -55,13 +55,16 @@ def paired(predictions: Predictions, annotations: Sequence[Annotations]) -> Pred
     return predictions
 
 
-def read_prediction(path: Path, size: tuple[int, int], *, merged: bool) -> LabelMap:
+def read_prediction(
+    path: Path, size: tuple[int, int], *, merged: bool, takes_255: Callable[[], bool] | None = None
+) -> LabelMap:
     """A predicted mask as a label map.
 
     Args:
         path: A palette, grey or 1-bit PNG.
         size: (H, W) of the truth.
         merged: Whether all that is not background is one object, so that 0/255 masks are welcome.
+        takes_255: Asked of a 0/255 mask: whether it is that of object 1.
 
     Returns:
         uint8 [H, W]; 0 and 1 alone if merged.
@@ -85,7 +88,14 @@ def read_prediction(path: Path, size: tuple[int, int], *, merged: bool) -> Label
             "resize the masks to the annotation's size (nearest neighbour) before scoring."
         )
     if labels.max() == VOID:
-        _check_255(path, labels, merged)
+        _check_255(path, labels)
+        if not merged and not (takes_255 is not None and takes_255()):
+            raise MaskError(
+                f"{path} is a 0/255 mask: it tells foreground from background, but not which object is "
+                "which. Score it under the protocol davis-2016, where all objects are one, or write the ids "
+                "(1, 2, ...)."
+            )
+        merged = True
     return (labels != BACKGROUND).view(np.uint8) if merged else labels
 
 
@@ -114,15 +124,10 @@ def _no_label_map(kind: str | None, mode: str) -> str:
     return f"is an image of mode {mode}; {expected}. `tinct.read_mask` turns flat colours into ids."
 
 
-def _check_255(path: Path, labels: LabelMap, merged: bool) -> None:
+def _check_255(path: Path, labels: LabelMap) -> None:
     """Of a mask that holds 255: whether it can be meant."""
     if np.count_nonzero(labels) > np.count_nonzero(labels == VOID):
         raise MaskError(
             f"{path} holds 255 beside other ids; 255 is void, which only a truth may have. Give those pixels "
             "an object's id, or 0 for background."
-        )
-    if not merged:
-        raise MaskError(
-            f"{path} is a 0/255 mask: it tells foreground from background, but not which object is which. "
-            "Score it under the protocol davis-2016, where all objects are one, or write the ids (1, 2, ...)."
         )

@@ -25,6 +25,7 @@ class Protocol:
             which is given; otherwise from the frame in which truth or prediction shows it first.
         average_over: "sequences", "objects", or "groups" (objects of seen and of unseen categories).
         measures: What is scored unless one asks for others.
+        takes_255: Where a sequence's truth is 0 and 255 alone, and so object 1, such a prediction is, too.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Protocol:
     starts_after_truth: bool = False
     average_over: str = "objects"
     measures: tuple[str, ...] = ("J", "F")
+    takes_255: bool = False
 
     @property
     def rule(self) -> str:
@@ -63,7 +65,7 @@ PROTOCOLS = {
         Protocol("davis-2017", skips_last=True),
         Protocol("youtube-vos", starts_after_truth=True, average_over="groups"),
         Protocol("segtrack-v2", measures=("J",)),
-        Protocol("plain", skips_first=False),
+        Protocol("plain", skips_first=False, takes_255=True),
     )
 }
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 
 from tinct.data.annotations import Annotations
@@ -21,7 +22,7 @@ from tinct.evaluation.predictions import find_predictions, paired, read_predicti
 from tinct.evaluation.protocols import Protocol, compatibility_of, protocol_of
 from tinct.evaluation.results import MEASURES, Scores, SequenceScores
 from tinct.evaluation.tracks import Rules, Tracks
-from tinct.evaluation.truth import find_truth, label_folder, labels_to_score
+from tinct.evaluation.truth import find_truth, is_of_255, label_folder, labels_to_score
 from tinct.evaluation.workers import Failure, outcomes_of
 from tinct.metrics import DEFAULT_BOUND_TH
 from tinct.metrics.boundary import tolerance_radius_px
@@ -175,14 +176,16 @@ def score_sequence(task: Task) -> SequenceScores:
     """
     keep_freed_memory()
     tracks = Tracks(task.rules, task.groups)
-    frames_scored, missing = 0, []
+    frames_scored, missing, protocol = 0, [], task.rules.protocol
+    takes_255 = cache(lambda: protocol.takes_255 and is_of_255(task.truth))
     for index, name, truth in _scored_truth(task, tracks):
         if name not in task.predictions:
             missing.append(name)
             tracks.skip()
             continue
         size = truth.shape[0], truth.shape[1]
-        prediction = read_prediction(task.predictions[name], size, merged=task.rules.protocol.merged)
+        path = task.predictions[name]
+        prediction = read_prediction(path, size, merged=protocol.merged, takes_255=takes_255)
         tracks.score(index, name, prediction, truth)
         frames_scored += 1
     objects = tracks.scores(task.truth.sequence)

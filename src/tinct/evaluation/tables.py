@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from tinct.data.lists import first_names
 from tinct.errors import OptionError, OutputError
 from tinct.evaluation.results import LEFT_OUT, Scores, Statistics, j_and_f
-from tinct.io.atomic import atomic_write
+from tinct.io.atomic import atomic_write, path_below
 from tinct.metrics import DEFAULT_BOUND_TH
 
 if TYPE_CHECKING:
@@ -290,7 +290,9 @@ def _flush_right(rows: Sequence[Sequence[str]]) -> str:
 
 
 def _csv_paths(folder: Path, set_name: str) -> tuple[Path, Path]:
-    return folder / f"global_results-{set_name}.csv", folder / f"per-sequence_results-{set_name}.csv"
+    kinds = ("global_results", "per-sequence_results")
+    of_all, of_each = (path_below(folder, f"{kind}-{set_name}", ".csv") for kind in kinds)
+    return of_all, of_each
 
 
 def _write_rows(path: Path, rows: Iterable[Sequence[str]]) -> None:

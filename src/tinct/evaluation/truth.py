@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from tinct.data.annotations import Annotations, find_annotations
+from tinct.data.annotations import Annotations, LabelFiles, ObjectFiles, find_annotations
 from tinct.data.davis import RESOLUTIONS
+from tinct.data.images import read_indices
 from tinct.data.lists import list_names
 from tinct.data.segtrack import segtrack_annotations
 from tinct.data.sequences import select
@@ -57,6 +58,22 @@ def labels_to_score(truth: LabelMap, protocol: Protocol) -> LabelMap:
     if truth.max(initial=BACKGROUND) == VOID:
         truth = np.where(truth == VOID, np.uint8(BACKGROUND), truth)
     return (truth != BACKGROUND).view(np.uint8) if protocol.merged else truth
+
+
+def is_of_255(truth: Annotations) -> bool:
+    """Whether the files of a sequence's truth hold 0 and 255 alone, which stands for object 1.
+
+    Raises:
+        DatasetError: A file is broken.
+    """
+    if not isinstance(truth, LabelFiles):
+        return False
+    values: set[int] = set()
+    for file in truth.files:
+        if isinstance(file, ObjectFiles):
+            return False
+        values |= set(np.unique(read_indices(file)[0]).tolist())
+    return values <= {BACKGROUND, VOID} and VOID in values
 
 
 def label_folder(folder: Path, protocol: Protocol, split: str | None, resolution: str | None = None) -> Path:

@@ -1,15 +1,28 @@
-"""Atomic writes: files and folders that appear complete or not at all."""
+"""Atomic writes: files and folders that appear complete or not at all, and only where they belong.
+
+What is being written lies beside its place as `.NAME.<host>-<process id>-<random>.part.SUFFIX`. A kill leaves
+it there; `sweep` removes what processes that are gone have left.
+"""
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from tinct.errors import OutputError
+from tinct.errors import OutputError, TinctError
+from tinct.io.processes import host_tag, is_running, process_tag
+
+MAX_NAME_BYTES = 255
+"""Of a file or folder, on the file systems in use."""
+
+_PART = re.compile(r"\..*\.([0-9a-f]{8})-(\d+)-\w+\.part(\.[^.]*)?", re.DOTALL)
+_open_parts: set[str] = set()
+"""The names of what this very process is writing."""
 
 
 @contextmanager
@@ -28,16 +41,17 @@ def atomic_write(path: str | Path, *, durable: bool = False) -> Iterator[Path]:
     path = Path(path)
     part: Path | None = None
     try:
-        handle, name = tempfile.mkstemp(
-            prefix=f".{path.stem[:100]}.", suffix=f".part{path.suffix}", dir=path.parent
-        )
+        prefix, suffix = _prefix(path.stem), f".part{path.suffix}"
+        handle, name = tempfile.mkstemp(prefix=prefix, suffix=suffix, dir=path.parent)
         os.close(handle)
         part = Path(name)
+        _open_parts.add(part.name)
         part.chmod(0o666 & ~_umask())
         yield part
         if durable:
             fsync_path(part)
         os.replace(part, path)
+        _open_parts.discard(part.name)
         part = None
         if durable:
             fsync_path(path.parent)
@@ -48,7 +62,9 @@ def atomic_write(path: str | Path, *, durable: bool = False) -> Iterator[Path]:
         ) from error
     finally:
         if part is not None:
-            part.unlink(missing_ok=True)
+            _open_parts.discard(part.name)
+            with suppress(OSError):  # it would hide the error that matters
+                part.unlink(missing_ok=True)
 
 
 def fsync_path(path: Path) -> None:
@@ -76,12 +92,14 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         )
     part: Path | None = None
     try:
-        part = Path(tempfile.mkdtemp(prefix=f".{path.name[:100]}.", suffix=".part", dir=path.parent))
+        part = Path(tempfile.mkdtemp(prefix=_prefix(path.name), suffix=".part", dir=path.parent))
+        _open_parts.add(part.name)
         part.chmod(0o777 & ~_umask())
         yield part
         if path.exists():
             path.rmdir()
         os.replace(part, path)
+        _open_parts.discard(part.name)
         part = None
     except OSError as error:
         reason = error.strerror or str(error) or type(error).__name__
@@ -90,7 +108,67 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         ) from error
     finally:
         if part is not None:
+            _open_parts.discard(part.name)
             shutil.rmtree(part, ignore_errors=True)
+
+
+def path_below(folder: Path, name: str, suffix: str = "", *, error: type[TinctError] = OutputError) -> Path:
+    """The path below a folder that a name from elsewhere stands for: of a frame, a sequence, an object.
+
+    Args:
+        folder: Nothing outside it can be meant.
+        name: One name, or several joined by slashes.
+        suffix: Added to the name, such as ".png".
+        error: What to raise.
+
+    Raises:
+        TinctError: Of the class `error`: the name is empty, absolute, begins with a drive, climbs out with
+            "..", or holds what no file system takes.
+    """
+    reason = _not_below(name, suffix)
+    if reason:
+        raise error(
+            f"The name {name[:100]!r} {reason}, so that no file in {folder} can have it; rename it where it "
+            "comes from."
+        )
+    return folder / f"{name}{suffix}"
+
+
+def _not_below(name: str, suffix: str) -> str:
+    """Why a name is none for a file below a folder; empty if it is one."""
+    # Windows takes both slashes; a name that is harmless here must be so there.
+    parts = re.split(r"[/\\]", name)
+    if not name.strip():
+        return "is empty"
+    if "\0" in name:
+        return "holds a NUL"
+    if parts[0] == "" or re.match(r"[A-Za-z]:", name):
+        return "is an absolute path"
+    if any(part.strip(" ") in ("", ".", "..") for part in parts):
+        return "leads elsewhere"
+    longest = max(len(os.fsencode(part)) for part in [*parts[:-1], parts[-1] + suffix])
+    return f"is longer than {MAX_NAME_BYTES} bytes" if longest > MAX_NAME_BYTES else ""
+
+
+def sweep(folder: Path) -> None:
+    """Remove from a folder, not from those in it, what killed processes of this machine were writing."""
+    with suppress(OSError):  # it may not be there; what cannot be removed does no harm
+        for path in folder.iterdir():
+            match = _PART.fullmatch(path.name)
+            if match is None or match[1] != host_tag() or path.name in _open_parts:
+                continue
+            if int(match[2]) != os.getpid() and is_running(int(match[2])):
+                continue
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                with suppress(OSError):
+                    path.unlink()
+
+
+def _prefix(name: str) -> str:
+    """The beginning of a temporary name: short enough in bytes, whatever letters it has."""
+    return f".{os.fsdecode(os.fsencode(name)[:100])}.{process_tag()}-"
 
 
 def _umask() -> int:

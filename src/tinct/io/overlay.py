@@ -13,7 +13,7 @@ from PIL import Image as PillowImage
 from PIL import ImageDraw, ImageFont
 
 from tinct.errors import OptionError
-from tinct.io.atomic import atomic_write
+from tinct.io.atomic import atomic_write, path_below
 from tinct.io.mask_files import read_label_png
 from tinct.io.masks import check_size, object_ids_of
 from tinct.io.video import Video
@@ -147,7 +147,7 @@ def read_labels(path: Path, size: tuple[int, int]) -> LabelMap:
 
 def mask_paths(video: Video, masks_folder: Path) -> list[Path]:
     """The mask file of every frame: `<frame name>.png`."""
-    return [masks_folder / f"{name}.png" for name in video.names]
+    return [path_below(masks_folder, name, ".png") for name in video.names]
 
 
 def draw_video(video: Video, masks_folder: Path) -> Iterator[Image]:

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image as Pictures
 
 from tinct.errors import MaskError, OutputError
-from tinct.io.atomic import atomic_write
+from tinct.io.atomic import atomic_write, path_below
 from tinct.io.image_files import opened_picture
 from tinct.io.masks import ObjectMasks, check_size
 from tinct.shapes import Float, Shaped
@@ -25,7 +25,7 @@ MAX_VALUE = 65535
 
 def soft_path(folder: Path, object_id: int, frame_name: str) -> Path:
     """The file of an object's soft mask of a frame."""
-    return folder / str(object_id) / f"{frame_name}.png"
+    return path_below(folder / str(object_id), frame_name, ".png")
 
 
 def soft_objects(folder: Path, frame_name: str) -> list[int]:

@@ -40,7 +40,7 @@ def save_weights(
 ) -> str:
     """Write a network's weights: floating-point tensors as fp16, the others as they are.
 
-    The file appears whole or not at all.
+    The file appears whole or not at all; the same weights and metadata give the same bytes.
 
     Args:
         path: Ends in `.safetensors`; an existing file is replaced.
@@ -61,12 +61,26 @@ def save_weights(
         raise OutputError(f"weights are saved as .safetensors, not {path.suffix!r}: rename {path.name}.")
     tensors = {name: _to_half(name, tensor) for name, tensor in network.state_dict().items()}
     metadata = {**(extra or {}), "format": FORMAT, "method": method, "variant": variant}
-    data = save(tensors, metadata)
+    data = canonical(save(tensors, metadata))
     with atomic_write(path) as part, part.open("wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
     return hashlib.sha256(data).hexdigest()
+
+
+def canonical(data: bytes) -> bytes:
+    """A safetensors file with the entries of its header in order, as the library writes them at random.
+
+    Equal tensors with equal metadata are equal bytes then, and have one hash. The tensors' bytes are taken as
+    they are; the header is padded with spaces to a multiple of 8, as the format wants.
+    """
+    end = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:end])
+    metadata = {"__metadata__": dict(sorted(header.pop("__metadata__", {}).items()))}
+    text = json.dumps({**metadata, **dict(sorted(header.items()))}, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + data[end:]
 
 
 def load_weights(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,20 @@ def run_identity(
     }
 
 
+def check_apart(out: Path, video: Video) -> None:
+    """OutputError if the run folder is, holds or lies in that of the frames: masks are pictures, too."""
+    frames = video.path
+    if frames is None or not frames.is_dir():
+        return
+    ours, theirs = out.resolve(), frames.resolve()
+    relation = "is" if ours == theirs else "lies in" if theirs in ours.parents else "contains"
+    if relation != "contains" or ours in theirs.parents:
+        raise OutputError(
+            f"The output {out} {relation} the folder of the frames, {frames}, whose pictures would mix with "
+            "the masks. Choose a folder beside it."
+        )
+
+
 def prepare_folder(out: Path, file: RunFile, resume: bool, notes: Mapping[str, Any]) -> None:
     """Make the folder this run's own.
 
@@ -53,30 +68,30 @@ def prepare_folder(out: Path, file: RunFile, resume: bool, notes: Mapping[str, A
         (out / "masks").mkdir(parents=True, exist_ok=True)
         if not os.access(out / "masks", os.W_OK):
             raise PermissionError(13, "Permission denied")
-        file.write(**notes, status="running", message="", frames_done=0)
+        file.write(**notes, status="running", message="", frames_done=file.frames_done)
     except OSError as error:
         raise OutputError(
             f"{out} cannot be written: {error.strerror or error}. Choose a folder that you may write to."
         ) from error
 
 
-def are_whole(masks: Sequence[Path], size: tuple[int, int], soft: Path | None) -> bool:
-    """Whether masks are all there and whole, and what lies beside them.
+def whole_masks(masks: Sequence[Path], size: tuple[int, int], soft: Path | None) -> set[int]:
+    """The places of the masks that are there and whole, with what lies beside them.
 
     Args:
         masks: The files, in the order of the run.
         size: (H, W) of the video.
         soft: The folder of soft masks; None without them.
     """
+    whole: set[int] = set()
     begun: list[int] = []
-    try:
-        for path in masks:
+    for place, path in enumerate(masks):
+        with suppress(MaskError):
             labels = read_labels(path, size)
             if soft is not None:
                 begun = _soft_objects(soft, path.stem, size, {*begun, *object_ids_of(labels)})
-    except MaskError:
-        return False
-    return True
+            whole.add(place)
+    return whole
 
 
 def _soft_objects(folder: Path, name: str, size: tuple[int, int], expected: set[int]) -> list[int]:

@@ -13,13 +13,16 @@ never interrupted.
 from __future__ import annotations
 
 import math
+import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
 from tinct.errors import OptionError, OutputError, TinctError
@@ -39,12 +42,22 @@ from tinct.io.overlay import mask_paths, write_overlay
 from tinct.io.soft_masks import write_soft
 from tinct.io.video import Video
 from tinct.runs.confidences import Confidences
+from tinct.runs.failures import explained, one_line
 from tinct.runs.run_file import RunFile, environment, peak_memory
-from tinct.runs.run_folder import are_whole, prepare_folder, run_identity
+from tinct.runs.run_folder import check_apart, prepare_folder, run_identity, whole_masks
+from tinct.runs.termination import signal_number_of
 from tinct.shapes import LabelMap
 
 FRAMES_BETWEEN_STATES = 25
-"""A killed run repeats at most this many frames; saving costs about as much as one frame."""
+SECONDS_BETWEEN_STATES = 2.0
+"""A killed run repeats at most this many frames or seconds, whichever are fewer; saving costs about as much
+as one frame."""
+
+SAVING_SHARE = 0.1
+"""Where saving takes long, seconds count only if no more than this share of the time goes into it."""
+
+clock = time.monotonic
+"""What the seconds between states are measured by."""
 
 WORTH_SAVING_S = 2.0
 """What an annotated frame taught in so many seconds (fine-tuning) is saved at once, and not learnt again."""
@@ -56,7 +69,16 @@ Progress = Callable[[str, int, int], None]
 
 
 class RunInterrupted(KeyboardInterrupt):
-    """Ctrl-C during a run; its text says how many frames are there and how to go on."""
+    """Ctrl-C during a run, or another signal; its text says how many frames are there and how to go on.
+
+    Args:
+        message: For people.
+        signal_number: Which signal it was; a shell expects the exit code 128 + that.
+    """
+
+    def __init__(self, message: str, signal_number: int = signal.SIGINT) -> None:
+        super().__init__(message)
+        self.signal_number = signal_number
 
 
 @dataclass(frozen=True)
@@ -113,9 +135,16 @@ class _Run:
     options: FolderOptions
     seconds: list[float] = field(default_factory=list)
     frames_done: int = 0
-    """How many masks are on disk."""
+    """How many frames this call has behind it, computed or taken up."""
     state: Any = None
     """The state after them."""
+    whole: set[int] | None = None
+    """The places in the order of the run whose masks are whole on disk; None until they were looked at."""
+    state_at: int = 0
+    """The frames that the state on disk has behind it; 0 without one."""
+    saved_at_s: float = field(default_factory=lambda: clock())
+    saving_s: float = 0.0
+    """When a state was saved last, and how long that took."""
     fine_tuned: list[dict[str, Any]] = field(default_factory=list)
     """What fine-tuning took for every object, as it stands in the record."""
     confidences: Confidences = field(default_factory=Confidences)
@@ -128,6 +157,19 @@ class _Run:
     @property
     def state_path(self) -> Path:
         return self.out / "state.safetensors"
+
+    @property
+    def masks_whole(self) -> int:
+        """How many masks are whole on disk."""
+        return self.file.frames_done if self.whole is None else len(self.whole)
+
+    @property
+    def state_is_due(self) -> bool:
+        """Whether the state should be saved before the next frame."""
+        if self.order[self.frames_done - 1] in self.prompts and self.seconds[-1:] >= [WORTH_SAVING_S]:
+            return True
+        pause_s = max(SECONDS_BETWEEN_STATES, self.saving_s / SAVING_SHARE)
+        return self.frames_done % FRAMES_BETWEEN_STATES == 0 or clock() - self.saved_at_s >= pause_s
 
 
 def segment_to_folder(
@@ -160,7 +202,8 @@ def segment_to_folder(
         VideoError: A frame cannot be read; the masks before it are there.
         OutputError: The folder cannot be written, or holds another run.
         NumericalError: The network gave NaN or infinity; the masks before it are there.
-        RunInterrupted: Ctrl-C; the masks so far are there.
+        TinctError: Memory ran out, or torch failed; the masks before that are there.
+        RunInterrupted: Ctrl-C, or another signal (`tinct.runs.termination`); the masks so far are there.
     """
     options = options or FolderOptions()
     checked = check_prompts(video, prompts)
@@ -168,35 +211,54 @@ def segment_to_folder(
         raise OptionError(
             "A backward run came for a segmenter that sees whole videos; leave the direction out."
         )
+    check_apart(out, video)
     info = {**(info or {}), **({"soft": True} if options.soft else {})}
     file = RunFile(out / "run.json", run_identity(video, checked, info, backward=options.backward))
-    run = _Run(segmenter, video, checked, out, file, options)
     prepare_folder(out, file, options.resume, notes or {})
-    try:
+    confidences = Confidences.from_record(file.confidence, range(len(video)))
+    run = _Run(segmenter, video, checked, out, file, options, confidences=confidences)
+    overlay_path = out / "overlay.mp4" if options.overlay else None
+    with _recorded(run):
         with callbacks(progress, fine_tuning=partial(_record_fine_tuning, run)):
-            resumed_at, object_ids = _segment(run, progress)
-        overlay_path = out / "overlay.mp4" if options.overlay else None
+            resumed_at = _segment(run, progress)
         if overlay_path is not None and not (overlay_path.exists() and resumed_at == len(video)):
             write_overlay(video, out / "masks", overlay_path, _stage(progress, "overlay", len(video)))
+        _finish(run)
+    median = float(np.median(run.seconds)) if run.seconds else None
+    return RunReport(out / "masks", overlay_path, len(video), resumed_at, file.object_ids, median)
+
+
+@contextmanager
+def _recorded(run: _Run) -> Iterator[None]:
+    """Whatever ends this block too soon is written down, with the state, and explained in one line."""
+    try:
+        yield
     except KeyboardInterrupt as error:
-        raise RunInterrupted(_stop(run, "interrupted", "Interrupted")) from error
+        message = _stop(run, "interrupted", "Interrupted")
+        raise RunInterrupted(message, signal_number_of(error)) from error
     except TinctError as error:
         raise type(error)(_stop(run, "failed", str(error))) from error
     except OSError as error:
-        text = f"{out} cannot be written: {error.strerror or error}"
+        text = f"{error.filename or run.out} cannot be written: {error.strerror or error}"
         raise OutputError(_stop(run, "failed", text)) from error
-    _finish(run, object_ids)
-    median = float(np.median(run.seconds)) if run.seconds else None
-    return RunReport(out / "masks", overlay_path, len(video), resumed_at, object_ids, median)
+    except (MemoryError, RuntimeError, cv2.error) as error:
+        message = _stop(run, "failed", explained(error))
+        if isinstance(error, RecursionError):
+            raise
+        raise TinctError(message) from error
+    except BaseException as error:
+        _stop(run, "failed", f"An error that tinct did not foresee: {one_line(error)}")
+        raise
 
 
-def _segment(run: _Run, progress: Progress | None) -> tuple[int, tuple[int, ...]]:
-    """Write every mask that is not there yet; return the first frame computed and all object ids."""
+def _segment(run: _Run, progress: Progress | None) -> int:
+    """Write every mask that is not there yet; return the first frame computed."""
     paths = mask_paths(run.video, run.out / "masks")[:: run.order.step]
-    first, run.state, object_ids = _place_to_resume(run, paths)
+    soft = run.out / "soft" if run.options.soft else None
+    run.whole = whole_masks(paths, run.video.size, soft)
+    first, run.state, run.file.object_ids = _place_to_resume(run)
     run.frames_done = first
     run.fine_tuned = [entry for entry in run.file.fine_tuned if entry["frame"] in run.order[:first]]
-    run.confidences = Confidences.from_record(run.file.confidence, run.order[:first])
     # A run that is complete keeps the record of the machine that made it.
     machine = environment(_device(run.segmenter)) if first < len(run.video) else {}
     run.file.write(status="running", message="", resumed_at=first, **machine)
@@ -204,19 +266,19 @@ def _segment(run: _Run, progress: Progress | None) -> tuple[int, tuple[int, ...]
     report(first)
     for done, result in enumerate(_timed(run), start=first + 1):
         masks = result.masks
-        object_ids = tuple(sorted({*object_ids, *masks.object_ids}))
-        if run.options.soft:
+        object_ids = tuple(sorted({*run.file.object_ids, *masks.object_ids}))
+        if soft is not None:
             # Before the mask: where that is, all that belongs to the frame is.
-            write_soft(run.out / "soft", paths[done - 1].stem, masks, object_ids)
+            write_soft(soft, paths[done - 1].stem, masks, object_ids)
         write_mask(paths[done - 1], masks.label_map)
+        run.whole.add(done - 1)
         run.frames_done, run.state = done, result.state
         run.file.object_ids = object_ids
         run.confidences.add(result.index, masks, result.agreement)
-        costly = result.index in run.prompts and bool(run.seconds) and run.seconds[-1] >= WORTH_SAVING_S
-        if costly or done % FRAMES_BETWEEN_STATES == 0:
+        if run.state_is_due:
             _save_state(run)
         report(done)
-    return first, object_ids
+    return first
 
 
 def _timed(run: _Run) -> Iterator[FrameResult]:
@@ -238,29 +300,30 @@ def _timed(run: _Run) -> Iterator[FrameResult]:
         yield result
 
 
-def _place_to_resume(run: _Run, paths: list[Path]) -> tuple[int, Any, tuple[int, ...]]:
+def _place_to_resume(run: _Run) -> tuple[int, Any, tuple[int, ...]]:
     """(first frame to compute, state before it, object ids so far)."""
-    if run.file.frames_done == len(paths) and _are_whole(run, paths):
-        return len(paths), None, run.file.object_ids
+    frames, whole = len(run.video), run.whole or set()
+    # A killed run may have left masks of which nothing is recorded.
+    recorded = run.file.frames_done == frames and None not in run.file.confidence.get("margin", ())
+    if recorded and len(whole) == frames:
+        return frames, None, run.file.object_ids
     state_class = state_class_of(run.segmenter)
     if state_class is None or not run.state_path.exists():
         return 0, None, ()
     try:
         extra = read_extra(run.state_path)
-        frames = int(extra["frames"])
-        of_this_run = extra["run"] == run.file.fingerprint and frames <= len(paths)
-        if not of_this_run or not _are_whole(run, paths[:frames]):
+        done = int(extra["frames"])
+        if extra["run"] != run.file.fingerprint or done > frames:
+            return 0, None, ()
+        run.state_at = done
+        if not whole.issuperset(range(done)):
             return 0, None, ()
         state: Any = load_state(run.state_path, state_class, _device(run.segmenter))
     except (TinctError, KeyError, ValueError):
         # A broken state costs time only: the run begins again and gives the same masks.
+        run.state_at = 0
         return 0, None, ()
-    ids = tuple(int(i) for i in str(extra["object_ids"]).split())
-    return frames, state, ids
-
-
-def _are_whole(run: _Run, paths: list[Path]) -> bool:
-    return are_whole(paths, run.video.size, run.out / "soft" if run.options.soft else None)
+    return done, state, tuple(int(i) for i in str(extra["object_ids"]).split())
 
 
 def _device(segmenter: Segmenter) -> str:
@@ -268,9 +331,13 @@ def _device(segmenter: Segmenter) -> str:
 
 
 def _save_state(run: _Run) -> None:
+    began_s = clock()
     # Before the state: whoever goes on from it finds the confidence of all frames before it.
-    run.file.write(confidence=run.confidences.record(len(run.video), run.prompts))
-    if run.state is not None:
+    run.file.write(
+        confidence=run.confidences.record(len(run.video), run.prompts), frames_done=run.masks_whole
+    )
+    # Never one that is behind the one on disk, which masks that are being mended may lead back to.
+    if run.state is not None and run.frames_done >= run.state_at:
         ids = " ".join(str(i) for i in run.file.object_ids)
         extra: dict[str, str | int] = {
             "frames": run.frames_done,
@@ -278,37 +345,40 @@ def _save_state(run: _Run) -> None:
             "run": run.file.fingerprint,
         }
         save_state(run.state_path, run.state, extra)
+        run.state_at = run.frames_done
+    run.saved_at_s = clock()
+    run.saving_s = run.saved_at_s - began_s
 
 
 def _stop(run: _Run, status: str, reason: str) -> str:
     """Leave the folder so that the run can go on; return the message for the person."""
     message = (
         f"{reason.rstrip('.')}. "
-        f"{run.frames_done} of {len(run.video)} masks are whole in {run.out / 'masks'}; "
+        f"{run.masks_whole} of {len(run.video)} masks are whole in {run.out / 'masks'}; "
         f"{run.options.resume_hint} goes on from there."
     )
-    try:
+    # The disk is full, perhaps, or the state is on a graphics card that failed: what is written already still
+    # stands, and resuming works from it. The record shall be true all the same.
+    with suppress(Exception):
         _save_state(run)
+    with suppress(Exception):
         run.file.write(status=status, message=message, **_costs(run))
-    except (TinctError, OSError):
-        # The disk is full, perhaps; what is written already still stands, and resuming works from it.
-        pass
     return message
 
 
-def _finish(run: _Run, object_ids: tuple[int, ...]) -> None:
-    run.file.object_ids = object_ids
+def _finish(run: _Run) -> None:
     confidence = run.confidences.record(len(run.video), run.prompts)
     message = f"{len(run.video)} masks written."
     run.file.write(status="complete", message=message, confidence=confidence, **_costs(run))
-    run.state_path.unlink(missing_ok=True)
+    with suppress(OSError):  # it does no harm
+        run.state_path.unlink(missing_ok=True)
 
 
 def _costs(run: _Run) -> dict[str, Any]:
     if not run.seconds:
-        return {"frames_done": run.frames_done}
+        return {"frames_done": run.masks_whole}
     return {
-        "frames_done": run.frames_done,
+        "frames_done": run.masks_whole,
         "seconds_per_frame": {
             "mean": round(float(np.mean(run.seconds)), 5),
             "median": round(float(np.median(run.seconds)), 5),

@@ -23,7 +23,7 @@ from PIL import Image as PillowImage
 from tinct.data.occlusion.clips import OcclusionClip, OcclusionClips, VisibilityTrace
 from tinct.data.visibility import GONE_FRAMES, GONE_SHARE, Visibility, from_letters, to_letters
 from tinct.errors import DatasetError, OutputError
-from tinct.io.atomic import atomic_write
+from tinct.io.atomic import atomic_write, path_below
 from tinct.io.json_files import parse_json, reading
 from tinct.io.mask_files import write_mask
 from tinct.shapes import Image
@@ -84,7 +84,7 @@ def write_occlusion_split(
 
 def visibility_file(root: Path, split: str) -> Path:
     """The path of a split's JSON file."""
-    return root / "Visibility" / f"{split}.json"
+    return path_below(root / "Visibility", split, ".json")
 
 
 def read_visibility(root: Path, split: str) -> dict[str, dict[int, VisibilityTrace]]:
@@ -104,7 +104,8 @@ def read_visibility(root: Path, split: str) -> dict[str, dict[int, VisibilityTra
 
 
 def _write_frames(root: Path, name: str, clip: OcclusionClip) -> None:
-    frames, masks = (_make_folder(root / kind / "480p" / name) for kind in ("JPEGImages", "Annotations"))
+    kinds = (root / kind / "480p" for kind in ("JPEGImages", "Annotations"))
+    frames, masks = (_make_folder(path_below(kind, name)) for kind in kinds)
     for folder in (frames, masks):
         for old in folder.iterdir():  # left by a longer clip of the same name
             old.unlink()
@@ -127,7 +128,7 @@ def _write_jpeg(path: Path, image: Image) -> None:
 
 
 def _list_file(root: Path, split: str) -> Path:
-    return root / "ImageSets" / "2017" / f"{split}.txt"
+    return path_below(root / "ImageSets" / "2017", split, ".txt")
 
 
 def _clip_json(clip: OcclusionClip) -> dict[str, Any]:

@@ -21,5 +21,5 @@ def write_cutout_pngs(job: ExportJob) -> None:
     for index, frame in job.frames():
         alpha = alpha_of(job, index)[..., None]
         picture = Pictures.fromarray(np.concatenate([np.where(alpha > 0, frame, 0), alpha], axis=2))
-        with atomic_write(job.out / f"{job.source.frame_names[index]}.png") as part:
+        with atomic_write(job.frame_path(index, ".png")) as part:
             picture.save(part, format="PNG", compress_level=2)

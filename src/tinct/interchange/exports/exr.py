@@ -34,5 +34,5 @@ def write_exrs(job: ExportJob) -> None:
         if job.rate is not None:
             header["frameRate"] = str(job.rate)
         maps = source.read_object(index, soft=job.soft).astype(np.float16)
-        with atomic_write(job.out / f"{source.frame_names[index]}.exr") as part:
+        with atomic_write(job.frame_path(index, ".exr")) as part:
             exr.File(header, dict(zip(channels, maps, strict=True))).write(str(part))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tinct.interchange.exports.object_names import folder_name
 from tinct.interchange.exports.source import LabelledVideo
+from tinct.io.atomic import path_below
 from tinct.shapes import Image
 
 
@@ -43,9 +44,14 @@ class ExportJob:
             yield index
             self.progress(done)
 
+    def frame_path(self, index: int, suffix: str) -> Path:
+        """The file of a frame in `out`; OutputError if its name is none for a file."""
+        return path_below(self.out, self.source.frame_names[index], suffix)
+
     def object_folders(self) -> list[Path]:
         """Create a folder in `out` for every object, in the order of the ids, and return them."""
-        folders = [self.out / folder_name(i, self.source.object_names) for i in self.source.object_ids]
+        names = (folder_name(i, self.source.object_names) for i in self.source.object_ids)
+        folders = [path_below(self.out, name) for name in names]
         for folder in folders:
             folder.mkdir()
         return folders

@@ -14,4 +14,4 @@ from tinct.io.mask_files import write_mask
 def write_palette_pngs(job: ExportJob) -> None:
     """Write the label map of every frame."""
     for index in job.indices():
-        write_mask(job.out / f"{job.source.frame_names[index]}.png", job.source.read(index))
+        write_mask(job.frame_path(index, ".png"), job.source.read(index))
