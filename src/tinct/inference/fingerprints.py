@@ -5,13 +5,25 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from tinct.io.picture_frames import evenly
 from tinct.io.video import Video
 from tinct.shapes import LabelMap
+
+_READ_WHOLE = 2**26
+"""Bytes of a video's files that are read for its hash, in a fraction of a second."""
+
+_PART = 2**22
+"""Bytes of each part of a large file."""
+
+_LOOKED_AT = 8
+"""Frames, or files, of a large video whose content counts."""
 
 
 def fingerprint_of(value: Any) -> str:
@@ -25,9 +37,32 @@ def labels_sha256(labels: LabelMap) -> str:
 
 
 def video_sha256(video: Video) -> str:
-    """Of the frames' names and the first frame's pixels: reading all frames would take too long."""
-    names = "\n".join(video.names).encode()
-    return hashlib.sha256(names + video[0].tobytes()).hexdigest()
+    """Of the frames' names, the first frame's pixels, and the content of the files or frames.
+
+    Of files, all sizes and, of more than `_READ_WHOLE` bytes in all, only parts of some count, since reading
+    everything would take too long. Neither place nor time counts: a copy is the same video.
+    """
+    words = hashlib.sha256("\n".join(video.names).encode() + video[0].tobytes())
+    files = video.files()
+    if not files:
+        for index in evenly(len(video), _LOOKED_AT):
+            words.update(video[index].tobytes())
+        return words.hexdigest()
+    sizes = [file.stat().st_size for file in files]
+    words.update(repr(sizes).encode())
+    whole = sum(sizes) <= _READ_WHOLE
+    for index in range(len(files)) if whole else evenly(len(files), _LOOKED_AT):
+        for part in _parts(files[index], sizes[index]):
+            words.update(part)
+    return words.hexdigest()
+
+
+def _parts(file: Path, size: int) -> Iterator[bytes]:
+    """The content of a file; of a large one head, middle and tail."""
+    with file.open("rb") as stream:
+        for start in (0,) if size <= 3 * _PART else (0, (size - _PART) // 2, size - _PART):
+            stream.seek(start)
+            yield stream.read(3 * _PART if size <= 3 * _PART else _PART)
 
 
 def segmenter_sha256(segmenter: Any) -> str:
