@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -52,17 +50,11 @@ def video_sha256(video: Video) -> str:
     words.update(repr(sizes).encode())
     whole = sum(sizes) <= _READ_WHOLE
     for index in range(len(files)) if whole else evenly(len(files), _LOOKED_AT):
-        for part in _parts(files[index], sizes[index]):
-            words.update(part)
+        with files[index].open("rb") as stream:
+            for start in (0,) if whole else (0, sizes[index] // 2, sizes[index] - _PART):
+                stream.seek(max(0, start))
+                words.update(stream.read(-1 if whole else _PART))
     return words.hexdigest()
-
-
-def _parts(file: Path, size: int) -> Iterator[bytes]:
-    """The content of a file; of a large one head, middle and tail."""
-    with file.open("rb") as stream:
-        for start in (0,) if size <= 3 * _PART else (0, (size - _PART) // 2, size - _PART):
-            stream.seek(start)
-            yield stream.read(3 * _PART if size <= 3 * _PART else _PART)
 
 
 def segmenter_sha256(segmenter: Any) -> str:

@@ -28,6 +28,8 @@ def frame_files(folder: Path) -> list[Path]:
     if not files:
         kinds = ", ".join(sorted(IMAGE_SUFFIXES))
         raise VideoError(f"{folder} holds no frames; expected images ({kinds}).{_meant(folder)}")
+    if len(files) == 1 and (meant := _meant(folder)):
+        raise VideoError(f"{folder} holds a single image, {files[0].name}, and folders of images.{meant}")
     stem, times = Counter(f.stem for f in files).most_common(1)[0]
     if times > 1:
         twins = ", ".join(sorted(f.name for f in files if f.stem == stem))
@@ -64,7 +66,7 @@ def _strangers(files: Iterable[Path]) -> list[Path]:
     for kind, group in by_kind.items():
         if kind != most:
             lone = len(group) == 1 and len(by_kind[most]) > 1
-            found += [file for file in group if lone or _form(file) not in forms]
+            found += [file for file in group if lone or (len(forms) == 1 and _form(file) not in forms)]
         elif len(forms) > 1:
             found += [file for file in group if _MASK_WORD.search(file.stem)]
     return found if len(found) < sum(map(len, by_kind.values())) else []
@@ -83,7 +85,7 @@ def _form(file: Path) -> str:
 def _meant(folder: Path) -> str:
     """A hint at folders of frames in a folder without images."""
     inside = sorted(place for place in folder.iterdir() if place.is_dir() and not place.name.startswith("."))
-    found = [str(place) for place in inside[:100] if _images(place)]
+    found = [str(place) for place in inside[:100] if len(_images(place)) > 1]
     if not found:
         return ""
     more = f" (or another of its {len(found)} folders)" if len(found) > 1 else ""

@@ -28,8 +28,8 @@ class Levels:
         high: Becomes 255, as does all above.
     """
 
-    low: float
-    high: float
+    low: float | int
+    high: float | int
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -62,6 +63,17 @@ class PictureFrames(ABC):
                 continue
         return BitRange.holding(highest)
 
+    @property
+    def remarks(self) -> Sequence[str]:
+        """By what range values of more than 8 bits become 8, unless levels were given."""
+        scale = self.scale if self.deep else None
+        if not isinstance(scale, BitRange):
+            return ()
+        return (
+            f"the frames are taken to be of {scale.bits} bits: 0 is black and {scale.high} white; "
+            "--levels LOW:HIGH says otherwise",
+        )
+
     def frames(self, start: int, stop: int) -> Iterator[Image]:
         """The frames from `start` to before `stop`; both lie within the video.
 
@@ -87,7 +99,12 @@ class FolderFrames(PictureFrames):
         super().__init__(levels)
         self.files, self.deep = files, False
         for file in files:
-            with opened_picture(file, _unreadable(f"Frame {file}")) as picture:
+            with opened_picture(file, _unreadable(f"Frame {file}"), several=True) as picture:
+                if (number := pictures_in(picture)) > 1:
+                    raise VideoError(
+                        f"{file} holds {number} pictures, and a frame is one. Give the file itself as "
+                        "the video, or save its pictures one by one."
+                    )
                 size = upright_size(picture)
                 self.deep |= _is_deep(picture)
             if file == files[0]:
@@ -138,6 +155,13 @@ class PageFrames(PictureFrames):
             for page in range(start, stop):
                 turn_to(picture, page)
                 yield work(_Stored(picture, self._file, page))
+
+
+def holds_several(file: Path) -> bool:
+    """Whether an image file can be read and holds several pictures, so that it is a video by itself."""
+    with suppress(VideoError), opened_picture(file, _unreadable(str(file)), several=True) as picture:
+        return pictures_in(picture) > 1
+    return False
 
 
 def evenly(count: int, wanted: int) -> list[int]:
@@ -194,7 +218,7 @@ def _is_deep_colour(picture: Pictures.Image) -> bool:
 
 
 def _coding(picture: Pictures.Image) -> tuple[Any, ...]:
-    """How the file codes the pixels, in the terms of Pillow's decoder: the raw mode, and more in some formats."""
+    """How the file codes the pixels, for Pillow's decoder: the raw mode, and more in some formats."""
     tiles = getattr(picture, "tile", None)  # gone when it is decoded
     arguments = tiles[0].args if tiles else ("",)
     return (arguments,) if isinstance(arguments, str) else tuple(arguments)

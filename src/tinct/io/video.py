@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any, SupportsIndex, TypeAlias, overload
 from tinct.errors import FrameIndexError, MissingVideoError, OptionError, UnknownLengthError, VideoError
 from tinct.io.folders import IMAGE_SUFFIXES as IMAGE_SUFFIXES  # re-exported
 from tinct.io.folders import frame_files
+from tinct.io.frame_names import Numbers, numbered
 from tinct.io.frames import FrameLike, as_frame, check_stack, sizes_differ
-from tinct.io.levels import BitRange, Levels
+from tinct.io.levels import Levels
 from tinct.io.picture_frames import FolderFrames, PageFrames, PictureFrames
 from tinct.io.video_file import VideoFile
 from tinct.io.video_writer import (
@@ -109,9 +110,9 @@ class Video(ABC):
         return len(self)
 
     @property
-    @abstractmethod
     def names(self) -> Sequence[str]:
         """The name of each frame: the file stem in a folder, else its index in five digits."""
+        return numbered(len(self))
 
     @property
     def remarks(self) -> Sequence[str]:
@@ -120,7 +121,7 @@ class Video(ABC):
 
     def files(self, start: int = 0, stop: int | None = None) -> Sequence[Path]:
         """The files that hold the frames from `start` to before `stop`; none of frames in memory."""
-        return ()
+        return () if self.path is None else (self.path,)
 
     @abstractmethod
     def _read(self, start: int, stop: int) -> Iterator[Image]:
@@ -205,10 +206,6 @@ def as_video(video: VideoLike) -> Video:
     )
 
 
-def _numbered(count: int) -> tuple[str, ...]:
-    return tuple(f"{i:05d}" for i in range(count))
-
-
 class ArrayVideo(Video):
     """A video of frames in memory; see `Video.from_arrays`."""
 
@@ -232,7 +229,7 @@ class ArrayVideo(Video):
     @cached_property
     def names(self) -> Sequence[str]:
         """The names given, or the index in five digits."""
-        return _numbered(len(self)) if self._names is None else tuple(self._names)
+        return numbered(len(self)) if self._names is None else tuple(self._names)
 
     def _read(self, start: int, stop: int) -> Iterator[Image]:
         return (as_frame(self._frames[i], f"frame {i}") for i in range(start, stop))
@@ -272,7 +269,7 @@ class StreamVideo(Video):
     @property
     def names(self) -> Any:  # a Sequence[str], but its length cannot be asked for, as checkers of types do
         """The index of each frame in five digits."""
-        return _Numbers(self)
+        return Numbers(self)
 
     def frames(self, start: int = 0, stop: int | None = None) -> Iterator[Image]:
         """The frames that were not read yet; those before `start` are passed over.
@@ -302,22 +299,6 @@ class StreamVideo(Video):
 
     def _read(self, start: int, stop: int) -> Iterator[Image]:
         return self.frames(start, stop)
-
-
-class _Numbers(Sequence[str]):
-    """The names of frames of which nobody knows how many will come."""
-
-    def __init__(self, video: Video) -> None:
-        self._video = video
-
-    def __len__(self) -> int:
-        return len(self._video)
-
-    def __getitem__(self, index: Any) -> Any:
-        """The index in five digits; a slice needs an end, and counts from the start."""
-        if isinstance(index, slice):
-            return _numbered(index.stop)[index]
-        return f"{operator.index(index):05d}"
 
 
 class PartOfVideo(Video):
@@ -366,13 +347,7 @@ class PictureVideo(Video):
     @property
     def remarks(self) -> Sequence[str]:
         """By what range values of more than 8 bits became 8."""
-        scale = self._pictures.scale if self._pictures.deep else None
-        if not isinstance(scale, BitRange):
-            return ()
-        return (
-            f"the frames are taken to be of {scale.bits} bits: 0 is black and {scale.high} white; "
-            "--levels LOW:HIGH says otherwise",
-        )
+        return self._pictures.remarks
 
     def _read(self, start: int, stop: int) -> Iterator[Image]:
         return self._pictures.frames(start, stop)
@@ -403,15 +378,6 @@ class PagesVideo(PictureVideo):
         self.path, self._pictures = path, PageFrames(path, levels)
         self.size = self._pictures.size
 
-    @cached_property
-    def names(self) -> Sequence[str]:
-        """The number of each page, from 0, in five digits."""
-        return _numbered(len(self))
-
-    def files(self, start: int = 0, stop: int | None = None) -> Sequence[Path]:
-        """The one file."""
-        return [] if self.path is None else [self.path]
-
 
 class FileVideo(Video):
     """A video file; see `Video.open`. One frame per coded frame, whatever its time."""
@@ -422,15 +388,6 @@ class FileVideo(Video):
 
     def __len__(self) -> int:
         return len(self._file)
-
-    @cached_property
-    def names(self) -> Sequence[str]:
-        """The index of each frame in five digits."""
-        return _numbered(len(self))
-
-    def files(self, start: int = 0, stop: int | None = None) -> Sequence[Path]:
-        """The one file."""
-        return [] if self.path is None else [self.path]
 
     def _read(self, start: int, stop: int) -> Iterator[Image]:
         return self._file.frames(start, stop)
