@@ -64,11 +64,12 @@ def _strangers(files: Iterable[Path]) -> list[Path]:
     forms = Counter(_form(file) for file in by_kind[most])
     found: list[Path] = []
     for kind, group in by_kind.items():
-        if kind != most:
-            lone = len(group) == 1 and len(by_kind[most]) > 1
-            found += [file for file in group if lone or (len(forms) == 1 and _form(file) not in forms)]
-        elif len(forms) > 1:
-            found += [file for file in group if _MASK_WORD.search(file.stem)]
+        for file in group:
+            other_form = _form(file) not in forms if kind != most else len(forms) > 1
+            beside_many = kind != most and len(by_kind[most]) > 1
+            odd = beside_many and (len(group) == 1 or (other_form and len(forms) == 1))
+            if odd or (other_form and _MASK_WORD.search(file.stem)):
+                found.append(file)
     return found if len(found) < sum(map(len, by_kind.values())) else []
 
 

@@ -60,7 +60,7 @@ class Levels:
         if np.issubdtype(pixels.dtype, np.floating) and np.isnan(pixels).any():
             raise ValueError("some of its values are NaN")
         clipped = np.clip(pixels.astype(np.float64), self.low, self.high)
-        return np.rint((clipped - self.low) * (255 / (self.high - self.low))).astype(np.uint8)
+        return np.rint((clipped - self.low) * 255 / (self.high - self.low)).astype(np.uint8)
 
 
 @dataclass(frozen=True)
