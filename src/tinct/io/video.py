@@ -165,7 +165,9 @@ class Video(ABC):
         position = wanted + len(self) if wanted < 0 else wanted
         if not 0 <= position < len(self):
             raise FrameIndexError(f"Frame {wanted} was asked for; the video has frames 0 to {len(self) - 1}.")
-        return next(self.frames(position, position + 1))
+        for frame in self.frames(position, position + 1):
+            return frame
+        raise VideoError(f"Frame {position} cannot be read: the video ends before it.")
 
     def __repr__(self) -> str:
         """Where it is from, how many frames, of what size and rate; nothing is read for it."""
