@@ -81,6 +81,21 @@ def deep_writer(path: Path) -> None:
     Image.fromarray(frame()[..., 0].astype(np.uint16) * 100).save(path)
 
 
+def deep_colour_writer(path: Path) -> None:
+    """A picture of 16 bits a channel, which only OpenCV reads and writes."""
+    import cv2
+
+    cv2.imwrite(str(path), frame().astype(np.uint16) * 100)
+
+
+def pages_writer(path: Path) -> None:
+    """A picture file of four pages."""
+    from PIL import Image
+
+    first, *others = (Image.fromarray(frame(40 * index)) for index in range(4))
+    first.save(path, save_all=True, append_images=others, lossless=True)  # which TIFF passes over
+
+
 def read_folder(path: Path) -> Any:
     """All frames of the file's folder."""
     from tinct.io.video import Video
@@ -370,6 +385,10 @@ KINDS = {
         FileKind("frame PNG, 16 bits", "00000.png", deep_writer, read_folder),
         FileKind("frame TIFF", "00000.tif", picture_writer(), read_folder),
         FileKind("frame WebP", "00000.webp", picture_writer(lossless=True), read_folder),
+        FileKind("frame PNG, 16 bits of colour", "00000.png", deep_colour_writer, read_folder),
+        FileKind("frame TIFF, 16 bits of colour", "00000.tif", deep_colour_writer, read_folder),
+        FileKind("pages TIFF", "clip.tif", pages_writer, read_video),
+        FileKind("pages WebP", "clip.webp", pages_writer, read_video),
         FileKind("video MP4", "clip.mp4", write_video, read_video),
         FileKind("mask PNG", "mask.png", write_mask_file, read_mask_file),
         FileKind("soft mask", "soft.png", write_soft, read_soft),

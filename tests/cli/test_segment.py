@@ -100,6 +100,45 @@ def test_segment_writes_the_folder_and_says_where(
     assert account["run"]["weights_sha256"] == "ab" * 32
 
 
+def deep_clip(folder: Path, brightest: int) -> None:
+    for t in range(5):
+        frame = np.full((H, W), 100 * t, np.uint16)
+        frame[0, 0] = brightest
+        Image.fromarray(frame).save(folder / "clip" / f"{t}.png")
+
+
+def test_deep_frames_are_scaled_alike_and_it_is_said_in_a_line(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deep_clip(folder, 4000)
+    words = ("segment", "clip", "--mask", "first.png", "--out")
+    assert tinct_command(monkeypatch, *words, "a") == 0
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "12 bits: 0 is black and 4095 white; --levels LOW:HIGH" in said
+    assert tinct_command(monkeypatch, *words, "b", "--levels", "0:400") == 0
+    assert capsys.readouterr().err == ""
+    record = json.loads((folder / "b" / "run.json").read_text())
+    assert record["run"]["levels"] == "0:400"
+    video = LabelledVideo.of_run(folder / "b").require_video()
+    assert video[4][5, 5, 0] == 255
+    assert tinct_command(monkeypatch, *words, "b", "--resume") == 1
+    assert "another run" in capsys.readouterr().err
+    assert tinct_command(monkeypatch, *words, "b", "--levels", "0:400", "--resume") == 0
+    assert tinct_command(monkeypatch, *words, "c", "--levels", "9:9") == 1
+    assert "expected LOW:HIGH" in capsys.readouterr().err
+
+
+def test_resuming_over_other_frames_is_refused(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("segment", "clip", "--mask", "first.png", "--out", "out")
+    assert tinct_command(monkeypatch, *words) == 0
+    Image.fromarray(np.full((H, W, 3), 77, np.uint8)).save(folder / "clip" / "3.png")
+    assert tinct_command(monkeypatch, *words, "--resume") == 1
+    assert "video" in capsys.readouterr().err
+
+
 def test_resume_and_no_overlay(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

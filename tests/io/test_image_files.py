@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import struct
 import zlib
@@ -13,7 +14,15 @@ from PIL import ImageOps
 
 from tinct.errors import MaskError, VideoError
 from tinct.io import image_files
-from tinct.io.image_files import MOST_PIXELS, opened_picture, orientation, upright, upright_size
+from tinct.io.image_files import (
+    MOST_PIXELS,
+    opened_picture,
+    orientation,
+    pictures_in,
+    turn_to,
+    upright,
+    upright_size,
+)
 
 
 def explain(reason: str) -> VideoError:
@@ -78,6 +87,29 @@ def test_a_phones_picture_with_a_copy_inside_is_one(tmp_path: Path) -> None:
         assert opened.size == (6, 4)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such pipes")
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "mask.png")
+    with pytest.raises(VideoError, match="neither a file"), opened_picture(tmp_path / "mask.png", explain):
+        pass
+
+
+def test_every_one_of_several_pictures_has_a_bounded_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    larger = picture().resize((60, 40))
+    picture().save(tmp_path / "a.tif", save_all=True, append_images=[larger])
+    monkeypatch.setattr(image_files, "MOST_PIXELS", 100)
+
+    def turn() -> None:
+        with opened_picture(tmp_path / "a.tif", explain, several=True) as opened:
+            assert pictures_in(opened) == 2
+            turn_to(opened, 1)
+
+    with pytest.raises(VideoError, match="60×40 pixels"):
+        turn()
+
+
 def with_orientation(value: object, file_format: str = "JPEG") -> Pictures.Image:
     exif = Pictures.Exif()
     exif[0x0112] = value
@@ -86,10 +118,12 @@ def with_orientation(value: object, file_format: str = "JPEG") -> Pictures.Image
     return Pictures.open(data)
 
 
+@pytest.mark.parametrize("file_format", ["JPEG", "WEBP", "TIFF"])
 @pytest.mark.parametrize("value", range(1, 9))
-def test_orientations_turn_the_pixels_as_the_standard_says(value: int) -> None:
-    turned = with_orientation(value)
-    expected = ImageOps.exif_transpose(turned)
+def test_orientations_turn_the_pixels_as_the_standard_says(value: int, file_format: str) -> None:
+    turned = with_orientation(value, file_format)
+    expected = ImageOps.exif_transpose(with_orientation(value, file_format))
+    assert upright_size(turned) == (expected.height, expected.width)
     np.testing.assert_array_equal(np.asarray(upright(turned)), np.asarray(expected))
     assert upright_size(turned) == (expected.height, expected.width)
 

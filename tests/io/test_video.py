@@ -180,8 +180,8 @@ def test_a_film_damaged_in_the_middle_says_where(clip: Path, tmp_path: Path) -> 
     [
         ("empty.mp4", b"", "cannot be read as a video"),
         ("text.mp4", b"hello\n" * 99, "cannot be read as a video"),
-        ("notes.txt", b"hello\n" * 99, "holds no video"),
-        ("photo.png", b"", "a single image"),
+        ("notes.txt", b"hello\n" * 99, "no container of video"),
+        ("photo.png", b"", "no image of a known format"),
     ],
 )
 def test_what_is_no_video_is_said_to_be_none(tmp_path: Path, name: str, content: bytes, message: str) -> None:

@@ -55,6 +55,16 @@ RepairMask = Annotated[
     bool,
     typer.Option("--repair-mask", help="Take stray colours of blurred edges for the nearest object."),
 ]
+LevelsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--levels",
+        metavar="LOW:HIGH",
+        help="Of frames in image files, the values that become black and white, such as 0:4095. Without it, "
+        "8 bits stay as they are, and deeper frames are scaled alike by the smallest of 8, 10, 12, 14 and 16 "
+        "bits that holds their values; fractions (floats) always need it.",
+    ),
+]
 Soft = Annotated[
     bool, typer.Option("--soft", help="Keep soft masks too (soft/, 16-bit PNGs), for `tinct export`.")
 ]
@@ -77,6 +87,7 @@ def segment(
     proposals: choosing.Proposals = None,
     explain: choosing.Explain = None,
     frames: Frames = None,
+    levels: LevelsOption = None,
     direction: Way = "forward",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
     repair_mask: RepairMask = False,
@@ -89,6 +100,7 @@ def segment(
     check_one_per_frame([(index, path.name) for index, path in prompt_files])
 
     from tinct.inference.directions import check_direction
+    from tinct.io.levels import Levels
     from tinct.io.video import Video
     from tinct.runs.frame_range import FrameRange
     from tinct.runs.run_folder import check_apart
@@ -104,12 +116,17 @@ def segment(
     flow_chosen = choosing.flow_choice(flow, flow_weights, flow_cache)
     config = SegmenterConfig(method, variant, preset, weights, device, fine_tune, flow_chosen)
     config = replace(config, direction=check_direction(direction), proposals=proposals)
+    scale = None if levels is None else Levels.parse(levels)
     options = FolderOptions(config.direction == "backward", resume, overlay, soft)
     with interruptible():
-        whole = Video.open(video)
+        whole = Video.open(video, scale)
+        for remark in whole.remarks:
+            print(f"tinct: {remark}", file=sys.stderr)
         check_apart(out, whole)
         prompts, names = _read_prompts(whole, prompt_files, repair_mask)
         clip, info = whole, {"video": video.resolve().name}
+        if scale is not None:
+            info["levels"] = str(scale)
         if frames is not None:
             span = FrameRange.parse(frames, len(whole))
             clip, prompts = whole[span.start : span.stop], span.prompts(prompts)

@@ -12,7 +12,7 @@ import numpy as np
 from tinct.data.images import read_indices
 from tinct.errors import DatasetError, near_match
 from tinct.io.image_files import opened_picture
-from tinct.io.natural_order import natural_key
+from tinct.io.natural_order import natural_order
 from tinct.shapes import BACKGROUND, VOID, LabelMap
 
 
@@ -145,7 +145,7 @@ def files_of(folder: Path, suffixes: Collection[str]) -> tuple[Path, ...]:
     if not folder.is_dir():
         return ()
     files = (p for p in entries(folder) if p.suffix.lower() in suffixes and not p.name.startswith("."))
-    return tuple(sorted(files, key=lambda path: natural_key(path.name)))
+    return tuple(natural_order(files, lambda path: path.name))
 
 
 def entries(folder: Path) -> list[Path]:

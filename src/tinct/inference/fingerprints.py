@@ -5,13 +5,25 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 import torch
 
+from tinct.errors import VideoError
+from tinct.io.picture_frames import evenly
 from tinct.io.video import Video
 from tinct.shapes import LabelMap
+
+_READ_WHOLE = 2**26
+"""Bytes of a video's files that are read for its hash, in a fraction of a second."""
+
+_PART = 2**22
+"""Bytes of each part of a large file."""
+
+_LOOKED_AT = 8
+"""Frames, or files, of a large video whose content counts."""
 
 
 def fingerprint_of(value: Any) -> str:
@@ -25,9 +37,27 @@ def labels_sha256(labels: LabelMap) -> str:
 
 
 def video_sha256(video: Video) -> str:
-    """Of the frames' names and the first frame's pixels: reading all frames would take too long."""
-    names = "\n".join(video.names).encode()
-    return hashlib.sha256(names + video[0].tobytes()).hexdigest()
+    """Of the frames' names, the first frame's pixels, and the content of the files or frames.
+
+    Of files, all sizes and, of more than `_READ_WHOLE` bytes in all, only parts of some count, since reading
+    everything would take too long. Neither place nor time counts: a copy is the same video.
+    """
+    words = hashlib.sha256("\n".join(video.names).encode() + video[0].tobytes())
+    files = video.files()
+    if not files:
+        for index in evenly(len(video), _LOOKED_AT):
+            with suppress(VideoError):  # reported by whoever reads that frame for its mask
+                words.update(video[index].tobytes())
+        return words.hexdigest()
+    sizes = [file.stat().st_size for file in files]
+    words.update(repr(sizes).encode())
+    whole = sum(sizes) <= _READ_WHOLE
+    for index in range(len(files)) if whole else evenly(len(files), _LOOKED_AT):
+        with files[index].open("rb") as stream:
+            for start in (0,) if whole else (0, sizes[index] // 2, sizes[index] - _PART):
+                stream.seek(max(0, start))
+                words.update(stream.read(-1 if whole else _PART))
+    return words.hexdigest()
 
 
 def segmenter_sha256(segmenter: Any) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -10,7 +10,6 @@ import numpy as np
 from PIL import Image as Pictures
 
 from tinct.errors import VideoError
-from tinct.io.image_files import opened_picture, upright, upright_size
 from tinct.shapes import Image, Shaped
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ def as_frame(frame: FrameLike | Any, name: str = "the frame") -> Image:
     """
     if isinstance(frame, Pictures.Image):
         try:
-            return _rgb(frame)
+            return rgb_of(frame)
         except (OSError, ValueError, SyntaxError) as error:
             raise VideoError(f"{_start(name)} cannot be read: {error}.") from error
     if isinstance(frame, (str, Path)):
@@ -118,23 +117,8 @@ def sizes_differ(first: str, first_size: Sequence[int], other: str, other_size: 
     )
 
 
-def picture_size(file: Path) -> tuple[int, int]:
-    """(H, W) from the header alone, as it is meant to be seen; VideoError if it cannot be read."""
-    with opened_picture(file, _unreadable(file)) as picture:
-        return upright_size(picture)
-
-
-def read_picture(file: Path) -> Image:
-    """A frame file as RGB, turned as its EXIF orientation says; VideoError if it cannot be read."""
-    with opened_picture(file, _unreadable(file)) as picture:
-        return _rgb(upright(picture))
-
-
-def _unreadable(file: Path) -> Callable[[str], VideoError]:
-    return lambda reason: VideoError(f"Frame {file} cannot be read: {reason}. Save or copy it again.")
-
-
-def _rgb(picture: Pictures.Image) -> Image:
+def rgb_of(picture: Pictures.Image) -> Image:
+    """The picture as it is stored, in uint8 RGB [H, W, 3]: of 16 bits the upper 8; ValueError for mode F."""
     if picture.mode.startswith("I"):  # 16 bits, or 32 that hold 16
         grey = (np.asarray(picture).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
         return np.repeat(grey[..., None], 3, axis=2)

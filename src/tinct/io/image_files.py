@@ -36,6 +36,8 @@ def opened_picture(
     file: Path | io.BytesIO | io.BufferedReader,
     explain: Callable[[str], TinctError],
     formats: tuple[str, ...] = FORMATS,
+    *,
+    several: bool = False,
 ) -> Iterator[Pictures.Image]:
     """A picture, opened but not yet decoded; every fault of the file, also while decoding, becomes one error.
 
@@ -43,14 +45,19 @@ def opened_picture(
         file: A path, or the bytes in an open file.
         explain: Makes the error from a reason, such as "it holds 12 pictures".
         formats: Which of `FORMATS` are expected.
+        several: Whether it may hold several pictures; `turn_to` goes to each.
 
     Raises:
-        TinctError: As `explain` makes it: no such file, another format, more pixels than `MOST_PIXELS`,
-            several pictures in one, damaged content.
+        TinctError: As `explain` makes it: no such file, no regular file, another format, more pixels than
+            `MOST_PIXELS`, several pictures in one, damaged content.
     """
+    if isinstance(file, Path) and file.exists() and not file.is_file():  # to open a pipe would wait for ever
+        raise explain("it is neither a file nor a copy of one, but a folder, a pipe or a device")
     try:
         with Pictures.open(file, formats=formats) as picture:
-            _check(picture)
+            _check_size(picture)
+            if not several and (number := pictures_in(picture)) > 1:
+                raise ValueError(f"it holds {number} pictures, and one is expected")
             yield picture
     except TinctError:
         raise
@@ -64,24 +71,35 @@ def opened_picture(
         raise explain(str(error) or type(error).__name__) from error
 
 
-def _check(picture: Pictures.Image) -> None:
+def _check_size(picture: Pictures.Image) -> None:
     width, height = picture.size
     if width * height > MOST_PIXELS:
         raise ValueError(
             f"it has {width}×{height} pixels, and at most {MOST_PIXELS:,} (8192×8192) are decoded"
         )
-    # A phone's MPO holds a small copy beside the picture.
-    number = 1 if picture.format in ("JPEG", "MPO") else getattr(picture, "n_frames", 1)
-    if number > 1:
-        raise ValueError(f"it holds {number} pictures, and one is expected")
+
+
+def pictures_in(picture: Pictures.Image) -> int:
+    """How many pictures its file holds; one of a phone's MPO, which has a small copy beside the picture."""
+    return 1 if picture.format in ("JPEG", "MPO") else int(getattr(picture, "n_frames", 1))
+
+
+def turn_to(picture: Pictures.Image, index: int) -> None:
+    """Go to another picture of the same file.
+
+    Raises:
+        ValueError: It has more pixels than `MOST_PIXELS`.
+    """
+    picture.seek(index)
+    _check_size(picture)
 
 
 def orientation(picture: Pictures.Image) -> int:
     """The EXIF orientation, 1 to 8; 1 if it says none, says something else, or cannot be read.
 
-    Only that of photos counts: a PNG, as masks are, is taken as it is stored.
+    Only that of photos counts: a PNG, as masks are, is taken as it is stored. Pillow turns a TIFF by itself.
     """
-    if picture.format not in ("JPEG", "MPO", "TIFF", "WEBP"):
+    if picture.format not in ("JPEG", "MPO", "WEBP"):
         return 1
     try:
         found = int(picture.getexif().get(_ORIENTATION, 1))

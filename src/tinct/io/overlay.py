@@ -177,7 +177,7 @@ def write_overlay(
         VideoError: A frame cannot be read.
         OutputError: The video cannot be written.
     """
-    with VideoWriter(path, video.rate, video.size) as writer:
+    with VideoWriter(path, video.rate, video.size, video.pixel_aspect) as writer:
         for done, drawn in enumerate(draw_video(video, masks_folder), start=1):
             writer.write(drawn)
             if progress is not None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 import operator
 from abc import ABC, abstractmethod
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from functools import cached_property
@@ -17,8 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, SupportsIndex, TypeAlias, overload
 
 from tinct.errors import FrameIndexError, MissingVideoError, OptionError, UnknownLengthError, VideoError
-from tinct.io.frames import FrameLike, as_frame, check_stack, picture_size, read_picture, sizes_differ
-from tinct.io.natural_order import natural_key
+from tinct.io.folders import IMAGE_SUFFIXES as IMAGE_SUFFIXES  # re-exported
+from tinct.io.folders import frame_files
+from tinct.io.frame_names import Numbers, numbered
+from tinct.io.frames import FrameLike, as_frame, check_stack, sizes_differ
+from tinct.io.levels import Levels
+from tinct.io.picture_frames import FolderFrames, PageFrames, PictureFrames
 from tinct.io.video_file import VideoFile
 from tinct.io.video_writer import (
     VideoWriter as VideoWriter,  # re-exported: reading and writing have one address
@@ -31,9 +34,6 @@ else:
     VideoLike = Any
 """What people have for a video; `as_video` says what becomes of each."""
 
-IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
-"""What counts as a frame in a folder of frames."""
-
 
 class Video(ABC):
     """Frames in order, read when they are asked for.
@@ -44,29 +44,41 @@ class Video(ABC):
         size: (H, W) in pixels, the same for all frames.
         rate: Average frames per second; None where nothing says it (a folder of frames).
         path: Where it was opened; None for arrays, streams and parts of a video.
+        pixel_aspect: Width of a pixel / its height; None where nothing says it, which means 1.
     """
 
     size: tuple[int, int]
     rate: Fraction | None = None
     path: Path | None = None
+    pixel_aspect: Fraction | None = None
 
     @staticmethod
-    def open(path: str | Path) -> Video:
-        """Open a video file or a folder of frames (in natural order: frame2 before frame10).
+    def open(path: str | Path, levels: Levels | None = None) -> Video:
+        """Open a video file, a folder of frames (in natural order: frame2 before frame10) or a file of pages.
+
+        Args:
+            path: The file or folder.
+            levels: Of images, the values that become black and white. None: 8 bits stay as they are, and
+                deeper ones are scaled alike, by the smallest usual range that holds them.
 
         Raises:
             MissingVideoError: There is nothing.
             VideoError: Not a video, no frames, or frames of different sizes.
+            OptionError: Levels came with a video file.
         """
         path = Path(path)
         if path.is_dir():
-            return FolderVideo(path)
+            return FolderVideo(path, levels)
         if not path.exists():
             raise MissingVideoError(
                 f"There is no {path}; expected a video file or a folder of frames. Check the path."
             )
+        if not path.is_file():
+            raise VideoError(f"{path} is a pipe or a device; expected a video file or a folder of frames.")
         if path.suffix.lower() in IMAGE_SUFFIXES:
-            raise VideoError(f"{path} is a single image; expected a video file or a folder of frames.")
+            return PagesVideo(path, levels)
+        if levels is not None:
+            raise OptionError(f"Levels came with the video file {path.name}; only images have them.")
         return FileVideo(path)
 
     @staticmethod
@@ -98,9 +110,18 @@ class Video(ABC):
         return len(self)
 
     @property
-    @abstractmethod
     def names(self) -> Sequence[str]:
         """The name of each frame: the file stem in a folder, else its index in five digits."""
+        return numbered(len(self))
+
+    @property
+    def remarks(self) -> Sequence[str]:
+        """What a person should know of how the frames are read."""
+        return ()
+
+    def files(self, start: int = 0, stop: int | None = None) -> Sequence[Path]:
+        """The files that hold the frames from `start` to before `stop`; none of frames in memory."""
+        return () if self.path is None else (self.path,)
 
     @abstractmethod
     def _read(self, start: int, stop: int) -> Iterator[Image]:
@@ -144,7 +165,9 @@ class Video(ABC):
         position = wanted + len(self) if wanted < 0 else wanted
         if not 0 <= position < len(self):
             raise FrameIndexError(f"Frame {wanted} was asked for; the video has frames 0 to {len(self) - 1}.")
-        return next(self.frames(position, position + 1))
+        for frame in self.frames(position, position + 1):
+            return frame
+        raise VideoError(f"Frame {position} cannot be read: the video ends before it.")
 
     def __repr__(self) -> str:
         """Where it is from, how many frames, of what size and rate; nothing is read for it."""
@@ -185,10 +208,6 @@ def as_video(video: VideoLike) -> Video:
     )
 
 
-def _numbered(count: int) -> tuple[str, ...]:
-    return tuple(f"{i:05d}" for i in range(count))
-
-
 class ArrayVideo(Video):
     """A video of frames in memory; see `Video.from_arrays`."""
 
@@ -212,7 +231,7 @@ class ArrayVideo(Video):
     @cached_property
     def names(self) -> Sequence[str]:
         """The names given, or the index in five digits."""
-        return _numbered(len(self)) if self._names is None else tuple(self._names)
+        return numbered(len(self)) if self._names is None else tuple(self._names)
 
     def _read(self, start: int, stop: int) -> Iterator[Image]:
         return (as_frame(self._frames[i], f"frame {i}") for i in range(start, stop))
@@ -252,7 +271,7 @@ class StreamVideo(Video):
     @property
     def names(self) -> Any:  # a Sequence[str], but its length cannot be asked for, as checkers of types do
         """The index of each frame in five digits."""
-        return _Numbers(self)
+        return Numbers(self)
 
     def frames(self, start: int = 0, stop: int | None = None) -> Iterator[Image]:
         """The frames that were not read yet; those before `start` are passed over.
@@ -284,22 +303,6 @@ class StreamVideo(Video):
         return self.frames(start, stop)
 
 
-class _Numbers(Sequence[str]):
-    """The names of frames of which nobody knows how many will come."""
-
-    def __init__(self, video: Video) -> None:
-        self._video = video
-
-    def __len__(self) -> int:
-        return len(self._video)
-
-    def __getitem__(self, index: Any) -> Any:
-        """The index in five digits; a slice needs an end, and counts from the start."""
-        if isinstance(index, slice):
-            return _numbered(index.stop)[index]
-        return f"{operator.index(index):05d}"
-
-
 class PartOfVideo(Video):
     """Some frames of a video in a row, read when they are asked for; see `Video.__getitem__`."""
 
@@ -316,7 +319,7 @@ class PartOfVideo(Video):
                 f"the video has frames 0 to {len(whole) - 1}."
             )
         self._whole, self._part = whole, range(start, stop)
-        self.size, self.rate = whole.size, whole.rate
+        self.size, self.rate, self.pixel_aspect = whole.size, whole.rate, whole.pixel_aspect
 
     def __len__(self) -> int:
         return len(self._part)
@@ -326,43 +329,56 @@ class PartOfVideo(Video):
         """Those that the frames have in the whole video."""
         return self._whole.names[self._part.start : self._part.stop]
 
+    def files(self, start: int = 0, stop: int | None = None) -> Sequence[Path]:
+        """Those that hold the part's frames."""
+        part = self._part[start:stop]
+        return self._whole.files(part.start, part.stop)
+
     def _read(self, start: int, stop: int) -> Iterator[Image]:
         return self._whole.frames(self._part.start + start, self._part.start + stop)
 
 
-class FolderVideo(Video):
-    """A folder of images, one a frame; see `Video.open`."""
+class PictureVideo(Video):
+    """Frames in image files, scaled alike if they are deeper than 8 bits; see `Video.open`."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._files = _frame_files(path)
-        sizes = [picture_size(file) for file in self._files]
-        for file, size in zip(self._files, sizes, strict=True):
-            if size != sizes[0]:
-                raise VideoError(f"{path}: " + sizes_differ(self._files[0].name, sizes[0], file.name, size))
-        self.size = sizes[0]
+    _pictures: PictureFrames
 
     def __len__(self) -> int:
-        return len(self._files)
+        return len(self._pictures)
+
+    @property
+    def remarks(self) -> Sequence[str]:
+        """By what range values of more than 8 bits became 8."""
+        return self._pictures.remarks
+
+    def _read(self, start: int, stop: int) -> Iterator[Image]:
+        return self._pictures.frames(start, stop)
+
+
+class FolderVideo(PictureVideo):
+    """A folder of images, one a frame; see `Video.open`."""
+
+    def __init__(self, path: Path, levels: Levels | None = None) -> None:
+        self.path, self._files = path, frame_files(path)
+        self._pictures = FolderFrames(self._files, levels)
+        self.size = self._pictures.size
 
     @cached_property
     def names(self) -> Sequence[str]:
         """The file names without their endings."""
         return tuple(file.stem for file in self._files)
 
-    def _read(self, start: int, stop: int) -> Iterator[Image]:
-        return (read_picture(file) for file in self._files[start:stop])
+    def files(self, start: int = 0, stop: int | None = None) -> Sequence[Path]:
+        """One for each frame."""
+        return self._files[start:stop]
 
 
-def _frame_files(folder: Path) -> list[Path]:
-    files = [f for f in folder.iterdir() if f.suffix.lower() in IMAGE_SUFFIXES and not f.name.startswith(".")]
-    if not files:
-        raise VideoError(f"{folder} holds no frames; expected images ({', '.join(sorted(IMAGE_SUFFIXES))}).")
-    stem, times = Counter(f.stem for f in files).most_common(1)[0]
-    if times > 1:
-        twins = ", ".join(sorted(f.name for f in files if f.stem == stem))
-        raise VideoError(f"{folder} holds one frame twice ({twins}); keep the images of one kind.")
-    return sorted(files, key=lambda file: natural_key(file.stem))
+class PagesVideo(PictureVideo):
+    """An image file of many frames: pages of a TIFF, an animated WebP or PNG; see `Video.open`."""
+
+    def __init__(self, path: Path, levels: Levels | None = None) -> None:
+        self.path, self._pictures = path, PageFrames(path, levels)
+        self.size = self._pictures.size
 
 
 class FileVideo(Video):
@@ -370,15 +386,10 @@ class FileVideo(Video):
 
     def __init__(self, path: Path) -> None:
         self.path, self._file = path, VideoFile(path)
-        self.size, self.rate = self._file.size, self._file.rate
+        self.size, self.rate, self.pixel_aspect = self._file.size, self._file.rate, self._file.pixel_aspect
 
     def __len__(self) -> int:
         return len(self._file)
-
-    @cached_property
-    def names(self) -> Sequence[str]:
-        """The index of each frame in five digits."""
-        return _numbered(len(self))
 
     def _read(self, start: int, stop: int) -> Iterator[Image]:
         return self._file.frames(start, stop)

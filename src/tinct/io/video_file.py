@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import av
 import numpy as np
 from av.container import InputContainer
-from av.error import DecoderNotFoundError, FFmpegError
+from av.error import ArgumentError, DecoderNotFoundError, FFmpegError
 from av.sidedata.sidedata import Type as SideDataType
 from av.stream import Disposition
 from av.video.frame import VideoFrame
@@ -22,6 +22,13 @@ from tinct.errors import VideoError
 from tinct.io.frames import sizes_differ
 from tinct.shapes import Image
 
+FORMATS = (
+    "3g2,3gp,amv,asf,av1,avi,dv,flv,gif,h261,h263,h264,hevc,ivf,m4v,matroska,mj2,mjpeg,mov,mp4,m4a,mpeg,"
+    "mpegts,mpegvideo,mxf,nut,obu,ogg,rm,vc1,webm,yuv4mpegpipe"
+)
+"""The containers that FFmpeg may open. Of some hundred more, playlists (HLS, DASH, concat) and patterns of
+images open other files by the names that they hold."""
+
 
 class VideoFile:
     """A video file and its frames: one per coded frame, whatever its time.
@@ -29,6 +36,7 @@ class VideoFile:
     Attributes:
         size: (H, W) in pixels.
         rate: Average frames per second; None where the file does not say it.
+        pixel_aspect: Width of a pixel / its height, upright; None where the file does not say it.
 
     Raises:
         VideoError: It is no video, or of a codec that cannot be decoded.
@@ -39,6 +47,7 @@ class VideoFile:
         try:
             with _container(path) as (container, stream):
                 self.rate = stream.average_rate or stream.guessed_rate
+                aspect = stream.sample_aspect_ratio
                 first = next(container.decode(stream), None)
         except DecoderNotFoundError as error:
             raise VideoError(
@@ -46,15 +55,19 @@ class VideoFile:
                 "MP4 file, or to a folder of images."
             ) from error
         except FFmpegError as error:
+            reason = "no container of video" if isinstance(error, ArgumentError) else error.strerror
             raise VideoError(
-                f"{path} cannot be read as a video ({error.strerror}); expected a file such as MP4, MOV, "
-                "MKV, WebM or AVI. It may have been cut short."
+                f"{path} cannot be read as a video ({reason}); expected a file such as MP4, MOV, "
+                "MKV, WebM or AVI, and no playlist. It may have been cut short."
             ) from error
         if first is None:
             raise VideoError(f"{path} is a video without frames; it may have been cut short.")
         self._display = _display_matrix(first)
+        self._first_size: tuple[int, ...] | None = None
         height, width, _ = self._upright(first).shape
-        self.size = height, width
+        self.size = self._first_size = height, width
+        across = abs(self._display[1]) > abs(self._display[0])
+        self.pixel_aspect = (1 / aspect if across else aspect) if aspect and aspect > 0 else None
 
     def __len__(self) -> int:
         """The number of frames; the first time, all packets are counted."""
@@ -73,6 +86,8 @@ class VideoFile:
             # VP8 has packets without a visible frame, so that only decoding tells the number.
             decodes = stream.codec_context.name in ("vp8", "libvpx")
             promised = stream.frames if "mp4" in container.format.name else 0
+            # The table that promises takes 4 bytes a frame, or frames of one size do.
+            promised = promised if promised <= self._file.stat().st_size // 4 else 0
             with suppress(FFmpegError):  # a broken place is reported by whoever reads that frame
                 for packet in container.demux(stream):
                     discarded += packet.is_discard
@@ -146,7 +161,7 @@ class VideoFile:
         if abs(b) > abs(a):  # x and y change places; then what runs backwards is turned round
             pixels, a, d = pixels.transpose(1, 0, 2), c, b
         pixels = np.ascontiguousarray(pixels[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1], np.uint8)
-        if index and pixels.shape[:2] != self.size:
+        if self._first_size not in (None, pixels.shape[:2]):
             differ = sizes_differ("frame 0", self.size, f"frame {index}", pixels.shape)
             raise VideoError(f"{self._file}: {differ}")
         return pixels
@@ -170,8 +185,8 @@ class _FrameIndex(NamedTuple):
 
 @contextmanager
 def _container(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
-    # Play lists could name addresses elsewhere; only files are opened.
-    options = {"protocol_whitelist": "file"}
+    # Playlists could name other files, and addresses elsewhere.
+    options = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
     with av.open(str(path.resolve()), options=options, metadata_errors="ignore") as container:
         pictures = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
         kind = container.format.name

@@ -28,6 +28,7 @@ class VideoWriter:
         path: The video to write, with suffix .mp4.
         rate: Frames per second; None, as in a folder of frames, means 24.
         size: (H, W) of the frames; None for that of the first.
+        pixel_aspect: Width of a pixel / its height; None means 1, and says nothing.
 
     Raises:
         OutputError: The video cannot be written, or has no frame.
@@ -38,10 +39,11 @@ class VideoWriter:
         path: str | Path,
         rate: Fraction | float | int | None = None,
         size: tuple[int, int] | None = None,
+        pixel_aspect: Fraction | None = None,
     ) -> None:
         self.path = Path(path)
         self._rate = Fraction(24 if rate is None else rate).limit_denominator(1001)
-        self._size = size
+        self._size, self._pixel_aspect = size, pixel_aspect
         self._written = 0
         self._files = ExitStack()
 
@@ -54,6 +56,8 @@ class VideoWriter:
             self._stream = self._container.add_stream(
                 "libx264", rate=self._rate, options={"crf": "20", "preset": "veryfast"}
             )
+            if self._pixel_aspect is not None:
+                self._stream.codec_context.sample_aspect_ratio = self._pixel_aspect
         return self
 
     def write(self, frame: Image) -> None:

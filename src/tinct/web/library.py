@@ -15,6 +15,7 @@ from typing import IO, Any
 
 from tinct.errors import OutputError, TinctError, VideoError
 from tinct.io.atomic import fsync_path
+from tinct.io.picture_frames import holds_several
 from tinct.io.video import IMAGE_SUFFIXES, Video
 from tinct.web.http_errors import CallError, NotFoundError, TooMuchError
 from tinct.web.limits import Limits
@@ -198,7 +199,8 @@ class Library:
                 f"{len(files)} files came, and {other} is no image; send one video alone, or images that are "
                 "the frames of one."
             )
-        where = incoming / "video" if images else files[0]
+        alone = len(files) == 1 and not (images and not holds_several(files[0]))
+        where = files[0] if alone else incoming / "video"
         name = clean_name(name) if name else (files[0].name if len(files) == 1 else "frames")
         with _with_uploaded_name(where, "the images" if images else files[0].name):
             video = Video.open(where)

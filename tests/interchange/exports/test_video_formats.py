@@ -32,6 +32,17 @@ def test_the_overlay_is_h264_of_the_frames_own_rate(labelled: LabelledVideo, tmp
         assert np.abs(picture[:13, :17] - drawn).mean() < 0.7 * np.abs(picture[:13, :17] - plain).mean()
 
 
+@pytest.mark.parametrize(("to", "name"), [("overlay", "film.mp4"), ("cutout-prores", "cut.mov")])
+@pytest.mark.parametrize("aspect", [None, Fraction(32, 27)])
+def test_exported_videos_have_pixels_of_the_same_shape(
+    labelled: LabelledVideo, tmp_path: Path, to: str, name: str, aspect: Fraction | None
+) -> None:
+    labelled.require_video().pixel_aspect = aspect
+    out = export(labelled, to, tmp_path / name)
+    with av.open(str(out)) as container:
+        assert (container.streams.video[0].sample_aspect_ratio or 1) == (aspect or 1)
+
+
 def alpha_plane(frame: av.VideoFrame) -> np.ndarray:
     """The 12 bits of alpha that a ProRes decoder gives."""
     plane = frame.planes[3]

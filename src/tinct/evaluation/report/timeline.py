@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinct.evaluation.results import ObjectScores, Scores, SequenceScores
-from tinct.io.natural_order import natural_key
+from tinct.io.natural_order import natural_order
 from tinct.shapes import Float64, holds_arrays
 
 
@@ -46,7 +46,7 @@ def timelines(scores: Scores) -> tuple[Timeline, ...]:
 
 def _timeline(sequence: SequenceScores) -> Timeline | None:
     frames = {name for of in sequence.objects if of.frames is not None for name in of.frames.names}
-    names = sorted(frames, key=natural_key)
+    names = natural_order(frames)
     if not names:
         return None
     position = {name: index for index, name in enumerate(names)}

@@ -69,6 +69,8 @@ def _describe(stream: VideoStream, job: ExportJob) -> None:
     codec = stream.codec_context
     codec.colorspace = codec.color_primaries = codec.color_trc = _BT709
     codec.color_range = int(ColorRange.MPEG)
+    if (aspect := job.source.require_video().pixel_aspect) is not None:
+        codec.sample_aspect_ratio = aspect
 
 
 @contextmanager

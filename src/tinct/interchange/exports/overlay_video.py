@@ -13,6 +13,6 @@ from tinct.io.video_writer import VideoWriter
 
 def write_overlay_video(job: ExportJob) -> None:
     """Write the overlay video."""
-    with VideoWriter(job.out, job.rate, job.source.size) as writer:
+    with VideoWriter(job.out, job.rate, job.source.size, job.source.require_video().pixel_aspect) as writer:
         for index, frame in job.frames():
             writer.write(draw_masks(frame, job.source.read(index)))

@@ -9,9 +9,10 @@ from typing import Any
 
 from tinct.errors import MaskError, OptionError, OutputError
 from tinct.io.json_files import parse_json, reading
+from tinct.io.levels import Levels
 from tinct.io.mask_files import read_label_png
 from tinct.io.masks import ObjectMasks, object_ids_of
-from tinct.io.natural_order import natural_key
+from tinct.io.natural_order import natural_order
 from tinct.io.soft_masks import read_soft, soft_path
 from tinct.io.video import IMAGE_SUFFIXES, Video
 from tinct.shapes import LabelMap
@@ -42,7 +43,8 @@ class RunFolder:
         self.folder, self.record = folder, _read_record(folder)
         run = self.record["run"]
         if video is None and (path := find_video(folder, self.record)) is not None:
-            video = Video.open(path)
+            levels = run.get("levels")
+            video = Video.open(path, None if levels is None else Levels.parse(levels))
         if video is not None:
             if "frame_range" in run:
                 start, stop = map(int, run["frame_range"].split(":"))
@@ -128,7 +130,7 @@ def _mask_names(folder: Path, frames: int) -> Sequence[str]:
             f"{folder} holds {len(found)} of {frames} masks, and its video is not where it was; finish the "
             "run (the same command with --resume), or give the video with --video PATH."
         )
-    return sorted(found, key=natural_key)
+    return natural_order(found)
 
 
 def _read_labels(folder: Path, name: str, record: dict[str, Any]) -> LabelMap:
