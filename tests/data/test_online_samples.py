@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -13,7 +15,9 @@ from tinct.data.online_samples import (
     disguised,
     without_object,
 )
+from tinct.data.synthetic import BLANK
 from tinct.errors import MaskError, OptionError
+from tinct.methods.osvos import PAPER_MOTION
 from tinct.shapes import VOID
 
 
@@ -125,3 +129,22 @@ def test_frames_without_the_object() -> None:
 def test_shares_lie_between_0_and_1() -> None:
     with pytest.raises(OptionError, match=r"lucid = 2\.0"):
         OnlineAugmentation(lucid=2.0)
+
+
+def test_a_picture_made_smaller_is_shown_once() -> None:
+    """What lies beyond its border is no mirror image: it is blank, and void."""
+    image, labels = np.full((60, 90, 3), 50, np.uint8), np.zeros((60, 90), np.uint8)
+    image[30:58, 4:20], labels[30:58, 4:20] = 220, 1
+    motion = replace(PAPER_MOTION, scale=(0.5, 0.5))
+    augmentation = OnlineAugmentation(motion, lucid=0.0, damaged=0.0, lost=1.0, colour=0.0)
+    samples = OnlineSamples([AnnotatedFrame(image, labels)], augmentation)
+    for index in range(4):
+        sample = samples.sample(index)
+        inside = np.zeros((60, 90), bool)
+        inside[15:45, 23:68] = True
+        beyond = cv2.dilate(inside.astype(np.uint8), np.ones((5, 5), np.uint8)) == 0
+        assert cv2.connectedComponents((sample.labels == 1).astype(np.uint8))[0] == 2
+        assert (sample.labels == 1).sum() == pytest.approx(28 * 16 / 4, rel=0.15)
+        assert (sample.labels[beyond] == 255).all()
+        assert (sample.image[beyond] == BLANK).all()
+        assert (sample.labels[16:44, 24:67] != 255).all()

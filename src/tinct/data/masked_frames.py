@@ -154,7 +154,7 @@ class MaskedFrames(Samples):
     def _draw(self, random: Random) -> tuple[Image, LabelMap]:
         image, labels = self._read(random)
         maps = draw_motion(random, [0.0], self.options.motion, labels.shape, self.options.size)
-        layers = [move_each([image], [labels], None, maps)]
+        layers = [move_each([image], [labels], None, maps, blank_rim=self.options.motion.blank_rim)]
         if random.random() < self.options.paste:
             source = (image, labels) if random.random() < 0.3 else self._read(random)
             layer = pasted_layer(random, [source[0]], [source[1]], [0.0], self.options.size)

@@ -134,7 +134,7 @@ class OnlineSamples:
         (sampling,) = draw_motion(random, [0.0], options.frame, size, size)
         if shows_object and options.in_view and random.random() < options.in_view:
             sampling = brought_into_view(sampling, frame.labels == 1, random)
-        moved = move_each([frame.image], [frame.labels], None, [sampling])
+        moved = move_each([frame.image], [frame.labels], None, [sampling], blank_rim=options.frame.blank_rim)
         image = jitter_colours(moved.images, random, strength=options.colour)[0]
         labels = moved.labels[0]
         lost = options.lost

@@ -53,6 +53,8 @@ class Motion:
         bend: Standard deviation of the thin-plate displacement, as a fraction of the frame's size.
         flip: Whether the clip may be mirrored.
         covering: Whether scale 1 covers the frame, or fits into it.
+        blank_rim: What a picture leaves free of the frame shows nothing and is void, as if the picture had
+            only been rescaled; else it shows the picture's mirror image, with its labels.
     """
 
     scale: tuple[float, float] = (1.0, 1.5)
@@ -64,6 +66,7 @@ class Motion:
     bend: float = 0.01
     flip: bool = True
     covering: bool = True
+    blank_rim: bool = False
 
 
 def affine(
@@ -161,11 +164,17 @@ def _sampling_map(matrix: Float[np.ndarray, "2 3"], bend: SamplingMap, size: tup
     )
 
 
+BLANK = (124, 116, 104)
+"""ImageNet's mean colour, which a network normalises to 0: what its layers see beyond a picture's border."""
+
+
 def move_each(
     images: list[Image],
     labels: list[LabelMap],
     alphas: list[LabelMap] | None,
     maps: list[SamplingMap],
+    *,
+    blank_rim: bool = False,
 ) -> Layer:
     """Animate a layer: frame t is sampled by map t.
 
@@ -175,12 +184,17 @@ def move_each(
         alphas: Their opacities; None for a background, which covers everything, and is mirrored at its
             border with its labels.
         maps: From `draw_motion`.
+        blank_rim: A background shows `BLANK` beyond its border, and is void there.
     """
-    border = cv2.BORDER_REFLECT_101 if alphas is None else cv2.BORDER_CONSTANT
+    assert alphas is None or not blank_rim
+    border = cv2.BORDER_REFLECT_101 if alphas is None and not blank_rim else cv2.BORDER_CONSTANT
+    image_border, void = (cv2.BORDER_CONSTANT, VOID) if blank_rim else (cv2.BORDER_REFLECT_101, 0)
     moved_images = [
-        _remap(i, m, cv2.INTER_LINEAR, cv2.BORDER_REFLECT_101) for i, m in zip(images, maps, strict=True)
+        _remap(i, m, cv2.INTER_LINEAR, image_border, BLANK) for i, m in zip(images, maps, strict=True)
     ]
-    moved_labels = [_remap(y, m, cv2.INTER_NEAREST, border) for y, m in zip(labels, maps, strict=True)]
+    moved_labels = [
+        _remap(y, m, cv2.INTER_NEAREST, border, (void,) * 3) for y, m in zip(labels, maps, strict=True)
+    ]
     if alphas is None:
         moved_alphas = [np.full(y.shape, 255, np.uint8) for y in moved_labels]
     else:
@@ -189,9 +203,15 @@ def move_each(
 
 
 def _remap(
-    picture: UInt8[np.ndarray, "..."], sampling: SamplingMap, interpolation: int, border: int
+    picture: UInt8[np.ndarray, "..."],
+    sampling: SamplingMap,
+    interpolation: int,
+    border: int,
+    value: tuple[int, int, int] = (0, 0, 0),
 ) -> UInt8[np.ndarray, "..."]:
-    return np.asarray(cv2.remap(picture, sampling, None, interpolation, borderMode=border), np.uint8)
+    return np.asarray(
+        cv2.remap(picture, sampling, None, interpolation, borderMode=border, borderValue=value), np.uint8
+    )
 
 
 def cut_out(labels: LabelMap, object_id: int) -> tuple[LabelMap, LabelMap]:

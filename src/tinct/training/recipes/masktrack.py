@@ -60,7 +60,9 @@ def compact_stages(
 
 PAPER_SAMPLES = FrameOptions(
     size=(321, 321),
-    motion=Motion(scale=(1.0, 1.5), turn_degrees=0.0, shift=0.1, step_turn_degrees=0.0, bend=0.0),
+    motion=Motion(
+        scale=(1.0, 1.5), turn_degrees=0.0, shift=0.1, step_turn_degrees=0.0, bend=0.0, blank_rim=True
+    ),
     colour=0.0,
 )
 """Masks are deformed by the defaults of `MaskDeformation`, which are the paper's."""
