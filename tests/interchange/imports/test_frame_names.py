@@ -96,6 +96,13 @@ def test_names_that_are_no_numbers_have_no_numbers(named_video: Video) -> None:
     assert not names.count_from_one(["1.png", "2.png", "3.png"])
 
 
+def test_a_frame_that_keeps_a_name_of_roboflow_is_found_by_it() -> None:
+    names = ["a_jpg.rf.0123abcd", "b_jpg.rf.0123abcd", "c"]
+    video = Video.from_arrays([np.zeros((H, W, 3), np.uint8)] * 3, names)
+    found = [FrameNames(video).index(name) for name in ("b_jpg.rf.0123abcd.jpg", "c_png.rf.77.jpg", "b.jpg")]
+    assert found == [1, 2, None]
+
+
 def test_a_number_that_may_count_from_one_is_warned_of(video: Video, save: Save) -> None:
     with pytest.warns(MaskWarning, match=r"frame_0001\.png, which is taken for frame 1 .*0:masks\.json"):
         assert list(read_annotations(save(labelme("frame_0001.png")), video).prompts) == [1]

@@ -48,7 +48,8 @@ class FrameNames:
 
     def named(self, picture: str) -> int | None:
         """The index of the frame that is called exactly like the picture, or None."""
-        return self._by_name.get(self._stem(picture))
+        found = (self._by_name.get(stem) for stem in (_stem(picture), _original_stem(picture)))
+        return next((index for index in found if index is not None), None)
 
     def index(self, picture: str) -> int | None:
         """The index of the frame that a picture's name means, or None."""
@@ -58,7 +59,7 @@ class FrameNames:
 
     def number(self, picture: str) -> int | None:
         """The frame number in a picture's name, or None if the name has none of the known forms."""
-        stem = self._stem(picture)
+        stem = _original_stem(picture)
         found = (form.fullmatch(stem) for form in self._forms)
         return next((int(match[1]) for match in found if match), None)
 
@@ -70,11 +71,17 @@ class FrameNames:
     def may_count_from_one(self, picture: str) -> bool:
         """Whether a picture's number may be one more than its frame's, for all that its name says."""
         number = self.number(picture)
-        own = self.named(picture) is not None or _CVAT_FRAME.fullmatch(self._stem(picture)) is not None
+        own = self.named(picture) is not None or _CVAT_FRAME.fullmatch(_original_stem(picture)) is not None
         return bool(number) and not own and 0 in self._by_number
 
-    def _stem(self, picture: str) -> str:
-        path = as_path(picture)
-        stem = path.stem if path.suffix.lower() in IMAGE_SUFFIXES else path.name
-        roboflow = _ROBOFLOW.fullmatch(stem)
-        return roboflow[1] if roboflow else stem
+
+def _stem(picture: str) -> str:
+    path = as_path(picture)
+    return path.stem if path.suffix.lower() in IMAGE_SUFFIXES else path.name
+
+
+def _original_stem(picture: str) -> str:
+    """The stem without what Roboflow appends."""
+    stem = _stem(picture)
+    roboflow = _ROBOFLOW.fullmatch(stem)
+    return roboflow[1] if roboflow else stem
