@@ -263,7 +263,6 @@ def test_a_name_that_is_no_text_is_taken_as_it_is(
 ) -> None:
     name = os.fsdecode(b"caf\xe9")
     Path("clip").rename(name)
-    Path(name, "0.png").rename(Path(name, f"0{name}.png"))
     output = io.TextIOWrapper(io.BytesIO(), "utf-8", "strict")
     monkeypatch.setattr(sys, "stdout", output)
     words = ("segment", name, "--mask", "first.png", "--out", f"{name}-out", "--no-overlay")
