@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -301,6 +302,21 @@ def test_letters_that_the_terminal_lacks_end_no_command(
         assert tinct_command(monkeypatch, "segment", "größe", "--mask", "first.png", "--out", "out") == 1
         sys.stderr.flush()
         assert b"tinct: error:" in written["err"].getvalue()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere every file name is text")
+def test_a_name_that_is_no_text_is_taken_as_it_is(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = os.fsdecode(b"caf\xe9")
+    Path("clip").rename(name)
+    output = io.TextIOWrapper(io.BytesIO(), "utf-8", "strict")
+    monkeypatch.setattr(sys, "stdout", output)
+    words = ("segment", name, "--mask", "first.png", "--out", f"{name}-out", "--no-overlay")
+    assert tinct_command(monkeypatch, *words) == 0
+    assert len(list(Path(f"{name}-out", "masks").iterdir())) == 5
+    assert tinct_command(monkeypatch, *words) == 1
+    assert "already holds this run" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("frames", [(), ("--frames", "0:2")])

@@ -29,7 +29,7 @@ from tinct.evaluation.score import score_folders, scoring_rules
 from tinct.evaluation.tracks import Rules
 from tinct.evaluation.workers import Failure, outcomes_of
 from tinct.inference.callbacks import callbacks
-from tinct.io.atomic import path_below
+from tinct.io.atomic import path_below, sweep
 from tinct.metrics import DEFAULT_BOUND_TH
 from tinct.networks.dyenet.proposal_sources import check_proposals
 from tinct.runs.run_file import costs, read_record
@@ -175,6 +175,7 @@ def evaluate(
     workers = max(1, min(workers, len(names)))
     task = SequenceSegmentation(config, info, threads or _share(workers), out, overlay, data.max_frames)
     scores = None
+    sweep(out)
     try:
         has_truth = _segment_all(task, data, workers, progress)
         run = {**info, **data.described, "workers": workers, **costs(out, names)}

@@ -150,20 +150,30 @@ def _not_below(name: str, suffix: str) -> str:
     return f"is longer than {MAX_NAME_BYTES} bytes" if longest > MAX_NAME_BYTES else ""
 
 
-def sweep(folder: Path) -> None:
-    """Remove from a folder, not from those in it, what killed processes of this machine were writing."""
+def sweep(folder: Path, *, locked: bool = False) -> None:
+    """Remove from a folder, not from those in it, what killed processes were writing.
+
+    Args:
+        folder: It need not be there.
+        locked: Whether nobody else can be writing in it; otherwise only what is left by processes of this
+            machine that are gone is removed.
+    """
     with suppress(OSError):  # it may not be there; what cannot be removed does no harm
         for path in folder.iterdir():
             match = _PART.fullmatch(path.name)
-            if match is None or match[1] != host_tag() or path.name in _open_parts:
-                continue
-            if int(match[2]) != os.getpid() and is_running(int(match[2])):
+            if match is None or path.name in _open_parts or not (locked or _is_left(match)):
                 continue
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path, ignore_errors=True)
             else:
                 with suppress(OSError):
                     path.unlink()
+
+
+def _is_left(match: re.Match[str]) -> bool:
+    """Whether the process that a temporary name names is gone, as far as can be known from here."""
+    host, pid = match[1], int(match[2])
+    return host == host_tag() and (pid == os.getpid() or not is_running(pid))
 
 
 def _prefix(name: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 from tinct.errors import MaskError, OutputError
 from tinct.inference.fingerprints import labels_sha256, video_sha256
+from tinct.io.atomic import sweep
 from tinct.io.masks import object_ids_of
 from tinct.io.overlay import read_labels
 from tinct.io.soft_masks import read_soft, soft_objects
@@ -66,6 +67,9 @@ def prepare_folder(out: Path, file: RunFile, resume: bool, notes: Mapping[str, A
         )
     try:
         (out / "masks").mkdir(parents=True, exist_ok=True)
+        sweep(out)
+        for folder in (out / "masks", *(out / "soft").glob("*")):
+            sweep(folder, locked=True)
         if not os.access(out / "masks", os.W_OK):
             raise PermissionError(13, "Permission denied")
         file.write(**notes, status="running", message="", frames_done=file.frames_done)

@@ -43,6 +43,7 @@ from tinct.io.soft_masks import write_soft
 from tinct.io.video import Video
 from tinct.runs.confidences import Confidences
 from tinct.runs.failures import explained, one_line
+from tinct.runs.folder_lock import folder_lock
 from tinct.runs.run_file import RunFile, environment, peak_memory
 from tinct.runs.run_folder import check_apart, prepare_folder, run_identity, whole_masks
 from tinct.runs.termination import signal_number_of
@@ -214,18 +215,24 @@ def segment_to_folder(
     check_apart(out, video)
     info = {**(info or {}), **({"soft": True} if options.soft else {})}
     file = RunFile(out / "run.json", run_identity(video, checked, info, backward=options.backward))
-    prepare_folder(out, file, options.resume, notes or {})
-    confidences = Confidences.from_record(file.confidence, range(len(video)))
-    run = _Run(segmenter, video, checked, out, file, options, confidences=confidences)
-    overlay_path = out / "overlay.mp4" if options.overlay else None
-    with _recorded(run):
-        with callbacks(progress, fine_tuning=partial(_record_fine_tuning, run)):
-            resumed_at = _segment(run, progress)
-        if overlay_path is not None and not (overlay_path.exists() and resumed_at == len(video)):
-            write_overlay(video, out / "masks", overlay_path, _stage(progress, "overlay", len(video)))
-        _finish(run)
+    with folder_lock(out):
+        prepare_folder(out, file, options.resume, notes or {})
+        confidences = Confidences.from_record(file.confidence, range(len(video)))
+        run = _Run(segmenter, video, checked, out, file, options, confidences=confidences)
+        with _recorded(run), callbacks(progress, fine_tuning=partial(_record_fine_tuning, run)):
+            return _fill(run, progress)
+
+
+def _fill(run: _Run, progress: Progress | None) -> RunReport:
+    """Write what is not there yet: masks, film, and the record's end."""
+    masks, frames = run.out / "masks", len(run.video)
+    resumed_at = _segment(run, progress)
+    overlay = run.out / "overlay.mp4" if run.options.overlay else None
+    if overlay is not None and not (overlay.exists() and resumed_at == frames):
+        write_overlay(run.video, masks, overlay, _stage(progress, "overlay", frames))
+    _finish(run)
     median = float(np.median(run.seconds)) if run.seconds else None
-    return RunReport(out / "masks", overlay_path, len(video), resumed_at, file.object_ids, median)
+    return RunReport(masks, overlay, frames, resumed_at, run.file.object_ids, median)
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from tinct.interchange.exports.palette_png import write_palette_pngs
 from tinct.interchange.exports.soft_png import write_soft_pngs
 from tinct.interchange.exports.source import LabelledVideo
 from tinct.interchange.exports.youtube_vis import write_youtube_vis
-from tinct.io.atomic import atomic_folder, atomic_write
+from tinct.io.atomic import atomic_folder, atomic_write, sweep
 
 __all__ = ["FORMATS", "ExportFormat", "ExportJob", "LabelledVideo", "export"]
 
@@ -105,6 +105,7 @@ def export(
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        sweep(path.parent)
     except OSError as error:
         raise OutputError(f"{path.parent} cannot be made: {error.strerror or error}.") from error
     target: AbstractContextManager[Path] = (atomic_write if export_format.one_file else atomic_folder)(path)
