@@ -12,6 +12,7 @@ import av
 import numpy as np
 import pytest
 from fake_worker import SLOW
+from PIL import Image as Pictures
 from web_kit import FRAMES, SMALL, Desk, H, W, frame_of, painting, png, write_frames
 
 from tinct.web import durable_log
@@ -56,6 +57,20 @@ def test_an_uploaded_video_is_a_project_and_can_be_removed(desk: Desk, tmp_path:
     assert gone.status_code == 204
     assert not folder.exists()
     assert [each["id"] for each in desk.client.get("/api/projects").json()][1:] == ["my-clip-avi-2"]
+
+
+def test_an_uploaded_file_of_pages_is_a_video(desk: Desk, tmp_path: Path) -> None:
+    first, *others = (Pictures.fromarray(frame_of(index, (H, W))) for index in range(3))
+    first.save(tmp_path / "stack.tif", save_all=True, append_images=others)
+    made = upload(desk, ("stack.tif", (tmp_path / "stack.tif").read_bytes())).json()
+    assert (made["name"], made["frames"]) == ("stack.tif", 3)
+    assert desk.client.get(f"/api/projects/{made['id']}/frames/2.jpg").status_code == 200
+
+
+def test_an_uploaded_playlist_opens_no_file_of_the_server(desk: Desk, tmp_path: Path) -> None:
+    secret = film(tmp_path / "secret.avi")
+    body = f"ffconcat version 1.0\nfile '{secret}'\n".encode()
+    assert "no playlist" in refused(upload(desk, ("clip.mp4", body)), 400)
 
 
 def test_uploaded_pictures_are_the_frames_of_one_video(desk: Desk) -> None:

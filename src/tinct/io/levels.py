@@ -15,7 +15,7 @@ _BITS = (8, 10, 12, 14, 16)
 
 _GIVE_LEVELS = (
     "say which values are to be black and white: --levels LOW:HIGH, in Python "
-    "`Video.open(path, Levels(low, high))`"
+    "`Video.open(path, tinct.io.levels.Levels(low, high))`"
 )
 
 
