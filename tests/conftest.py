@@ -25,6 +25,33 @@ settings.load_profile("tinct")
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
+ONE_PROCESS_A_FIRST_PARAMETER = ("tests/contract/", "tests/methods/test_golden.py")
+ONE_PROCESS_A_FOLDER = ("tests/web/browser/",)
+
+
+def process_scope(nodeid: str) -> str:
+    """Tests of one scope run in one process: those that share what takes long to make."""
+    for folder in ONE_PROCESS_A_FOLDER:
+        if nodeid.startswith(folder):
+            return folder
+    if nodeid.startswith(ONE_PROCESS_A_FIRST_PARAMETER) and "[" in nodeid:
+        path, _, parameters = nodeid.partition("::")[0], *nodeid.partition("[")[1:]
+        return f"{path} {parameters.rstrip(']').split('-')[0]}"
+    return nodeid
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Share the tests among processes by `process_scope`."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return process_scope(nodeid)
+
+    return Scheduling(config, log)
+
+
 @pytest.fixture(autouse=True)
 def _seeded() -> None:
     """Every test starts from the same random state, alone or in the whole run, on few threads."""

@@ -141,8 +141,7 @@ FAST = (
 @pytest.fixture(
     scope="module",
     params=[
-        # Each segmenter is made in one process alone.
-        pytest.param(name, marks=[pytest.mark.xdist_group(name)] + [pytest.mark.slow] * (name not in FAST))
+        pytest.param(name, marks=[pytest.mark.slow] * (name not in FAST))
         for name in (*MADE_HERE, *(f"{method} {variant}" for method, variant in _with_weights()))
     ],
 )

@@ -59,10 +59,7 @@ def _with_weights() -> list[str]:
 @pytest.fixture(
     scope="module",
     params=[
-        # Each segmenter is made in one process alone; `make test` asks for one.
-        pytest.param(
-            name, marks=[pytest.mark.xdist_group(name)] + [pytest.mark.slow] * (name != "dyenet untrained")
-        )
+        pytest.param(name, marks=[pytest.mark.slow] * (name != "dyenet untrained"))
         for name in (*MADE_HERE, *_with_weights())
     ],
 )

@@ -105,13 +105,7 @@ def overlap(one: np.ndarray, other: np.ndarray, object_id: int) -> float:
 @pytest.fixture(
     scope="module",
     params=[
-        # Each clip is segmented in one process alone.
-        pytest.param(
-            case,
-            id=case.method,
-            marks=[pytest.mark.xdist_group(f"golden {case.method}")]
-            + [pytest.mark.slow] * (case.fine_tune is not None),
-        )
+        pytest.param(case, id=case.method, marks=[pytest.mark.slow] * (case.fine_tune is not None))
         for case in CASES
     ],
 )

@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-# One browser for all of them.
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser")]
+pytestmark = pytest.mark.slow
 
 NOTE_SHOWN_FRAMES = """() => {
   window.seen = [];

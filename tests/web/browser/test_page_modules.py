@@ -10,9 +10,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-# One browser for all of them.
-pytestmark = pytest.mark.xdist_group("browser")
-
 ENCODE = """async ([width, height, values]) => {
   const { encodeLabels } = await import("/static/js/png.js");
   const png = await encodeLabels({ width, height, data: Uint8Array.from(values) });
