@@ -100,8 +100,6 @@ def segment(
     check_one_per_frame([(index, path.name) for index, path in prompt_files])
 
     from tinct.inference.directions import check_direction
-    from tinct.io.levels import Levels
-    from tinct.io.video import Video
     from tinct.runs.frame_range import FrameRange
     from tinct.runs.run_folder import check_apart
     from tinct.runs.segment_to_folder import FolderOptions
@@ -116,17 +114,12 @@ def segment(
     flow_chosen = choosing.flow_choice(flow, flow_weights, flow_cache)
     config = SegmenterConfig(method, variant, preset, weights, device, fine_tune, flow_chosen)
     config = replace(config, direction=check_direction(direction), proposals=proposals)
-    scale = None if levels is None else Levels.parse(levels)
     options = FolderOptions(config.direction == "backward", resume, overlay, soft)
     with interruptible():
-        whole = Video.open(video, scale)
-        for remark in whole.remarks:
-            print(f"tinct: {remark}", file=sys.stderr)
+        whole, info = _opened(video, levels)
         check_apart(out, whole)
         prompts, names = _read_prompts(whole, prompt_files, repair_mask)
-        clip, info = whole, {"video": video.resolve().name}
-        if scale is not None:
-            info["levels"] = str(scale)
+        clip = whole
         if frames is not None:
             span = FrameRange.parse(frames, len(whole))
             clip, prompts = whole[span.start : span.stop], span.prompts(prompts)
@@ -135,6 +128,18 @@ def segment(
     _summarise(report)
     for file in files if report.seconds_per_frame is not None else []:
         print(f"  why      {file}")
+
+
+def _opened(path: Path, levels: str | None) -> tuple[Video, dict[str, str]]:
+    """The video, and what `run.json` says of it; what a person should know of it is printed."""
+    from tinct.io.levels import Levels
+    from tinct.io.video import Video
+
+    scale = None if levels is None else Levels.parse(levels)
+    video = Video.open(path, scale)
+    for remark in video.remarks:
+        print(f"tinct: {remark}", file=sys.stderr)
+    return video, {"video": path.resolve().name} | ({} if scale is None else {"levels": str(scale)})
 
 
 def _run(
