@@ -17,12 +17,15 @@ import signal
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from tinct.runs.folder_lock import LockWarning
 
 FRAMES, H, W = 30, 96, 128
 
@@ -123,6 +126,7 @@ def run_and_kill(work: Callable[[Path], None], out: Path, after_s: float) -> boo
     child = os.fork()
     if child == 0:
         status = 1
+        warnings.simplefilter("ignore", LockWarning)  # every kill leaves a lock
         try:
             work(out)
             status = 0
