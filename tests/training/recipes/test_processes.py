@@ -98,16 +98,7 @@ def in_processes(
         "OMP_NUM_THREADS": "1", "WORLD_SIZE": str(processes), "LOCAL_WORLD_SIZE": str(processes),
     }  # fmt: skip
     test = f"{__file__}::test_one_process"
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-p",
-        "no:cacheprovider",
-        "-o",
-        "faulthandler_timeout=70",
-        test,
-    ]
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", test]
     logs = [out / f"{rank}.log" for rank in range(processes)]
     running = []
     try:
