@@ -165,7 +165,7 @@ def painted_clip(
 
 
 def options(**changes: Any) -> Options:
-    return Options(**{"linking": LinkingRules(), "least_box_cells": 0.25, **changes})
+    return Options(**{"linking": LinkingRules(), "least_box_cells": 0.25, "box_margin": 0.15, **changes})
 
 
 @pytest.fixture

@@ -222,8 +222,10 @@ def test_patches_give_what_the_whole_frame_gives(clip: Clip, dyenet: Make) -> No
 
 def test_an_ensemble_of_two_is_their_mean(clip: Clip, colour_network: Any, still: Any) -> None:
     video, truths = clip(hidden_for_a_while())
-    alone = DyeNet(colour_network, Options(least_box_cells=0.25), flow=still)
-    both = DyeNet([colour_network, colour_network], Options(least_box_cells=0.25), flow=still)
+    alone = DyeNet(colour_network, Options(least_box_cells=0.25, box_margin=0.15), flow=still)
+    both = DyeNet(
+        [colour_network, colour_network], Options(least_box_cells=0.25, box_margin=0.15), flow=still
+    )
     first, second = (run(segmenter, video, {0: truths[0]})[0] for segmenter in (alone, both))
     for a, b in zip(first, second, strict=True):
         np.testing.assert_allclose(a.probs, b.probs, atol=1e-5)

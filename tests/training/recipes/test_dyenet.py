@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from tinct.errors import OptionError
+from tinct.methods.dyenet.options import PRESETS
 from tinct.networks.dyenet.network import COMPACT, PAPER
 from tinct.networks.dyenet.training_network import DyeNetLossOptions
 from tinct.networks.weights import save_weights
@@ -65,6 +66,15 @@ def test_the_papers_schedule(data: Sources) -> None:
         [1, 1, 0.1, 0.01]
     )
     assert stage.schedule == StairSchedule(8000, 0.1)
+
+
+@pytest.mark.parametrize("variant", ["mobilenetv2", "resnet101", "xception65"])
+def test_boxes_are_as_wide_in_training_as_at_test(variant: str, thin_networks: Any) -> None:
+    with thin_networks():
+        low, high = RECIPES[variant].task().loss.enlargement
+    for preset, options in PRESETS[variant].items():
+        assert low <= 1 + 2 * options.box_margin <= high, preset
+    assert (low == high == 1.0) == (variant != "mobilenetv2")
 
 
 def test_a_run_through_all_stages(data: Sources, tmp_path: Path) -> None:
