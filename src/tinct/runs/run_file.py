@@ -6,7 +6,7 @@ import json
 import platform
 import re
 import sys
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +115,22 @@ def peak_memory() -> dict[str, float]:
     if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
         peak["peak_gpu_memory_mb"] = round(torch.cuda.max_memory_allocated() / 1e6, 1)
     return peak
+
+
+def progress_entries(frames_done: int, seconds: Sequence[float]) -> dict[str, Any]:
+    """How far a run came and what it took: seconds are those of every frame that was computed."""
+    if not seconds:
+        return {"frames_done": frames_done}
+    return {
+        "frames_done": frames_done,
+        "seconds_per_frame": {
+            "mean": round(float(np.mean(seconds)), 5),
+            "median": round(float(np.median(seconds)), 5),
+            "frames": len(seconds),
+            "values": [round(each, 5) for each in seconds],
+        },
+        **peak_memory(),
+    }
 
 
 def costs(out: Path, names: Collection[str]) -> dict[str, Any]:

@@ -44,7 +44,7 @@ from tinct.io.video import Video
 from tinct.runs.confidences import Confidences
 from tinct.runs.failures import explained, one_line
 from tinct.runs.folder_lock import folder_lock
-from tinct.runs.run_file import RunFile, environment, peak_memory
+from tinct.runs.run_file import RunFile, environment, progress_entries
 from tinct.runs.run_folder import check_apart, prepare_folder, run_identity, whole_masks
 from tinct.runs.termination import signal_number_of
 from tinct.shapes import LabelMap
@@ -346,12 +346,11 @@ def _save_state(run: _Run) -> None:
     # Never one that is behind the one on disk, which masks that are being mended may lead back to.
     if run.state is not None and run.frames_done >= run.state_at:
         ids = " ".join(str(i) for i in run.file.object_ids)
-        extra: dict[str, str | int] = {
-            "frames": run.frames_done,
-            "object_ids": ids,
-            "run": run.file.fingerprint,
-        }
-        save_state(run.state_path, run.state, extra)
+        save_state(
+            run.state_path,
+            run.state,
+            {"frames": run.frames_done, "object_ids": ids, "run": run.file.fingerprint},
+        )
         run.state_at = run.frames_done
     run.saved_at_s = clock()
     run.saving_s = run.saved_at_s - began_s
@@ -364,36 +363,23 @@ def _stop(run: _Run, status: str, reason: str) -> str:
         f"{run.masks_whole} of {len(run.video)} masks are whole in {run.out / 'masks'}; "
         f"{run.options.resume_hint} goes on from there."
     )
+    done = progress_entries(run.masks_whole, run.seconds)
     # The disk is full, perhaps, or the state is on a graphics card that failed: what is written already still
     # stands, and resuming works from it. The record shall be true all the same.
     with suppress(Exception):
         _save_state(run)
     with suppress(Exception):
-        run.file.write(status=status, message=message, **_costs(run))
+        run.file.write(status=status, message=message, **done)
     return message
 
 
 def _finish(run: _Run) -> None:
-    confidence = run.confidences.record(len(run.video), run.prompts)
     message = f"{len(run.video)} masks written."
-    run.file.write(status="complete", message=message, confidence=confidence, **_costs(run))
+    done = progress_entries(run.masks_whole, run.seconds)
+    confidence = run.confidences.record(len(run.video), run.prompts)
+    run.file.write(status="complete", message=message, confidence=confidence, **done)
     with suppress(OSError):  # it does no harm
         run.state_path.unlink(missing_ok=True)
-
-
-def _costs(run: _Run) -> dict[str, Any]:
-    if not run.seconds:
-        return {"frames_done": run.masks_whole}
-    return {
-        "frames_done": run.masks_whole,
-        "seconds_per_frame": {
-            "mean": round(float(np.mean(run.seconds)), 5),
-            "median": round(float(np.median(run.seconds)), 5),
-            "frames": len(run.seconds),
-            "values": [round(seconds, 5) for seconds in run.seconds],
-        },
-        **peak_memory(),
-    }
 
 
 def _record_fine_tuning(run: _Run, tuned: FineTuningProgress) -> None:
