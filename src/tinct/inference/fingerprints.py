@@ -42,7 +42,7 @@ def video_sha256(video: Video) -> str:
     Of files, all sizes and, of more than `_READ_WHOLE` bytes in all, only parts of some count, since reading
     everything would take too long. Neither place nor time counts: a copy is the same video.
     """
-    words = hashlib.sha256("\n".join(video.names).encode() + video[0].tobytes())
+    words = hashlib.sha256("\n".join(video.names).encode("utf-8", "surrogateescape") + video[0].tobytes())
     files = video.files()
     if not files:
         for index in evenly(len(video), _LOOKED_AT):
