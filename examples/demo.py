@@ -15,12 +15,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import typer
 
 from tinct import TinctError, Video
 from tinct.cli.segment import segment
-from tinct.errors import OutputError, VideoError
+from tinct.errors import VideoError
 from tinct.io.overlay import contact_sheet
 
 EXAMPLES = Path(__file__).parent
@@ -84,22 +83,6 @@ def find_clip(file: str) -> Path:
     )
 
 
-def cut_shot(film: Path, shot: tuple[int, int], folder: Path) -> Path:
-    """Write one shot of a film as PNGs that keep their frame numbers; return their folder.
-
-    Raises:
-        OutputError: A frame cannot be written.
-        VideoError: The film cannot be read.
-    """
-    first, last = shot
-    folder.mkdir(parents=True, exist_ok=True)
-    for index, frame in enumerate(Video.open(film).frames(first, last + 1), start=first):
-        path = folder / f"{index:05d}.png"
-        if not cv2.imwrite(str(path), cv2.cvtColor(frame, cv2.COLOR_RGB2BGR)):
-            raise OutputError(f"{path} cannot be written. Choose another --out.")
-    return folder
-
-
 def run_demo(clip: Clip, out: Path, preset: str, device: str) -> tuple[Path, Path]:
     """Segment a clip into a folder; return the overlay film and the contact sheet.
 
@@ -107,14 +90,14 @@ def run_demo(clip: Clip, out: Path, preset: str, device: str) -> tuple[Path, Pat
         TinctError: Something is missing or cannot be written; the message says what.
     """
     source = find_clip(clip.file)
-    if clip.shot is not None:
-        source = cut_shot(source, clip.shot, out / "frames")
-    mask = EXAMPLES / clip.mask
-    print(f"tinct segment {source} --mask {mask} --out {out} --preset {preset} --device {device}")
+    first, last = clip.shot or (0, len(Video.open(source)) - 1)
+    mask, frames = f"{first}:{EXAMPLES / clip.mask}", f"{first}:{last + 1}"
+    words = ["tinct segment", source, "--mask", mask, "--frames", frames, "--out", out, "--preset", preset]
+    print(*words, "--device", device)
     print(f"objects: {clip.objects}", flush=True)
-    segment(source, [str(mask)], out, preset=preset, device=device, resume=True)
+    segment(source, [mask], out, preset=preset, device=device, frames=frames, resume=True)
     sheet = out / "contact_sheet.png"
-    contact_sheet(Video.open(source), out / "masks", sheet, clip.sheet)
+    contact_sheet(Video.open(source)[first : last + 1], out / "masks", sheet, clip.sheet)
     return out / "overlay.mp4", sheet
 
 

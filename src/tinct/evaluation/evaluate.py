@@ -9,6 +9,7 @@ The same call again goes on: a sequence that is complete is not computed again.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
@@ -29,7 +30,9 @@ from tinct.evaluation.score import score_folders, scoring_rules
 from tinct.evaluation.tracks import Rules
 from tinct.evaluation.workers import Failure, outcomes_of
 from tinct.inference.callbacks import callbacks
+from tinct.inference.fingerprints import video_sha256
 from tinct.io.atomic import path_below, sweep
+from tinct.io.video import Video
 from tinct.metrics import DEFAULT_BOUND_TH
 from tinct.networks.dyenet.proposal_sources import check_proposals
 from tinct.runs.run_file import costs, read_record
@@ -110,6 +113,8 @@ class SequenceSegmentation:
         if self.config.per_video:
             segmenter = self.config.build(video, sequence.name, prompts)
         out = path_below(self.out, sequence.name)
+        if _was_mended(out, video):
+            shutil.rmtree(out)
         with callbacks(explanation=lambda trace: write_explanation(trace, out / TRACE_FILE)):
             segment_to_folder(
                 segmenter,
@@ -126,6 +131,16 @@ class SequenceSegmentation:
                 progress=progress,
             )
         return len(sequence.annotated) > len(prompts)
+
+
+def _was_mended(out: Path, video: Video) -> bool:
+    """Whether a run failed here over other frames, which somebody has mended since: it begins again."""
+    path = out / "run.json"
+    if not path.is_file():
+        return False
+    record = read_record(path)
+    ran_over = dict(record.get("run", {})).get("video_sha256")
+    return record.get("status") == "failed" and ran_over != video_sha256(video)
 
 
 def evaluate(
