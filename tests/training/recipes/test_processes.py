@@ -56,6 +56,7 @@ def named(recipe: Recipe) -> str:
     return f"{recipe.method}-{recipe.variant}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", [*RECIPES, *ADVANCED], ids=named)
 def test_the_loss_of_a_stage_reaches_all_that_the_stage_trains(
     recipe: Recipe, data: Sources, small: Small, thin_networks: Thin
@@ -157,6 +158,7 @@ def test_two_processes_train_every_stage(recipe: Recipe, tmp_path: Path) -> None
         torch.testing.assert_close(tensor, second[name], rtol=0, atol=0, msg=name)
 
 
+@pytest.mark.slow
 def test_two_processes_with_half_the_batch_give_the_weights_of_one(tmp_path: Path) -> None:
     recipe, steps = osvos.RECIPES["vgg16"], {"sides": 1, "half_sides": 0, "fused": 2}
     [whole] = in_processes(1, tmp_path / "one", recipe, 2, steps)
