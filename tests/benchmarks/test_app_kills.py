@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from bench_kit import FOLDER, load_benchmark
 
 pytest.importorskip("starlette", reason="needs the extra [app]")
 pytest.importorskip("python_multipart", reason="needs the extra [app]")
 pytest.importorskip("uvicorn", reason="needs the extra [app]")
 
-FOLDER = Path(__file__).parents[2] / "benchmarks"
-
 
 @pytest.fixture
 def bench(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.syspath_prepend(str(FOLDER))
-    spec = importlib.util.spec_from_file_location("bench_app_kills", FOLDER / "app_kills.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
+    return load_benchmark("app_kills")
 
 
 @pytest.mark.slow

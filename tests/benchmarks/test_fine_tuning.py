@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from bench_kit import load_benchmark
 from PIL import Image
 
 from tinct.errors import OptionError
@@ -19,18 +19,12 @@ from tinct.io.mask_files import write_mask
 from tinct.methods import osvos
 from tinct.networks.weights import save_weights
 
-FILE = Path(__file__).parents[2] / "benchmarks" / "fine_tuning.py"
 H, W, FRAMES = 48, 64, 4
 
 
 @pytest.fixture(scope="module")
 def bench() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("bench_fine_tuning", FILE)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_benchmark("fine_tuning")
 
 
 @pytest.fixture

@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 import time
 from pathlib import Path
 from types import ModuleType
 
 import pytest
-
-FILE = Path(__file__).parents[2] / "benchmarks" / "kills.py"
+from bench_kit import load_benchmark
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks")
 
 
 @pytest.fixture
 def bench() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("bench_kills", FILE)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
+    return load_benchmark("kills")
 
 
 def careful(out: Path) -> None:

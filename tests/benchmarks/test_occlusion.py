@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import sys
 from pathlib import Path
@@ -10,6 +9,7 @@ from types import ModuleType
 
 import pytest
 import torch
+from bench_kit import load_benchmark
 
 from tinct.data.held_out import held_out
 from tinct.data.occlusion.clips import OcclusionClips
@@ -21,18 +21,10 @@ from tinct.errors import OptionError
 from tinct.methods import osvos
 from tinct.networks.weights import save_weights
 
-FILE = Path(__file__).parents[2] / "benchmarks" / "occlusion.py"
-
 
 @pytest.fixture(scope="module")
 def bench() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("bench_occlusion", FILE)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
+    return load_benchmark("occlusion")
 
 
 def test_a_row_is_a_method_with_its_choices_and_options(bench: ModuleType) -> None:
