@@ -26,6 +26,8 @@ class Protocol:
         average_over: "sequences", "objects", or "groups" (objects of seen and of unseen categories).
         measures: What is scored unless one asks for others.
         takes_255: Where a sequence's truth is 0 and 255 alone, and so object 1, such a prediction is, too.
+        steps_to_skipped: T is also of the step from the given first frame and of that to the last one, though
+            neither is scored by J and F.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Protocol:
     average_over: str = "objects"
     measures: tuple[str, ...] = ("J", "F")
     takes_255: bool = False
+    steps_to_skipped: bool = False
 
     @property
     def rule(self) -> str:
@@ -61,13 +64,16 @@ class Protocol:
 PROTOCOLS = {
     protocol.name: protocol
     for protocol in (
-        Protocol("davis-2016", merged=True, skips_last=True, average_over="sequences", measures=MEASURES),
+        Protocol(
+            "davis-2016", merged=True, skips_last=True, average_over="sequences", measures=MEASURES,
+            steps_to_skipped=True,
+        ),
         Protocol("davis-2017", skips_last=True),
         Protocol("youtube-vos", starts_after_truth=True, average_over="groups"),
         Protocol("segtrack-v2", measures=("J",)),
         Protocol("plain", skips_first=False, takes_255=True),
     )
-}
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -80,16 +86,22 @@ class Compatibility:
         wraps_decay: Frame numbers are kept in eight bits, so the decay of more than 256 frames is wrong.
         counts_in_first_frame: Objects are counted in frame 0 alone: as many as its highest id. One that
             appears later is not scored, and an id that is left out there counts as a perfect object.
+        steps_between_scored: T is of the steps between scored frames alone, which leaves out the first.
     """
 
     name: str
     protocols: tuple[str, ...]
     wraps_decay: bool = False
     counts_in_first_frame: bool = False
+    steps_between_scored: bool = False
 
 
 COMPATIBILITIES = {
-    "davis2017-evaluation": Compatibility("davis2017-evaluation", ("davis-2017",), True, True),
+    toolkit.name: toolkit
+    for toolkit in (
+        Compatibility("davis2017-evaluation", ("davis-2017",), wraps_decay=True, counts_in_first_frame=True),
+        Compatibility("davis-2016-python", ("davis-2016",), steps_between_scored=True),
+    )
 }
 
 

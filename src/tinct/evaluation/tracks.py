@@ -42,6 +42,12 @@ class Rules:
         return None if self.compatibility is None else self.compatibility.name
 
     @property
+    def steps_to_skipped(self) -> bool:
+        """Whether T is also of the steps from and to frames that J and F skip."""
+        left_out = self.compatibility is not None and self.compatibility.steps_between_scored
+        return "T" in self.measures and self.protocol.steps_to_skipped and not left_out
+
+    @property
     def wraps_decay(self) -> bool:
         """Whether the decay of long sequences goes wrong as in the toolkit."""
         return self.compatibility is not None and self.compatibility.wraps_decay
@@ -81,6 +87,7 @@ class Tracks:
         self._true_ids: set[int] = set()
         self._predicted_first: dict[int, str] = {}
         self._tracks: dict[int, _Track] = {}
+        self._given: dict[int, ContourDescription | None] = {}
 
     def meet(self, index: int, truth: LabelMap) -> None:
         """Learn which objects frame `index` of the truth shows, scored or not."""
@@ -88,6 +95,10 @@ class Tracks:
         self._true_ids.update(ids)
         for object_id in ids:
             self._starts.setdefault(object_id, index + int(self._rules.protocol.starts_after_truth))
+
+    def start_from(self, given: LabelMap) -> None:
+        """T of the first scored frame is that of the step from this one, whose label map was given."""
+        self._given = {object_id: describe_contour(given == object_id) for object_id in self._starts}
 
     def score(self, index: int, frame_name: str, prediction: LabelMap, truth: LabelMap) -> None:
         """Score the objects that have begun by frame `index`."""
@@ -101,7 +112,7 @@ class Tracks:
             prediction, truth, ids, contours="F" in measures, bound_th=self._rules.bound_th
         )
         for object_id, j, f in zip(ids, region.tolist(), contour.tolist(), strict=True):
-            track = self._tracks.setdefault(object_id, _Track())
+            track = self._tracks.setdefault(object_id, _Track(contour=self._given.get(object_id)))
             track.frame_names.append(frame_name)
             if "J" in measures:
                 track.add("J", j)
@@ -112,8 +123,15 @@ class Tracks:
 
     def skip(self) -> None:
         """A frame has no prediction: the step over it is not scored either."""
+        self._given.clear()
         for track in self._tracks.values():
             track.contour = None
+
+    def end_with(self, frame_name: str, prediction: LabelMap) -> None:
+        """Score the step to a last frame that J and F skip."""
+        for object_id, track in self._tracks.items():
+            track.frame_names.append(frame_name)
+            track.add("T", track.step_to(prediction == object_id))
 
     def scores(self, sequence: str) -> tuple[ObjectScores, ...]:
         """The scores of every object of the truth, in the order of their ids.
@@ -148,6 +166,7 @@ class Tracks:
         }
         if "T" in statistics:
             statistics["T"] = Statistics(statistics["T"].mean)
-        values = {measure: tuple(column) for measure, column in track.values.items()}
+        count = len(track.frame_names)
+        values = {m: (*column, *[NAN] * (count - len(column))) for m, column in track.values.items()}
         frames = FrameScores(tuple(track.frame_names), values)
         return ObjectScores(object_id, statistics, frames, self._groups.get(object_id))
