@@ -298,7 +298,7 @@ class TestRefusals:
 
     def test_stability_of_other_steps(self) -> None:
         older, newer = single(0.5, measure="T"), single(0.4, measure="T", t_steps="all")
-        with pytest.raises(OptionError, match=r"A is .*'between scored frames', of B 'all'.*--compat"):
+        with pytest.raises(OptionError, match=r"A is .*: between scored frames; of B: all\..*--compat"):
             compare(older, newer, measure="T")
         assert compare(newer, newer, measure="T").means == (0.4, 0.4)
 

@@ -9,6 +9,7 @@ import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from tinct.evaluation.score import score_folders, scoring_rules
 from tinct.evaluation.tables import rule_lines
 from tinct.evaluation.workers import outcomes_of
 from tinct.io.mask_files import write_mask
-from tinct.metrics import contour_accuracy, region_similarity
+from tinct.metrics import contour_accuracy, describe_contour, instability, region_similarity
 
 SIZE = (120, 160)
 Labels = np.ndarray
@@ -148,7 +149,21 @@ def test_stability_between_scored_frames_on_request(scored: Scorer, tmp_path: Pa
     assert len(steps) == 3
     assert scores.statistics["T"].mean == pytest.approx(steps[2] / 2)
     assert scores.settings["t_steps"] == "between scored frames"
-    assert "T leaves out the steps" in scores.rule
+    assert "but the first and the last" in scores.rule
+
+
+def test_stability_as_the_matlab_toolkit_has_it(scored: Scorer, tmp_path: Path) -> None:
+    """From the given frame to the last scored one, angles from the rows' axis."""
+    bent = over(rectangle(20, 90, 30, 60), rectangle(70, 90, 30, 120))
+    frames = [bent, HALF, R, bent, HALF]
+    scored({"a": frames}, {"a": [bent] * 5}, "davis-2016", metrics=["T"])
+    rules = scoring_rules("davis-2016", ["T"], compat="davis-2016-matlab")
+    scores = score_folders(tmp_path / "pred", tmp_path / "gt", rules)
+    contours = [describe_contour(labels > 0, from_rows=True) for labels in frames[:4]]
+    steps = [instability(*pair) for pair in pairwise(contours)]
+    assert frame_values(scores, "T") == pytest.approx(steps)
+    assert scores.statistics["T"].mean == pytest.approx(np.mean(steps))
+    assert scores.settings["t_steps"] == "to scored frames"
 
 
 def test_davis_2016_leaves_t_out_where_there_is_strong_occlusion(scored: Scorer) -> None:

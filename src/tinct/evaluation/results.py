@@ -26,8 +26,8 @@ MEASURES = ("J", "F", "T")
 
 NAN = float("nan")
 
-ALL_STEPS, SCORED_STEPS = "all", "between scored frames"
-"""`Scores.settings["t_steps"]`: the steps of which T is the mean; files without it are of the second kind."""
+ALL_STEPS, TO_SCORED, BETWEEN_SCORED = "all", "to scored frames", "between scored frames"
+"""`Scores.settings["t_steps"]`: the steps of which T is the mean; files without it are of the last kind."""
 
 LEFT_OUT = {
     "missing_sequences": "Without prediction",

@@ -20,7 +20,7 @@ from tinct.evaluation.failures import one_error
 from tinct.evaluation.groups import Groups, find_groups
 from tinct.evaluation.predictions import find_predictions, paired, read_prediction
 from tinct.evaluation.protocols import Protocol, compatibility_of, protocol_of
-from tinct.evaluation.results import ALL_STEPS, MEASURES, SCORED_STEPS, Scores, SequenceScores
+from tinct.evaluation.results import ALL_STEPS, BETWEEN_SCORED, MEASURES, TO_SCORED, Scores, SequenceScores
 from tinct.evaluation.tracks import Rules, Tracks
 from tinct.evaluation.truth import find_truth, is_of_255, label_folder, labels_to_score
 from tinct.evaluation.workers import Failure, outcomes_of
@@ -116,7 +116,7 @@ def _scores_of(
         "extra_sequences": mismatch.extra_sequences,
         "extra_frames": mismatch.extra_frames,
     }
-    steps = {"t_steps": ALL_STEPS if rules.steps_to_skipped else SCORED_STEPS} if "T" in rules.measures else {}
+    steps = {} if rules.t_steps is None else {"t_steps": rules.t_steps}
     scores = Scores(
         protocol=rules.protocol.name,
         rule=_rule(rules, known_groups=known_groups),
@@ -190,7 +190,7 @@ def score_sequence(task: Task) -> SequenceScores:
         tracks.score(index, name, prediction, truth)
         frames_scored += 1
     last = task.truth.frame_names[-1]
-    if task.rules.steps_to_skipped and frames_scored and last in task.predictions:
+    if task.rules.t_steps == ALL_STEPS and frames_scored and last in task.predictions:
         tracks.end_with(last, read_prediction(task.predictions[last], size, merged=protocol.merged))
     objects = tracks.scores(task.truth.sequence)
     return SequenceScores(task.truth.sequence, objects, frames_scored, tuple(missing))
@@ -205,7 +205,7 @@ def _scored_truth(task: Task, tracks: Tracks) -> Iterator[tuple[int, str, LabelM
         tracks.meet(index, truth)
         if index in scored:
             yield index, names[index], truth
-        elif task.rules.steps_to_skipped:
+        elif task.rules.t_steps in (ALL_STEPS, TO_SCORED):
             tracks.start_from(truth)
 
 
@@ -243,10 +243,12 @@ def _rule(rules: Rules, *, known_groups: bool) -> str:
     rule = rules.protocol.rule
     if rules.protocol.average_over == "groups" and not known_groups:
         rule += " (no meta.json of train tells which are seen: the mean is that of all objects)"
-    if rules.steps_to_skipped:
-        rule += "; T is of all steps from frame to frame, the first and the last included"
-    elif "T" in rules.measures and rules.protocol.steps_to_skipped:
-        rule += " (but T leaves out the steps from the first and to the last frame)"
+    if rules.t_steps is not None and rules.protocol.t_steps == ALL_STEPS:
+        rule += {
+            ALL_STEPS: "; T is of all steps from frame to frame, the first and the last included",
+            TO_SCORED: "; T is of all steps from frame to frame but the last",
+            BETWEEN_SCORED: "; T is of all steps from frame to frame but the first and the last",
+        }[rules.t_steps]
     if rules.counts_in_first_frame:
         rule += " (but objects are counted in the first frame, up to its highest id)"
     return rule

@@ -42,10 +42,16 @@ class Rules:
         return None if self.compatibility is None else self.compatibility.name
 
     @property
-    def steps_to_skipped(self) -> bool:
-        """Whether T is also of the steps from and to frames that J and F skip."""
-        left_out = self.compatibility is not None and self.compatibility.steps_between_scored
-        return "T" in self.measures and self.protocol.steps_to_skipped and not left_out
+    def t_steps(self) -> str | None:
+        """Of which steps T is the mean (`Protocol.t_steps`); None if it is not measured."""
+        if "T" not in self.measures:
+            return None
+        return (self.compatibility and self.compatibility.t_steps) or self.protocol.t_steps
+
+    @property
+    def angles_from_rows(self) -> bool:
+        """Whether the shape contexts of T count angles as in the Matlab toolkit."""
+        return self.compatibility is not None and self.compatibility.angles_from_rows
 
     @property
     def wraps_decay(self) -> bool:
@@ -64,9 +70,9 @@ class _Track:
     def add(self, measure: str, value: float) -> None:
         self.values.setdefault(measure, []).append(value)
 
-    def step_to(self, mask: BinaryMask) -> float:
-        """T of the step to this mask; NaN where it or the one before has no contour."""
-        before, self.contour = self.contour, describe_contour(mask)
+    def step_to(self, contour: ContourDescription | None) -> float:
+        """T of the step to this contour; NaN where it or the one before is None."""
+        before, self.contour = self.contour, contour
         if before is None or self.contour is None:
             return NAN
         return instability(before, self.contour)
@@ -98,7 +104,7 @@ class Tracks:
 
     def start_from(self, given: LabelMap) -> None:
         """T of the first scored frame is that of the step from this one, whose label map was given."""
-        self._given = {object_id: describe_contour(given == object_id) for object_id in self._starts}
+        self._given = {object_id: self._contour(given == object_id) for object_id in self._starts}
 
     def score(self, index: int, frame_name: str, prediction: LabelMap, truth: LabelMap) -> None:
         """Score the objects that have begun by frame `index`."""
@@ -119,7 +125,7 @@ class Tracks:
             if "F" in measures:
                 track.add("F", f)
             if "T" in measures:
-                track.add("T", track.step_to(prediction == object_id))
+                track.add("T", track.step_to(self._contour(prediction == object_id)))
 
     def skip(self) -> None:
         """A frame has no prediction: the step over it is not scored either."""
@@ -131,7 +137,7 @@ class Tracks:
         """Score the step to a last frame that J and F skip."""
         for object_id, track in self._tracks.items():
             track.frame_names.append(frame_name)
-            track.add("T", track.step_to(prediction == object_id))
+            track.add("T", track.step_to(self._contour(prediction == object_id)))
 
     def scores(self, sequence: str) -> tuple[ObjectScores, ...]:
         """The scores of every object of the truth, in the order of their ids.
@@ -151,6 +157,9 @@ class Tracks:
             self._object_scores(object_id, self._tracks[object_id])
             for object_id in sorted(self._true_ids & set(self._tracks))
         )
+
+    def _contour(self, mask: BinaryMask) -> ContourDescription | None:
+        return describe_contour(mask, from_rows=self._rules.angles_from_rows)
 
     def _ids_to_count(self, index: int, truth: LabelMap) -> tuple[int, ...]:
         if self._rules.protocol.merged:
