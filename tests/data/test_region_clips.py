@@ -191,3 +191,14 @@ def test_what_it_says_of_itself(root: Path) -> None:
     text = mixed(root).describe()
     assert "2 sequences of 4 frames at 400 px (0.50), 2 photos (0.50)" in text
     assert "frames=4" in text
+
+
+def test_nothing_is_mirrored_beyond_a_blank_rim(root: Path) -> None:
+    clips = mixed(root, paste=0.0, colour=0.0, blank_rim=True)
+    rims = 0
+    for index in range(40):
+        clip = clips[index]
+        blank = (clip["frames"] == torch.tensor(BLANK, dtype=torch.uint8)).all(-1)
+        rims += int(blank.any())
+        assert (clip["labels"][blank] == VOID).all()
+    assert rims > 3

@@ -16,10 +16,10 @@ from jaxtyping import UInt8
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from tinct.data.davis import Davis, Sequence
 from tinct.data.degrade import degrade_mask
 from tinct.data.pasting import hidden_behind, pasted_layer
-from tinct.data.static_images import StaticImages
+from tinct.data.sequences import Sequence, SequenceDataset
+from tinct.data.static_images import Photos
 from tinct.data.stored_frames import StoredFrames
 from tinct.data.synthetic import Motion, compose, draw_motion, move_each
 from tinct.data.transforms import jitter_colours
@@ -46,6 +46,7 @@ class ClipOptions:
         degrade: Share of clips whose previous mask is degraded.
         colour: Strength of the colour changes.
         seed: Clip i is a function of (seed, i) alone.
+        blank_rim: As of `Motion`: nothing beyond a picture's border instead of its mirror image.
 
     Raises:
         OptionError: A number is out of its range.
@@ -60,6 +61,7 @@ class ClipOptions:
     degrade: float = 0.75
     colour: float = 1.0
     seed: int = 0
+    blank_rim: bool = False
 
     def __post_init__(self) -> None:
         if self.frames < 3:
@@ -181,13 +183,13 @@ def _to_tensors(
 class StillClips(Clips):
     """Clips synthesised from photos: the photo drifts and bends, objects of other photos move over it."""
 
-    def __init__(self, stills: StaticImages, options: ClipOptions) -> None:
+    def __init__(self, stills: Photos, options: ClipOptions) -> None:
         super().__init__(options)
         self.stills = stills
 
     def describe(self) -> str:
         """The number of photos, and the options."""
-        return f"{len(self.stills)} photos, {self.options}"
+        return f"{self.stills.describe()}, {self.options}"
 
     def draw(self, random: Random) -> tuple[ClipImages, ClipLabels]:
         """A photo as background; with probability `paste` one or two objects over it."""
@@ -195,7 +197,8 @@ class StillClips(Clips):
         image, labels = self._read(random)
         size = self.options.size
         maps = draw_motion(random, times, CAMERA, labels.shape, size)
-        layers = [move_each([image] * len(maps), [labels] * len(maps), None, maps)]
+        rim = self.options.blank_rim
+        layers = [move_each([image] * len(maps), [labels] * len(maps), None, maps, blank_rim=rim)]
         if random.random() < self.options.paste:
             for _ in range(random.integers(1, 3)):
                 # Sometimes a second object of the same photo, as a look-alike.
@@ -205,7 +208,7 @@ class StillClips(Clips):
         return compose(layers)
 
     def _read(self, random: Random) -> tuple[Image, LabelMap]:
-        return self.stills[int(random.integers(len(self.stills)))].read()
+        return self.stills[self.stills.draw(random)].read()
 
 
 class VideoClips(Clips):
@@ -217,7 +220,7 @@ class VideoClips(Clips):
         stored_px: The short side to which larger frames are reduced when they are cached (`StoredFrames`).
     """
 
-    def __init__(self, sequences: Davis, options: ClipOptions, *, stored_px: int = 400) -> None:
+    def __init__(self, sequences: SequenceDataset, options: ClipOptions, *, stored_px: int = 400) -> None:
         super().__init__(options)
         self.sequences = sequences
         self.stored_px = stored_px
@@ -225,8 +228,7 @@ class VideoClips(Clips):
 
     def describe(self) -> str:
         """The number of sequences and frames, and the options."""
-        frames = sum(len(sequence) for sequence in self.sequences)
-        return f"{len(self.sequences)} sequences of {frames} frames, {self.stored_px} px, {self.options}"
+        return f"{self.sequences.describe()}, {self.stored_px} px, {self.options}"
 
     def draw(self, random: Random) -> tuple[ClipImages, ClipLabels]:
         """Frames of one sequence, under a slight motion of the camera."""
@@ -235,7 +237,7 @@ class VideoClips(Clips):
         times = self.times(random)
         size = self.options.size
         maps = draw_motion(random, times, OVER_VIDEO, labels[0].shape, size)
-        layers = [move_each(images, labels, None, maps)]
+        layers = [move_each(images, labels, None, maps, blank_rim=self.options.blank_rim)]
         if random.random() < self.options.paste:
             other = sequence if random.random() < 0.25 else self._any_sequence(random)
             pasted = self._read(other, self._frame_indices(other, random))
@@ -246,7 +248,7 @@ class VideoClips(Clips):
         return compose(layers)
 
     def _any_sequence(self, random: Random) -> Sequence:
-        return self.sequences[int(random.integers(len(self.sequences)))]
+        return self.sequences[self.sequences.draw(random)]
 
     def _frame_indices(self, sequence: Sequence, random: Random) -> list[int]:
         """A reference from anywhere; then consecutive frames, forward or backward, 1 to max_step apart.

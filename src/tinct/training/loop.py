@@ -35,6 +35,7 @@ def train(
     stages: Sequence[Stage],
     options: LoopOptions,
     *,
+    sources: str = "",
     progress: Progress | None = None,
     on_stage_end: OnStageEnd | None = None,
 ) -> Outcome:
@@ -44,6 +45,7 @@ def train(
         task: The network and its loss.
         stages: In order; each starts from the averaged weights of the one before.
         options: Folder, precision, resume.
+        sources: What the samples are drawn from, in words; a resumed run must have the same.
         progress: Called after every step.
         on_stage_end: Called at the end of every stage, by the main process, while the others wait.
 
@@ -69,6 +71,7 @@ def train(
         variant=options.variant,
         seed=options.seed,
         processes=processes.num_processes,
+        sources=sources,
     )
     here = _open_run(task, stages, options, recipe, processes)
     steps_taken = 0

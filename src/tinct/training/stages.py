@@ -166,6 +166,7 @@ class Stage:
             at first, so that it soon forgets what the stage began with. 0 keeps the weights as they are.
         unused: Parts of the names of parameters that the loss does not reach in this stage: they are frozen
             in it. Several processes would wait for their gradients for ever.
+        accumulate: The parts in which a step's batch goes through the network; their gradients are averaged.
 
     Raises:
         OptionError: A number is out of its range.
@@ -181,12 +182,18 @@ class Stage:
     clip_gradient_norm: float
     ema_decay: float
     unused: tuple[str, ...] = ()
+    accumulate: int = 1
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.batch < 1:
             raise OptionError(
                 f"Stage {self.name!r} has steps = {self.steps} and batch = {self.batch}; both start at 1. "
                 "Leave out a stage that is not wanted."
+            )
+        if self.accumulate < 1 or self.batch % self.accumulate:
+            raise OptionError(
+                f"Stage {self.name!r} has a batch of {self.batch}, which cannot be cut into "
+                f"{self.accumulate} equal parts to accumulate; give a number that divides it."
             )
         if self.learning_rate <= 0 or self.clip_gradient_norm <= 0 or not 0 <= self.ema_decay < 1:
             raise OptionError(
@@ -198,6 +205,7 @@ class Stage:
     def describe(self) -> dict[str, str]:
         """Everything that decides what the stage computes, as text: a resumed run must agree with it."""
         unused = {"unused": ", ".join(self.unused)} if self.unused else {}
+        accumulated = {"accumulate": str(self.accumulate)} if self.accumulate > 1 else {}
         return {
             "name": self.name,
             "steps": str(self.steps),
@@ -209,6 +217,7 @@ class Stage:
             "ema_decay": repr(self.ema_decay),
             "clips": self.clips.describe(),
             **unused,
+            **accumulated,
         }
 
     @contextmanager

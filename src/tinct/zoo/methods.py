@@ -36,6 +36,7 @@ class TrainingHelp:
         dev: Of `--dev`.
         init: Of `--init`.
         samples: What `--workers` make.
+        defaults: The recipes' batches, sizes and learning rates, by variant and stage.
     """
 
     verb: str
@@ -45,6 +46,7 @@ class TrainingHelp:
     dev: str = "Measure J and F on it, untuned, at the end of every stage."
     init: str = "Start from these weights: of this method, or of the one it builds on."
     samples: str = "samples"
+    defaults: str = ""
 
 
 @dataclass(frozen=True)

@@ -129,8 +129,9 @@ def paper_stages(data: Sources, steps: Mapping[str, int], seed: int) -> list[Sta
     frames in a row here. "identities" is no stage of the paper; it is for those who want it.
     """
     options = RegionOptions(
-        size=(480, 854), max_objects=10, max_step=1, paste=0.0, degrade=1.0, colour=0.0, seed=seed
-    )
+        size=(480, 854), max_objects=10, max_step=1, paste=0.0, degrade=1.0, colour=0.0, seed=seed,
+        blank_rim=True,
+    )  # fmt: skip
     stages = []
     for name, frames in (("proposals", 1), ("identities", 2), ("joint", 4)):
         if steps.get(name, 0):

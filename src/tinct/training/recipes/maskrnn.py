@@ -82,7 +82,7 @@ def paper_stages(data: Sources, steps: Mapping[str, int], seed: int) -> list[Sta
             continue
         options = ClipOptions(
             size=(480, 854), frames=frames, max_objects=1, max_step=1, paste=0.0, degrade=1.0, colour=0.0,
-            seed=seed,
+            seed=seed, blank_rim=True,
         )  # fmt: skip
         clips = FlowClips(VideoClips(data.videos(), options, stored_px=480), DisFlow(), forward=True)
         stages.append(
