@@ -24,7 +24,7 @@ from tinct.data.region_clips import (
 )
 from tinct.data.samplers import OVER_VIDEO
 from tinct.data.static_images import StaticImages
-from tinct.data.synthetic import Motion
+from tinct.data.synthetic import BLANK, Motion
 from tinct.errors import DatasetError, OptionError
 from tinct.shapes import VOID
 

@@ -9,8 +9,8 @@ import pytest
 from tinct.data.masked_frames import FrameOptions, MaskedFrames, StillPictures
 from tinct.data.samplers import ClipOptions, MixedClips, StillClips
 from tinct.errors import OptionError
-from tinct.networks.flow import FlowEstimator
-from tinct.shapes import Flow, Image
+from tinct.networks.flow import Flow, FlowEstimator
+from tinct.shapes import Image
 from tinct.training.flow_clips import FlowClips
 from tinct.training.overrides import Overrides
 from tinct.training.sources import sources_of

@@ -115,9 +115,9 @@ def test_several_true_objects_are_in_clips(sets: Sets) -> None:
 
 
 def test_what_a_stage_needs_is_named(sets: Sets) -> None:
-    with pytest.raises(OptionError, match="needs videos.*--data"):
+    with pytest.raises(OptionError, match=r"needs videos.*--data"):
         Sources(()).videos()
-    with pytest.raises(OptionError, match="needs photos.*--stills"):
+    with pytest.raises(OptionError, match=r"needs photos.*--stills"):
         sources_of([str(sets["davis-2016"])]).photos()
     with pytest.raises(OptionError, match="layout of DAVIS"):
         sources_of([str(sets["youtube-vos"])]).first_frames()
@@ -146,7 +146,7 @@ def test_damaged_coco_files_are_named(sets: Sets, tmp_path: Path) -> None:
 
     content["annotations"][0]["segmentation"] = "?"
     file.write_text(json.dumps(content))
-    with pytest.raises(DatasetError, match="Instance 5 of 1.jpg cannot be read as a COCO segmentation"):
+    with pytest.raises(DatasetError, match=r"Instance 5 of 1\.jpg cannot be read as a COCO segmentation"):
         photos()
 
 

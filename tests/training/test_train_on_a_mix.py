@@ -57,8 +57,10 @@ def test_a_run_over_all_layouts(
 def test_a_launcher_starts_two_processes(launcher: str, sets: dict[str, Path], tmp_path: Path) -> None:
     port = str(29_500 + os.getpid() % 1000)
     options = {
-        "accelerate.commands.launch": ["--cpu", "--num_processes", "2", "--num_machines", "1",
-                                       "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", port],
+        "accelerate.commands.launch": [
+            "--cpu", "--num_processes", "2", "--num_machines", "1", "--mixed_precision", "no",
+            "--dynamo_backend", "no", "--main_process_port", port,
+        ],
         "torch.distributed.run": ["--nproc_per_node", "2", "--master_port", port],
     }[launcher]  # fmt: skip
     command = [sys.executable, "-m", launcher, *options, "-m", "tinct", *arguments(sets, tmp_path / "run")]

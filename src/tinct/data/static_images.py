@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from tinct.shapes import Image, LabelMap
 PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
 
 
+@runtime_checkable
 class Photo(Protocol):
     """A photo with a label map."""
 
