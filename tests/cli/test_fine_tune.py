@@ -293,19 +293,6 @@ def test_weights_by_row() -> None:
     assert parse_weights([]) == (None, {})
 
 
-def test_a_bar_begins_anew_with_every_painted_frame(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    from tinct.cli.progress import progress_bar
-
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    with progress_bar() as progress:
-        assert progress is not None
-        for done, total in ((1, 4), (4, 4), (1, 7), (3, 7)):
-            progress("fine-tune", done, total)
-    assert "3/7" in capsys.readouterr().err
-
-
 def test_models_says_which_methods_take_what(tinct: Tinct, capsys: pytest.CaptureFixture[str]) -> None:
     assert tinct("models") == 0
     said = capsys.readouterr().out

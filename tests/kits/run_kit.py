@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from tinct.inference.callbacks import ProgressCallback
 from tinct.io.video import Video
-from tinct.runs.segment_to_folder import FolderOptions, Progress, RunReport, Segmenter, segment_to_folder
+from tinct.runs.segment_to_folder import FolderOptions, RunReport, Segmenter, segment_to_folder
 
 
 def run_to_folder(
@@ -20,7 +21,7 @@ def run_to_folder(
     *,
     info: Mapping[str, Any] | None = None,
     notes: Mapping[str, Any] | None = None,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
     **options: Any,
 ) -> RunReport:
     return segment_to_folder(

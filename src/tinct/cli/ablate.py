@@ -12,8 +12,8 @@ import typer
 from tinct.cli import choosing
 from tinct.cli.application import app, interruptible
 from tinct.cli.measure import MaxFrames, Resolution, Sequences, console, listed
-from tinct.cli.progress import progress_bar
 from tinct.errors import OptionError
+from tinct.inference.progress_bar import progress_bar
 
 RowWeights = Annotated[
     list[str] | None,

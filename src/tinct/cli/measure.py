@@ -14,9 +14,9 @@ import typer
 
 from tinct.cli import choosing
 from tinct.cli.application import app, interruptible
-from tinct.cli.progress import OnProgress, progress_bar
 from tinct.data.lists import DATASETS
 from tinct.errors import OptionError, OutputError, WorkerError
+from tinct.inference.progress_bar import ProgressBar, progress_bar
 
 if TYPE_CHECKING:
     from tinct.evaluation.results import Scores
@@ -285,7 +285,7 @@ def listed(text: str | None) -> list[str] | None:
     return names
 
 
-def _of_stage(progress: OnProgress | None, stage: str) -> Callable[[object, int, int], None] | None:
+def _of_stage(progress: ProgressBar | None, stage: str) -> Callable[[object, int, int], None] | None:
     """The bar as a callback after single sequences."""
     if progress is None:
         return None

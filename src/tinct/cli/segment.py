@@ -16,8 +16,8 @@ import typer
 from tinct import zoo
 from tinct.cli import choosing
 from tinct.cli.application import app, interruptible
-from tinct.cli.progress import progress_bar
 from tinct.errors import FrameIndexError, OptionError
+from tinct.inference.progress_bar import progress_bar
 
 if TYPE_CHECKING:
     from tinct.io.video import Video

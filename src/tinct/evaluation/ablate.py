@@ -24,7 +24,7 @@ from tinct.evaluation.occlusion import phase_scores
 from tinct.evaluation.published import PublishedResult, published_results
 from tinct.evaluation.results import Scores
 from tinct.evaluation.retrieval import RoundShares, read_traces, shares_of_rounds
-from tinct.runs.segment_to_folder import Progress
+from tinct.inference.callbacks import ProgressCallback
 from tinct.runs.segmenter_config import SegmenterConfig
 
 AFTER = "G after"
@@ -156,7 +156,7 @@ def ablate(
     *,
     rows: Sequence[str] | None = None,
     on_row: OnRow | None = None,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Ablation:
     """Run the rows of a method's table; called again, it goes on.
 
@@ -253,7 +253,7 @@ def _of_another_method(base: SegmenterConfig, method: str) -> SegmenterConfig:
 
 
 def _measured(
-    setup: Setup, table: AblationTable, config: SegmenterConfig, out: Path, progress: Progress | None
+    setup: Setup, table: AblationTable, config: SegmenterConfig, out: Path, progress: ProgressCallback | None
 ) -> tuple[dict[str, float], tuple[RoundShares, ...]]:
     """Our figures of a row, and what each round retrieved."""
     evaluation = evaluate(

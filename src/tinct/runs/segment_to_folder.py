@@ -26,7 +26,7 @@ import cv2
 import numpy as np
 
 from tinct.errors import OptionError, OutputError, TinctError
-from tinct.inference.callbacks import FineTuningProgress, callbacks
+from tinct.inference.callbacks import FineTuningProgress, ProgressCallback, callbacks
 from tinct.inference.segmenter import (
     FrameResult,
     Prompts,
@@ -64,9 +64,6 @@ WORTH_SAVING_S = 2.0
 """What an annotated frame taught in so many seconds (fine-tuning) is saved at once, and not learnt again."""
 
 Segmenter = StreamingSegmenter[Any] | VideoSegmenter
-Progress = Callable[[str, int, int], None]
-"""Called with (`segment` or `overlay`, frames done, frames in all), and with the stages of
-`tinct.inference.callbacks`."""
 
 
 class RunInterrupted(KeyboardInterrupt):
@@ -182,7 +179,7 @@ def segment_to_folder(
     *,
     info: Mapping[str, Any] | None = None,
     notes: Mapping[str, Any] | None = None,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> RunReport:
     """Segment a video into a folder.
 
@@ -195,7 +192,8 @@ def segment_to_folder(
         info: What ran, for `run.json`: method, variant, preset, weights_sha256, video and the like.
             A run is the same run if its info, video and prompts are the same.
         notes: What else `run.json` shall say; it does not make the run another one.
-        progress: Called after every frame.
+        progress: Called with (`segment` or `overlay`, frames done, frames in all) after every frame, and with
+            the stages of `tinct.inference.callbacks`.
 
     Raises:
         OptionError: No prompt, or one outside the video, or `backward` with a segmenter of whole videos.
@@ -223,7 +221,7 @@ def segment_to_folder(
             return _fill(run, progress)
 
 
-def _fill(run: _Run, progress: Progress | None) -> RunReport:
+def _fill(run: _Run, progress: ProgressCallback | None) -> RunReport:
     """Write what is not there yet: masks, film, and the record's end."""
     masks, frames = run.out / "masks", len(run.video)
     resumed_at = _segment(run, progress)
@@ -258,7 +256,7 @@ def _recorded(run: _Run) -> Iterator[None]:
         raise
 
 
-def _segment(run: _Run, progress: Progress | None) -> int:
+def _segment(run: _Run, progress: ProgressCallback | None) -> int:
     """Write every mask that is not there yet; return the first frame computed."""
     paths = mask_paths(run.video, run.out / "masks")[:: run.order.step]
     soft = run.out / "soft" if run.options.soft else None
@@ -392,7 +390,7 @@ def _record_fine_tuning(run: _Run, tuned: FineTuningProgress) -> None:
         run.file.write(fine_tuned=run.fine_tuned)
 
 
-def _stage(progress: Progress | None, stage: str, frames: int) -> Callable[[int], None]:
+def _stage(progress: ProgressCallback | None, stage: str, frames: int) -> Callable[[int], None]:
     def report(done: int) -> None:
         if progress is not None:
             progress(stage, done, frames)
