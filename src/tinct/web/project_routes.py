@@ -143,5 +143,5 @@ ROUTES = [
     Route("/api/projects/{project}/objects/{object:int}", delete_object, methods=["DELETE"]),
     Route("/api/projects/{project}/undo", undo, methods=["POST"]),
     Route("/api/projects/{project}/redo", redo, methods=["POST"]),
-    Route("/api/projects/{project}/claim", acquire_writer_lock, methods=["POST"]),
+    Route("/api/projects/{project}/writer-lock", acquire_writer_lock, methods=["POST"]),
 ]
