@@ -62,7 +62,9 @@ def test_a_card_may_say_what_a_frame_takes(monkeypatch: pytest.MonkeyPatch) -> N
     timed = dataclasses.replace(card, seconds_per_frame=0.257)
     monkeypatch.setattr(zoo, "weights_record", lambda *_: timed)
     assert models.table_lines()[1].split()[4] == "0.26"
-    assert any("seconds per frame: 0.26" in line for line in models.method_lines("feelvos"))
+    assert any(
+        "seconds per frame: 0.26 (854×480, one object" in line for line in models.method_lines("feelvos")
+    )
 
 
 def test_json_holds_every_preset_with_its_options(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
