@@ -132,34 +132,6 @@ def load_weights(
     return metadata
 
 
-def weights_from_hub(repo_id: str, filename: str, revision: str = "main") -> Path:
-    """Fetch a weights file from the Hugging Face hub, or take it from the hub's local cache.
-
-    Args:
-        repo_id: `owner/name` of the hub repository.
-        filename: The file's path in that repository; must be a safetensors file.
-        revision: A branch, tag or commit; a commit is the safe choice.
-
-    Returns:
-        The path of the file in the local cache.
-
-    Raises:
-        WeightsError: The file is no safetensors file, does not exist, or the hub cannot be reached.
-    """
-    if not filename.endswith(".safetensors"):
-        raise WeightsError(f"{filename} of {repo_id} is refused: weights come as .safetensors only.")
-    # Imported here because loading the weights of the package needs no hub.
-    from huggingface_hub import hf_hub_download
-
-    try:
-        return Path(hf_hub_download(repo_id=repo_id, filename=filename, revision=revision))
-    except Exception as error:  # the hub's client raises whatever its transport raises
-        raise WeightsError(
-            f"{filename} could not be fetched from the hub repository {repo_id} at {revision}: {error}. "
-            "Check the names and the connection, or give the path of a local file."
-        ) from error
-
-
 def _to_half(name: str, tensor: Tensor) -> Tensor:
     tensor = tensor.detach().cpu()
     half = tensor.half() if tensor.is_floating_point() else tensor
