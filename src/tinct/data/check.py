@@ -132,7 +132,7 @@ def check_dataset(
 
     Args:
         name: One of `DATASETS`.
-        root: The dataset's folder, as the classes of `tinct.data` take it; of "plain" the folder of
+        root: The dataset's folder, as the classes of `tinct.data` expect it; of "plain" the folder of
             the frames, or one that holds frames and masks under their usual names.
         split: Only this split, of DAVIS or YouTube-VOS.
         resolution: Of DAVIS: "480p", "1080p" or "Full-Resolution".

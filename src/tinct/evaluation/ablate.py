@@ -1,7 +1,7 @@
 """A paper's ablation, run: each row of its table with what the row takes away, ours beside the paper's.
 
     out/<row>/          an evaluation each, as `tinct.evaluation.evaluate` writes it
-    out/ablation.json   the table with everything that is known of it
+    out/ablation.json   the table with all its figures
     out/ablation.md     the table to read
 
 The same call again goes on where it stopped: rows and sequences that are complete stay as they are.
@@ -63,7 +63,7 @@ class RowResult:
         row: What it is.
         ours: Measure → mean; empty where the row could not be run.
         reason: Why it could not be run.
-        paper: What the paper printed of it.
+        paper: What the paper printed of this row.
         rounds: How many masks each round of a whole-video loop retrieved; empty for other methods.
     """
 

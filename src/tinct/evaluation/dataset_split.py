@@ -34,7 +34,7 @@ class DatasetSplit:
         split: The list; None where there are none (`WITHOUT_SPLITS`), whatever was given.
         resolution: Of DAVIS: "480p", "1080p" or "Full-Resolution".
         sequences: Only these.
-        max_frames: Of each only so many from the beginning, for a trial; the scores say so.
+        max_frames: Only this number of frames from the beginning of each, for a trial; the scores say so.
 
     Raises:
         OptionError: So few frames of a sequence leave nothing to score.
@@ -98,7 +98,7 @@ class DatasetSplit:
 
     @property
     def described(self) -> dict[str, Any]:
-        """What a run's scores say of it."""
+        """What a run's scores say of the data."""
         words: dict[str, Any] = {"dataset": self.dataset, "split": self.split}
         return words | ({"resolution": self.resolution} if self.dataset.startswith("davis") else {})
 

@@ -81,11 +81,11 @@ class SequenceSegmentation:
 
     Attributes:
         config: Which segmenter.
-        info: What every run's `run.json` says of it.
+        info: What every run's `run.json` says of the data.
         threads: Of torch and OpenCV in this process; None leaves them as they are.
         out: Where the run folders go.
         overlay: Whether to write each overlay video.
-        max_frames: Of each sequence only so many from the beginning.
+        max_frames: Only this number of frames from the beginning of each sequence.
     """
 
     config: SegmenterConfig

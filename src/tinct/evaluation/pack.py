@@ -66,7 +66,7 @@ class PackReport:
         frames: How many masks.
         megabytes: The size of the zip.
         recoloured: How many grey masks were given the VOC palette on the way.
-        checks: What the masks were held against, in sentences, and what could not be checked.
+        checks: What the masks were checked against, in sentences, and what could not be checked.
     """
 
     path: Path
@@ -240,7 +240,7 @@ def _of_sequence(sequence: Sequence) -> _Expected:
 
 
 def _count_videos(dataset: str, split: str, found: Predictions, problems: _Problems) -> None:
-    """All that can be said of the names when neither the dataset nor a list of it is there."""
+    """What can be said of the names when neither the dataset nor a list of its frames is there."""
     counts = known_video_counts(split) if dataset == "youtube-vos" else {}
     if not counts:
         raise OptionError(

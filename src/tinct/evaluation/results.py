@@ -86,7 +86,7 @@ class ObjectScores:
         object_id: As in the truth; 1 where all objects are merged.
         statistics: Per measure.
         frames: Their values frame by frame, if they were recorded.
-        group: "seen" or "unseen", where a protocol tells them apart.
+        group: "seen" or "unseen", where a protocol separates them.
     """
 
     object_id: int
@@ -206,7 +206,7 @@ class Scores:
         ]
 
     def to_json(self, *, per_frame: bool = False) -> dict[str, Any]:
-        """The scores as JSON values; `per_frame` adds the value of every frame, where it was kept."""
+        """The scores as JSON values; `per_frame` adds the value of every frame, where it is known."""
         content: dict[str, Any] = {"protocol": self.protocol, **_statistics_json(self.statistics)}
         if self.groups:
             content["groups"] = {name: _statistics_json(of) for name, of in self.groups.items()}

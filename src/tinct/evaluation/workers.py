@@ -34,7 +34,7 @@ GRACE_S = 5.0
 """What a worker has for saving its work once it is to stop; then it is killed."""
 
 START_ATTEMPTS = 3
-"""So many workers in a row may die before they are ready, until we believe that none can start."""
+"""Number of workers in a row that may die before they are ready, until we believe that none can start."""
 
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _READY = "ready"
@@ -179,7 +179,7 @@ class _Crew(Generic[Task, Result]):
         signs = {worker.pipe: worker for worker in self._workers}
         ends = {worker.process.sentinel: worker for worker in self._workers}
         ready = connection.wait([*signs, *ends])
-        # A worker that is gone may have left its last result in the pipe; reading that tells.
+        # A worker that is gone may have left its last result in the pipe; reading that shows it.
         return [w for w in self._workers if w.pipe in ready or w.process.sentinel in ready]
 
     def _give_next(self, worker: _Worker) -> None:
@@ -222,7 +222,7 @@ class _Crew(Generic[Task, Result]):
 
 
 def _end(workers: Sequence[_Worker]) -> None:
-    """Wait for processes that were told to leave, and kill those that do not."""
+    """Wait for processes that were asked to leave, and kill those that do not."""
     deadline = time.monotonic() + GRACE_S
     try:
         for worker in workers:
@@ -254,12 +254,14 @@ def _how_it_ended(exit_code: int | None) -> str:
 def _started(function: Callable[[Any], Any], context: StartMethod | None) -> _Worker:
     """A new worker; it says `_READY` when it is."""
     chosen: StartMethod = context or ("fork" if _fork_is_safe() else "spawn")
-    make: Any = multiprocessing.get_context(chosen)  # typeshed joins the two kinds to one without Process
-    ours, theirs = make.Pipe()
-    process: BaseProcess = make.Process(target=_work, args=(function, theirs), daemon=True)
+    processes: Any = multiprocessing.get_context(
+        chosen
+    )  # typeshed joins the two kinds to one without Process
+    ours, theirs = processes.Pipe()
+    process: BaseProcess = processes.Process(target=_work, args=(function, theirs), daemon=True)
     if chosen == "spawn":
         _start_resource_tracker()
-    with _quiet_opencv(), _held_signals():
+    with _quiet_opencv(), _blocked_signals():
         process.start()
     theirs.close()
     return _Worker(process, ours)
@@ -291,7 +293,7 @@ def _quiet_opencv() -> Iterator[None]:
 
 
 @contextmanager
-def _held_signals() -> Iterator[None]:
+def _blocked_signals() -> Iterator[None]:
     """Hold Ctrl-C back while a process starts: the new one holds it too, until it knows what to do then."""
     if sys.platform == "win32":
         yield
@@ -304,7 +306,7 @@ def _held_signals() -> Iterator[None]:
 
 
 def _start_resource_tracker() -> None:
-    """Spawning starts it, and then lets signals through; so it is started before they are held."""
+    """Spawning starts it, and then lets signals through; so it is started before they are blocked."""
     if sys.platform != "win32":
         from multiprocessing import resource_tracker
 
@@ -312,7 +314,7 @@ def _start_resource_tracker() -> None:
 
 
 def _work(function: Callable[[Any], Any], pipe: Connection) -> None:
-    """A worker's life: a task in, its outcome out, until it is told to go or its parent is gone."""
+    """A worker's life: a task in, its outcome out, until it is asked to go or its parent is gone."""
     try:
         # Before signals are let through: they are the main thread's, and wake it from whatever it waits for.
         threading.Thread(target=_leave_with_parent, daemon=True).start()

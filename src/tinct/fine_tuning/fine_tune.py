@@ -73,8 +73,8 @@ class FineTuning:
         batch: Samples per step.
         augmentation: How the annotated frames are varied.
         loss: Its parts.
-        tuned_share: Beyond the papers: the result is so much of the fine-tuned layers and the rest of the
-            parent's, weight by weight (Wortsman et al., "Robust fine-tuning of zero-shot models",
+        tuned_share: Beyond the papers: the result is this share of the fine-tuned layers plus the rest of
+            the parent's, weight by weight (Wortsman et al., "Robust fine-tuning of zero-shot models",
             CVPR 2022): what one frame does not show, the parent still knows. 1 is the fine-tuned layers.
         early_stop_loss: Stop once the smoothed loss is below this; 0 never stops early.
         seed: Of the samples.

@@ -160,6 +160,6 @@ class FineTunedSegmenter(StreamingSegmenter[State]):
         annotated: tuple[AnnotatedFrame, ...],
         object_ids: Sequence[int],
     ) -> Learnt:
-        """What is known, with some objects fine-tuned anew on all annotated frames."""
+        """What is known, with some objects fine-tuned again on all annotated frames."""
         tuned = fine_tune_objects(self.network.stream, annotated, object_ids, self.options.fine_tuning)
         return Learnt({**known, **tuned}, annotated)

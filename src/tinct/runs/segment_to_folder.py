@@ -2,7 +2,7 @@
 
     out/masks/<frame name>.png    palette PNGs of the video's size
     out/soft/<id>/<frame>.png     16-bit PNGs of every object's probabilities, if they are wanted
-    out/overlay.mp4               the film with its masks, made when the last mask is there
+    out/overlay.mp4               the video with its masks, written when the last mask is there
     out/run.json                  what ran, on what, how fast, and how far it came
     out/state.safetensors         where a run that was cut short goes on; gone when it is complete
 
@@ -61,7 +61,7 @@ clock = time.monotonic
 """What the seconds between states are measured by."""
 
 WORTH_SAVING_S = 2.0
-"""What an annotated frame taught in so many seconds (fine-tuning) is saved at once, and not learnt again."""
+"""What an annotated frame taught in this time (fine-tuning) is saved at once, and not learnt again."""
 
 Segmenter = StreamingSegmenter[Any] | VideoSegmenter
 
@@ -85,7 +85,7 @@ class RunReport:
 
     Args:
         masks_folder: One palette PNG per frame.
-        overlay: The film, if one was wanted.
+        overlay: The overlay video, if one was wanted.
         frames: How many the video has.
         resumed_at: The first frame that this call computed; 0 for a whole run.
         object_ids: Every object that was tracked.
@@ -111,7 +111,7 @@ class FolderOptions:
         resume: Go on with the run that the folder holds, if it is this one; without one, begin it.
         overlay: Whether to write a video with the masks over the frames.
         soft: Whether to write the objects' probabilities too; a run with them is another run.
-        resume_hint: What the message of a run that was cut short tells the person to do.
+        resume_hint: What the message of a run that was cut short asks the person to do.
     """
 
     backward: bool = False
@@ -184,7 +184,7 @@ def segment_to_folder(
     """Segment a video into a folder.
 
     Args:
-        segmenter: Of either kind; only a streaming one can go on in the middle, the other starts anew.
+        segmenter: Of either kind; only a streaming one can go on in the middle, the other starts again.
         video: The frames.
         prompts: As for `segment_video`.
         out: The run folder; it is made if need be.
@@ -222,7 +222,7 @@ def segment_to_folder(
 
 
 def _fill(run: _Run, progress: ProgressCallback | None) -> RunReport:
-    """Write what is not there yet: masks, film, and the record's end."""
+    """Write what is not there yet: masks, overlay, and the record's end."""
     masks, frames = run.out / "masks", len(run.video)
     resumed_at = _segment(run, progress)
     overlay = run.out / "overlay.mp4" if run.options.overlay else None

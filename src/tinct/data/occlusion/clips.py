@@ -46,7 +46,7 @@ class VisibilityTrace:
         states: Its `Visibility` in every frame.
         sizes: Its size in every frame, visible or not: the side, as a fraction of the frame's height, of a
             square with the area of its box.
-        shares: The visible share of it in every frame, from 0 to 1.
+        shares: Its visible share in every frame, from 0 to 1.
     """
 
     source: str
@@ -108,7 +108,7 @@ class OcclusionClips:
             DatasetError: The pictures are broken, or show too few whole objects or too little background.
         """
         H, W = self.options.size
-        # A quarter of the size tells at a sixteenth of the cost whether a plan is valid.
+        # A quarter of the size shows at a sixteenth of the cost whether a plan is valid.
         smaller = max(1, min(4, H // 48))
         for attempt in range(self.ATTEMPTS):
             random = np.random.default_rng([self.options.seed, index, attempt])
@@ -157,7 +157,7 @@ class OcclusionClips:
             trajectory = (
                 None if instance is None else _trajectory(sampler, instance, role, object_id, occluder)
             )
-            # No cut-out serves for two objects: they could not be told apart.
+            # No cut-out serves for two objects: they could not be distinguished.
             if instance is None or trajectory is None or instance.source in {a.source for a in instances}:
                 return None
             instances.append(instance)

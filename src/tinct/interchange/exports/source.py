@@ -102,8 +102,8 @@ class LabelledVideo:
         """
         if self.soft is None:
             raise OptionError(
-                f"Soft masks were asked for, but {self.title} has hard ones only: probabilities are not kept "
-                "unless one asks. Run `tinct segment` again with --soft."
+                f"Soft masks were asked for, but {self.title} has hard ones only: probabilities are not "
+                "written unless one asks. Run `tinct segment` again with --soft."
             )
         masks = self.soft(index)
         if masks.object_ids == self.object_ids:
