@@ -70,7 +70,6 @@ def test_the_hash_returned_is_the_files(tmp_path: Path) -> None:
     path = tmp_path / "weights.safetensors"
     sha256 = save_weights(path, network(), **OWNER)
     assert sha256 == file_sha256(path)
-    load_weights(path, network(), **OWNER, sha256=sha256.upper())
 
 
 def test_tied_parameters_are_saved_and_loaded(tmp_path: Path) -> None:

@@ -114,9 +114,9 @@ def open_frames(sequence: Sequence) -> Video:
     video = Video.open(folder)
     names = tuple(file.stem for file in sequence.frames)
     if tuple(video.names) != names:
-        strangers = sorted(set(video.names) ^ set(names))
+        differing = sorted(set(video.names) ^ set(names))
         found = (
-            f"{len(strangers)} of them differ, such as {strangers[0]!r}" if strangers else "in another order"
+            f"{len(differing)} of them differ, such as {differing[0]!r}" if differing else "in another order"
         )
         raise DatasetError(
             f"{folder} holds {len(video)} images, and {len(names)} frames of {sequence.name!r} were expected "

@@ -106,11 +106,10 @@ def markdown_table(scores: Scores, *, name: str | None = None, per_sequence: boo
     if given := name or method_of(scores):
         overall[0] = (given, overall[0][1])
     rows = overall + (list(_single_rows(scores)) if per_sequence else [])
-    lines = [
-        markdown_row(["", *(f"{c.measure} {c.subtitle}".strip() for c in columns)]),
-        markdown_row(["---", *("---:" for _ in columns)]),
-        *(markdown_row([label, *(percent(c.value(of)) for c in columns)]) for label, of in rows),
-    ]
+    lines = markdown_lines(
+        ["", *(f"{c.measure} {c.subtitle}".strip() for c in columns)],
+        [[label, *(percent(c.value(of)) for c in columns)] for label, of in rows],
+    )
     lower = " T: lower is better." if "T" in scores.measures else ""
     return "\n".join([*lines, "", f"Values × 100. {_protocol_line(scores)}{lower}"]) + "\n"
 
@@ -201,9 +200,10 @@ def method_of(scores: Scores) -> str:
     return " ".join(str(scores.run[key]) for key in ("method", "variant") if scores.run.get(key))
 
 
-def markdown_row(cells: Sequence[str]) -> str:
-    """A row of a Markdown table."""
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+def markdown_lines(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """The lines of a Markdown table, with names on the left and figures flush right."""
+    table = [header, ["---", *("---:" for _ in header[1:])], *rows]
+    return ["| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |" for cells in table]
 
 
 def _overall_rows(scores: Scores) -> Iterator[Row]:

@@ -11,7 +11,7 @@ from starlette.routing import Route
 from tinct.inference.directions import check_direction
 from tinct.runs.segmenter_config import SegmenterConfig
 from tinct.web.project import Project
-from tinct.web.services import apply_change, document_of, json_of, project_of, services_of, text, whole_number
+from tinct.web.services import document_after, json_of, project_of, services_of, text, whole_number
 
 
 def list_methods(request: Request) -> Response:
@@ -54,28 +54,22 @@ async def begin(request: Request) -> Response:
     )
     direction = check_direction(text(values, "direction") or "forward")
     start = whole_number(values, "start", 0)
-    project, _ = await apply_change(request, lambda project: runner.begin(project, start, direction, config))
-    return document_of(request, project)
+    return await document_after(request, lambda project: runner.begin(project, start, direction, config))
 
 
 async def pause(request: Request) -> Response:
     """Pause the run."""
-    return await _control(request, services_of(request).runner.pause)
+    return await document_after(request, services_of(request).runner.pause)
 
 
 async def resume(request: Request) -> Response:
     """Resume the paused run."""
-    return await _control(request, services_of(request).runner.resume)
+    return await document_after(request, services_of(request).runner.resume)
 
 
 async def cancel(request: Request) -> Response:
     """End the run at once."""
-    return await _control(request, services_of(request).runner.cancel)
-
-
-async def _control(request: Request, steer: Any) -> Response:
-    project, _ = await apply_change(request, steer)
-    return document_of(request, project)
+    return await document_after(request, services_of(request).runner.cancel)
 
 
 async def events(request: Request) -> Response:
