@@ -10,7 +10,7 @@ The same call again goes on where it stopped: rows and sequences that are comple
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -29,9 +29,6 @@ from tinct.runs.segmenter_config import SegmenterConfig
 
 AFTER = "G after"
 """On occlusion clips: the mean of J and F on the frames after a reappearance."""
-
-OnRow = Callable[[str, int, int], None]
-"""Called with (row, its place from 1, how many rows) when a row begins."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +152,7 @@ def ablate(
     out: Path,
     *,
     rows: Sequence[str] | None = None,
-    on_row: OnRow | None = None,
+    on_row: ProgressCallback | None = None,
     progress: ProgressCallback | None = None,
 ) -> Ablation:
     """Run the rows of a method's table; called again, it goes on.
@@ -167,7 +164,7 @@ def ablate(
         setup: On what, and with what.
         out: A folder for each row, and the table.
         rows: Only these.
-        on_row: Called when a row begins.
+        on_row: Called with a row, its place from 1, and how many there are, when it begins.
         progress: As for `evaluate`.
 
     Raises:

@@ -54,7 +54,7 @@ def ablation_lines(ablation: Ablation) -> list[str]:
     lines += [f"{r.row.name}: {r.row.note}" for r in ablation.results if r.row.note and r.ours]
     lines += [_rounds_line(r) for r in ablation.results if len(r.rounds) > 1]
     if _retrieves(ablation):
-        lines.append("Retrieved: the share of all (frame, object) with a starting point, painted or found.")
+        lines.append("Retrieved: the share of all (frame, object) with a starting point, annotated or found.")
     if any(_doubtful(result) for result in ablation.results):
         lines.append("(?): the paper's figure could not be confirmed.")
     return [line.replace("..", ".") if line.endswith("..") else line for line in lines]
