@@ -1,7 +1,7 @@
 """Everything tinct raises on purpose, drawn once.
 
 TinctError
-├── MaskError (ValueError)              a mask that cannot be what was painted
+├── MaskError (ValueError)              a mask that cannot be an annotation
 │   └── MissingMaskError (FileNotFoundError)
 ├── VideoError (ValueError)             a video or frame that cannot be read
 │   ├── MissingVideoError (FileNotFoundError)

@@ -121,7 +121,7 @@ def test_a_cache_asks_once(tmp_path: Path) -> None:
     np.testing.assert_array_equal(CachedFlow(Counted(), tmp_path / "new").between(*frames), first)
 
 
-def test_a_damaged_entry_is_computed_anew(tmp_path: Path) -> None:
+def test_a_damaged_entry_is_computed_again(tmp_path: Path) -> None:
     cached = CachedFlow(Counted(), tmp_path)
     frames = [textured((6, 8), seed) for seed in range(2)]
     cached.between(*frames)

@@ -222,8 +222,8 @@ def test_only_one_live_tab_writes_until_another_takes_over(desk: Desk) -> None:
     assert desk.tab.document()["writer"] == "tab"
     said = second.error("PUT", "/prompts/0", 409, content=png(painting(2)))
     assert "another tab" in said
-    assert "another tab" in second.error("POST", "/claim", 409, json={})
-    assert second.call("POST", "/claim", json={"force": True})["writer"] == "second"
+    assert "another tab" in second.error("POST", "/writer-lock", 409, json={})
+    assert second.call("POST", "/writer-lock", json={"force": True})["writer"] == "second"
     second.paint(0, painting(2))
     desk.tab.error("POST", "/undo", 409)
     np.testing.assert_array_equal(desk.tab.mask(0), painting(2))

@@ -49,7 +49,7 @@ def find_predictions(folder: Path) -> Predictions:
 
 
 def paired(predictions: Predictions, annotations: Sequence[Annotations]) -> Predictions:
-    """The predictions by the truth's names: two folders of one sequence each need not be called the same."""
+    """The predictions by the truth's names: two folders of one sequence each need not have the same name."""
     if len(predictions) == len(annotations) == 1:
         return {annotations[0].sequence: next(iter(predictions.values()))}
     return predictions
@@ -91,8 +91,8 @@ def read_prediction(
         _check_255(path, labels)
         if not merged and not (takes_255 is not None and takes_255()):
             raise MaskError(
-                f"{path} is a 0/255 mask: it tells foreground from background, but not which object is "
-                "which. Score it under the protocol davis-2016, where all objects are one, or write the ids "
+                f"{path} is a 0/255 mask: it shows the foreground, but not which object is which. "
+                "Score it under the protocol davis-2016, where all objects are one, or write the ids "
                 "(1, 2, ...)."
             )
         merged = True
@@ -110,7 +110,7 @@ def _hint(folder: Path) -> str:
     if deeper is not None:
         return f" Did you mean {deeper.parent}?"
     if any(folder.glob("*.jp*g")) or any(folder.glob("*/*.jp*g")):
-        return " It holds JPEGs; those change the ids, so that masks are kept as PNGs."
+        return " It holds JPEGs; those change the ids, so that masks are stored as PNGs."
     return ""
 
 

@@ -236,7 +236,7 @@ def _rule(rules: Rules, *, known_groups: bool) -> str:
     """The protocol's rule, and what departs from it."""
     rule = rules.protocol.rule
     if rules.protocol.average_over == "groups" and not known_groups:
-        rule += " (no meta.json of train tells which are seen: the mean is that of all objects)"
+        rule += " (no meta.json of train says which are seen: the mean is that of all objects)"
     if rules.counts_in_first_frame:
         rule += " (but objects are counted in the first frame, up to its highest id)"
     return rule

@@ -52,7 +52,7 @@ OPTIMISERS = ("adamw", "sgd")
 
 Made = TypeVar("Made")
 
-ProgressCallback = Callable[[int, float, float], None]
+StepCallback = Callable[[int, float, float], None]
 """Called as progress(steps done, seconds, loss) after every step."""
 
 
@@ -73,8 +73,8 @@ class FineTuning:
         batch: Samples per step.
         augmentation: How the annotated frames are varied.
         loss: Its parts.
-        tuned_share: Beyond the papers: the result is so much of the fine-tuned layers and the rest of the
-            parent's, weight by weight (Wortsman et al., "Robust fine-tuning of zero-shot models",
+        tuned_share: Beyond the papers: the result is this share of the fine-tuned layers plus the rest of
+            the parent's, weight by weight (Wortsman et al., "Robust fine-tuning of zero-shot models",
             CVPR 2022): what one frame does not show, the parent still knows. 1 is the fine-tuned layers.
         early_stop_loss: Stop once the smoothed loss is below this; 0 never stops early.
         seed: Of the samples.
@@ -152,7 +152,7 @@ def fine_tune(
     frames: Sequence[AnnotatedFrame],
     options: FineTuning,
     *,
-    progress: ProgressCallback | None = None,
+    progress: StepCallback | None = None,
 ) -> FineTuned:
     """Fine-tune a copy of a network on annotated frames of one object.
 
@@ -252,7 +252,7 @@ class _Run:
         self.lowered = bfloat16_is_faster(self.device.type)
         self.step, self.loss = 0, math.nan
 
-    def train(self, progress: ProgressCallback | None) -> bool:
+    def train(self, progress: StepCallback | None) -> bool:
         """All steps; False if the network ends worse than one that knows nothing.
 
         One step is always taken, even where the seconds were over while the network was copied.

@@ -101,7 +101,7 @@ class FineTunedSegmenter(StreamingSegmenter[State]):
     def certain_state(self, learnt: Learnt, frame: Image, masks: ObjectMasks) -> State:
         """The state after a frame of the video whose masks are certain."""
 
-    def believed(self, frame: Image, labels: LabelMap) -> LabelMap:
+    def annotated_masks(self, frame: Image, labels: LabelMap) -> LabelMap:
         """The masks that an annotation stands for: itself, unless a method overrides this."""
         return labels
 
@@ -112,11 +112,11 @@ class FineTunedSegmenter(StreamingSegmenter[State]):
 
     def start_at_each(self, frames: Sequence[Image], labels: Sequence[LabelMap]) -> list[State]:
         """A state at each annotated frame, every object fine-tuned on all of them; see `Bidirectional`."""
-        believed = [self.believed(*pair) for pair in zip(frames, labels, strict=True)]
-        annotated = tuple(self._annotated(*pair) for pair in zip(frames, believed, strict=True))
+        annotations = [self.annotated_masks(*pair) for pair in zip(frames, labels, strict=True)]
+        annotated = tuple(self._annotated(*pair) for pair in zip(frames, annotations, strict=True))
         ids = [object_ids_of(each) for each in labels]
         learnt = self._learnt({}, annotated, sorted({i for each in ids for i in each}))
-        masks = map(ObjectMasks.from_label_map, believed, ids)
+        masks = map(ObjectMasks.from_label_map, annotations, ids)
         return [self.certain_state(learnt, *pair) for pair in zip(frames, masks, strict=True)]
 
     def corrected(
@@ -132,11 +132,11 @@ class FineTunedSegmenter(StreamingSegmenter[State]):
             labels: Its annotation.
             masks: What was found on it.
         """
-        believed = self.believed(frame, labels)
-        annotated = (*state.annotated, self._annotated(frame, believed))
+        annotation = self.annotated_masks(frame, labels)
+        annotated = (*state.annotated, self._annotated(frame, annotation))
         known = dict(zip(state.object_ids, state.weights, strict=True))
         learnt = self._learnt(known, annotated, object_ids_of(labels))
-        return self.certain_state(learnt, frame, masks.corrected(believed)), masks.corrected(labels)
+        return self.certain_state(learnt, frame, masks.corrected(annotation)), masks.corrected(labels)
 
     def working(self, frame: Image) -> UInt8[np.ndarray, "h w 3"]:
         """The frame at the working size."""
@@ -160,6 +160,6 @@ class FineTunedSegmenter(StreamingSegmenter[State]):
         annotated: tuple[AnnotatedFrame, ...],
         object_ids: Sequence[int],
     ) -> Learnt:
-        """What is known, with some objects fine-tuned anew on all annotated frames."""
+        """What is known, with some objects fine-tuned again on all annotated frames."""
         tuned = fine_tune_objects(self.network.stream, annotated, object_ids, self.options.fine_tuning)
         return Learnt({**known, **tuned}, annotated)

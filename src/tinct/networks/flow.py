@@ -295,10 +295,10 @@ def resized_flow(flow: Flow, size: tuple[int, int]) -> Float[np.ndarray, "h w 2"
 
 
 class CachedFlow(FlowEstimator):
-    """An estimator whose results are kept as `.flo` files; any number of processes may share the folder.
+    """An estimator whose results are cached as `.flo` files; any number of processes may share the folder.
 
     A file appears whole or not at all, and two processes that compute the same flow write the same
-    bytes. A damaged file is computed anew.
+    bytes. A damaged file is computed again.
 
     Args:
         estimator: Is asked for what the folder lacks.

@@ -152,7 +152,7 @@ def matched(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor], origin: st
         if own[name].shape != tensor.shape:
             raise WeightsError(
                 f"{origin}: {source_name} has shape {tuple(tensor.shape)}, but the model's {name} has "
-                f"{tuple(own[name].shape)}; make the model with timm's own sizes for this name."
+                f"{tuple(own[name].shape)}; build the model with timm's own sizes for this name."
             )
         chosen[name] = tensor
     return chosen

@@ -15,7 +15,7 @@ class Confidences:
     """Measures of the frames that were computed so far; see `tinct.inference.confidence`.
 
     Attributes:
-        margins: Frame index → how clearly its labels are told apart.
+        margins: Frame index → how clearly its labels are separated.
         agreements: Frame index → how well two runs agree, where they met.
     """
 

@@ -91,7 +91,7 @@ class RunFile:
 
 
 def environment(device: str) -> dict[str, Any]:
-    """Versions, processor and threads; none of it makes a run another run."""
+    """Versions, processor and threads; none makes a run another run."""
     return {
         "device": device,
         "versions": {
@@ -105,7 +105,7 @@ def environment(device: str) -> dict[str, Any]:
 
 
 def peak_memory() -> dict[str, float]:
-    """The process's peak resident memory in MB, and that of CUDA if it was used; {} where nobody can tell."""
+    """The process's peak resident memory in MB, and that of CUDA if it was used; {} if unknown."""
     peak: dict[str, float] = {}
     if sys.platform != "win32":
         import resource

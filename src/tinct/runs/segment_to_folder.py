@@ -2,7 +2,7 @@
 
     out/masks/<frame name>.png    palette PNGs of the video's size
     out/soft/<id>/<frame>.png     16-bit PNGs of every object's probabilities, if they are wanted
-    out/overlay.mp4               the film with its masks, made when the last mask is there
+    out/overlay.mp4               the video with its masks, written when the last mask is there
     out/run.json                  what ran, on what, how fast, and how far it came
     out/state.safetensors         where a run that was cut short goes on; gone when it is complete
 
@@ -26,7 +26,7 @@ import cv2
 import numpy as np
 
 from tinct.errors import OptionError, OutputError, TinctError
-from tinct.inference.callbacks import FineTuningProgress, callbacks
+from tinct.inference.callbacks import FineTuningProgress, ProgressCallback, callbacks
 from tinct.inference.segmenter import (
     FrameResult,
     Prompts,
@@ -61,12 +61,9 @@ clock = time.monotonic
 """What the seconds between states are measured by."""
 
 WORTH_SAVING_S = 2.0
-"""What an annotated frame taught in so many seconds (fine-tuning) is saved at once, and not learnt again."""
+"""What an annotated frame taught in this time (fine-tuning) is saved at once, and not learnt again."""
 
 Segmenter = StreamingSegmenter[Any] | VideoSegmenter
-Progress = Callable[[str, int, int], None]
-"""Called with (`segment` or `overlay`, frames done, frames in all), and with the stages of
-`tinct.inference.callbacks`."""
 
 
 class RunInterrupted(KeyboardInterrupt):
@@ -88,7 +85,7 @@ class RunReport:
 
     Args:
         masks_folder: One palette PNG per frame.
-        overlay: The film, if one was wanted.
+        overlay: The overlay video, if one was wanted.
         frames: How many the video has.
         resumed_at: The first frame that this call computed; 0 for a whole run.
         object_ids: Every object that was tracked.
@@ -114,7 +111,7 @@ class FolderOptions:
         resume: Go on with the run that the folder holds, if it is this one; without one, begin it.
         overlay: Whether to write a video with the masks over the frames.
         soft: Whether to write the objects' probabilities too; a run with them is another run.
-        resume_hint: What the message of a run that was cut short tells the person to do.
+        resume_hint: What the message of a run that was cut short asks the person to do.
     """
 
     backward: bool = False
@@ -182,12 +179,12 @@ def segment_to_folder(
     *,
     info: Mapping[str, Any] | None = None,
     notes: Mapping[str, Any] | None = None,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> RunReport:
     """Segment a video into a folder.
 
     Args:
-        segmenter: Of either kind; only a streaming one can go on in the middle, the other starts anew.
+        segmenter: Of either kind; only a streaming one can go on in the middle, the other starts again.
         video: The frames.
         prompts: As for `segment_video`.
         out: The run folder; it is made if need be.
@@ -195,7 +192,8 @@ def segment_to_folder(
         info: What ran, for `run.json`: method, variant, preset, weights_sha256, video and the like.
             A run is the same run if its info, video and prompts are the same.
         notes: What else `run.json` shall say; it does not make the run another one.
-        progress: Called after every frame.
+        progress: Called with (`segment` or `overlay`, frames done, frames in all) after every frame, and with
+            the stages of `tinct.inference.callbacks`.
 
     Raises:
         OptionError: No prompt, or one outside the video, or `backward` with a segmenter of whole videos.
@@ -223,8 +221,8 @@ def segment_to_folder(
             return _fill(run, progress)
 
 
-def _fill(run: _Run, progress: Progress | None) -> RunReport:
-    """Write what is not there yet: masks, film, and the record's end."""
+def _fill(run: _Run, progress: ProgressCallback | None) -> RunReport:
+    """Write what is not there yet: masks, overlay, and the record's end."""
     masks, frames = run.out / "masks", len(run.video)
     resumed_at = _segment(run, progress)
     overlay = run.out / "overlay.mp4" if run.options.overlay else None
@@ -258,7 +256,7 @@ def _recorded(run: _Run) -> Iterator[None]:
         raise
 
 
-def _segment(run: _Run, progress: Progress | None) -> int:
+def _segment(run: _Run, progress: ProgressCallback | None) -> int:
     """Write every mask that is not there yet; return the first frame computed."""
     paths = mask_paths(run.video, run.out / "masks")[:: run.order.step]
     soft = run.out / "soft" if run.options.soft else None
@@ -392,7 +390,7 @@ def _record_fine_tuning(run: _Run, tuned: FineTuningProgress) -> None:
         run.file.write(fine_tuned=run.fine_tuned)
 
 
-def _stage(progress: Progress | None, stage: str, frames: int) -> Callable[[int], None]:
+def _stage(progress: ProgressCallback | None, stage: str, frames: int) -> Callable[[int], None]:
     def report(done: int) -> None:
         if progress is not None:
             progress(stage, done, frames)

@@ -93,7 +93,7 @@ def read_checkpoint(path: Path) -> Checkpoint | None:
             reason = "it holds something else"
         raise TinctError(
             f"{path} cannot be read as a checkpoint of a run: {reason}. It is damaged or of another version "
-            "of tinct. Put back a copy of it, or delete it to start the run anew."
+            "of tinct. Put back a copy, or delete it to start the run again."
         ) from error
 
 

@@ -7,7 +7,7 @@ A run is a folder:
     <stage>.safetensors  the averaged weights at the end of each stage
     tensorboard/         the same figures, where tensorboard is installed
 
-Clips are a function of (seed, index) and every step seeds torch anew, so a run that was killed and
+Clips are a function of (seed, index) and every step seeds torch again, so a run that was killed and
 resumed computes what it would have computed: to the bit on a processor with the same number of
 threads; up to the order of sums elsewhere.
 """

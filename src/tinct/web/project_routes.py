@@ -16,6 +16,7 @@ from tinct.web.services import (
     apply_change,
     body_of,
     chunks_of,
+    document_after,
     document_of,
     json_of,
     project_of,
@@ -66,16 +67,13 @@ async def paint(request: Request) -> Response:
         project.check_frame(index)
         project.annotate({index: read_prompt_png(body, project.info.size, index)})
 
-    project, _ = await apply_change(request, change)
-    return document_of(request, project)
+    return await document_after(request, change)
 
 
 async def remove_prompt(request: Request) -> Response:
     """Remove a prompt."""
-    project, _ = await apply_change(
-        request, lambda project: project.remove_prompt(request.path_params["frame"])
-    )
-    return document_of(request, project)
+    index = request.path_params["frame"]
+    return await document_after(request, lambda project: project.remove_prompt(index))
 
 
 async def add_object(request: Request) -> Response:
@@ -92,15 +90,13 @@ async def change_object(request: Request) -> Response:
     values = await json_of(request)
     name, colour = text(values, "name"), _colour(text(values, "colour"))
     object_id = request.path_params["object"]
-    project, _ = await apply_change(request, lambda project: project.change_object(object_id, name, colour))
-    return document_of(request, project)
+    return await document_after(request, lambda project: project.change_object(object_id, name, colour))
 
 
 async def delete_object(request: Request) -> Response:
     """Delete an object from all prompts and masks."""
     object_id = request.path_params["object"]
-    project, _ = await apply_change(request, lambda project: project.delete_object(object_id))
-    return document_of(request, project)
+    return await document_after(request, lambda project: project.delete_object(object_id))
 
 
 async def undo(request: Request) -> Response:
@@ -143,5 +139,5 @@ ROUTES = [
     Route("/api/projects/{project}/objects/{object:int}", delete_object, methods=["DELETE"]),
     Route("/api/projects/{project}/undo", undo, methods=["POST"]),
     Route("/api/projects/{project}/redo", redo, methods=["POST"]),
-    Route("/api/projects/{project}/claim", acquire_writer_lock, methods=["POST"]),
+    Route("/api/projects/{project}/writer-lock", acquire_writer_lock, methods=["POST"]),
 ]

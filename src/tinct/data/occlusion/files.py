@@ -12,7 +12,7 @@ expect it.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from PIL import Image as PillowImage
 from tinct.data.occlusion.clips import OcclusionClip, OcclusionClips, VisibilityTrace
 from tinct.data.visibility import GONE_FRAMES, GONE_SHARE, Visibility, from_letters, to_letters
 from tinct.errors import DatasetError, OutputError
+from tinct.inference.callbacks import ProgressCallback
 from tinct.io.atomic import atomic_write, path_below
 from tinct.io.json_files import parse_json, reading
 from tinct.io.mask_files import write_mask
@@ -41,7 +42,7 @@ def write_occlusion_split(
     count: int,
     *,
     command: str = "",
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Path:
     """Write the first `count` clips as a split, replacing files of the same names.
 

@@ -1,6 +1,6 @@
 """Import of prompts from other programs: COCO, LabelMe, CVAT (for images and for video), and all mask images.
 
-The content of a file tells its format. Files are untrusted: entities and document types are errors, and
+The content of a file shows its format. Files are untrusted: entities and document types are errors, and
 sizes are checked before anything is unpacked.
 """
 
@@ -71,7 +71,7 @@ def read_annotations(
 
 
 def lists_pictures(path: str | Path) -> bool:
-    """Whether a file lists the pictures that were painted (COCO, CVAT), unlike LabelMe's and images.
+    """Whether a file lists the annotated pictures (COCO, CVAT), unlike LabelMe's and images.
 
     Raises:
         MaskError: The file is too large or damaged.

@@ -68,7 +68,7 @@ class AnnotatedPicture:
         size: (H, W) in the file; None if it is not given.
         regions: From bottom to top.
         left_out: Why other shapes of the picture have no region, a sentence each.
-        index: Index of the frame, if the file says that; None if the name tells.
+        index: Index of the frame, if the file says that; None if the name says it.
     """
 
     file_name: str
@@ -78,7 +78,7 @@ class AnnotatedPicture:
     index: int | None = None
 
     @property
-    def is_painted(self) -> bool:
+    def has_objects(self) -> bool:
         """Whether there is a region of an object in it."""
         return any(region.owner.label is None for region in self.regions)
 

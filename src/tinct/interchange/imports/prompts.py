@@ -49,7 +49,7 @@ def to_prompts(
     Raises:
         MaskError: A picture is of another video or size, or there is no object.
     """
-    annotated = [picture for picture in pictures if picture.is_painted]
+    annotated = [picture for picture in pictures if picture.has_objects]
     left_out = [reason for picture in pictures for reason in picture.left_out]
     if not annotated:
         nothing = f"{source} holds no object: nothing was painted in it. Draw one, and save it again."
@@ -88,7 +88,7 @@ def _drawn(
         if ids[owner] not in (BACKGROUND, VOID, *shown):
             text = (
                 f"{name}: {owner.name or owner.key!r} has no pixel: it has no area, lies outside of the "
-                "picture, or is wholly covered by later shapes. Draw it anew if it is meant."
+                "picture, or is wholly covered by later shapes. Draw it again if it is meant."
             )
             warnings.warn(text, MaskWarning, stacklevel=5)
     return labels
@@ -144,8 +144,8 @@ def object_ids(
 def _of_one_frame(
     source: str, pictures: Sequence[AnnotatedPicture], video: Video, frame: int
 ) -> AnnotatedPicture:
-    """The painted picture of a frame: the only one, else the one with the name of the frame."""
-    annotated = [picture for picture in pictures if picture.is_painted]
+    """The annotated picture of a frame: the only one, else the one with the name of the frame."""
+    annotated = [picture for picture in pictures if picture.has_objects]
     if len(annotated) == 1:
         return annotated[0]
     names = FrameNames(video)
@@ -160,18 +160,18 @@ def _of_one_frame(
 
 
 def _by_frame(source: str, pictures: Sequence[AnnotatedPicture], video: Video) -> dict[int, AnnotatedPicture]:
-    """The painted pictures by the frames that their names mean.
+    """The annotated pictures by the frames that their names mean.
 
     Args:
         source: The file's name, for messages.
-        pictures: All pictures of the file, since those without paint tell how the file counts.
+        pictures: All pictures of the file, since those without objects show how the file counts.
         video: The annotated video.
     """
     names = FrameNames(video)
     listed = [p.file_name for p in _of_this_video(pictures, video) if p.index is None]
     from_one = names.count_from_one(listed)
     frames: dict[int, AnnotatedPicture] = {}
-    for picture in _of_this_video([picture for picture in pictures if picture.is_painted], video):
+    for picture in _of_this_video([picture for picture in pictures if picture.has_objects], video):
         index = _index(picture, names, from_one)
         if index is None or not 0 <= index < len(video):
             raise MaskError(_no_frame(source, picture, video, names))
