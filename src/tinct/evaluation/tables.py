@@ -18,6 +18,7 @@ from tinct.data.lists import first_names
 from tinct.errors import OptionError, OutputError
 from tinct.evaluation.results import LEFT_OUT, Scores, Statistics, j_and_f
 from tinct.io.atomic import atomic_write, path_below
+from tinct.io.regular_files import read_regular
 from tinct.metrics import DEFAULT_BOUND_TH
 
 if TYPE_CHECKING:
@@ -304,8 +305,8 @@ def _write_rows(path: Path, rows: Iterable[Sequence[str]]) -> None:
 
 def _read_rows(path: Path, header: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = tuple(tuple(row) for row in csv.reader(file) if row)
+        text = io.StringIO(read_regular(path).decode(), newline="")
+        rows = tuple(tuple(row) for row in csv.reader(text) if row)
     except (OSError, ValueError, csv.Error) as error:
         raise OptionError(f"{path} cannot be read as CSV: {error}. Delete it, and score again.") from error
     if not rows or rows[0] != header or any(len(row) != len(header) for row in rows):
