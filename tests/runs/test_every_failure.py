@@ -143,7 +143,7 @@ def test_a_disk_that_fails_once_costs_nothing_but_time(
         if raised is None:
             # Nothing failed, or nothing that the run's files depend on.
             assert not failing.failed or name in ("unlink",)
-            assert files_of(out).keys() - {"state.safetensors", ".lock"} == undisturbed.keys()
+            assert files_of(out).keys() - {"state.safetensors", "run.jsonl", ".lock"} == undisturbed.keys()
         else:
             assert "No space left on device" in str(raised)
             check_what_is_left(out, undisturbed)

@@ -138,7 +138,7 @@ def _opened(path: Path, levels: str | None) -> tuple[Video, dict[str, str]]:
     scale = None if levels is None else Levels.parse(levels)
     video = Video.open(path, scale)
     for remark in video.remarks:
-        print(f"tinct: {remark}", file=sys.stderr)
+        print(f"tinct: {remark}; --levels LOW:HIGH says otherwise", file=sys.stderr)
     return video, {"video": path.resolve().name} | ({} if scale is None else {"levels": str(scale)})
 
 

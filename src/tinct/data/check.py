@@ -18,7 +18,7 @@ from tinct.data.check_layouts import (
 )
 from tinct.data.check_sequence import Finding, Kind, check_sequence
 from tinct.data.lists import DATASETS, first_names
-from tinct.errors import DatasetError, OptionError, near_match
+from tinct.errors import MissingDatasetError, OptionError, near_match
 from tinct.inference.callbacks import ProgressCallback
 
 MAX_NAMED = 5
@@ -148,7 +148,7 @@ def check_dataset(
     if name not in DATASETS:
         raise OptionError(f"There is no dataset {name!r} to check. {near_match(name, DATASETS)}")
     if not root.is_dir():
-        raise DatasetError(f"There is no folder {root}; give the root of {name}.")
+        raise MissingDatasetError(f"There is no folder {root}; give the root of {name}.")
     if split is not None and name in ("segtrack-v2", "plain"):
         raise OptionError(f"{name} has no splits, but {split!r} was asked for; leave the split out.")
     layout = _survey(name, root, split, resolution, masks)

@@ -29,6 +29,7 @@ from tinct.inference.callbacks import ProgressCallback
 from tinct.io.atomic import atomic_write, path_below
 from tinct.io.image_files import opened_picture
 from tinct.io.masks import object_ids_of, voc_palette
+from tinct.io.regular_files import read_regular
 from tinct.shapes import VOID
 
 
@@ -292,7 +293,7 @@ def _checked_masks(
 def _read(path: Path, place: str, problems: _Problems) -> tuple[Pictures.Image, _Entry] | None:
     """A mask, as a picture whose values are the ids and as what goes into the zip."""
     try:
-        data = path.read_bytes()
+        data = read_regular(path)
         with opened_picture(io.BytesIO(data), MaskError, formats=("PNG",)) as picture:
             picture.load()
     except (OSError, MaskError):

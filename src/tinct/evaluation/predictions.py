@@ -9,14 +9,16 @@ import numpy as np
 
 from tinct.data.annotations import Annotations, entries, label_files
 from tinct.data.images import stored_values
-from tinct.errors import DatasetError, MaskError
+from tinct.errors import DatasetError, MaskError, MissingDatasetError
 from tinct.io.image_files import opened_picture
+from tinct.io.regular_files import readable
 from tinct.shapes import BACKGROUND, VOID, LabelMap
 
 Predictions = dict[str, dict[str, Path]]
 """Per sequence and frame name, the mask file."""
 
 
+@readable(DatasetError)
 def find_predictions(folder: Path) -> Predictions:
     """The mask files of a folder, by sequence and frame name, both in order.
 
@@ -29,7 +31,7 @@ def find_predictions(folder: Path) -> Predictions:
         DatasetError: There is no such folder, or it holds no PNG.
     """
     if not folder.is_dir():
-        raise DatasetError(f"There is no folder {folder}; give the one that holds the masks.")
+        raise MissingDatasetError(f"There is no folder {folder}; give the one that holds the masks.")
     if (folder / "Annotations").is_dir() and not _masks_in(folder / "Annotations"):
         folder = folder / "Annotations"
     found = {

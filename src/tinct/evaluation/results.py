@@ -19,6 +19,7 @@ import numpy as np
 from tinct.errors import OptionError
 from tinct.io.atomic import atomic_write
 from tinct.io.json_files import parse_json, reading
+from tinct.io.regular_files import read_regular
 from tinct.metrics import decay, mean, recall
 
 MEASURES = ("J", "F", "T")
@@ -273,7 +274,7 @@ def read_scores(path: Path) -> Scores:
     """
     try:
         with reading(path, "scores", "Give a JSON file that `tinct score --json` wrote.", OptionError):
-            return Scores.from_json(parse_json(path.read_bytes()))
+            return Scores.from_json(parse_json(read_regular(path)))
     except OptionError as error:
         raise error if str(path) in str(error) else OptionError(f"{path}: {error}") from error
 

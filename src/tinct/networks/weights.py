@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from tinct.errors import MissingWeightsError, OutputError, WeightsError
 from tinct.io.atomic import atomic_write
+from tinct.io.regular_files import read_regular
 
 FORMAT = "tinct-weights-1"
 """The `format` entry of the file's metadata."""
@@ -138,12 +139,12 @@ def _to_half(name: str, tensor: Tensor) -> Tensor:
 
 
 def _read(path: Path) -> bytes:
-    if not path.is_file():
+    try:
+        return read_regular(path)
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
         raise MissingWeightsError(
             f"no weights file at {path}: check the path, or run `tinct models` for those known."
-        )
-    try:
-        return path.read_bytes()
+        ) from error
     except OSError as error:
         raise WeightsError(f"weights file {path} cannot be read: {error}.") from error
 

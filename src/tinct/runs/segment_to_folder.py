@@ -4,6 +4,7 @@
     out/soft/<id>/<frame>.png     16-bit PNGs of every object's probabilities, if they are wanted
     out/overlay.mp4               the video with its masks, written when the last mask is there
     out/run.json                  what ran, on what, how fast, and how far it came
+    out/run.jsonl                 what every frame adds to that, while the run goes on
     out/state.safetensors         where a run that was cut short goes on; gone when it is complete
 
 Every file is written whole or not at all. A resumed run gives the same bytes as one that was
@@ -41,7 +42,6 @@ from tinct.io.mask_files import write_mask
 from tinct.io.overlay import mask_paths, write_overlay
 from tinct.io.soft_masks import write_soft
 from tinct.io.video import Video
-from tinct.runs.confidences import Confidences
 from tinct.runs.failures import explained, one_line
 from tinct.runs.folder_lock import folder_lock
 from tinct.runs.run_file import RunFile, environment, progress_entries
@@ -143,9 +143,6 @@ class _Run:
     saved_at_s: float = field(default_factory=lambda: clock())
     saving_s: float = 0.0
     """When a state was saved last, and how long that took."""
-    fine_tuned: list[dict[str, Any]] = field(default_factory=list)
-    """What fine-tuning took for every object, as it stands in the record."""
-    confidences: Confidences = field(default_factory=Confidences)
 
     @property
     def order(self) -> range:
@@ -215,8 +212,7 @@ def segment_to_folder(
     file = RunFile(out / "run.json", run_identity(video, checked, info, backward=options.backward))
     with folder_lock(out):
         prepare_folder(out, file, options.resume, notes or {})
-        confidences = Confidences.from_record(file.confidence, range(len(video)))
-        run = _Run(segmenter, video, checked, out, file, options, confidences=confidences)
+        run = _Run(segmenter, video, checked, out, file, options)
         with _recorded(run), callbacks(progress, fine_tuning=partial(_record_fine_tuning, run)):
             return _fill(run, progress)
 
@@ -263,10 +259,10 @@ def _segment(run: _Run, progress: ProgressCallback | None) -> int:
     run.whole = whole_masks(paths, run.video.size, soft)
     first, run.state, run.file.object_ids = _place_to_resume(run)
     run.frames_done = first
-    run.fine_tuned = [entry for entry in run.file.fine_tuned if entry["frame"] in run.order[:first]]
+    run.file.fine_tuned = [entry for entry in run.file.fine_tuned if entry.get("frame") in run.order[:first]]
     # A run that is complete keeps the record of the machine that made it.
     machine = environment(_device(run.segmenter)) if first < len(run.video) else {}
-    run.file.write(status="running", message="", resumed_at=first, **machine)
+    run.file.begin(status="running", message="", resumed_at=first, **machine)
     report = _stage(progress, "segment", len(run.video))
     report(first)
     for done, result in enumerate(_timed(run), start=first + 1):
@@ -279,7 +275,7 @@ def _segment(run: _Run, progress: ProgressCallback | None) -> int:
         run.whole.add(done - 1)
         run.frames_done, run.state = done, result.state
         run.file.object_ids = object_ids
-        run.confidences.add(result.index, masks, result.agreement)
+        run.file.add(run.file.confidences.add(result.index, masks, result.agreement))
         if run.state_is_due:
             _save_state(run)
         report(done)
@@ -309,7 +305,7 @@ def _place_to_resume(run: _Run) -> tuple[int, Any, tuple[int, ...]]:
     """(first frame to compute, state before it, object ids so far)."""
     frames, whole = len(run.video), run.whole or set()
     # A killed run may have left masks of which nothing is recorded.
-    recorded = run.file.frames_done == frames and None not in run.file.confidence.get("margin", ())
+    recorded = run.file.frames_done == frames and run.file.confidences.covers(run.order)
     if recorded and len(whole) == frames:
         return frames, None, run.file.object_ids
     state_class = state_class_of(run.segmenter)
@@ -321,7 +317,7 @@ def _place_to_resume(run: _Run) -> tuple[int, Any, tuple[int, ...]]:
         if extra["run"] != run.file.fingerprint or done > frames:
             return 0, None, ()
         run.state_at = done
-        if not whole.issuperset(range(done)):
+        if not (whole.issuperset(range(done)) and run.file.confidences.covers(run.order[:done])):
             return 0, None, ()
         state: Any = load_state(run.state_path, state_class, _device(run.segmenter))
     except (TinctError, KeyError, ValueError):
@@ -338,9 +334,7 @@ def _device(segmenter: Segmenter) -> str:
 def _save_state(run: _Run) -> None:
     began_s = clock()
     # Before the state: whoever goes on from it finds the confidence of all frames before it.
-    run.file.write(
-        confidence=run.confidences.record(len(run.video), run.prompts), frames_done=run.masks_whole
-    )
+    run.file.save(run.masks_whole)
     # Never one that is behind the one on disk, which masks that are being mended may lead back to.
     if run.state is not None and run.frames_done >= run.state_at:
         ids = " ".join(str(i) for i in run.file.object_ids)
@@ -367,15 +361,14 @@ def _stop(run: _Run, status: str, reason: str) -> str:
     with suppress(Exception):
         _save_state(run)
     with suppress(Exception):
-        run.file.write(status=status, message=message, **done)
+        run.file.end(run.prompts, status=status, message=message, **done)
     return message
 
 
 def _finish(run: _Run) -> None:
     message = f"{len(run.video)} masks written."
     done = progress_entries(run.masks_whole, run.seconds)
-    confidence = run.confidences.record(len(run.video), run.prompts)
-    run.file.write(status="complete", message=message, confidence=confidence, **done)
+    run.file.end(run.prompts, status="complete", message=message, **done)
     with suppress(OSError):  # it does no harm
         run.state_path.unlink(missing_ok=True)
 
@@ -386,8 +379,10 @@ def _record_fine_tuning(run: _Run, tuned: FineTuningProgress) -> None:
         frame = run.order[run.frames_done]
         entry: dict[str, Any] = {"frame": frame, "object_id": tuned.object_id, "steps": tuned.steps}
         entry |= {"seconds": round(tuned.seconds, 2), "diverged": tuned.diverged}
-        run.fine_tuned.append(entry | ({"loss": round(tuned.loss, 5)} if math.isfinite(tuned.loss) else {}))
-        run.file.write(fine_tuned=run.fine_tuned)
+        entry |= {"loss": round(tuned.loss, 5)} if math.isfinite(tuned.loss) else {}
+        run.file.fine_tuned.append(entry)
+        run.file.add({"fine_tuned": entry})
+        run.file.save(run.masks_whole)
 
 
 def _stage(progress: ProgressCallback | None, stage: str, frames: int) -> Callable[[int], None]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from tinct.errors import OptionError
+from tinct.errors import OptionError, VideoError
 from tinct.web.project import Project
 from tinct.web.prompt_png import read_prompt_png
 from tinct.web.services import (
@@ -55,8 +56,12 @@ async def remove_project(request: Request) -> Response:
 
 
 def show_project(request: Request) -> Response:
-    """A project as JSON."""
-    return document_of(request, project_of(request))
+    """A project as JSON, with what people should know of how its frames are read."""
+    project = project_of(request)
+    remarks: list[str] = []
+    with suppress(VideoError):  # explained where its frames are asked for
+        remarks += project.video.remarks
+    return document_of(request, project, remarks=remarks)
 
 
 async def paint(request: Request) -> Response:

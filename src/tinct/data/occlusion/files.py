@@ -27,6 +27,7 @@ from tinct.inference.callbacks import ProgressCallback
 from tinct.io.atomic import atomic_write, path_below
 from tinct.io.json_files import parse_json, reading
 from tinct.io.mask_files import write_mask
+from tinct.io.regular_files import read_regular
 from tinct.shapes import Image
 
 JPEG_QUALITY = 90
@@ -97,7 +98,7 @@ def read_visibility(root: Path, split: str) -> dict[str, dict[int, VisibilityTra
     path = visibility_file(root, split)
     fix = "`tinct datasets make-occlusion` writes it beside the clips; give their root and split."
     with reading(path, "the visibility of occlusion clips", fix, DatasetError):
-        clips = parse_json(path.read_bytes())["clips"]
+        clips = parse_json(read_regular(path))["clips"]
         return {
             name: {int(i): _trace(entry) for i, entry in clip["objects"].items()}
             for name, clip in clips.items()

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tinct.errors import MaskError, OptionError, OutputError
+from tinct.errors import MaskError, OptionError, OutputError, VideoError
 from tinct.io.json_files import parse_json, reading
 from tinct.io.levels import Levels
 from tinct.io.mask_files import read_label_png
 from tinct.io.masks import ObjectMasks, object_ids_of
 from tinct.io.natural_order import natural_order
+from tinct.io.regular_files import read_regular, readable
 from tinct.io.soft_masks import read_soft, soft_path
 from tinct.io.video import IMAGE_SUFFIXES, Video
 from tinct.shapes import LabelMap
@@ -42,6 +43,7 @@ def video_of_run(folder: Path, record: dict[str, Any], video: Video | None) -> V
     return video
 
 
+@readable(VideoError)
 def find_video(folder: Path, record: dict[str, Any]) -> Path | None:
     """The path of a run's video: the recorded one, or a file of its name near by; None if there is none."""
     name = record["run"].get("video")
@@ -57,15 +59,16 @@ def _could_be_video(place: Path) -> bool:
     return place.is_file()
 
 
+@readable(OutputError)
 def read_run(folder: Path) -> dict[str, Any]:
     """The content of run.json; OutputError if the folder is no run, or it cannot be read."""
     path = folder / "run.json"
-    if not path.is_file():
+    if not path.exists():
         raise OutputError(
             f"{folder} is no run: it holds no run.json. Give the folder that `tinct segment` wrote (--out)."
         )
     with reading(path, "a run's record", "Run `tinct segment` again.", OutputError):
-        record = parse_json(path.read_bytes())
+        record = parse_json(read_regular(path))
         int(record["run"]["frames"]), [int(side) for side in record["run"]["size"]][1]
         return dict(record)
 

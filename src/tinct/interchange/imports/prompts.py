@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -66,6 +67,7 @@ def to_prompts(
     if left_out:
         more = f" ({len(left_out) - 1} more are left out, too.)" if len(left_out) > 1 else ""
         warnings.warn(f"Left out: {left_out[0]}{more}", MaskWarning, stacklevel=3)
+    _warn_of_joined_shapes(source, frames)
     owners = dict.fromkeys(region.owner for picture in frames.values() for region in picture.regions)
     _warn_of_changed_ids(source, {owner: ids[owner] for owner in owners})
     names = {ids[owner]: owner.name for owner in owners if owner.name and 0 < ids[owner] < VOID}
@@ -92,6 +94,21 @@ def _drawn(
             )
             warnings.warn(text, MaskWarning, stacklevel=5)
     return labels
+
+
+def _warn_of_joined_shapes(source: str, frames: Mapping[int, AnnotatedPicture]) -> None:
+    """Say where several shapes are one object because nothing but their label tells them apart."""
+    for index, picture in sorted(frames.items()):
+        shapes = Counter(region.owner for region in picture.regions if region.owner.by_label)
+        if joined := [(owner, number) for owner, number in shapes.items() if number > 1]:
+            owner, number = joined[0]
+            warnings.warn(
+                f"{source}: the {number} shapes {owner.name!r} of frame {index} are one object. If they are "
+                "several, give each a group (group_id) or a label of its own.",
+                MaskWarning,
+                stacklevel=4,
+            )
+            return
 
 
 def _warn_of_changed_ids(source: str, ids: Mapping[AnnotatedObject, int]) -> None:

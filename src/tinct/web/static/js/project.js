@@ -83,6 +83,7 @@ export async function openProject(id, frame) {
   store.set({ hidden: new Set(), project: newest, run: newest.run, frame: Math.min(frame, newest.frames - 1) });
   store.set({ object: newest.objects[0]?.id ?? null });
   explainRun(newest.run);
+  for (const remark of newest.remarks) notify(remark[0].toUpperCase() + remark.slice(1) + ".");
   stopListening = listen(id, handlers());
   await acquireWriterLock(false);
 }
