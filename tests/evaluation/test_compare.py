@@ -290,6 +290,12 @@ class TestRefusals:
         with pytest.raises(OptionError, match=r"A has no J and F \(it has T\)"):
             compare(single(0.5, measure="T"), single(0.5))
 
+    def test_stability_of_other_steps(self) -> None:
+        older, newer = single(0.5, measure="T"), single(0.4, measure="T", t_steps="all")
+        with pytest.raises(OptionError, match=r"A is .*: between scored frames; of B: all\..*--compat"):
+            compare(older, newer, measure="T")
+        assert compare(newer, newer, measure="T").means == (0.4, 0.4)
+
     def test_measure_without_any_value(self) -> None:
         with pytest.raises(OptionError, match=r"T has no value .*\(s0\)"):
             compare(single(NAN, measure="T"), single(0.5, measure="T"), measure="T")

@@ -42,7 +42,8 @@ Csv = Annotated[
 Markdown = Annotated[bool, typer.Option("--markdown", help="Print the table in Markdown, times 100.")]
 Dataset = Annotated[str, typer.Option(help=f"{', '.join(DATASETS)}; also the protocol.")]
 Compat = Annotated[
-    str | None, typer.Option(metavar="TOOLKIT", help="Reproduce known faults: davis2017-evaluation.")
+    str | None,
+    typer.Option(metavar="TOOLKIT", help="Reproduce davis2017-evaluation, davis-2016-matlab or -python."),
 ]
 AllowMissing = Annotated[
     bool, typer.Option("--allow-missing", help="Score what is there, and say what is not.")

@@ -21,7 +21,7 @@ import numpy as np
 
 from tinct.data.lists import first_names
 from tinct.errors import OptionError, near_match
-from tinct.evaluation.results import Scores, SequenceScores, Statistics, j_and_f
+from tinct.evaluation.results import BETWEEN_SCORED, Scores, SequenceScores, Statistics, j_and_f
 from tinct.evaluation.tables import markdown_lines
 from tinct.shapes import Float64
 
@@ -351,6 +351,12 @@ def _check_comparable(a: Scores, b: Scores, measure: str, samples: int, names: t
                 f"{name} has no {' and '.join(lacking)} (it has {', '.join(scores.measures) or 'nothing'}); "
                 f"score it with --metrics {','.join(lacking)}, or compare another measure."
             )
+    steps = [scores.settings.get("t_steps", BETWEEN_SCORED) for scores in (a, b)]
+    if measure == "T" and steps[0] != steps[1]:
+        raise OptionError(
+            f"T of {names[0]} is of these steps: {steps[0]}; of {names[1]}: {steps[1]}. Score both again with "
+            "the same --compat, or without it (files of older versions are as of davis-2016-python)."
+        )
     if not _names(a) & _names(b):
         raise OptionError(
             f"{names[0]} and {names[1]} have no sequence in common ({first_names(sorted(_names(a)))}; "

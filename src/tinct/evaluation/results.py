@@ -27,6 +27,9 @@ MEASURES = ("J", "F", "T")
 
 NAN = float("nan")
 
+ALL_STEPS, TO_SCORED, BETWEEN_SCORED = "all", "to scored frames", "between scored frames"
+"""`Scores.settings["t_steps"]`: the steps of which T is the mean; files without it are of the last kind."""
+
 LEFT_OUT = {
     "missing_sequences": "Without prediction",
     "empty_sequences": "Without an object to score",
@@ -70,7 +73,7 @@ class FrameScores:
     """The values of single frames.
 
     Attributes:
-        names: The scored frames, in order.
+        names: The scored frames, in order; where T is of all steps, the last frame too.
         values: Per measure one value per frame. T of a frame is that of the step towards it; NaN
             where there is none.
     """
@@ -128,7 +131,7 @@ class Scores:
         merged: Whether all objects count as one.
         average_over: "sequences", "objects" or "groups" (the objects of each group, then the groups).
         sequences: In the order of their names.
-        settings: What else shaped the figures: `bound_th`, `compat`, the lists of `LEFT_OUT`, ...
+        settings: What else shaped the figures: `bound_th`, `compat`, `t_steps`, the lists of `LEFT_OUT`, ...
         run: What made the predictions and what it cost, if that is known: method, variant, preset,
             seconds_per_frame, peak_memory_mb, ...
     """

@@ -238,6 +238,7 @@ def _setting_lines(scores: Scores) -> list[str]:
         if value not in (None, False, [], ()) and name not in LEFT_OUT
     }
     lines = []
+    settings.pop("t_steps", None)  # the rule says it
     if compat := settings.pop("compat", None):
         lines.append(
             f"Computed with the known faults of {compat}, as that toolkit prints them: not the right figures."
