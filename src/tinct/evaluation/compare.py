@@ -354,8 +354,8 @@ def _check_comparable(a: Scores, b: Scores, measure: str, samples: int, names: t
     steps = [scores.settings.get("t_steps", BETWEEN_SCORED) for scores in (a, b)]
     if measure == "T" and steps[0] != steps[1]:
         raise OptionError(
-            f"T of {names[0]} is of these steps: {steps[0]}; of {names[1]}: {steps[1]}. Score both again with "
-            "the same --compat, or without it (files of older versions are as of davis-2016-python)."
+            f"T of {names[0]} is of these steps: {steps[0]}; of {names[1]}: {steps[1]}. Score both again "
+            "with the same --compat, or without it (files of older versions are as of davis-2016-python)."
         )
     if not _names(a) & _names(b):
         raise OptionError(
