@@ -107,7 +107,8 @@ def _backbone(name: str, output_stride: int) -> tuple[nn.Module, tuple[int, int]
     indices = (LOW_LEVEL_INDEX, OUTPUT_INDEX)
     try:
         if name.startswith("xception"):
-            backbone = _before_the_relu(timm.create_model(name, pretrained=False, output_stride=output_stride))
+            whole = timm.create_model(name, pretrained=False, output_stride=output_stride)
+            backbone = _before_the_relu(whole)
         else:
             backbone = timm.create_model(
                 name, features_only=True, pretrained=False, output_stride=output_stride, out_indices=indices

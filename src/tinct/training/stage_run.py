@@ -148,7 +148,7 @@ class StageRun:
         return dict(figures)
 
     def _clip_gradients(self) -> Tensor:
-        """Scale gradients down to the stage's norm; the norm that they had, the largest where each has its own."""
+        """Scale gradients down to the stage's norm; returns the norm that they had, of each the largest."""
         if not self.stage.clip_each:
             norm: Tensor = self.accelerator.clip_grad_norm_(
                 self.task.parameters(), self.stage.clip_gradient_norm
