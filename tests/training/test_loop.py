@@ -116,6 +116,28 @@ def run(out: Path, **changes: Any) -> tuple[Segmenting, Outcome]:
     return task, loop.train(task, stages(), options(out, **changes))
 
 
+@pytest.mark.parametrize("clip_each", [False, True])
+def test_gradients_are_clipped_together_or_each_by_itself(clip_each: bool, tmp_path: Path) -> None:
+    task, taken = Segmenting(), {}
+
+    class Watching(torch.optim.SGD):
+        def step(self, closure: Any = None) -> None:
+            taken.update({id(p): float(p.grad.norm()) for p in task.network.parameters()})
+
+    def watching(groups: Any) -> torch.optim.Optimizer:
+        return Watching(groups, lr=0.1)
+
+    [stage, _] = stages(
+        steps=1, optimiser=watching, clip_gradient_norm=1e-4, clip_each=clip_each, ema_decay=0.0
+    )
+    loop.train(task, [stage], options(tmp_path))
+    norms = list(taken.values())
+    assert len(norms) == 4
+    together = math.sqrt(sum(norm**2 for norm in norms))
+    assert (norms if clip_each else [together]) == pytest.approx([1e-4] * (4 if clip_each else 1), rel=1e-2)
+    assert ("clip_each" in stage.describe()) == clip_each
+
+
 class PowerCutError(Exception):
     pass
 

@@ -138,7 +138,7 @@ class StageRun:
         loss, figures = self.task(batch, self.step)
         self._check_finite(loss, "loss")
         self.accelerator.backward(loss)
-        norm = self.accelerator.clip_grad_norm_(self.task.parameters(), self.stage.clip_gradient_norm)
+        norm = self._clip_gradients()
         if self.accelerator.scaler is None:
             # Under fp16 gradients overflow now and then: the scaler leaves that step out, and scales less.
             self._check_finite(norm, "norm of the gradient")
@@ -146,6 +146,21 @@ class StageRun:
         self.optimiser.zero_grad()
         self.average.update_parameters(self.network)
         return dict(figures)
+
+    def _clip_gradients(self) -> Tensor:
+        """Scale gradients down to the stage's norm; returns the norm that they had, of each the largest."""
+        if not self.stage.clip_each:
+            norm: Tensor = self.accelerator.clip_grad_norm_(
+                self.task.parameters(), self.stage.clip_gradient_norm
+            )
+            return norm
+        self.accelerator.unscale_gradients()
+        norms = [
+            torch.nn.utils.clip_grad_norm_(parameter, self.stage.clip_gradient_norm)
+            for parameter in self.task.parameters()
+            if parameter.grad is not None
+        ]
+        return torch.stack(norms).max()
 
     def _check_finite(self, value: Tensor, name: str) -> None:
         value = value.detach()
