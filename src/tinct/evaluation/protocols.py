@@ -83,7 +83,7 @@ class Compatibility:
     Attributes:
         name: As on the command line.
         protocols: Those that the toolkit has.
-        wraps_decay: Frame numbers are kept in eight bits, so the decay of more than 256 frames is wrong.
+        wraps_decay: Frame numbers are stored in eight bits, so the decay of more than 256 frames is wrong.
         counts_in_first_frame: Objects are counted in frame 0 alone: as many as its highest id. One that
             appears later is not scored, and an id that is left out there counts as a perfect object.
         t_steps: Of which steps T is, where the toolkit departs from the protocol; see `Protocol.t_steps`.

@@ -19,6 +19,7 @@ import numpy as np
 from tinct.errors import OptionError
 from tinct.io.atomic import atomic_write
 from tinct.io.json_files import parse_json, reading
+from tinct.io.regular_files import read_regular
 from tinct.metrics import decay, mean, recall
 
 MEASURES = ("J", "F", "T")
@@ -89,7 +90,7 @@ class ObjectScores:
         object_id: As in the truth; 1 where all objects are merged.
         statistics: Per measure.
         frames: Their values frame by frame, if they were recorded.
-        group: "seen" or "unseen", where a protocol tells them apart.
+        group: "seen" or "unseen", where a protocol separates them.
     """
 
     object_id: int
@@ -209,7 +210,7 @@ class Scores:
         ]
 
     def to_json(self, *, per_frame: bool = False) -> dict[str, Any]:
-        """The scores as JSON values; `per_frame` adds the value of every frame, where it was kept."""
+        """The scores as JSON values; `per_frame` adds the value of every frame, where it is known."""
         content: dict[str, Any] = {"protocol": self.protocol, **_statistics_json(self.statistics)}
         if self.groups:
             content["groups"] = {name: _statistics_json(of) for name, of in self.groups.items()}
@@ -276,7 +277,7 @@ def read_scores(path: Path) -> Scores:
     """
     try:
         with reading(path, "scores", "Give a JSON file that `tinct score --json` wrote.", OptionError):
-            return Scores.from_json(parse_json(path.read_bytes()))
+            return Scores.from_json(parse_json(read_regular(path)))
     except OptionError as error:
         raise error if str(path) in str(error) else OptionError(f"{path}: {error}") from error
 
@@ -292,18 +293,19 @@ def _mean_over(
     }
 
 
-def _number(value: float) -> float | None:
+def number_or_none(value: float) -> float | None:
+    """A value for JSON, which has no NaN."""
     return None if math.isnan(value) else value
 
 
 def _statistics_json(statistics: Mapping[str, Statistics]) -> dict[str, Any]:
     content: dict[str, Any] = {}
     for measure, of in statistics.items():
-        content[measure] = {"mean": _number(of.mean)}
+        content[measure] = {"mean": number_or_none(of.mean)}
         if measure != "T":
-            content[measure] |= {"recall": _number(of.recall), "decay": _number(of.decay)}
+            content[measure] |= {"recall": number_or_none(of.recall), "decay": number_or_none(of.decay)}
     if "J" in statistics and "F" in statistics:
-        content["JF_mean"] = _number(j_and_f(statistics))
+        content["JF_mean"] = number_or_none(j_and_f(statistics))
     return content
 
 
@@ -313,7 +315,8 @@ def _object_json(scores: ObjectScores, per_frame: bool) -> dict[str, Any]:
         content["group"] = scores.group
     if per_frame and scores.frames is not None:
         values = {
-            measure: [_number(value) for value in column] for measure, column in scores.frames.values.items()
+            measure: [number_or_none(value) for value in column]
+            for measure, column in scores.frames.values.items()
         }
         content["per_frame"] = {"frames": list(scores.frames.names), **values}
     return content

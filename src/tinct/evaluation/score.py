@@ -242,7 +242,7 @@ def _rule(rules: Rules, *, known_groups: bool) -> str:
     """The protocol's rule, and what departs from it."""
     rule = rules.protocol.rule
     if rules.protocol.average_over == "groups" and not known_groups:
-        rule += " (no meta.json of train tells which are seen: the mean is that of all objects)"
+        rule += " (no meta.json of train says which are seen: the mean is that of all objects)"
     if rules.t_steps is not None and rules.protocol.t_steps == ALL_STEPS:
         rule += {
             ALL_STEPS: "; T is of all steps from frame to frame, the first and the last included",

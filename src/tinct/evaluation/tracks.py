@@ -145,9 +145,9 @@ class Tracks:
         Raises:
             MaskError: A prediction shows an object that the truth never shows.
         """
-        strangers = sorted(set(self._predicted_first) - self._true_ids)
-        if strangers:
-            shown = ", ".join(f"{i} (first in frame {self._predicted_first[i]})" for i in strangers)
+        unknown = sorted(set(self._predicted_first) - self._true_ids)
+        if unknown:
+            shown = ", ".join(f"{i} (first in frame {self._predicted_first[i]})" for i in unknown)
             known = ", ".join(map(str, sorted(self._true_ids))) or "none"
             raise MaskError(
                 f"The predictions of {sequence!r} show objects that the truth lacks: {shown}. The truth's "
