@@ -52,21 +52,28 @@ def test_a_run_over_all_layouts(
     assert "youtube-vos (1 sequences of 3 frames" in metadata["sources"]
 
 
+ACCELERATE = ["accelerate.commands.launch", "--cpu", "--num_processes", "1", "--num_machines", "1"]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("launcher", ["accelerate.commands.launch", "torch.distributed.run"])
-def test_a_launcher_starts_two_processes(launcher: str, sets: dict[str, Path], tmp_path: Path) -> None:
-    port = str(29_500 + os.getpid() % 1000)
-    options = {
-        "accelerate.commands.launch": [
-            "--cpu", "--num_processes", "2", "--num_machines", "1", "--mixed_precision", "no",
-            "--dynamo_backend", "no", "--main_process_port", port,
-        ],
-        "torch.distributed.run": ["--nproc_per_node", "2", "--master_port", port],
-    }[launcher]  # fmt: skip
-    command = [sys.executable, "-m", launcher, *options, "-m", "tinct", *arguments(sets, tmp_path / "run")]
+@pytest.mark.parametrize(
+    ("launcher", "processes"),
+    [
+        (["torch.distributed.run", "--nproc_per_node", "2"], "2"),
+        # It starts several processes on GPUs, and without MPI one on a processor, whatever is asked for.
+        ([*ACCELERATE, "--mixed_precision", "no", "--dynamo_backend", "no"], "1"),
+    ],
+    ids=["torchrun", "accelerate"],
+)
+def test_a_launcher_starts_a_run(
+    launcher: list[str], processes: str, sets: dict[str, Path], tmp_path: Path
+) -> None:
+    port = "--master_port" if processes == "2" else "--main_process_port"
+    launch = [sys.executable, "-m", *launcher, port, str(29_500 + os.getpid() % 1000)]
+    command = [*launch, "-m", "tinct", *arguments(sets, tmp_path / "run")]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HOME": str(tmp_path)}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=500, check=False)
     assert done.returncode == 0, done.stderr
     assert [row["step"] for row in curve(tmp_path / "run")] == [1, 1, 2]
     with safe_open(tmp_path / "run" / "video.safetensors", framework="pt") as file:
-        assert file.metadata()["processes"] == "2"
+        assert file.metadata()["processes"] == processes
