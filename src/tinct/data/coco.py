@@ -9,6 +9,7 @@ order of the file, small ones over large ones; crowds are void.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,7 +73,10 @@ class CocoPhoto:
                 shape = coco.merge(coco.frPyObjects(shape, *self.size))
             elif isinstance(shape["counts"], list):
                 shape = coco.frPyObjects(shape, *self.size)
-            mask = np.asarray(coco.decode(shape), np.bool_)
+            with warnings.catch_warnings():
+                # Of NumPy 2, about how pycocotools makes its arrays.
+                warnings.simplefilter("ignore", DeprecationWarning)
+                mask = np.asarray(coco.decode(shape), np.bool_)
             if mask.shape != self.size:
                 raise ValueError(f"its mask is {mask.shape[1]}×{mask.shape[0]}")
             return mask
