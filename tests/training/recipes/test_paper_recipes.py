@@ -163,6 +163,19 @@ def test_maskrnn_learns_the_balanced_loss_and_the_box_alone(thin_networks: Thin)
     assert list(frame_losses(torch.zeros(1, 8, 8), labels, PLAIN)) == ["cross_entropy"]
 
 
+def test_maskrnn_without_its_parts(data: Sources, thin_networks: Thin) -> None:
+    """The rows of the paper's ablation are trained anew."""
+    plain = PAPERS[2].without(["recurrence"])
+    assert [stage.name for stage in of(plain, data)] == ["frames"]
+    with thin_networks():
+        task = plain.without(["localization"]).task()
+    assert (task.loss.localization, task.loss.frame) == (0.0, BALANCED)
+
+
+def test_maskrnn_clips_no_gradient(data: Sources) -> None:
+    assert {stage.clip_gradient_norm for stage in of(PAPERS[2], data)} == {float("inf")}
+
+
 def test_online_recipes_of_the_papers() -> None:
     osvos_tuning = osvos_method.PRESETS["vgg16"]["paper"].fine_tuning
     assert (osvos_tuning.budget.steps, osvos_tuning.optimiser) == (2000, "sgd")
