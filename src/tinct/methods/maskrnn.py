@@ -123,7 +123,7 @@ COMPACT = Options(
 PAPER_FINE_TUNING = FineTuning(
     Budget(steps=200), learning_rate=1e-5, schedule="polynomial", clip_gradient_norm=0.0, weight_decay=0.0,
     augmentation=OnlineAugmentation(
-        replace(WHOLE_FRAME, bend=0.0), lucid=0.0, damaged=0.0, lost=0.0, colour=0.0
+        replace(WHOLE_FRAME, bend=0.0, blank_rim=True), lucid=0.0, damaged=0.0, lost=0.0, colour=0.0
     ),
     loss=BALANCED,
 )  # fmt: skip

@@ -172,6 +172,13 @@ def test_maskrnn_without_its_parts(data: Sources, thin_networks: Thin) -> None:
     assert (task.loss.localization, task.loss.frame) == (0.0, BALANCED)
 
 
+def test_maskrnn_sees_no_mirror_images(data: Sources) -> None:
+    for stage in of(PAPERS[2], data):
+        motion = stage.clips.clips.motion  # type: ignore[attr-defined]
+        assert (motion.blank_rim, motion.step_shift, motion.bend, motion.flip) == (True, 0.0, 0.0, True)
+    assert maskrnn_method.PAPER_FINE_TUNING.augmentation.frame.blank_rim
+
+
 def test_maskrnn_clips_no_gradient(data: Sources) -> None:
     assert {stage.clip_gradient_norm for stage in of(PAPERS[2], data)} == {float("inf")}
 

@@ -16,7 +16,7 @@ from functools import partial
 
 from torch import Tensor, nn
 
-from tinct.data.samplers import ClipOptions, MixedClips, StillClips, VideoClips
+from tinct.data.samplers import WHOLE_CLIP, ClipOptions, MixedClips, StillClips, VideoClips
 from tinct.methods.maskrnn import COMPACT, PAPER, MaskRnnNetwork
 from tinct.networks.flow import DisFlow
 from tinct.networks.guided_pyramid import take_over_pyramid
@@ -85,7 +85,9 @@ def paper_stages(data: Sources, steps: Mapping[str, int], seed: int) -> list[Sta
             size=(480, 854), frames=frames, max_objects=1, max_step=1, paste=0.0, degrade=1.0, colour=0.0,
             seed=seed,
         )  # fmt: skip
-        clips = FlowClips(VideoClips(data.videos(), options, stored_px=480), DisFlow(), forward=True)
+        clips = FlowClips(
+            VideoClips(data.videos(), options, stored_px=480, motion=WHOLE_CLIP), DisFlow(), forward=True
+        )
         stages.append(
             Stage(
                 name, clips, steps[name], batch, learning_rate=1e-5, schedule=PolynomialSchedule(0.9),
