@@ -190,7 +190,7 @@ def test_fine_tuning_works_under_inference_mode(stream: TinyStream) -> None:
 
 
 def test_no_frame_with_the_object(stream: TinyStream) -> None:
-    with pytest.raises(MaskError, match="None of the 1 painted frames"):
+    with pytest.raises(MaskError, match="None of the 1 annotated frames"):
         fine_tune(stream, [of_object(9)], options())
 
 

@@ -70,7 +70,7 @@ class OnlineAugmentation:
 
     Attributes:
         frame: Motion of the whole frame: flip, scale, turn, shift, bend.
-        lucid: Share of samples that are put together anew, object apart from background.
+        lucid: Share of samples that are composed of object and background again.
         object_shift: Of the object in those, as a fraction of its size (Lucid: 10 %).
         object_scale: Its change of size, likewise (Lucid: 15 %).
         object_turn_degrees: Its rotation (Lucid: 30).
@@ -123,7 +123,7 @@ class OnlineSamples:
     def __init__(self, frames: list[AnnotatedFrame], augmentation: OnlineAugmentation, seed: int = 0) -> None:
         if not any((frame.labels == 1).any() for frame in frames):
             raise MaskError(
-                f"None of the {len(frames)} painted frames shows the object; fine-tuning needs one that does."
+                f"None of the {len(frames)} annotated frames shows the object; fine-tuning needs one."
             )
         self.frames, self.augmentation, self.seed = frames, augmentation, seed
         self._backgrounds: dict[int, Image] = {}

@@ -79,7 +79,7 @@ def answer_of_stream(network: Any, batch: TuningBatch) -> tuple[Tensor, Tensor]:
     return network(features, batch.guides).fused, batch.frames.new_zeros(())
 
 
-ProgressCallback = Callable[[int, float, float], None]
+StepCallback = Callable[[int, float, float], None]
 """Called as progress(steps done, seconds, loss) after every step."""
 
 
@@ -103,8 +103,8 @@ class FineTuning:
         batch: Samples per step.
         augmentation: How the annotated frames are varied.
         loss: Its parts.
-        tuned_share: Beyond the papers: the result is so much of the fine-tuned layers and the rest of the
-            parent's, weight by weight (Wortsman et al., "Robust fine-tuning of zero-shot models",
+        tuned_share: Beyond the papers: the result is this share of the fine-tuned layers plus the rest of
+            the parent's, weight by weight (Wortsman et al., "Robust fine-tuning of zero-shot models",
             CVPR 2022): what one frame does not show, the parent still knows. 1 is the fine-tuned layers.
         early_stop_loss: Stop once the smoothed loss is below this; 0 never stops early.
         seed: Of the samples.
@@ -170,7 +170,7 @@ def fine_tune(
     options: FineTuning,
     *,
     answer: Answer = answer_of_stream,
-    progress: ProgressCallback | None = None,
+    progress: StepCallback | None = None,
 ) -> FineTuned:
     """Fine-tune a copy of a network on annotated frames of one object.
 
@@ -266,7 +266,7 @@ class _Run:
         self.lowered = bfloat16_is_faster(self.device.type)
         self.step, self.loss = 0, math.nan
 
-    def train(self, progress: ProgressCallback | None) -> bool:
+    def train(self, progress: StepCallback | None) -> bool:
         """All steps; False if the network ends worse than one that knows nothing.
 
         One step is always taken, even where the seconds were over while the network was copied.

@@ -80,7 +80,7 @@ def fine_tune_objects(
     weights = {}
     for position, object_id in enumerate(object_ids):
         frames = [f for f in (_of_object(a, object_id) for a in annotated) if (f.labels == 1).any()]
-        if not frames:  # so small that nothing of it is left at the working size
+        if not frames:  # so small that it vanishes at the working size
             weights[object_id] = ObjectWeights()
             continue
         progress_at = partial(FineTuningProgress, object_id, position, len(object_ids))

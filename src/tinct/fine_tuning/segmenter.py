@@ -106,7 +106,7 @@ class FineTunedSegmenter(StreamingSegmenter[State]):
         """How the network's `stream` is asked in fine-tuning."""
         return answer_of_stream
 
-    def believed(self, frame: Image, labels: LabelMap) -> LabelMap:
+    def annotated_masks(self, frame: Image, labels: LabelMap) -> LabelMap:
         """The masks that an annotation stands for: itself, unless a method overrides this."""
         return labels
 
@@ -128,12 +128,12 @@ class FineTunedSegmenter(StreamingSegmenter[State]):
             labels: Their annotations.
             magnitudes: Of their optical flow at the working size, for a network that sees it.
         """
-        believed = [self.believed(*pair) for pair in zip(frames, labels, strict=True)]
+        annotations = [self.annotated_masks(*pair) for pair in zip(frames, labels, strict=True)]
         seen = magnitudes or [None] * len(frames)
-        annotated = tuple(self._annotated(*each) for each in zip(frames, believed, seen, strict=True))
+        annotated = tuple(self._annotated(*each) for each in zip(frames, annotations, seen, strict=True))
         ids = [object_ids_of(each) for each in labels]
         learnt = self._learnt({}, annotated, sorted({i for each in ids for i in each}))
-        masks = map(ObjectMasks.from_label_map, believed, ids)
+        masks = map(ObjectMasks.from_label_map, annotations, ids)
         return [self.certain_state(learnt, *pair) for pair in zip(frames, masks, strict=True)]
 
     def corrected(
@@ -155,11 +155,11 @@ class FineTunedSegmenter(StreamingSegmenter[State]):
             masks: What was found on it.
             magnitudes: Of its optical flow at the working size, for a network that sees it.
         """
-        believed = self.believed(frame, labels)
-        annotated = (*state.annotated, self._annotated(frame, believed, magnitudes))
+        annotation = self.annotated_masks(frame, labels)
+        annotated = (*state.annotated, self._annotated(frame, annotation, magnitudes))
         known = dict(zip(state.object_ids, state.weights, strict=True))
         learnt = self._learnt(known, annotated, object_ids_of(labels))
-        return self.certain_state(learnt, frame, masks.corrected(believed)), masks.corrected(labels)
+        return self.certain_state(learnt, frame, masks.corrected(annotation)), masks.corrected(labels)
 
     def working(self, frame: Image) -> UInt8[np.ndarray, "h w 3"]:
         """The frame at the working size."""
@@ -184,7 +184,7 @@ class FineTunedSegmenter(StreamingSegmenter[State]):
         annotated: tuple[AnnotatedFrame, ...],
         object_ids: Sequence[int],
     ) -> Learnt:
-        """What is known, with some objects fine-tuned anew on all annotated frames."""
+        """What is known, with some objects fine-tuned again on all annotated frames."""
         tuned = fine_tune_objects(
             self.network.stream, annotated, object_ids, self.options.fine_tuning, self.answer
         )

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from tinct.errors import MissingWeightsError, OptionError, WeightsError, near_match
 from tinct.inference.devices import resolve_device
 from tinct.io.json_files import parse_json, reading
+from tinct.io.regular_files import check_regular, read_regular
 from tinct.zoo.methods import Score, check_capability, method_record, methods_where
 
 if TYPE_CHECKING:
@@ -46,7 +47,8 @@ class WeightsRecord:
         hardware: What it was trained on.
         seconds: How long that took.
         scores: Name of the benchmark and measure → score.
-        seconds_per_frame: What a frame takes on that hardware, with the default preset; None if not said.
+        seconds_per_frame: What one thread of that hardware takes for a frame of 854×480 pixels and one
+            object with the default preset, fine-tuning apart; None if it was not measured.
     """
 
     method: str
@@ -100,7 +102,7 @@ def read_card(path: Path) -> WeightsRecord:
     """
     fix = f"It must hold {', '.join(_CARD_FIELDS)}; install tinct again."
     with reading(path, "a model card", fix, WeightsError):
-        card = parse_json(path.read_bytes())
+        card = parse_json(read_regular(path))
         values = {name: card[name] for name in _CARD_FIELDS}
         values["seconds"] = float(card["seconds"])
         if card.get("seconds_per_frame") is not None:
@@ -119,6 +121,7 @@ def file_sha256(path: Path) -> str:
         WeightsError: The file cannot be read.
     """
     try:
+        check_regular(path)
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
