@@ -46,3 +46,11 @@ def test_a_line_that_was_cut_off_is_dropped(tmp_path: Path) -> None:
 def test_no_curve_stays_none(tmp_path: Path) -> None:
     curve.rewind(tmp_path, STAGES, 0, 0, score="score")
     assert not (tmp_path / curve.FILE_NAME).exists()
+
+
+def test_a_line_that_was_damaged_is_dropped(tmp_path: Path) -> None:
+    everything = written(tmp_path)
+    with (tmp_path / curve.FILE_NAME).open("ab") as file:
+        file.write(b'\xff\xfe{"stage"\n' + b"[" * 10**5 + b"\n[]\n")
+    curve.rewind(tmp_path, STAGES, 2, 0, score="score")
+    assert lines(tmp_path) == everything
