@@ -3,6 +3,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
+from tinct.errors import OutputError
 from tinct.training import curve
 
 STAGES = ["stills", "video"]
@@ -41,6 +44,11 @@ def test_a_line_that_was_cut_off_is_dropped(tmp_path: Path) -> None:
         file.write('{"stage": "vid')
     curve.rewind(tmp_path, STAGES, 2, 0, score="score")
     assert lines(tmp_path) == everything
+
+
+def test_a_full_disk_is_named(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=r"curve\.jsonl cannot be written: No such file.*--resume"):
+        curve.append_figures(tmp_path / "gone", "video", 1, 1.0, {})
 
 
 def test_no_curve_stays_none(tmp_path: Path) -> None:
