@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from tinct.errors import WeightsError
-from tinct.methods.feelvos import COMPACT, PRESETS, Feelvos, Options, build, match
+from tinct.errors import OptionError, WeightsError
+from tinct.methods.feelvos import COMPACT, PRESETS, Feelvos, Options, build, match, without_parts
 from tinct.networks.feelvos import (
     FeelvosConfig,
     FeelvosNetwork,
@@ -180,6 +180,40 @@ def test_the_refinement_is_left_out_where_the_options_say_so(compact: FeelvosNet
         segmenter = Feelvos(compact, replace(options, working_height=None))
         state, _ = segmenter.step(segmenter.start(first, two_objects()), second)
         assert state.labels.shape == (6 * scale, 8 * scale)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"global_matching": False}, {"previous_matching": "none"}, {"previous_matching": "frame"},
+        {"previous_prediction": False},
+    ],
+)  # fmt: skip
+def test_every_part_of_the_papers_ablation_can_be_left_out_at_test(
+    compact: FeelvosNetwork, change: dict[str, object]
+) -> None:
+    first, second, third = clip()
+    seen = []
+    for options in (COMPACT, replace(COMPACT, **change)):
+        segmenter = Feelvos(compact, replace(options, working_height=None, local_radius=2))
+        state, _ = segmenter.step(segmenter.start(first, two_objects()), second)
+        seen.append(segmenter.step(state, third)[1].probs)
+    assert np.abs(seen[0] - seen[1]).max() > 1e-3
+
+
+def test_a_part_that_is_left_out_says_nothing() -> None:
+    matches = ObjectMatches(torch.rand(2, 3, 3), torch.rand(2, 3, 3), torch.rand(2, 3, 3))
+    nothing = without_parts(
+        matches, Options(global_matching=False, previous_matching="none", previous_prediction=False)
+    )
+    maps = nothing.head_maps(PAPER_MAPS, None)
+    assert torch.equal(maps, torch.tensor([1.0, 0.0, 1.0]).view(1, 3, 1, 1).expand(2, 3, 3, 3))
+    assert torch.equal(without_parts(matches, Options()).global_distances, matches.global_distances)
+
+
+def test_unknown_previous_matching() -> None:
+    with pytest.raises(OptionError, match="Did you mean 'window'"):
+        Options(previous_matching="windo")
 
 
 def test_weights_of_one_variant_do_not_fit_another(weights: Path) -> None:

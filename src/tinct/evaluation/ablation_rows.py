@@ -2,7 +2,7 @@
 
 A row is compared with another one of its table (`against`). The papers' figures are those of
 `published.json`; where a paper says in words alone which way a row moved, `direction` holds that.
-Sources: OSVOS, ablation table; MaskTrack, ablation table; MaskRNN, ablation study; DyeNet, table 1 of the
+Sources: the ablation tables of FEELVOS, OSVOS and MaskTrack; MaskRNN, ablation study; DyeNet, table 1 of the
 DAVIS-2018 report, and the ECCV paper on rounds. What the summaries at hand do not say is left out, not
 guessed.
 """
@@ -362,8 +362,72 @@ DYENET = AblationTable(
     measure="G",
 )
 
+_FEELVOS_NOTE = (
+    "The paper trains each row anew (tinct train feelvos --without PART, then --weights NAME=FILE); without "
+    "such weights the part says nothing at test alone."
+)
+_TRAINED_ON = "without YouTube-VOS"
+"""All of the table's networks are."""
+
+
+def _feelvos_row(name: str, title: str, published: str | None, **options: Any) -> AblationRow:
+    return AblationRow(
+        name,
+        title,
+        options,
+        published=None if published is None else f"{_TRAINED_ON}, {published}",
+        against=("full",),
+        note=_FEELVOS_NOTE,
+    )
+
+
+FEELVOS = AblationTable(
+    "feelvos",
+    "FEELVOS",
+    "davis-2017",
+    "val",
+    (
+        AblationRow("full", "everything", published=_TRAINED_ON),
+        _feelvos_row(
+            "without-window",
+            "previous frame matched globally",
+            "previous frame matched globally",
+            previous_matching="frame",
+        ),
+        _feelvos_row(
+            "without-local",
+            "no matching with the previous frame",
+            "without matching to the previous frame",
+            previous_matching="none",
+        ),
+        _feelvos_row(
+            "global-alone",
+            "global matching alone",
+            "without matching to the previous frame and its prediction",
+            previous_matching="none",
+            previous_prediction=False,
+        ),
+        _feelvos_row(
+            "without-prediction",
+            "no previous prediction",
+            "without the previous prediction",
+            previous_prediction=False,
+        ),
+        _feelvos_row(
+            "without-global",
+            "no global matching",
+            "without global matching to the first frame",
+            global_matching=False,
+        ),
+        _feelvos_row(
+            "local-alone", "local matching alone", None, global_matching=False, previous_prediction=False
+        ),
+    ),
+    measure="G",
+)
+
 ABLATIONS: Mapping[str, AblationTable] = {
-    table.method: table for table in (OSVOS, MASKTRACK, MASKRNN, DYENET)
+    table.method: table for table in (FEELVOS, OSVOS, MASKTRACK, MASKRNN, DYENET)
 }
 """Method → its table."""
 

@@ -161,9 +161,11 @@ METHODS: Mapping[str, MethodRecord] = {
             stills="Photos with object masks, for the first stage.",
             steps="stills=1200,video=1900",
             dev="Measure J and F on it at the end of every stage.",
-            init="Start from these weights, not from ImageNet's.",
+            init="Start from these weights, not from ImageNet's; xception65 also from DeepLabv3+'s (.npz).",
             samples="clips",
         ),
+        has_ablation=True,
+        recipe_parts=("global-matching", "local-matching", "window", "previous-prediction"),
     ),
     "osvos": MethodRecord(
         title="OSVOS: One-Shot Video Object Segmentation (Caelles 2017)",
