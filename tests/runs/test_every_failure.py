@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import builtins
 import errno
-import json
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -16,7 +15,7 @@ import pytest
 import torch
 from drift_kit import Drift
 from PIL import Image
-from run_kit import run_to_folder
+from run_kit import run_json, run_to_folder
 
 from tinct.errors import TinctError
 from tinct.inference import state_files
@@ -124,7 +123,7 @@ def check_what_is_left(out: Path, undisturbed: dict[str, bytes], *, complete: bo
         if ".part" not in name and name != "state.safetensors":
             assert content == undisturbed[name], name
     if (out / "run.json").exists():
-        record = json.loads((out / "run.json").read_text())
+        record = run_json(out)
         assert (record["status"] == "complete") == complete
 
 
@@ -144,12 +143,12 @@ def test_a_disk_that_fails_once_costs_nothing_but_time(
         if raised is None:
             # Nothing failed, or nothing that the run's files depend on.
             assert not failing.failed or name in ("unlink",)
-            assert files_of(out).keys() - {"state.safetensors", ".lock"} == undisturbed.keys()
+            assert files_of(out).keys() - {"state.safetensors", "run.jsonl", ".lock"} == undisturbed.keys()
         else:
             assert "No space left on device" in str(raised)
             check_what_is_left(out, undisturbed)
         run(video, out, resume=True)
-        assert json.loads((out / "run.json").read_text())["status"] == "complete"
+        assert run_json(out)["status"] == "complete"
         assert {k: v for k, v in files_of(out).items() if k != "state.safetensors"} == undisturbed
 
 
@@ -178,7 +177,7 @@ def test_an_allocator_that_fails_ends_with_a_line(
                 run(video, out)
             assert str(error) in str(got.value)
             assert "\n" not in str(got.value)
-            record = json.loads((out / "run.json").read_text())
+            record = run_json(out)
             assert (record["status"], record["message"]) == ("failed", str(got.value))
             check_what_is_left(out, undisturbed)
             if name == "step":
@@ -200,7 +199,7 @@ def test_a_bug_of_our_own_is_recorded_and_raised_as_it_is(
     with pytest.raises(type(error)) as got:
         run(video, tmp_path)
     assert got.value is error
-    record = json.loads((tmp_path / "run.json").read_text())
+    record = run_json(tmp_path)
     assert record["status"] == "failed"
     assert type(error).__name__ in record["message"]
     assert "4 of 7 masks are whole" in record["message"]
@@ -219,7 +218,7 @@ def test_a_state_that_cannot_be_saved_leaves_a_true_record(
     monkeypatch.setattr(runs, "save_state", lost)
     with pytest.raises(TinctError, match="device-side assert"):
         run(video, tmp_path)
-    assert json.loads((tmp_path / "run.json").read_text())["status"] == "failed"
+    assert run_json(tmp_path)["status"] == "failed"
 
 
 def test_an_interruption_while_the_record_is_completed_is_one(

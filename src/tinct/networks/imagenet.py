@@ -23,6 +23,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from tinct.errors import OptionError, WeightsError
+from tinct.io.regular_files import check_regular, read_regular
 
 SOURCES = ("auto", "hub")
 """What `source` may be, beside a path; both are the model hub."""
@@ -116,10 +117,15 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     """
     if path.suffix == ".safetensors":
         try:
+            check_regular(path)
             return load_file(path)
         except (SafetensorError, OSError) as error:
             raise WeightsError(f"{path} is not a readable safetensors file: {error}") from error
-    return read_tensor_pickle(path.read_bytes())
+    try:
+        data = read_regular(path)
+    except OSError as error:
+        raise WeightsError(f"The weights {path} cannot be read: {error.strerror}. Check the path.") from error
+    return read_tensor_pickle(data)
 
 
 def read_tensor_pickle(data: bytes) -> dict[str, Tensor]:
@@ -152,7 +158,7 @@ def matched(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor], origin: st
         if own[name].shape != tensor.shape:
             raise WeightsError(
                 f"{origin}: {source_name} has shape {tuple(tensor.shape)}, but the model's {name} has "
-                f"{tuple(own[name].shape)}; make the model with timm's own sizes for this name."
+                f"{tuple(own[name].shape)}; build the model with timm's own sizes for this name."
             )
         chosen[name] = tensor
     return chosen

@@ -89,5 +89,5 @@ class PixelSet:
             pixels = torch.nonzero(owner == label)[:, 0]
             order = torch.randperm(len(pixels), device=pixels.device)[:per_label]
             chosen.append(pixels[order])
-        kept = torch.cat(chosen)
-        return PixelSet(self.embedding[kept], self.membership[kept])
+        indices = torch.cat(chosen)
+        return PixelSet(self.embedding[indices], self.membership[indices])

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tinct.io.atomic import atomic_write
+from tinct.io.regular_files import read_regular
 
 FILE_NAME = "curve.jsonl"
 
@@ -39,7 +40,7 @@ def rewind(folder: Path, stages: Sequence[str], stage: int, step: int, *, score:
     if not path.exists():
         return
     lines = []
-    for text in path.read_text(encoding="utf-8").splitlines():
+    for text in read_regular(path).decode().splitlines():
         with contextlib.suppress(ValueError, KeyError, TypeError):
             line = json.loads(text)
             if (stages.index(line["stage"]), line["step"], score in line) <= (stage, step, False):

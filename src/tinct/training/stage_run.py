@@ -51,7 +51,7 @@ class StepBatches(Sampler[list[int]]):
 
 
 def step_seed(seed: int, stage: int, step: int, process: int) -> int:
-    """What torch is seeded with before a step: numpy's SeedSequence of the four numbers, 64 bits of it."""
+    """What torch is seeded with before a step: 64 bits of numpy's SeedSequence of the four numbers."""
     return int(np.random.SeedSequence((seed, stage, step, process)).generate_state(1, np.uint64)[0])
 
 
@@ -69,7 +69,7 @@ class StageRun:
         task.network.load_state_dict(here.network)
         task.take_memory(here.memory)
         task.to(memory_format=torch.channels_last)
-        # Each stage wraps the task anew, so what accelerate put on the instance before goes.
+        # Each stage wraps the task again, so what accelerate put on the instance before goes.
         task.__dict__.pop("forward", None)
         task.__dict__.pop("_original_forward", None)
         groups = [

@@ -70,7 +70,7 @@ class CosineSchedule:
     warm_up_steps: int
 
     def __call__(self, step: int, steps: int) -> float:
-        """The factor on the learning rate at a step of so many."""
+        """The factor on the learning rate at one of a number of steps."""
         if step < self.warm_up_steps:
             return (step + 1) / self.warm_up_steps
         progress = (step - self.warm_up_steps) / max(1, steps - self.warm_up_steps)
@@ -88,7 +88,7 @@ class PolynomialSchedule:
     power: float
 
     def __call__(self, step: int, steps: int) -> float:
-        """The factor on the learning rate at a step of so many."""
+        """The factor on the learning rate at one of a number of steps."""
         return float((1 - step / steps) ** self.power)
 
 
@@ -105,13 +105,13 @@ class StepSchedule:
     factor: float
 
     def __call__(self, step: int, steps: int) -> float:
-        """The factor on the learning rate at a step of so many."""
+        """The factor on the learning rate at one of a number of steps."""
         return 1.0 if step < self.until * steps else self.factor
 
 
 @dataclass(frozen=True)
 class StairSchedule:
-    """Fall to a fraction again and again, after so many steps each (DyeNet: a tenth every 8,000).
+    """Fall to a fraction again and again, after a number of steps each (DyeNet: a tenth every 8,000).
 
     Attributes:
         every: Steps.
@@ -122,7 +122,7 @@ class StairSchedule:
     factor: float
 
     def __call__(self, step: int, steps: int) -> float:
-        """The factor on the learning rate at a step of so many."""
+        """The factor on the learning rate at one of a number of steps."""
         return float(self.factor ** (step // self.every))
 
 
