@@ -239,8 +239,8 @@ def test_what_fits_no_row_is_an_error(
         ablate(setup_of("osvos"), tmp_path, rows=["withuot-parent"])
     with pytest.raises(OptionError, match="no ablation row 'parent'"):
         ablate(setup_of("osvos", row_weights={"parent": Path("w")}), tmp_path)
-    with pytest.raises(OptionError, match="no table of ablations for 'feelvos'"):
-        ablation_of("feelvos")
+    with pytest.raises(OptionError, match="no table of ablations for 'xmem'"):
+        ablation_of("xmem")
 
     def broken(*_: Any) -> None:
         raise WeightsError("no weights here")

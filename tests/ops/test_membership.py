@@ -78,7 +78,7 @@ def test_area_and_nearest_resizing() -> None:
 
 
 def test_labels_by_the_corners_of_the_grid_come_from_every_fourth_pixel() -> None:
-    """TensorFlow's rule: pixel (i, j) of a grid of stride 4 sits on (4 i, 4 j), to the last row and column."""
+    """TensorFlow's rule: pixel (i, j) of a grid of stride 4 sits on (4 i, 4 j), to the last row."""
     labels = torch.arange(465).remainder(200).repeat(465, 1)
     membership = label_membership(labels, 199, (117, 117), soft=False, align_corners=True)
     assert torch.equal(membership.argmax(0), labels[::4, ::4])

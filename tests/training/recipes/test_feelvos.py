@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,15 +14,16 @@ from PIL import Image as PillowImage
 from tinct.data.frame_triplets import FrameTriplets
 from tinct.data.samplers import ClipOptions, MixedClips, StillClips, VideoClips
 from tinct.errors import DatasetError, OptionError, WeightsError
-from tinct.methods.feelvos import build
+from tinct.methods.feelvos import Options, build
 from tinct.networks.deeplab import DeepLabV3Plus
-from tinct.networks.feelvos import FeelvosNetwork
+from tinct.networks.feelvos import FeelvosConfig, FeelvosNetwork
 from tinct.networks.weights import save_weights
 from tinct.training import stage_run
 from tinct.training.options import LoopOptions, Outcome
 from tinct.training.recipes import feelvos
 from tinct.training.recipes import recipe as shared
 from tinct.training.recipes.feelvos import RECIPES
+from tinct.training.recipes.feelvos_task import FeelvosTask, LossOptions
 from tinct.training.recipes.recipe import train_by_recipe
 from tinct.training.sources import Sources
 from tinct.training.stages import SGD
@@ -129,27 +129,22 @@ def test_tasks_start_from_what_was_asked(folder: Path, monkeypatch: pytest.Monke
 
 
 def test_the_papers_start_may_be_deeplabs_weights(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    recipe, asked = RECIPES["xception65"], []
+    network = FeelvosNetwork(FeelvosConfig(backbone="mobilenetv2_035", feature_channels=8))
+    task = FeelvosTask(network, Options(), LossOptions())
+    asked: list[tuple[object, Path]] = []
 
-    class Network(FeelvosNetwork):
-        def __init__(self) -> None:
-            torch.nn.Module.__init__(self)
-            self.extractor = DeepLabV3Plus("mobilenetv2_035", channels=8)
+    def load(extractor: DeepLabV3Plus, path: Path) -> str:
+        asked.append((extractor, path))
+        return "taken"
 
-    monkeypatch.setattr(
-        feelvos, "load_deeplab", lambda network, path: asked.append((network, path)) or "taken"
-    )
-    network = Network()
-    task = replace(recipe, task=lambda: SimpleNamespace(network=network))
+    monkeypatch.setattr(feelvos, "load_deeplab", load)
     np.savez(folder / "deeplab.npz", aspp0=np.zeros(1))
-    task.build_task(init=folder / "deeplab.npz")
+    replace(RECIPES["xception65"], task=lambda: task).build_task(init=folder / "deeplab.npz")
     assert asked == [(network.extractor, folder / "deeplab.npz")]
     # The compact variant knows no such file, nor does either know one that is not there.
     for variant, file in (("mobilenetv2", "deeplab.npz"), ("xception65", "none.npz")):
         with pytest.raises(WeightsError, match="cannot be read"):
-            replace(RECIPES[variant], task=lambda: SimpleNamespace(network=network)).build_task(
-                init=folder / file
-            )
+            replace(RECIPES[variant], task=lambda: task).build_task(init=folder / file)
 
 
 @pytest.mark.parametrize("variant", ["mobilenetv2", "xception65"])
@@ -163,18 +158,14 @@ def test_the_papers_start_may_be_deeplabs_weights(folder: Path, monkeypatch: pyt
     ],
 )
 def test_parts_of_the_papers_ablation_can_be_left_out(
-    variant: str, part: str, changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    variant: str, part: str, changes: dict[str, Any]
 ) -> None:
-    whole, options = RECIPES[variant], []
-    monkeypatch.setattr(feelvos, "FeelvosNetwork", lambda *_: SimpleNamespace(freeze_for_training=list))
-    monkeypatch.setattr(feelvos, "FeelvosTask", lambda _, given, *__: options.append(given))
+    whole = RECIPES[variant]
     without = whole.without([part])
-    whole.task()
-    without.task()
-    assert options[1] == replace(options[0], **changes)
-    assert options[1] != options[0]
+    before, after = whole.task.args[0], without.task.args[0]  # type: ignore[attr-defined]
+    assert after == replace(before, **changes)
+    assert after != before
     assert without.dev_options == changes
-    assert part in METHODS["feelvos"].recipe_parts
     assert set(METHODS["feelvos"].recipe_parts) == set(whole.parts)
 
 

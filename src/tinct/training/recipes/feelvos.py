@@ -112,7 +112,7 @@ def _without(**changes: Any) -> Callable[[Recipe], Recipe]:
         options = replace(options, **changes)
         if not options.global_matching and options.previous_matching == "none":
             raise OptionError(
-                "Without global-matching and local-matching nothing is embedded; leave out one."
+                "Without global-matching and local-matching nothing is embedded; leave out one of them."
             )
         dev_options = {**recipe.dev_options, **changes}
         return replace(recipe, task=partial(task.func, options, *others), dev_options=dev_options)

@@ -68,7 +68,7 @@ def compact_rate(name: str) -> float:
 
 
 def paper_rate(name: str) -> float:
-    """Biases learn twice as fast, shifts of batch norm do not, and the backbone as all else (authors' code)."""
+    """Biases learn twice as fast, but for batch norm's; the backbone learns as all else (authors' code)."""
     return 2.0 if name.endswith(".bias") and not name.startswith("extractor.") else 1.0
 
 
