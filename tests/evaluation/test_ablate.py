@@ -15,7 +15,8 @@ from tinct import zoo
 from tinct.errors import OptionError, OutputError, WeightsError
 from tinct.evaluation import ablate as ablate_module
 from tinct.evaluation.ablate import Ablation, RowResult, Setup, ablate, row_config
-from tinct.evaluation.ablation_rows import ABLATIONS, OSVOS, AblationRow, AblationTable, ablation_of
+from tinct.evaluation.ablation_row import AblationRow, AblationTable
+from tinct.evaluation.ablation_rows import ABLATIONS, OSVOS, ablation_of
 from tinct.evaluation.ablation_tables import (
     ablation_console,
     ablation_json,
@@ -48,7 +49,7 @@ def test_every_row_is_sound(table: AblationTable, row: AblationRow) -> None:
         ]
         assert len(found) == 1
         assert "J" in found[0].measures
-    known = vars(zoo.preset_options(row.method or table.method, None, "paper"))
+    known = vars(zoo.preset_options(row.method or table.method, None, "default"))
     assert set(row.options) <= {*known, "crf"}
     assert set(row.config) <= set(vars(known["config"]) if row.config else ())
     assert zoo.method_record(table.method).has_ablation
@@ -74,8 +75,10 @@ def test_every_row_but_the_first_says_which_way_the_paper_moved(
 
 
 def setup_of(method: str, **changes: Any) -> Setup:
-    fine_tune = "5" if zoo.method_record(method).fine_tunes else None
-    config = SegmenterConfig(method, device="cpu", preset="paper", fine_tune=fine_tune)
+    record = zoo.method_record(method)
+    preset = "paper" if "paper" in record.presets_of(record.default_variant) else "default"
+    fine_tune = "5" if record.fine_tunes else None
+    config = SegmenterConfig(method, device="cpu", preset=preset, fine_tune=fine_tune)
     return Setup(DatasetSplit("davis-2016", Path("DAVIS"), "dev"), config, **changes)
 
 

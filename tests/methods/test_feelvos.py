@@ -101,7 +101,7 @@ def test_the_embedding_starts_near_identity() -> None:
     assert (SemanticEmbedding(12, 8)(features) - features[:, :8]).abs().mean() < 0.5
 
 
-@pytest.mark.parametrize("preset", ["default", "fast", "paper"])
+@pytest.mark.parametrize("preset", PRESETS["mobilenetv2"])
 def test_every_preset_gives_probabilities_of_the_frames_own_size(weights: Path, preset: str) -> None:
     segmenter = build("mobilenetv2", preset, weights, CPU, working_height=48)
     first, *later = clip(4, (61, 47))
@@ -222,13 +222,21 @@ def test_weights_of_one_variant_do_not_fit_another(weights: Path) -> None:
 
 
 def test_the_paper_preset_switches_off_all_that_goes_beyond_it() -> None:
-    for presets in PRESETS.values():
-        paper = presets["paper"]
-        assert paper.soft_minimum is None
-        assert paper.memory_frames == 0
-        assert not paper.gate
-        assert not paper.refinement
-        assert paper.soft_feedback
+    paper = PRESETS["xception65"]["paper"]
+    assert paper.soft_minimum is None
+    assert paper.memory_frames == 0
+    assert not paper.gate
+    assert not paper.refinement
+    assert paper.soft_feedback
+    assert paper.align_corners
+
+
+def test_the_compact_network_is_not_run_without_what_it_learnt_with() -> None:
+    assert "paper" not in PRESETS["mobilenetv2"]
+    for options in PRESETS["mobilenetv2"].values():
+        assert options.soft_minimum == COMPACT.soft_minimum
+        assert options.refinement
+        assert not options.align_corners
 
 
 def test_the_defaults_are_the_papers() -> None:
