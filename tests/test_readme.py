@@ -167,7 +167,7 @@ def test_a_methods_page_has_the_papers_ablation(method: str) -> None:
             doubtful = table.measure == "J" and result.measures["J"].doubtful
             mean = result.j_and_f if table.measure == "G" else result.measures["J"].mean
             assert f"| {mean:.3f}{' (?)' * doubtful} |" in line
-        elif row.against:
+        elif row.direction:
             assert f"| {'up' if row.direction > 0 else 'down'} |" in line
 
 
