@@ -30,3 +30,10 @@ def test_weights_are_above_0(weight: float) -> None:
 def test_a_fingerprint_is_of_names_and_order() -> None:
     assert fingerprint(["a", "b"]) == fingerprint(iter(["a", "b"]))
     assert len({fingerprint(names) for names in (["a", "b"], ["b", "a"], ["ab"], [])}) == 4
+
+
+def test_fewer_are_chosen_evenly_from_each_set() -> None:
+    mixture = Mixture((5, 10), (1.0, 1.0))
+    assert mixture.evenly(6) == [[0, 4], [5, 8, 11, 14]]
+    assert mixture.evenly(99) == [list(range(5)), list(range(5, 15))]
+    assert mixture.evenly(1) == [[0], [5]]

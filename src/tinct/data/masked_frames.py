@@ -70,10 +70,15 @@ class DavisFrames(Pictures):
 
 
 class StillPictures(Pictures):
-    """Photos with masks, as single pictures."""
+    """Photos with masks, as single pictures.
 
-    def __init__(self, stills: Photos) -> None:
-        self._stills = stills
+    Args:
+        stills: The photos.
+        most: Only this many of them, evenly chosen; None takes all.
+    """
+
+    def __init__(self, stills: Photos, most: int | None = None) -> None:
+        self._stills = stills if most is None else stills.thinned(most)
 
     def __len__(self) -> int:
         return len(self._stills)

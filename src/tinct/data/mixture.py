@@ -50,6 +50,15 @@ class Mixture:
         """The shares of samples; they sum to 1."""
         return tuple(weight / sum(self.weights) for weight in self.weights)
 
+    def evenly(self, most: int) -> list[list[int]]:
+        """At most so many indices, of each set in proportion to what it holds (but one), evenly chosen."""
+        share = min(1.0, most / sum(self.counts))
+        picked = []
+        for first, count in zip(self.firsts, self.counts, strict=True):
+            places = np.linspace(0, count - 1, max(1, round(count * share))).round().astype(int)
+            picked.append([first + int(place) for place in places])
+        return picked
+
     def draw(self, random: Random) -> int:
         """The index of an entry: a set by its share, then any of its entries."""
         if len(self.counts) == 1:

@@ -55,7 +55,6 @@ class RegionOptions:
         degrade: Share of clips whose masks of the start frame are degraded.
         colour: Strength of the colour changes, sampled separately for the reference and the other frames.
         seed: Clip i is a function of (seed, i) alone.
-        blank_rim: As of `Motion`: nothing beyond a picture's border instead of its mirror image.
 
     Raises:
         OptionError: A number is out of its range.
@@ -71,7 +70,6 @@ class RegionOptions:
     degrade: float = 0.6
     colour: float = 1.0
     seed: int = 0
-    blank_rim: bool = False
 
     def __post_init__(self) -> None:
         counts = (*self.size, self.frames, self.max_objects, self.min_pixels, self.max_step)
@@ -151,19 +149,23 @@ class VideoRegions(RegionSource):
     Args:
         sequences: Annotated sequences.
         stored_px: The short side of cached frames; see `StoredFrames`.
+        motion: Of the clips, beside that of their frames.
     """
 
     OBJECTS = 8
     """Number of ids of a sequence that are identities; higher ones are `UNKNOWN`."""
 
-    def __init__(self, sequences: SequenceDataset, *, stored_px: int = 400) -> None:
-        self.sequences = sequences
+    def __init__(
+        self, sequences: SequenceDataset, *, stored_px: int = 400, motion: Motion = OVER_VIDEO
+    ) -> None:
+        self.sequences, self.motion = sequences, motion
         self._stored = StoredFrames(stored_px)
         self.identities = len(sequences) * self.OBJECTS
 
     def describe(self) -> str:
         """The number of sequences and frames."""
-        return f"{self.sequences.describe()} at {self._stored.short_side_px} px"
+        motion = "" if self.motion == OVER_VIDEO else f", {self.motion}"
+        return f"{self.sequences.describe()} at {self._stored.short_side_px} px{motion}"
 
     def draw(self, frames: int, max_step: int, random: Random) -> SourceFrames:
         """Draw a reference from anywhere in a sequence, then consecutive frames, forward or backward."""
@@ -171,7 +173,9 @@ class VideoRegions(RegionSource):
         sequence = self.sequences[chosen]
         pairs = [self._stored.read(sequence, i) for i in _frame_indices(sequence, frames, max_step, random)]
         known = {i + 1: chosen * self.OBJECTS + i for i in range(self.OBJECTS)}
-        return SourceFrames([image for image, _ in pairs], [labels for _, labels in pairs], known, OVER_VIDEO)
+        return SourceFrames(
+            [image for image, _ in pairs], [labels for _, labels in pairs], known, self.motion
+        )
 
 
 def _frame_indices(sequence: Sequence, frames: int, max_step: int, random: Random) -> list[int]:
@@ -277,7 +281,7 @@ class RegionClips(Samples):
         maps = draw_motion(random, [0.0], source_frames.motion, (shape[0], shape[1]), size)
         if times:
             maps += draw_motion(random, times, source_frames.motion, (shape[0], shape[1]), size)
-        return move_each(images, labels, None, maps, blank_rim=self.options.blank_rim)
+        return move_each(images, labels, None, maps, blank_rim=source_frames.motion.blank_rim)
 
     def _pasted(
         self, source_frames: SourceFrames, times: list[float], object_id: int, random: Random

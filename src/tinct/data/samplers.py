@@ -8,7 +8,7 @@ objects, each with its own motion, in front of or behind the others.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -46,7 +46,6 @@ class ClipOptions:
         degrade: Share of clips whose previous mask is degraded.
         colour: Strength of the colour changes.
         seed: Clip i is a function of (seed, i) alone.
-        blank_rim: As of `Motion`: nothing beyond a picture's border instead of its mirror image.
 
     Raises:
         OptionError: A number is out of its range.
@@ -61,7 +60,6 @@ class ClipOptions:
     degrade: float = 0.75
     colour: float = 1.0
     seed: int = 0
-    blank_rim: bool = False
 
     def __post_init__(self) -> None:
         if self.frames < 3:
@@ -84,6 +82,12 @@ OVER_VIDEO = Motion(
     step_scale=0.015, step_turn_degrees=1.0, step_shift=0.01, bend=0.004,
 )  # fmt: skip
 """The additional motion of a clip of a real video."""
+
+WHOLE_CLIP = replace(
+    OVER_VIDEO, step_scale=0.0, step_turn_degrees=0.0, step_shift=0.0, bend=0.0, blank_rim=True
+)
+"""A clip as the papers vary it: resized, turned, cropped and mirrored as a whole; its frames' own motion is
+all that moves, and what the picture leaves free shows nothing."""
 
 
 class Samples(Dataset[dict[str, Tensor]], ABC):
@@ -197,8 +201,7 @@ class StillClips(Clips):
         image, labels = self._read(random)
         size = self.options.size
         maps = draw_motion(random, times, CAMERA, labels.shape, size)
-        rim = self.options.blank_rim
-        layers = [move_each([image] * len(maps), [labels] * len(maps), None, maps, blank_rim=rim)]
+        layers = [move_each([image] * len(maps), [labels] * len(maps), None, maps)]
         if random.random() < self.options.paste:
             for _ in range(random.integers(1, 3)):
                 # Sometimes a second object of the same photo, as a look-alike.
@@ -218,17 +221,27 @@ class VideoClips(Clips):
         sequences: The annotated sequences.
         options: Options of the clips.
         stored_px: The short side to which larger frames are reduced when they are cached (`StoredFrames`).
+        motion: Of the clips, beside that of their frames.
     """
 
-    def __init__(self, sequences: SequenceDataset, options: ClipOptions, *, stored_px: int = 400) -> None:
+    def __init__(
+        self,
+        sequences: SequenceDataset,
+        options: ClipOptions,
+        *,
+        stored_px: int = 400,
+        motion: Motion = OVER_VIDEO,
+    ) -> None:
         super().__init__(options)
+        self.motion = motion
         self.sequences = sequences
         self.stored_px = stored_px
         self._stored = StoredFrames(stored_px)
 
     def describe(self) -> str:
         """The number of sequences and frames, and the options."""
-        return f"{self.sequences.describe()}, {self.stored_px} px, {self.options}"
+        motion = "" if self.motion == OVER_VIDEO else f", {self.motion}"
+        return f"{self.sequences.describe()}, {self.stored_px} px, {self.options}{motion}"
 
     def draw(self, random: Random) -> tuple[ClipImages, ClipLabels]:
         """Frames of one sequence, under a slight motion of the camera."""
@@ -236,8 +249,8 @@ class VideoClips(Clips):
         images, labels = self._read(sequence, self._frame_indices(sequence, random))
         times = self.times(random)
         size = self.options.size
-        maps = draw_motion(random, times, OVER_VIDEO, labels[0].shape, size)
-        layers = [move_each(images, labels, None, maps, blank_rim=self.options.blank_rim)]
+        maps = draw_motion(random, times, self.motion, labels[0].shape, size)
+        layers = [move_each(images, labels, None, maps, blank_rim=self.motion.blank_rim)]
         if random.random() < self.options.paste:
             other = sequence if random.random() < 0.25 else self._any_sequence(random)
             pasted = self._read(other, self._frame_indices(other, random))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -100,6 +100,14 @@ class Photos:
 
     def __getitem__(self, index: int) -> Photo:
         return self.stills[index]
+
+    def thinned(self, most: int) -> Photos:
+        """At most this many of the photos, evenly chosen from each set."""
+        places = self.mixture.evenly(most)
+        counts = tuple(len(of_set) for of_set in places)
+        return Photos(
+            tuple(self[i] for of_set in places for i in of_set), replace(self.mixture, counts=counts)
+        )
 
     def draw(self, random: np.random.Generator) -> int:
         """The index of a photo to train on."""

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from tinct.errors import OutputError
 from tinct.io.atomic import atomic_write
 from tinct.io.regular_files import read_regular
 
@@ -14,15 +15,25 @@ FILE_NAME = "curve.jsonl"
 
 
 def append_figures(folder: Path, stage: str, step: int, seconds: float, figures: Mapping[str, float]) -> None:
-    """Add a line: the stage, its steps done, the run's seconds so far, and figures."""
+    """Add a line: the stage, its steps done, the run's seconds so far, and figures.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
     line = {
         "stage": stage,
         "step": step,
         "seconds": round(seconds, 1),
         **{name: round(value, 5) for name, value in figures.items()},
     }
-    with (folder / FILE_NAME).open("a", encoding="utf-8") as curve:
-        curve.write(json.dumps(line) + "\n")
+    path = folder / FILE_NAME
+    try:
+        with path.open("a", encoding="utf-8") as curve:
+            curve.write(json.dumps(line) + "\n")
+    except OSError as error:
+        raise OutputError(
+            f"{path} cannot be written: {error.strerror or error}. Free some space, and go on with --resume."
+        ) from error
 
 
 def rewind(folder: Path, stages: Sequence[str], stage: int, step: int, *, score: str) -> None:
@@ -40,8 +51,8 @@ def rewind(folder: Path, stages: Sequence[str], stage: int, step: int, *, score:
     if not path.exists():
         return
     lines = []
-    for text in read_regular(path).decode().splitlines():
-        with contextlib.suppress(ValueError, KeyError, TypeError):
+    for text in read_regular(path).decode(errors="replace").splitlines():
+        with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):
             line = json.loads(text)
             if (stages.index(line["stage"]), line["step"], score in line) <= (stage, step, False):
                 lines.append(text + "\n")

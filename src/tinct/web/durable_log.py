@@ -33,7 +33,7 @@ class DurableLog:
         for line in self._lines():
             try:
                 entry = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 break
             if not line.endswith(b"\n") or not isinstance(entry, dict):
                 break

@@ -84,7 +84,7 @@ class ProjectInfo:
         try:
             values = json.loads((folder / "project.json").read_text(encoding="utf-8"))
             return ProjectInfo(**{**values, "size": tuple(values["size"])})
-        except (OSError, ValueError, TypeError, KeyError) as error:
+        except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
             raise TinctError(
                 f"{folder} is no project of tinct, or a damaged one ({error}); move it elsewhere."
             ) from error

@@ -105,9 +105,7 @@ class OnlineTraining:
             )
 
 
-PAPER_CLIPS = RegionOptions(
-    max_objects=10, frames=4, max_step=1, paste=0.0, degrade=1.0, colour=0.0, blank_rim=True
-)
+PAPER_CLIPS = RegionOptions(max_objects=10, frames=4, max_step=1, paste=0.0, degrade=1.0, colour=0.0)
 """A reference, and three frames in a row (ECCV paper: 8 videos of 4 frames); the text does not say which."""
 
 PAPER_TRAINING = OnlineTraining(
