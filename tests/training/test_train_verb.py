@@ -99,7 +99,7 @@ def test_a_variant_without_a_recipe(
 
 @pytest.mark.parametrize(
     ("method", "option", "shown"),
-    [("feelvos", "--without", False), ("masktrack", "--without", True), ("dyenet", "--with", True)],
+    [("osvos", "--without", False), ("masktrack", "--without", True), ("dyenet", "--with", True)],
 )
 def test_parts_are_offered_where_there_are_some(
     method: str, option: str, shown: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import replace
 from datetime import timedelta
@@ -120,9 +120,9 @@ class StageRun:
         )
         self.task.train()
         with catch_interruption() as noted, closing(_plainly(loader)) as made:
-            placed = ({k: v.to(device, non_blocking=True) for k, v in batch.items()} for batch in made)
             while self.step < self.stage.steps:
-                figures = self._train_step(islice(placed, self.stage.accumulate))
+                # Read before the step is seeded: what makes them draws a number too.
+                figures = self._train_step(list(islice(made, self.stage.accumulate)))
                 self.step += 1
                 self._log(figures)
                 if progress is not None and self.accelerator.is_main_process:
@@ -136,7 +136,7 @@ class StageRun:
                     self.save()
         return True
 
-    def _train_step(self, parts: Iterable[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    def _train_step(self, parts: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
         process = self.accelerator.process_index
         torch.manual_seed(step_seed(self.options.seed, self.here.stage, self.step, process))
         factor = self.stage.schedule(self.step, self.stage.steps)
@@ -152,15 +152,16 @@ class StageRun:
         self.average.update_parameters(self.network)
         return figures
 
-    def _accumulate(self, parts: Iterable[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    def _accumulate(self, parts: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
         """The gradient of a batch from its parts, and the means of their figures."""
-        count = self.stage.accumulate
+        count, device = len(parts), self.accelerator.device
         sums: dict[str, Tensor] = {}
         for number, part in enumerate(parts, start=1):
             # The processes exchange their gradients once a step, with the last part.
             apart = self.accelerator.no_sync(self.task) if number < count else nullcontext()
             with apart:
-                loss, figures = self.task(part, self.step)
+                batch = {key: value.to(device, non_blocking=True) for key, value in part.items()}
+                loss, figures = self.task(batch, self.step)
                 self._check_finite(loss, "loss")
                 self.accelerator.backward(loss / count if count > 1 else loss)
             for name, value in figures.items():
