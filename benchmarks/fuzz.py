@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import re
 import signal
 import sys
 import tempfile
@@ -25,7 +26,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from fuzz_kinds import KINDS, FileKind
+from fuzz_kinds import FILE_KINDS, FileKind
+from fuzz_work import WORK_KINDS
+
+KINDS = {**FILE_KINDS, **WORK_KINDS}
 
 LONGEST_S = 20.0
 """A reader that takes longer for a small file hangs."""
@@ -44,6 +48,18 @@ HUGE = (
     "[]",
     "{}",
     "[[[]]]",
+)
+
+HOSTILE_TEXTS = (
+    "../../outside",
+    "\0",
+    "\ud800",
+    "[" * 5000,
+    "<a>" * 5000,
+    "&lol;",
+    '<!DOCTYPE a [<!ENTITY b SYSTEM "file:///etc/hostname">]>',
+    "1;2",
+    "999999999",
 )
 
 
@@ -114,6 +130,20 @@ def damage_json(data: bytes, draws: random.Random) -> bytes:
     return text.replace('"EXCHANGED"', draws.choice(HUGE)).encode()
 
 
+def damage_text(data: bytes, draws: random.Random) -> bytes:
+    """Exchange, drop or repeat one number, quoted value, element or line of a text."""
+    pieces = list(re.finditer(rb'"[^"\n]*"|[\d.]+|<[^<>]*>|[^\n]*\n', data))
+    if not pieces:
+        return damage_bytes(data, draws)
+    piece = draws.choice(pieces)
+    hostile = draws.choice((*HUGE, *HOSTILE_TEXTS)).encode("utf-8", "surrogatepass")
+    quoted = piece[0].startswith(b'"')
+    new = (b"", piece[0] * draws.choice((2, 50)), b'"%b"' % hostile if quoted else hostile)[
+        draws.randrange(3)
+    ]
+    return data[: piece.start()] + new + data[piece.end() :]
+
+
 def _spots(content: Any) -> Iterator[tuple[Any, Any]]:
     """Every (container, key or index) of a JSON value."""
     items = content.items() if isinstance(content, dict) else enumerate(content)
@@ -121,6 +151,9 @@ def _spots(content: Any) -> Iterator[tuple[Any, Any]]:
         yield content, key
         if isinstance(value, (dict, list)):
             yield from _spots(value)
+
+
+FORMS = {"bytes": damage_bytes, "json": damage_json, "text": damage_text}
 
 
 class Hang(Exception):  # noqa: N818 - not an error of the reader's own
@@ -148,7 +181,7 @@ def try_one(kind: FileKind, original: bytes, expected: Any, folder: Path, seed: 
     from tinct.errors import TinctError
 
     draws = random.Random(f"{kind.name} {seed}")
-    damage = damage_json if kind.is_json and draws.random() < 0.6 else damage_bytes
+    damage = FORMS[kind.form] if draws.random() < 0.6 else damage_bytes
     damaged = damage(original, draws)
     path = folder / kind.file
     path.write_bytes(damaged)
