@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import random
 import re
 import signal
@@ -254,6 +255,7 @@ def main() -> int:
     """Print the faults, then a table; 1 if there was a fault."""
     chosen = arguments()
     kinds = chosen.kind or list(KINDS)
+    logging.disable()  # libraries say much of damaged files
     with tempfile.TemporaryDirectory() as folder:
         report = fuzz(Path(folder), kinds, chosen.files, chosen.seconds, chosen.seed, print)
     print(f"{'kind':<24}{'read':>8}{'refused':>9}{'faults':>8}")

@@ -315,7 +315,7 @@ def read_listed(path: Path) -> Any:
 
     (path.parent / "ImageSets" / "2017").mkdir(parents=True, exist_ok=True)
     (path.parent / "ImageSets" / "2017" / "train.txt").write_bytes(path.read_bytes())
-    return [(each.name, len(each.video)) for each in Davis(path.parent, "train", year="2017")]
+    return [(each.name, len(each)) for each in Davis(path.parent, "train", year="2017")]
 
 
 def write_attributes(path: Path) -> None:

@@ -88,6 +88,10 @@ class Brightness(Task):
         loss = nn.functional.cross_entropy(self.network(frames), batch["labels"].flatten(0, 1).long())
         return loss, {"loss": loss.detach()}
 
+    def parameter_groups(self) -> list[tuple[list[nn.Parameter], float]]:
+        """All of them, at the full rate."""
+        return [(list(self.network.parameters()), 1.0)]
+
 
 def brightness_stages() -> list[Stage]:
     """One stage of three steps."""

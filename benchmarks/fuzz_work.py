@@ -1,7 +1,7 @@
 """The kinds of file in which tinct keeps work, for `fuzz.py`: runs, checkpoints, states, weights, projects.
 
-Most of them are read as a person's next command reads them: a run is resumed, a training is gone on with. What
-comes out must be what an undamaged file gives, or an error of tinct.
+Most of them are read as a person's next command reads them: a run is resumed, a training is gone on with.
+What comes out must be what an undamaged file gives, or an error of tinct.
 """
 
 from __future__ import annotations
@@ -103,13 +103,6 @@ def resume(out: Path) -> dict[str, int]:
     return {path.name: digest(path.read_bytes()) for path in sorted((out / "masks").glob("*.png"))}
 
 
-def shifting_segmenter() -> Any:
-    """A segmenter without a network, every mask of which depends on all the frames before it."""
-    from fuzz_segmenter import Shifting
-
-    return Shifting()
-
-
 def write_run(path: Path, *, complete: bool = False) -> None:
     """The file of that name in a run of six frames, cut short after four unless it is complete."""
     from fuzz_segmenter import Shifting
@@ -126,6 +119,14 @@ def write_run(path: Path, *, complete: bool = False) -> None:
 def write_complete_run(path: Path) -> None:
     """The file of that name in a complete run of six frames."""
     write_run(path, complete=True)
+
+
+def write_lock(path: Path) -> None:
+    """The lock that a killed process left in a run."""
+    from tinct.io.processes import host_name
+
+    write_run(path.with_name("run.json"))
+    path.write_text(json.dumps({"host": host_name(), "pid": 0}))
 
 
 @contextlib.contextmanager
@@ -370,6 +371,7 @@ WORK_KINDS: Mapping[str, FileKind] = {
         of_run("state, resumed", "state.safetensors", write_run),
         of_run("run.json, resumed", "run.json", write_run, form="json"),
         of_run("run.json, complete, resumed", "run.json", write_complete_run, form="json"),
+        of_run("lock of a run, resumed", ".lock", write_lock),
         of_run("mask of a run, resumed", "masks/00002.png", write_run),
         FileKind("run.json, exported", "run.json", write_complete_run, read_record_file, form="json"),
         FileKind("why.json", "why.json", write_trace, read_trace, form="json"),

@@ -39,8 +39,8 @@ def rewind(folder: Path, stages: Sequence[str], stage: int, step: int, *, score:
     if not path.exists():
         return
     lines = []
-    for text in path.read_text(encoding="utf-8").splitlines():
-        with contextlib.suppress(ValueError, KeyError, TypeError):
+    for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):
             line = json.loads(text)
             if (stages.index(line["stage"]), line["step"], score in line) <= (stage, step, False):
                 lines.append(text + "\n")

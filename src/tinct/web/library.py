@@ -15,6 +15,7 @@ from typing import IO, Any
 
 from tinct.errors import OutputError, TinctError, VideoError
 from tinct.io.atomic import fsync_path
+from tinct.io.json_files import reading
 from tinct.io.picture_frames import holds_several
 from tinct.io.video import IMAGE_SUFFIXES, Video
 from tinct.web.http_errors import CallError, NotFoundError, TooMuchError
@@ -69,8 +70,9 @@ class Library:
     def _load(self, path: Path) -> None:
         """Open a project that is on disk; one that cannot be opened is listed with its error."""
         try:
-            self._projects[path.name] = Project(path)
-        except (TinctError, OSError, ValueError, KeyError, TypeError) as error:
+            with reading(path, "a project of tinct", "Put back a copy of its files, or move it elsewhere."):
+                self._projects[path.name] = Project(path)
+        except TinctError as error:
             self._broken[path.name] = f"The project {path} cannot be opened: {error}"
 
     def close(self) -> None:
