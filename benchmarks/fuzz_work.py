@@ -97,9 +97,7 @@ def resume(out: Path) -> dict[str, int]:
     from tinct.runs.segment_to_folder import FolderOptions, segment_to_folder
 
     options = FolderOptions(resume=True, overlay=False)
-    segment_to_folder(
-        shifting_segmenter(), a_run_video(), {0: labels()}, out, options, info={"video": "clip"}
-    )
+    segment_to_folder(Shifting(), a_run_video(), {0: labels()}, out, options, info={"video": "clip"})
     return {path.name: digest(path.read_bytes()) for path in sorted((out / "masks").glob("*.png"))}
 
 

@@ -7,21 +7,33 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from tinct.errors import OutputError
 from tinct.io.atomic import atomic_write
 
 FILE_NAME = "curve.jsonl"
 
 
 def append_figures(folder: Path, stage: str, step: int, seconds: float, figures: Mapping[str, float]) -> None:
-    """Add a line: the stage, its steps done, the run's seconds so far, and figures."""
+    """Add a line: the stage, its steps done, the run's seconds so far, and figures.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
     line = {
         "stage": stage,
         "step": step,
         "seconds": round(seconds, 1),
         **{name: round(value, 5) for name, value in figures.items()},
     }
-    with (folder / FILE_NAME).open("a", encoding="utf-8") as curve:
-        curve.write(json.dumps(line) + "\n")
+    path = folder / FILE_NAME
+    try:
+        with path.open("a", encoding="utf-8") as curve:
+            curve.write(json.dumps(line) + "\n")
+    except OSError as error:
+        raise OutputError(
+            f"{path} cannot be written: {error.strerror or error}. Free some space and resume; the "
+            "checkpoint is whole."
+        ) from error
 
 
 def rewind(folder: Path, stages: Sequence[str], stage: int, step: int, *, score: str) -> None:
