@@ -2,9 +2,9 @@
 
     python benchmarks/fuzz.py --files 10000 --seconds 600
 
-A reader may give a value or raise a TinctError. It may not raise anything else, hang, or, where a file bears
-a checksum, give another value than the one that was written. The seed of every fault is printed: with
-`--kind KIND --seed N --files 1` it is made again.
+A reader may give a value or raise a TinctError. It may not raise anything else, hang, take a gigabyte, or,
+where a file bears a checksum, give another value than the one that was written. The seed of every fault is
+printed: with `--kind KIND --seed N --files 1` it is made again.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import json
 import logging
 import random
 import re
+import resource
 import signal
 import sys
 import tempfile
@@ -35,7 +36,13 @@ KINDS = {**FILE_KINDS, **WORK_KINDS}
 LONGEST_S = 20.0
 """A reader that takes longer for a small file hangs."""
 
+MOST_BYTES = 2**30
+"""A reader that takes more memory for a small file is one that files can bring down."""
+
 HUGE = (
+    "1",
+    "2",
+    "5",
     "1e999",
     "-1e999",
     "NaN",
@@ -177,6 +184,11 @@ def at_most(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
+def peak_bytes() -> int:
+    """The most memory that this process ever had."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
 def try_one(kind: FileKind, original: bytes, expected: Any, folder: Path, seed: int, report: Report) -> None:
     """Damage the file by one seed, read it, and note what happened."""
     from tinct.errors import TinctError
@@ -186,20 +198,24 @@ def try_one(kind: FileKind, original: bytes, expected: Any, folder: Path, seed: 
     damaged = damage(original, draws)
     path = folder / kind.file
     path.write_bytes(damaged)
+    before, refused, fault = peak_bytes(), False, ""
     try:
         with at_most(LONGEST_S):
             value = kind.read(path)
-    except TinctError:
-        report.refused[kind.name] += 1
-    except BaseException as error:
-        if isinstance(error, KeyboardInterrupt):
-            raise
-        report.faults.append((kind.name, seed, f"{type(error).__name__}: {error}"[:300]))
-    else:
         if kind.has_checksum and damaged != original and value != expected:
-            report.faults.append((kind.name, seed, "another value came, without a word"))
-        else:
-            report.read[kind.name] += 1
+            fault = "another value came, without a word"
+    except TinctError:
+        refused = True
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        fault = f"{type(error).__name__}: {error}"[:300]
+    if peak_bytes() - before > MOST_BYTES:
+        fault = f"it took {(peak_bytes() - before) / 2**30:.1f} GiB"
+    if fault:
+        report.faults.append((kind.name, seed, fault))
+    else:
+        (report.refused if refused else report.read)[kind.name] += 1
 
 
 def fuzz(

@@ -53,6 +53,16 @@ def scores(average_over: str, *, merged: bool = False, groups: bool = False) -> 
     )
 
 
+@pytest.mark.parametrize("place", ["set", "sequence", "object"])
+def test_a_changed_mean_is_seen(place: str, tmp_path: Path) -> None:
+    content = scores("objects").to_json(per_frame=True)
+    sequence = content["sequences"]["b"]
+    {"set": content, "sequence": sequence, "object": sequence["objects"]["5"]}[place]["J"]["mean"] = 0.123
+    (tmp_path / "scores.json").write_text(json.dumps(content))
+    with pytest.raises(OptionError, match=r"the mean J of (the set|b) is .* there, and .* by its objects"):
+        read_scores(tmp_path / "scores.json")
+
+
 @pytest.mark.parametrize(
     ("average_over", "groups", "expected"),
     [("sequences", False, (0.2 + 0.65) / 2), ("objects", False, 0.5), ("groups", True, (0.4 + 0.7) / 2)],

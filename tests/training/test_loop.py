@@ -325,7 +325,7 @@ def test_a_changed_tensor_of_a_checkpoint_is_seen(tmp_path: Path) -> None:
     """torch alone would take it."""
     task, _ = run(tmp_path, stop_after_s=0.0)
     path = tmp_path / "checkpoint.pt"
-    data, tensor = path.read_bytes(), task.network[0].weight.detach().numpy().tobytes()
+    data, tensor = path.read_bytes(), task.network[0].bias.detach().numpy().tobytes()
     at = data.index(tensor)
     path.write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
     with pytest.raises(TinctError, match=r"the checksum of its part .* does not fit"):
