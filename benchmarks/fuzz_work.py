@@ -94,6 +94,7 @@ def a_run_video() -> Any:
 
 def resume(out: Path) -> dict[str, int]:
     """Segment the frames into a folder, or go on; the masks."""
+    from fuzz_segmenter import Shifting
     from tinct.runs.segment_to_folder import FolderOptions, segment_to_folder
 
     options = FolderOptions(resume=True, overlay=False)

@@ -66,7 +66,7 @@ def test_half_an_export_is_seen(bench: ModuleType) -> None:
 
 def test_another_result_is_seen(bench: ModuleType, tmp_path: Path) -> None:
     def forgetful(out: Path) -> None:
-        (out / "masks").mkdir(parents=True)
+        (out / "masks").mkdir(parents=True, exist_ok=True)
         if "undisturbed" in out.name:
             (out / "masks" / "0.png").write_bytes(b"a")
         time.sleep(0.01)
