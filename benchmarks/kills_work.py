@@ -102,7 +102,19 @@ def evaluating(data: Path) -> Work:
         evaluate(DatasetSplit("davis-2017", data, "train"), config, out)
 
     # What the run cost stands in the scores.
-    return Work("evaluate", work, "", ignored=("run.json", "state.safetensors", "scores.json"))
+    words = (
+        "evaluate",
+        "--dataset",
+        "davis-2017",
+        "--root",
+        str(data),
+        "--split",
+        "train",
+        "--preset",
+        "fast",
+    )
+    words = (*words, "--device", "cpu", "--threads", "1", "--no-report", "--out", "OUT")
+    return Work("evaluate", work, "", words, ignored=("run.json", "state.safetensors", "scores.json"))
 
 
 def training(data: Path) -> Work:
