@@ -77,6 +77,11 @@ def run_and_kill(work: Work, out: Path, after_s: float, *, whole: bool = False) 
     return False
 
 
+def do_apart(work: Work, out: Path) -> None:
+    """Do the work undisturbed, in a process of its own."""
+    run_and_kill(work, out, after_s=3600.0)
+
+
 def _fork(do: Callable[[Path], None], out: Path) -> tuple[Callable[[], int | None], Callable[[], None]]:
     """A fork of this process that does the work: how to ask for its exit status, how to kill it."""
     child = os.fork()
@@ -183,6 +188,7 @@ def kill_often(
 
 def main() -> int:
     """Print the report; 1 if there was a fault."""
+    import cv2
     import torch
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
@@ -193,10 +199,11 @@ def main() -> int:
     parser.add_argument("--quiet", action="store_true", help="print the end only")
     chosen = parser.parse_args()
     torch.set_num_threads(1)  # a forked process has no other threads
+    cv2.setNumThreads(1)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         report = kill_often(
-            folder, works(folder), chosen.kills, chosen.seconds, chosen.seed, whole_share=chosen.whole,
+            folder, works(folder, do_apart), chosen.kills, chosen.seconds, chosen.seed, whole_share=chosen.whole,
             listener=(lambda line: None) if chosen.quiet else print,
         )  # fmt: skip
     print(f"{'work':<24}{'kills':>7}{'completed':>11}")

@@ -102,18 +102,8 @@ def evaluating(data: Path) -> Work:
         evaluate(DatasetSplit("davis-2017", data, "train"), config, out)
 
     # What the run cost stands in the scores.
-    words = (
-        "evaluate",
-        "--dataset",
-        "davis-2017",
-        "--root",
-        str(data),
-        "--split",
-        "train",
-        "--preset",
-        "fast",
-    )
-    words = (*words, "--device", "cpu", "--threads", "1", "--no-report", "--out", "OUT")
+    given = f"--dataset davis-2017 --root {data} --split train --preset fast --device cpu --threads 1"
+    words = ("evaluate", *given.split(), "--no-report", "--out", "OUT")
     return Work("evaluate", work, "", words, ignored=("run.json", "state.safetensors", "scores.json"))
 
 
@@ -161,12 +151,18 @@ def exporting(name: str, to: str, run: Path, data: Path) -> Work:
     return Work(name, work, "", appears_whole=True)
 
 
-def works(folder: Path) -> list[Work]:
-    """All kinds of work; the folder gets their input."""
+def works(folder: Path, do_apart: Callable[[Work, Path], Any]) -> list[Work]:
+    """All kinds of work.
+
+    Args:
+        folder: Gets their input.
+        do_apart: Does a work in a process of its own: one that has computed has threads, and cannot be
+            forked.
+    """
     data = write_dataset(folder / "data")
     streaming = segmenting("FEELVOS, fast", data, "feelvos", preset="fast")
     run = folder / "exported"
-    streaming.do(run)
+    do_apart(streaming, run)
     return [
         streaming,
         segmenting("OSVOS, fine-tuned", data, "osvos", preset="fast", fine_tune="3"),

@@ -85,6 +85,6 @@ def test_whole_commands_are_killed_too(bench: ModuleType, tmp_path: Path) -> Non
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded")
 def test_real_work_comes_through(bench: ModuleType, tmp_path: Path) -> None:
-    report = bench.kill_often(tmp_path, bench.works(tmp_path), kills=12, seconds=240.0)
+    report = bench.kill_often(tmp_path, bench.works(tmp_path, bench.do_apart), kills=12, seconds=240.0)
     assert report.faults == []
     assert report.kills.total() + report.completed.total() > 0
