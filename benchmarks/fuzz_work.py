@@ -157,7 +157,7 @@ def read_record_file(path: Path) -> Any:
         costs(out.parent, ["run"])
         run = LabelledVideo.of_run(out, a_run_video())
         export(run, "coco", out.parent / "exported.json")
-        return run.names, run.rate, run.object_names
+        return run.frame_names, run.rate, run.object_names
 
 
 def write_trace(path: Path) -> None:

@@ -202,10 +202,9 @@ def main() -> int:
     cv2.setNumThreads(1)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        report = kill_often(
-            folder, works(folder, do_apart), chosen.kills, chosen.seconds, chosen.seed, whole_share=chosen.whole,
-            listener=(lambda line: None) if chosen.quiet else print,
-        )  # fmt: skip
+        kinds, listener = works(folder, do_apart), (lambda line: None) if chosen.quiet else print
+        limits = chosen.kills, chosen.seconds, chosen.seed
+        report = kill_often(folder, kinds, *limits, whole_share=chosen.whole, listener=listener)
     print(f"{'work':<24}{'kills':>7}{'completed':>11}")
     for kind in report.kills | report.completed:
         print(f"{kind:<24}{report.kills[kind]:>7}{report.completed[kind]:>11}")
