@@ -6,7 +6,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tinct.errors import OutputError
 from tinct.inference.confidence import frame_confidence, most_helpful_frame
+from tinct.io.json_files import reading
 from tinct.io.masks import ObjectMasks
 
 
@@ -24,9 +26,11 @@ class Confidences:
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any], frames: Collection[int]) -> Confidences:
-        """What an earlier call left in `run.json`, of some frames."""
-        margins = {i: value for i, value in enumerate(record.get("margin", ())) if value is not None}
-        agreements = {int(i): value for i, value in record.get("agreement", {}).items()}
+        """What an earlier call left in `run.json`, of some frames; OutputError if it is malformed."""
+        with reading("The confidence in run.json", "a list", "Choose another folder.", OutputError):
+            values = enumerate(record.get("margin", ()))
+            margins = {i: float(value) for i, value in values if value is not None}
+            agreements = {int(i): float(value) for i, value in record.get("agreement", {}).items()}
         return cls(*({i: each[i] for i in each if i in frames} for each in (margins, agreements)))
 
     def add(self, index: int, masks: ObjectMasks, agreed: float | None) -> None:

@@ -68,7 +68,8 @@ class RunFile:
         with reading(self.path, "a run's record", "Choose another folder.", OutputError):
             self.object_ids = tuple(int(i) for i in previous.get("object_ids", ()))
             self.frames_done = int(previous.get("frames_done", 0))
-            self.fine_tuned = [dict(entry) for entry in previous.get("fine_tuned", ())]
+            entries = previous.get("fine_tuned", ())
+            self.fine_tuned = [{**entry, "frame": int(entry["frame"])} for entry in entries]
             self.confidence = dict(previous.get("confidence", {}))
 
     def _read(self) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import shutil
 import sys
 import tempfile
@@ -226,7 +227,8 @@ class Library:
             *self._command_line,
             *(p.name for p in self.folder.iterdir()),
         }
-        return next(i for i in (base, *(f"{base}-{n}" for n in range(2, 10**6))) if i not in taken)
+        numbered = (f"{base}-{n}" for n in itertools.count(2))
+        return next(i for i in itertools.chain([base], numbered) if i not in taken)
 
     def remove(self, project: Project) -> None:
         """Remove a project's folder; a video of the command line itself stays.
