@@ -48,13 +48,17 @@ class Report:
 
 
 def contents(folder: Path, ignored: tuple[str, ...] = ()) -> Files:
-    """The files below a folder that are not on their way to their place, by name."""
+    """The files below a folder that are not on their way to their place, by name.
+
+    Args:
+        folder: It need not be there.
+        ignored: Names of files and folders that are left out.
+    """
+    files = {path.relative_to(folder): path for path in sorted(folder.rglob("*")) if path.is_file()}
     return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-        and path.name not in ignored
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        name.as_posix(): path.read_bytes()
+        for name, path in files.items()
+        if not any(part.startswith(".") or part in ignored for part in name.parts)
     }
 
 

@@ -22,7 +22,7 @@ class Work:
         results: Where below that folder the files lie that are compared.
         words: The command that does the same, with OUT for the folder; empty if there is none.
         appears_whole: The files appear all at once, when all is done.
-        ignored: Names of files that are not compared while they change.
+        ignored: Names of files and folders that are not compared: they grow, or hold times.
     """
 
     name: str
@@ -133,7 +133,7 @@ def training(data: Path) -> Work:
         )
         train_by_recipe(recipe, Sources(data), options)
 
-    return Work("train OSVOS", work, "", ignored=("checkpoint.pt", "curve.jsonl"))
+    return Work("train OSVOS", work, "", ignored=("checkpoint.pt", "curve.jsonl", "tensorboard"))
 
 
 def exporting(name: str, to: str, run: Path, data: Path) -> Work:
