@@ -246,6 +246,31 @@ def test_a_record_that_cannot_be_read_is_refused(
 
 
 @pytest.mark.parametrize(
+    "changes",
+    [
+        {"confidence": {"margin": [{}]}},
+        {"confidence": {"margin": 3}},
+        {"confidence": {"agreement": {"x": 1}}},
+        {"confidence": {"agreement": []}},
+        {"confidence": 3},
+        {"fine_tuned": [{}]},
+        {"fine_tuned": [3]},
+        {"object_ids": 3},
+        {"frames_done": [1]},
+        {"run": 3},
+    ],
+)
+def test_a_malformed_record_is_refused(
+    video: Video, prompts: dict[int, np.ndarray], tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    run(video, prompts, tmp_path)
+    record = json.loads((tmp_path / "run.json").read_text())
+    (tmp_path / "run.json").write_text(json.dumps({**record, **changes}))
+    with pytest.raises(OutputError, match=r"cannot be read as|holds another run"):
+        run(video, prompts, tmp_path, resume=True)
+
+
+@pytest.mark.parametrize(
     ("out", "says"),
     [
         ("clip", "is the"),

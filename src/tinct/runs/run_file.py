@@ -76,8 +76,8 @@ class RunFile:
         fix = "So nobody knows which run this is. Choose another folder."
         with reading(self.path, "a run's record", fix, OutputError):
             content = parse_json(self.path.read_bytes())
-            if not isinstance(content, dict):
-                raise ValueError("it holds no JSON object")
+            if not isinstance(content, dict) or not isinstance(content.get("run", {}), dict):
+                raise ValueError("it holds no JSON object, or an entry `run` that is none")
         return content
 
     def write(self, **values: Any) -> None:
