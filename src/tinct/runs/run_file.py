@@ -146,6 +146,12 @@ def costs(out: Path, names: Collection[str]) -> dict[str, Any]:
         OutputError: A record cannot be read.
     """
     records = [read_record(out / name / "run.json") for name in names]
+    fix = "Remove the run whose run.json is broken, and run again."
+    with reading(out, "a folder of runs", fix, OutputError):
+        return _costs(records)
+
+
+def _costs(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     versions = [record["versions"] for record in records]
     found = {key: _common(record[key] for record in records) for key in ("device", "threads", "platform")}
     found |= {key: _common(version[key] for version in versions) for key in ("tinct", "torch", "python")}

@@ -52,7 +52,7 @@ class RunFolder:
             _check_same(video, run, folder)
         self.video = video
         self.names = video.names if video is not None else _mask_names(folder, int(run["frames"]))
-        self.object_ids = tuple(self.record.get("object_ids", ()))
+        self.object_ids = tuple(int(i) for i in self.record.get("object_ids", ()))
         self.size = (int(run["size"][0]), int(run["size"][1]))
         self.has_soft = (folder / "soft").is_dir()
 
@@ -105,8 +105,20 @@ def _read_record(folder: Path) -> dict[str, Any]:
         )
     with reading(path, "a run's record", "Run `tinct segment` again.", OutputError):
         record = parse_json(path.read_bytes())
-        int(record["run"]["frames"]), [int(side) for side in record["run"]["size"]][1]
+        _check_entries(record)
         return dict(record)
+
+
+def _check_entries(record: dict[str, Any]) -> None:
+    """What `reading` explains, if an entry that exports use is of another type or out of its range."""
+    run = record["run"]
+    int(run["frames"]), [int(side) for side in run["size"]][1]
+    [int(i) for i in record.get("object_ids", ())]
+    [int(i) for i, _ in record.get("object_names", {}).items()]
+    [int(part) for part in run.get("frame_range", "0:1").split(":")][1]
+    run.get("levels", "0:1").split(":"), Path(record.get("video_path") or "")
+    if not Fraction(record.get("frame_rate") or 1) > 0:
+        raise ValueError(f"its frame_rate is {record['frame_rate']}")
 
 
 def _check_same(video: Video, run: dict[str, Any], folder: Path) -> None:
