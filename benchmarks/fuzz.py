@@ -210,8 +210,9 @@ def try_one(kind: FileKind, original: bytes, expected: Any, folder: Path, seed: 
         raise
     except BaseException as error:
         fault = f"{type(error).__name__}: {error}"[:300]
-    if peak_bytes() - before > MOST_BYTES:
-        fault = f"it took {(peak_bytes() - before) / 2**30:.1f} GiB"
+    taken = peak_bytes() - before
+    if taken > MOST_BYTES:
+        fault = f"it took {taken / 2**30:.1f} GiB"
     if fault:
         report.faults.append((kind.name, seed, fault))
     else:

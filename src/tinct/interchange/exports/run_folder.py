@@ -117,8 +117,9 @@ def _check_entries(record: dict[str, Any]) -> None:
     [int(i) for i, _ in record.get("object_names", {}).items()]
     [int(part) for part in run.get("frame_range", "0:1").split(":")][1]
     run.get("levels", "0:1").split(":"), Path(record.get("video_path") or "")
-    if not Fraction(record.get("frame_rate") or 1) > 0:
-        raise ValueError(f"its frame_rate is {record['frame_rate']}")
+    rate = record.get("frame_rate")
+    if rate is not None and not Fraction(rate) > 0:
+        raise ValueError(f"its frame_rate is {rate}")
 
 
 def _check_same(video: Video, run: dict[str, Any], folder: Path) -> None:
