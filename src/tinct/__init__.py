@@ -10,6 +10,7 @@ from tinct.errors import (
     DatasetError,
     FrameIndexError,
     MaskError,
+    MissingDatasetError,
     MissingExtraError,
     MissingMaskError,
     MissingVideoError,
@@ -26,17 +27,24 @@ from tinct.errors import (
 )
 
 if TYPE_CHECKING:
+    from tinct.fine_tuning.fine_tune import FineTuningWarning
     from tinct.inference.segmenter import StreamingSegmenter, VideoSegmenter, segment_video
     from tinct.inference.session import Session, SessionFrame
     from tinct.io.mask_files import read_mask, write_mask
-    from tinct.io.masks import ObjectMasks
+    from tinct.io.masks import MaskWarning, ObjectMasks
     from tinct.io.video import Video, as_video
+    from tinct.methods.dyenet.run import TemplateWarning
+    from tinct.runs.folder_lock import LockWarning
     from tinct.zoo import build_segmenter
 
 __all__ = [
     "DatasetError",
+    "FineTuningWarning",
     "FrameIndexError",
+    "LockWarning",
     "MaskError",
+    "MaskWarning",
+    "MissingDatasetError",
     "MissingExtraError",
     "MissingMaskError",
     "MissingVideoError",
@@ -48,6 +56,7 @@ __all__ = [
     "Session",
     "SessionFrame",
     "StreamingSegmenter",
+    "TemplateWarning",
     "TinctError",
     "UnknownLengthError",
     "UnknownObjectError",
@@ -66,10 +75,14 @@ __all__ = [
 
 # Names come when they are first asked for: `import tinct`, and with it `tinct --help`, stays quick.
 _HOMES = {
+    "FineTuningWarning": "tinct.fine_tuning.fine_tune",
+    "LockWarning": "tinct.runs.folder_lock",
+    "MaskWarning": "tinct.io.masks",
     "ObjectMasks": "tinct.io.masks",
     "Session": "tinct.inference.session",
     "SessionFrame": "tinct.inference.session",
     "StreamingSegmenter": "tinct.inference.segmenter",
+    "TemplateWarning": "tinct.methods.dyenet.run",
     "Video": "tinct.io.video",
     "VideoSegmenter": "tinct.inference.segmenter",
     "as_video": "tinct.io.video",

@@ -1,7 +1,7 @@
 """Everything tinct raises on purpose, drawn once.
 
 TinctError
-├── MaskError (ValueError)              a mask that cannot be what was painted
+├── MaskError (ValueError)              a mask that cannot be an annotation
 │   └── MissingMaskError (FileNotFoundError)
 ├── VideoError (ValueError)             a video or frame that cannot be read
 │   ├── MissingVideoError (FileNotFoundError)
@@ -10,6 +10,7 @@ TinctError
 ├── WeightsError                        a weights file that is not what it should be
 │   └── MissingWeightsError (FileNotFoundError)
 ├── DatasetError                        a dataset folder that lacks something
+│   └── MissingDatasetError (FileNotFoundError)
 ├── OptionError (ValueError)            an option, name or index that does not exist
 │   ├── FrameIndexError (IndexError)    a frame that the video does not have
 │   ├── UnknownObjectError (KeyError)   an object that the masks do not have
@@ -70,6 +71,10 @@ class MissingWeightsError(WeightsError, FileNotFoundError):
 
 class DatasetError(TinctError):
     """A dataset folder in which something that its layout promises is missing or wrong."""
+
+
+class MissingDatasetError(DatasetError, FileNotFoundError):
+    """A dataset's folder, or a file of it, that is not there."""
 
 
 class OptionError(TinctError, ValueError):

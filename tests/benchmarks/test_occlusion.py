@@ -18,6 +18,8 @@ from tinct.data.occlusion.objects import BackgroundPool, ObjectPool
 from tinct.data.occlusion.plan import OcclusionOptions
 from tinct.data.static_images import StaticImages
 from tinct.errors import OptionError
+from tinct.evaluation.occlusion import PHASES, PhaseScores
+from tinct.evaluation.results import NAN, Statistics
 from tinct.methods import osvos
 from tinct.networks.weights import save_weights
 
@@ -65,3 +67,22 @@ def test_the_table_is_written_with_its_command(
     table = (tmp_path / "OUT" / "occlusion.md").read_text()
     assert "G after" in table
     assert content["command"] in table
+
+
+def phase(j: float, f: float, recall: float) -> PhaseScores:
+    return PhaseScores({"J": Statistics(j, recall), "F": Statistics(f, recall)}, 1, 4)
+
+
+def test_the_table_has_a_row_per_method_and_says_what_counts(bench: ModuleType) -> None:
+    nothing = PhaseScores({"J": Statistics(NAN), "F": Statistics(NAN)}, 0, 0)
+    phases = {**dict.fromkeys(PHASES, phase(0.8, 0.9, 0.75)), "after hidden": nothing}
+    table = bench.phases_markdown([("one", phases), ("two", phases)])
+    rows = [line for line in table.splitlines() if line.startswith("|")]
+    assert len(rows) == 4
+    assert rows[2] == "| one | 85.0 | 85.0 | 85.0 | 80.0 | 90.0 | 75.0 | – | 85.0 |"
+    assert "after: 1 objects, 4 frames" in table
+    content = bench.phases_json(phases)
+    assert content["after"]["J_recall"] == 0.75
+    assert content["after hidden"] == {
+        "G": None, "J": None, "F": None, "J_recall": None, "F_recall": None, "objects": 0, "frames": 0,
+    }  # fmt: skip

@@ -69,9 +69,9 @@ def test_each_sequence_has_its_own_boxes_and_leaves_its_account(tinct: Tinct, we
     code, _, said = tinct(*evaluation(weights, "--proposals", "boxes"))
     assert code == 0, said
     for name in NAMES:
-        account = json.loads(Path("out", name, "why.json").read_text())
-        assert account["without_proposals"] == [0, 2, 3]
-        assert account["rounds"][0]["retrieved_share"] == 1 / FRAMES
+        trace = json.loads(Path("out", name, "why.json").read_text())
+        assert trace["without_proposals"] == [0, 2, 3]
+        assert trace["rounds"][0]["retrieved_share"] == 1 / FRAMES
         run = json.loads(Path("out", name, "run.json").read_text())["run"]
         assert run["proposals"].startswith("boxes-")
     Path("boxes/bee.json").write_text("{}")
@@ -117,9 +117,9 @@ def test_the_papers_rows_run_and_go_on(tinct: Tinct, weights: str) -> None:
     words = ("ablate", "dyenet", "--data", "DAVIS", "--dataset", "davis-2017", "--out", "table", "--weights",
              weights, "--rows", "re-mp,rounds-1", "--max-frames", "3", "--sequences", "ant", "--device",
              "cpu", "--preset", "fast", "--markdown")  # fmt: skip
-    code, said, news = tinct(*words)
-    assert code == 0, news
-    assert "row 2 of 2: rounds-1" in news
+    code, said, errors = tinct(*words)
+    assert code == 0, errors
+    assert "row 2 of 2: rounds-1" in errors
     assert "| Re-MP |" in said
     assert "0.610" in said
     assert "rounds-1: masks retrieved / known after each round: 0: 33.3% /" in said

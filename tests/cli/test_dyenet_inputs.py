@@ -79,8 +79,8 @@ def boxes_of(frames: Sequence[Sequence[Square]]) -> None:
 
 
 def record() -> dict[str, Any]:
-    account: dict[str, Any] = json.loads(Path("why.json").read_text())
-    return account
+    trace: dict[str, Any] = json.loads(Path("why.json").read_text())
+    return trace
 
 
 def masks(out: str = "out") -> list[np.ndarray]:

@@ -59,11 +59,11 @@ def test_the_account_is_written_as_a_picture_and_as_data(
     assert "why.png" in said.out
     with Image.open(folder / "why.png") as picture:
         assert picture.width > 400
-    account = json.loads((folder / "why.json").read_text())
-    assert account["format"] == "tinct-explanation-1"
-    assert account["frames"] == ["0", "1", "2"]
-    assert account["object_ids"] == [3]
-    assert account["without_proposals"] == [0, 2]
+    trace = json.loads((folder / "why.json").read_text())
+    assert trace["format"] == "tinct-explanation-1"
+    assert trace["frames"] == ["0", "1", "2"]
+    assert trace["object_ids"] == [3]
+    assert trace["without_proposals"] == [0, 2]
     run = json.loads((folder / "out/run.json").read_text())
     assert run["run"]["proposals"].startswith("boxes-")
     assert len(set(run["seconds_per_frame"]["values"])) == 1

@@ -20,18 +20,18 @@ H, W = 10, 14
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A finished run of five frames at 24000/1001 with the objects 1 and 2."""
-    with VideoWriter(tmp_path / "walk.mp4", Fraction(24000, 1001)) as film:
+    with VideoWriter(tmp_path / "walk.mp4", Fraction(24000, 1001)) as writer:
         for t in range(5):
-            film.write(np.full((H, W, 3), 30 * t, np.uint8))
+            writer.write(np.full((H, W, 3), 30 * t, np.uint8))
     (tmp_path / "run" / "masks").mkdir(parents=True)
     for t in range(5):
         labels = np.zeros((H, W), np.uint8)
         labels[2:5, t : t + 4] = 1
         labels[6:9, 8:12] = 2
         write_mask(tmp_path / "run" / "masks" / f"{t:05d}.png", labels)
-    account = {"run": {"frames": 5, "size": [H, W], "video": "walk.mp4"}, "object_ids": [1, 2]}
-    account |= {"video_path": "../walk.mp4", "status": "complete"}
-    (tmp_path / "run" / "run.json").write_text(json.dumps(account))
+    run_record = {"run": {"frames": 5, "size": [H, W], "video": "walk.mp4"}, "object_ids": [1, 2]}
+    run_record |= {"video_path": "../walk.mp4", "status": "complete"}
+    (tmp_path / "run" / "run.json").write_text(json.dumps(run_record))
     monkeypatch.chdir(tmp_path)
     return tmp_path / "run"
 

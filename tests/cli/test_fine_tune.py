@@ -78,7 +78,7 @@ def tinct(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tinct:
     return run
 
 
-def account(out: str) -> dict[str, Any]:
+def run_record(out: str) -> dict[str, Any]:
     content: dict[str, Any] = json.loads(Path(out, "run.json").read_text())
     return content
 
@@ -92,7 +92,7 @@ def test_a_budget_is_kept_recorded_and_belongs_to_the_run(
     tinct: Tinct, weights: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert tinct(*segment_words("osvos", weights, "--fine-tune", "2")) == 0
-    found = account("out")
+    found = run_record("out")
     assert found["run"]["fine_tuning"] == "2 steps"
     assert [(entry["object_id"], entry["steps"]) for entry in found["fine_tuned"]] == [(1, 2)]
     assert capsys.readouterr().err == "tinct: first.png → frame 0 (00000)\n"
@@ -109,7 +109,7 @@ def test_auto_says_what_it_chose(
     assert tinct(*segment_words("osvos", weights, "--fine-tune", "auto")) == 0
     said = capsys.readouterr().err.splitlines()
     assert said[1:] == ["tinct: fine-tuning 1 step per object (auto, on cpu)"]
-    assert account("out")["run"]["fine_tuning"] == "1 step"
+    assert run_record("out")["run"]["fine_tuning"] == "1 step"
 
 
 def test_a_bar_shows_how_far_fine_tuning_is(
@@ -124,8 +124,8 @@ def test_a_bar_shows_how_far_fine_tuning_is(
 
 def test_none_leaves_the_parent_network(tinct: Tinct, weights: dict[str, str]) -> None:
     assert tinct(*segment_words("masktrack", weights, "--fine-tune", "none")) == 0
-    assert account("out")["run"]["fine_tuning"] == "none"
-    assert "fine_tuned" not in account("out")
+    assert run_record("out")["run"]["fine_tuning"] == "none"
+    assert "fine_tuned" not in run_record("out")
 
 
 def test_flow_from_an_estimator_with_a_cache_and_from_a_folder(tinct: Tinct, weights: dict[str, str]) -> None:
@@ -133,13 +133,13 @@ def test_flow_from_an_estimator_with_a_cache_and_from_a_folder(tinct: Tinct, wei
     more = (*none, "--flow", "dis", "--flow-cache", "kept")
     assert tinct(*segment_words("masktrack", weights, *more)) == 0
     assert len(list(Path("kept").iterdir())) == FRAMES - 1
-    assert account("out")["run"]["flow"].startswith("dis-")
+    assert run_record("out")["run"]["flow"].startswith("dis-")
     Path("flow").mkdir()
     for t in range(FRAMES - 1):
         write_flo(Path("flow", f"{t + 1:05d}_{t:05d}.flo"), np.full((H, W, 2), -1, np.float32))
     words = segment_words("masktrack", weights, *none, "--flow", "flow")
     assert tinct(*words, "--out", "other") == 0
-    assert account("other")["run"]["flow"] == "folder flow"
+    assert run_record("other")["run"]["flow"] == "folder flow"
 
 
 def test_a_flow_file_that_lacks_is_told_before_anything_is_learnt(
@@ -165,8 +165,8 @@ def test_a_download_is_told_in_one_line(
     assert tinct(*segment_words("masktrack", weights, "--flow", "raft-small")) == 1
     said = capsys.readouterr()
     assert said.out == ""
-    _, told, error = said.err.splitlines()
-    assert re.fullmatch(r"tinct: downloading RAFT's weights from https://\S+/raft_small\S+\.pth", told)
+    _, notice, error = said.err.splitlines()
+    assert re.fullmatch(r"tinct: downloading RAFT's weights from https://\S+/raft_small\S+\.pth", notice)
     assert error.startswith("tinct: error: RAFT's weights cannot be had")
 
 
@@ -175,11 +175,11 @@ def test_masks_run_both_ways(
 ) -> None:
     more = ("--mask", "3:last.png", "--direction", "both", "--fine-tune", "1")
     assert tinct(*segment_words("masktrack", weights, *more)) == 0
-    assert account("out")["run"]["direction"] == "both"
+    assert run_record("out")["run"]["direction"] == "both"
     for t, left in ((0, 6), (3, 9)):
         np.testing.assert_array_equal(read_label_png(Path("out", "masks", f"{t:05d}.png")), square(left))
     # Both painted frames were learnt from at once.
-    assert len(account("out")["fine_tuned"]) == 1
+    assert len(run_record("out")["fine_tuned"]) == 1
 
 
 def test_an_interrupted_run_keeps_what_it_learnt(
@@ -195,21 +195,21 @@ def test_an_interrupted_run_keeps_what_it_learnt(
 
     monkeypatch.setattr(predict, "write_mask", interrupt)
     assert tinct(*words) == 130
-    first = account("out")["fine_tuned"]
+    first = run_record("out")["fine_tuned"]
     monkeypatch.setattr(predict, "write_mask", write)
     assert tinct(*words, "--resume") == 0
-    assert account("out")["fine_tuned"] == first
-    assert account("out")["resumed_at"] == 2
+    assert run_record("out")["fine_tuned"] == first
+    assert run_record("out")["resumed_at"] == 2
 
 
 def test_evaluate_takes_the_same_options(tinct: Tinct, weights: dict[str, str]) -> None:
     words = ("evaluate", "--dataset", "davis-2016", "--root", "DAVIS", "--method", "osvos", "--device", "cpu",
              "--weights", weights["osvos"], "--out", "runs", "--metrics", "J", "--no-report")  # fmt: skip
     assert tinct(*words, "--fine-tune", "1", "--preset", "paper") == 0
-    assert account("runs/cow")["run"]["fine_tuning"] == "1 step"
+    assert run_record("runs/cow")["run"]["fine_tuning"] == "1 step"
     run = json.loads(Path("runs/scores.json").read_text())["run"]
     assert (run["fine_tuning"], run["tuning_steps"], run["tuning_diverged"]) == ("1 step", 1, 0)
-    assert run["tuning_seconds"] == account("runs/cow")["fine_tuned"][0]["seconds"]
+    assert run["tuning_seconds"] == run_record("runs/cow")["fine_tuned"][0]["seconds"]
 
 
 def test_evaluate_finds_the_flow_of_each_sequence(
@@ -224,7 +224,7 @@ def test_evaluate_finds_the_flow_of_each_sequence(
     for t in range(FRAMES - 1):
         write_flo(Path(f"flow/cow/{t + 1:05d}_{t:05d}.flo"), np.full((H, W, 2), -1, np.float32))
     assert tinct(*words, "--out", "runs") == 0
-    assert account("runs/cow")["run"]["flow"] == "folder flow"
+    assert run_record("runs/cow")["run"]["flow"] == "folder flow"
 
 
 @pytest.mark.slow
@@ -240,7 +240,7 @@ def test_ablate_runs_rows_and_goes_on(
     assert "--weights without-both=FILE" in said.out
     content = json.loads(Path("ablation/ablation.json").read_text())
     assert [row["ours"] is None for row in content["rows"]] == [False, False, True]
-    assert account("ablation/full/cow")["run"]["options"] == {"boundary": "guided"}
+    assert run_record("ablation/full/cow")["run"]["options"] == {"boundary": "guided"}
     masks = {p: p.stat().st_mtime_ns for p in Path("ablation").glob("*/cow/masks/*.png")}
     assert tinct(*words, "--markdown") == 0
     assert "| row | ours J |" in capsys.readouterr().out
@@ -291,19 +291,6 @@ def test_weights_by_row() -> None:
     )
     assert parse_weights(["./a=b"]) == (Path("a=b"), {})
     assert parse_weights([]) == (None, {})
-
-
-def test_a_bar_begins_anew_with_every_painted_frame(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    from tinct.cli.progress import progress_bar
-
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    with progress_bar() as progress:
-        assert progress is not None
-        for done, total in ((1, 4), (4, 4), (1, 7), (3, 7)):
-            progress("fine-tune", done, total)
-    assert "3/7" in capsys.readouterr().err
 
 
 def test_models_says_which_methods_take_what(tinct: Tinct, capsys: pytest.CaptureFixture[str]) -> None:

@@ -21,7 +21,7 @@ def test_the_table_has_a_line_for_every_variant(monkeypatch: pytest.MonkeyPatch,
     of_variants = [(method, v) for method, record in zoo.METHODS.items() for v in record.variants]
     assert [(row[0], row[1].removesuffix("*")) for row in rows[1 : len(of_variants) + 1]] == of_variants
     (feelvos,) = (row for row in rows if row[:2] == ["feelvos", "mobilenetv2*"])
-    assert feelvos[2:] == ["4.3", "MB", "-", "0.872", "DAVIS-2016", "dev", "J&F,", "default"]
+    assert feelvos[2:] == ["4.3", "MB", "0.17", "0.872", "DAVIS-2016", "dev", "J&F,", "default"]
     (paper,) = (row for row in rows if row[:2] == ["feelvos", "xception65"])
     assert paper[2:6] == ["-", "-", "0.817", "DAVIS-2016"]
 
@@ -62,7 +62,9 @@ def test_a_card_may_say_what_a_frame_takes(monkeypatch: pytest.MonkeyPatch) -> N
     timed = dataclasses.replace(card, seconds_per_frame=0.257)
     monkeypatch.setattr(zoo, "weights_record", lambda *_: timed)
     assert models.table_lines()[1].split()[4] == "0.26"
-    assert any("seconds per frame: 0.26" in line for line in models.method_lines("feelvos"))
+    assert any(
+        "seconds per frame: 0.26 (854×480, one object" in line for line in models.method_lines("feelvos")
+    )
 
 
 def test_json_holds_every_preset_with_its_options(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:

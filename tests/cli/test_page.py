@@ -39,7 +39,7 @@ def test_the_defaults_are_loopback_and_a_folder_in_plain_sight(monkeypatch: pyte
     options = options_of(monkeypatch)
     assert (options.host, options.port, options.browser) == ("127.0.0.1", None, True)
     assert options.projects == Path.home() / "tinct-projects"
-    assert options.settings.method == "feelvos"
+    assert options.config.method == "feelvos"
     assert options.threads >= 1
 
 
@@ -52,7 +52,7 @@ def test_every_option_arrives(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     )
     assert list(options.videos) == [Path("a.mp4"), Path("b")]
     assert (options.host, options.port, options.projects, options.browser) == ("0.0.0.0", 99, tmp_path, False)
-    assert (options.settings.method, options.settings.preset, options.threads) == ("osvos", "fast", 3)
+    assert (options.config.method, options.config.preset, options.threads) == ("osvos", "fast", 3)
     assert options.limits == Limits(upload_bytes=500_000_000, frames=10, pixels=1000)
 
 
@@ -128,9 +128,9 @@ def test_the_server_does_without_torch() -> None:
     program = (
         "import sys, tinct.web.server, tinct.web.app, tinct.web.safety\n"
         "from tinct.web.run_routes import methods\n"
-        "from tinct.web.run_log import Settings\n"
-        "assert methods(Settings('osvos', 'fast'))[0]['presets'][0] == 'fast'\n"
-        "assert methods(Settings('osvos', 'fast'))[0]['method'] == 'osvos'\n"
+        "from tinct.runs.segmenter_config import SegmenterConfig\n"
+        "first = methods(SegmenterConfig('osvos', preset='fast'))[0]\n"
+        "assert (first['presets'][0], first['method']) == ('fast', 'osvos')\n"
         "print([name for name in ('torch', 'matplotlib') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -94,11 +94,11 @@ def test_segment_writes_the_folder_and_says_where(
     assert "overlay.mp4" in said.out
     assert said.err == "tinct: first.png → frame 0 (0)\ntinct: later.png → frame 3 (3)\n"
     assert (folder / "out" / "overlay.mp4").exists()
-    account = json.loads((folder / "out" / "run.json").read_text())
-    assert list(account["run"]["prompts"]) == ["0", "3"]
-    assert account["run"]["video"] == "clip"
-    assert (account["run"]["method"], account["run"]["variant"]) == ("feelvos", "mobilenetv2")
-    assert account["run"]["weights_sha256"] == "ab" * 32
+    run_record = json.loads((folder / "out" / "run.json").read_text())
+    assert list(run_record["run"]["prompts"]) == ["0", "3"]
+    assert run_record["run"]["video"] == "clip"
+    assert (run_record["run"]["method"], run_record["run"]["variant"]) == ("feelvos", "mobilenetv2")
+    assert run_record["run"]["weights_sha256"] == "ab" * 32
 
 
 def deep_clip(folder: Path, brightest: int) -> None:
@@ -167,8 +167,8 @@ def test_directions(
     masks = ("--mask", "first.png", "--mask", "3:later.png")
     command = ("segment", "clip", *masks, "--out", "out", "--no-overlay", *words)
     assert tinct_command(monkeypatch, *command) == 0
-    account = json.loads((folder / "out" / "run.json").read_text())
-    assert account["run"].get("direction") == said
+    run_record = json.loads((folder / "out" / "run.json").read_text())
+    assert run_record["run"].get("direction") == said
     labels = [read_label_png(folder / "out" / "masks" / f"{t}.png") for t in range(5)]
     assert [t for t in range(5) if not labels[t].any()] == empty
     # Both masks show the same square. Run both ways, its two objects are everywhere, and share it.

@@ -70,14 +70,14 @@ def segment(monkeypatch: pytest.MonkeyPatch, *masks: str, more: tuple[str, ...] 
     return tinct_command(monkeypatch, "segment", "clip", *words, "--out", "out", "--no-overlay", *more)
 
 
-def account() -> Any:
+def run_record() -> Any:
     return json.loads(Path("out/run.json").read_text())
 
 
 def test_one_label_is_one_object_in_all_files(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert segment(monkeypatch, "0.json", "2.json", "a.xml") == 0
-    assert account()["object_names"] == {"1": "dog", "2": "cat", "3": "bird"}
-    assert list(account()["run"]["prompts"]) == ["0", "1", "2"]
+    assert run_record()["object_names"] == {"1": "dog", "2": "cat", "3": "bird"}
+    assert list(run_record()["run"]["prompts"]) == ["0", "1", "2"]
     labels = read_label_png("out/masks/2.png")
     assert (labels[2, 10], labels[2, 4], labels[6, 6]) == (2, 3, 1)
 
@@ -95,14 +95,14 @@ def test_exports_use_the_names_and_the_soft_masks(folder: Path, monkeypatch: pyt
 
 def test_the_run_says_where_its_video_is(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert segment(monkeypatch, "later.png") == 0
-    assert account()["video_path"] == "../clip"
-    assert "object_names" not in account()
+    assert run_record()["video_path"] == "../clip"
+    assert "object_names" not in run_record()
     assert str(folder) not in Path("out/run.json").read_text()
 
 
 def test_an_index_wins(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert segment(monkeypatch, "3:0.json", "later.png") == 0
-    assert list(account()["run"]["prompts"]) == ["0", "3"]
+    assert list(run_record()["run"]["prompts"]) == ["0", "3"]
 
 
 def test_which_file_went_to_which_frame_is_said(
@@ -112,7 +112,7 @@ def test_which_file_went_to_which_frame_is_said(
     labels[2:8, 3:9], labels[0, :7] = 4, 255
     write_mask(folder / "3.png", labels)
     assert segment(monkeypatch, "later.png", "3.png", "1:2.json") == 0
-    assert list(account()["run"]["prompts"]) == ["0", "1", "3"]
+    assert list(run_record()["run"]["prompts"]) == ["0", "1", "3"]
     said = capsys.readouterr().err.splitlines()
     assert [line for line in said if "→" in line] == [
         "tinct: later.png → frame 0 (0)",

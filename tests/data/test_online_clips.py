@@ -31,7 +31,7 @@ def test_objects_keep_their_identities_over_frames_of_one_video() -> None:
 
 
 def test_frames_without_objects_are_refused() -> None:
-    with pytest.raises(MaskError, match="None of the 1 painted frames shows an object"):
+    with pytest.raises(MaskError, match="None of the 1 annotated frames shows an object"):
         AnnotatedRegions([annotated(0, (0, 0))])
 
 
@@ -52,7 +52,7 @@ def test_identities_stay_with_their_objects(lucid: float) -> None:
             assert colour == (255, 0)[int(clip["identities"][k])]
 
 
-def test_objects_put_together_anew_move_apart() -> None:
+def test_composed_objects_move_apart() -> None:
     clips = OnlineClips(AnnotatedRegions([annotated()]), OPTIONS, 1.0)
     gaps = []
     for i in range(8):

@@ -122,7 +122,7 @@ def test_extreme_objects(case: str) -> None:
 
 def test_frames_without_the_object() -> None:
     frame = AnnotatedFrame(annotated().image, np.zeros((48, 64), np.uint8))
-    with pytest.raises(MaskError, match="None of the 1 painted frames"):
+    with pytest.raises(MaskError, match="None of the 1 annotated frames"):
         OnlineSamples([frame], OnlineAugmentation())
 
 

@@ -249,10 +249,10 @@ def test_only_chosen_rows_run_and_each_is_told(
     run_with: Callable[[dict[str, Figures]], Calls], tmp_path: Path
 ) -> None:
     calls = run_with(FIGURES)
-    told: list[tuple[str, int, int]] = []
+    begun: list[tuple[str, int, int]] = []
     rows = ["without-one-shot", "full"]
-    ablation = ablate(setup_of("osvos"), tmp_path, rows=rows, on_row=lambda *news: told.append(news))
-    assert told == [("full", 1, 2), ("without-one-shot", 2, 2)]
+    ablation = ablate(setup_of("osvos"), tmp_path, rows=rows, on_row=lambda *call: begun.append(call))
+    assert begun == [("full", 1, 2), ("without-one-shot", 2, 2)]
     assert [name for name, _ in calls] == ["full", "without-one-shot"]
     change = ablation.change(ablation.results[1])
     assert change is not None

@@ -55,7 +55,7 @@ def account_of(frames: int, objects: int, *shares: float) -> dict[str, Any]:
 
 @pytest.fixture
 def run_with(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, tuple[float, float]]], None]:
-    """Row → J and F; whatever re-identifies writes an account of two rounds."""
+    """Row → J and F; whatever re-identifies writes a trace of two rounds."""
 
     def prepare(figures: dict[str, tuple[float, float]]) -> None:
         def fake(data: DatasetSplit, config: SegmenterConfig, out: Path, **_: Any) -> Evaluation:

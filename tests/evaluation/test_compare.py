@@ -212,12 +212,6 @@ class TestChanges:
         assert [c.name for c in compared.losses()] == ["s3", "s4"]
         assert [c.name for c in compared.changes] == ["s1", "s2", "s0", "s4", "s3"]
 
-    def test_may_be_limited_by_number_and_size(self) -> None:
-        compared = self.compared()
-        assert [c.name for c in compared.gains(1)] == ["s1"]
-        assert [c.name for c in compared.losses(threshold=0.15)] == ["s3"]
-        assert compared.losses(threshold=0.5) == ()
-
     def test_names_those_that_moved_against_the_whole(self) -> None:
         assert [c.name for c in self.compared().against] == ["s3", "s4"]
         assert compare(single(0.5), single(0.5)).against == ()
@@ -295,6 +289,12 @@ class TestRefusals:
     def test_measure_that_was_not_computed(self) -> None:
         with pytest.raises(OptionError, match=r"A has no J and F \(it has T\)"):
             compare(single(0.5, measure="T"), single(0.5))
+
+    def test_stability_of_other_steps(self) -> None:
+        older, newer = single(0.5, measure="T"), single(0.4, measure="T", t_steps="all")
+        with pytest.raises(OptionError, match=r"A is .*: between scored frames; of B: all\..*--compat"):
+            compare(older, newer, measure="T")
+        assert compare(newer, newer, measure="T").means == (0.4, 0.4)
 
     def test_measure_without_any_value(self) -> None:
         with pytest.raises(OptionError, match=r"T has no value .*\(s0\)"):

@@ -131,7 +131,7 @@ def masks_of(out: Path) -> dict[str, bytes]:
     return {str(path.relative_to(out)): path.read_bytes() for path in sorted(out.glob("*/masks/*.png"))}
 
 
-def account(out: Path, name: str) -> dict[str, Any]:
+def run_record(out: Path, name: str) -> dict[str, Any]:
     content: dict[str, Any] = json.loads((out / name / "run.json").read_text())
     return content
 
@@ -158,12 +158,12 @@ def test_a_split_is_segmented_and_scored(davis: Path, tmp_path: Path) -> None:
 def test_the_scores_say_what_made_them_and_what_it_cost(davis: Path, tmp_path: Path) -> None:
     evaluation = evaluate(val(davis), SegmenterConfig(), tmp_path / "out", threads=1)
     run = dict(evaluation.run)
-    accounts = [account(tmp_path / "out", name) for name in NAMES]
-    seconds = [s for a in accounts for s in a["seconds_per_frame"]["values"]]
+    records = [run_record(tmp_path / "out", name) for name in NAMES]
+    seconds = [s for a in records for s in a["seconds_per_frame"]["values"]]
     assert len(seconds) == 3 * FRAMES
     assert run.pop("seconds_per_frame") == pytest.approx(np.median(seconds), abs=1e-5)
-    assert run.pop("peak_memory_mb") == max(a["peak_memory_mb"] for a in accounts)
-    versions = accounts[0]["versions"]
+    assert run.pop("peak_memory_mb") == max(a["peak_memory_mb"] for a in records)
+    versions = records[0]["versions"]
     assert run == {
         "method": "feelvos",
         "variant": "mobilenetv2",
@@ -176,7 +176,7 @@ def test_the_scores_say_what_made_them_and_what_it_cost(davis: Path, tmp_path: P
         "device": "cpu",
         "threads": 1,
         "frames": 3 * FRAMES,
-        "platform": accounts[0]["platform"],
+        "platform": records[0]["platform"],
         **versions,
     }
 
@@ -206,7 +206,7 @@ def test_what_is_complete_is_not_computed_again(
     evaluate(val(davis), SegmenterConfig(), out)
     before = (out / "scores.json").read_bytes()
     monkeypatch.setattr(CheapSegmentation, "segmenter", Idle())
-    # Another number of threads leaves the account of the first run, which was timed, as it is.
+    # Another number of threads leaves the record of the first run, which was timed, as it is.
     monkeypatch.setattr(torch, "get_num_threads", lambda: 77)
     evaluate(val(davis), SegmenterConfig(), out)
     assert (out / "scores.json").read_bytes() == before
@@ -224,27 +224,27 @@ def test_an_interrupted_evaluation_goes_on_to_the_same_masks(davis: Path, tmp_pa
     with pytest.raises(RunInterrupted, match=says) as got:
         evaluate(val(davis), SegmenterConfig(), cut, progress=interrupt)
     assert got.value.signal_number == signal.SIGTERM
-    assert account(cut, "bee")["status"] == "interrupted"
+    assert run_record(cut, "bee")["status"] == "interrupted"
     assert not (cut / "scores.json").exists()
     evaluate(val(davis), SegmenterConfig(), cut)
-    assert account(cut, "bee")["resumed_at"] == 3
+    assert run_record(cut, "bee")["resumed_at"] == 3
     assert masks_of(cut) == masks_of(whole)
     assert read_scores(cut / "scores.json").sequences == read_scores(whole / "scores.json").sequences
 
 
 @pytest.mark.usefixtures("_cheap")
 def test_progress_tells_of_frames_then_of_scores(davis: Path, tmp_path: Path) -> None:
-    told: list[tuple[str, int, int]] = []
+    calls: list[tuple[str, int, int]] = []
     evaluate(
         val(davis),
         SegmenterConfig(),
         tmp_path,
-        progress=lambda *news: told.append(news),
+        progress=lambda *call: calls.append(call),
     )
-    frames = [done for stage, done, of in told if stage == "segment" and of == 3 * FRAMES]
+    frames = [done for stage, done, of in calls if stage == "segment" and of == 3 * FRAMES]
     assert frames == sorted(frames)
     assert set(frames) == set(range(3 * FRAMES + 1))
-    assert told[-3:] == [("score", 1, 3), ("score", 2, 3), ("score", 3, 3)]
+    assert calls[-3:] == [("score", 1, 3), ("score", 2, 3), ("score", 3, 3)]
 
 
 @pytest.mark.usefixtures("_cheap")
@@ -260,7 +260,7 @@ def test_two_workers_give_the_masks_of_one(davis: Path, tmp_path: Path) -> None:
         assert "cat: Frame" in str(caught.value)
         assert "the same command goes on from there" in str(caught.value)
         assert "--resume" not in str(caught.value)
-        assert [account(out, name)["status"] for name in NAMES] == ["complete", "complete", "failed"]
+        assert [run_record(out, name)["status"] for name in NAMES] == ["complete", "complete", "failed"]
     assert len(masks_of(one)) == 2 * FRAMES + 4
     assert masks_of(one) == masks_of(two)
     broken.write_bytes(good)
@@ -316,7 +316,7 @@ def test_youtube_vos_gives_every_object_where_it_starts(tmp_path: Path) -> None:
     (root / "train" / "meta.json").write_text(json.dumps({"videos": meta}))
     out = tmp_path / "out"
     evaluation = evaluate(DatasetSplit("youtube-vos", root, "train"), SegmenterConfig(), out)
-    prompts = account(out, "0a")["run"]["prompts"]
+    prompts = run_record(out, "0a")["run"]["prompts"]
     assert list(prompts) == ["0", "3"]
     assert (out / "0a" / "masks" / "00030.png").exists()
     assert set(np.unique(read_label_png(out / "0a" / "masks" / "00010.png"))) == {0, 1}

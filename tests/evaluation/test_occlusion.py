@@ -14,8 +14,6 @@ from tinct.evaluation.occlusion import (
     PHASES,
     frames_of_phases,
     phase_scores,
-    phases_json,
-    phases_markdown,
 )
 from tinct.evaluation.results import FrameScores, ObjectScores, Scores, SequenceScores, Statistics
 
@@ -83,21 +81,7 @@ def test_an_empty_phase_is_undefined_and_not_zero() -> None:
     phases = phase_scores(scores_of(a=[scored(2, [0.5, 0.5])]), {"a": {2: trace("vvvv")}})
     assert math.isnan(phases["after"].g)
     assert (phases["after"].objects, phases["after"].frames) == (0, 0)
-    content = phases_json(phases)
-    assert content["after"] == {
-        "G": None, "J": None, "F": None, "J_recall": None, "F_recall": None, "objects": 0, "frames": 0,
-    }  # fmt: skip
-    assert content["all"]["G"] == pytest.approx(0.5)
-    assert "–" in phases_markdown([("nobody", phases)])
-
-
-def test_the_table_has_a_row_per_method_and_says_what_counts() -> None:
-    phases = phase_scores(scores_of(a=[scored(1, [0.8, 1.0, 1.0, 1.0, 0.25])]), {"a": {1: trace("vvooorr")}})
-    table = phases_markdown([("one", phases), ("two", phases)])
-    rows = [line for line in table.splitlines() if line.startswith("|")]
-    assert len(rows) == 4
-    assert rows[2] == "| one | 81.0 | 80.0 | 25.0 | 25.0 | 25.0 | 0.0 | – | 25.0 |"
-    assert "after: 1 objects, 1 frames" in table
+    assert phases["all"].g == pytest.approx(0.5)
 
 
 @given(st.text("vhor", min_size=3, max_size=20), st.data())

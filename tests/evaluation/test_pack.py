@@ -117,10 +117,10 @@ class TestDavis:
             assert packed.getpalette() == voc_palette().ravel().tolist()
 
     def test_progress_is_told(self, masks: Path, davis: Path, tmp_path: Path) -> None:
-        told: list[tuple[str, int, int]] = []
+        calls: list[tuple[str, int, int]] = []
         options = {"root": davis, "split": "test-challenge"}
-        pack(masks, "davis-2017", tmp_path / "a.zip", progress=lambda *of: told.append(of), **options)
-        assert told == [("boat", 1, 2), ("cat", 2, 2)]
+        pack(masks, "davis-2017", tmp_path / "a.zip", progress=lambda *of: calls.append(of), **options)
+        assert calls == [("boat", 1, 2), ("cat", 2, 2)]
 
 
 class TestWhatIsRefused:

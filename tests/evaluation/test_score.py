@@ -9,6 +9,7 @@ import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from tinct.evaluation.score import score_folders, scoring_rules
 from tinct.evaluation.tables import rule_lines
 from tinct.evaluation.workers import outcomes_of
 from tinct.io.mask_files import write_mask
-from tinct.metrics import contour_accuracy, region_similarity
+from tinct.metrics import contour_accuracy, describe_contour, instability, region_similarity
 
 SIZE = (120, 160)
 Labels = np.ndarray
@@ -99,14 +100,70 @@ def test_the_toolkits_values_per_frame(scored: Scorer) -> None:
     assert scores.statistics["J"].mean == pytest.approx(np.mean(expected_j), abs=1e-6)
 
 
+HALVED = 5 * 0.239114
+"""T of the step from R to HALF, or back."""
+
+
 def test_stability_is_that_of_each_step_and_its_mean(scored: Scorer) -> None:
-    scores = scored({"a": [R, R, R, HALF, EMPTY, R]}, {"a": [R] * 6}, "davis-2016", metrics=["T"])
+    scores = scored({"a": [R, R, R, HALF, EMPTY, R]}, {"a": [R] * 6}, "davis-2017", metrics=["T"])
     steps = frame_values(scores, "T")
     assert math.isnan(steps[0])
-    assert steps[1:3] == pytest.approx((0, 5 * 0.239114), abs=1e-5)
+    assert steps[1:3] == pytest.approx((0, HALVED), abs=1e-5)
     assert math.isnan(steps[3])
-    assert scores.statistics["T"].mean == pytest.approx(5 * 0.239114 / 2, abs=1e-5)
+    assert scores.statistics["T"].mean == pytest.approx(HALVED / 2, abs=1e-5)
     assert scores.measures == ("T",)
+
+
+def test_stability_of_davis_2016_is_of_all_steps(scored: Scorer) -> None:
+    """From the given frame, whatever the method made of it, to the last one, which J and F skip."""
+    predicted = [EMPTY, HALF, HALF, SHIFTED, R]
+    scores = scored({"a": predicted}, {"a": [R] * 5}, "davis-2016")
+    back = frame_values(scores, "T")[2]
+    assert back > 0
+    assert frame_values(scores, "T") == pytest.approx((HALVED, 0, back, 0), abs=1e-5)
+    assert scores.statistics["T"].mean == pytest.approx((HALVED + back) / 4, abs=1e-5)
+    assert scores.settings["t_steps"] == "all"
+    assert scores.rule.endswith("T is of all steps from frame to frame, the first and the last included")
+    # What J and F score is as before.
+    assert scores.frames_scored == 3
+    assert [math.isnan(value) for value in frame_values(scores, "J")] == [False, False, False, True]
+    assert scores.statistics["J"].mean == pytest.approx((0.5 + 0.5 + 0.774398) / 3, abs=1e-6)
+
+
+def test_stability_of_steps_that_are_not_there_is_left_out(scored: Scorer) -> None:
+    truth = {"a": [R] * 5, "b": [R] * 5}
+    frames = {"a": [R, HALF, R, HALF, None], "b": [R, None, HALF, HALF, HALF]}
+    scores = scored(frames, truth, "davis-2016", metrics=["T"], allow_missing=True)
+    a, b = (sequence.objects[0].statistics["T"].mean for sequence in scores.sequences)
+    assert a > HALVED / 2
+    assert b == 0
+
+
+def test_stability_between_scored_frames_on_request(scored: Scorer, tmp_path: Path) -> None:
+    scored({"a": [R, HALF, HALF, R, HALF]}, {"a": [R] * 5}, "davis-2016", metrics=["T"])
+    rules = scoring_rules("davis-2016", ["J", "T"], compat="davis-2016-python")
+    scores = score_folders(tmp_path / "pred", tmp_path / "gt", rules)
+    steps = frame_values(scores, "T")
+    assert math.isnan(steps[0])
+    assert steps[1] == 0
+    assert len(steps) == 3
+    assert scores.statistics["T"].mean == pytest.approx(steps[2] / 2)
+    assert scores.settings["t_steps"] == "between scored frames"
+    assert "but the first and the last" in scores.rule
+
+
+def test_stability_as_the_matlab_toolkit_has_it(scored: Scorer, tmp_path: Path) -> None:
+    """From the given frame to the last scored one, angles from the rows' axis."""
+    bent = over(rectangle(20, 90, 30, 60), rectangle(70, 90, 30, 120))
+    frames = [bent, HALF, R, bent, HALF]
+    scored({"a": frames}, {"a": [bent] * 5}, "davis-2016", metrics=["T"])
+    rules = scoring_rules("davis-2016", ["T"], compat="davis-2016-matlab")
+    scores = score_folders(tmp_path / "pred", tmp_path / "gt", rules)
+    contours = [describe_contour(labels > 0, from_rows=True) for labels in frames[:4]]
+    steps = [instability(*pair) for pair in pairwise(contours)]
+    assert frame_values(scores, "T") == pytest.approx(steps)
+    assert scores.statistics["T"].mean == pytest.approx(np.mean(steps))
+    assert scores.settings["t_steps"] == "to scored frames"
 
 
 def test_davis_2016_leaves_t_out_where_there_is_strong_occlusion(scored: Scorer) -> None:
@@ -511,6 +568,7 @@ def test_one_undefined_decay_makes_the_toolkits_mean_undefined(scored: Scorer, t
         ({"protocol": "plain", "metrics": ["J", "G"]}, "no metric 'G'.*J .region"),
         ({"protocol": "plain", "compat": "x"}, "no toolkit 'x'"),
         ({"protocol": "plain", "compat": "davis2017-evaluation"}, "goes with davis-2017"),
+        ({"protocol": "davis-2017", "compat": "davis-2016-python"}, "goes with davis-2016"),
         ({"protocol": "plain", "bound_th": -1.0}, "bound_th"),
     ],
 )

@@ -6,20 +6,23 @@ import copy
 import math
 import threading
 from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from tinct.data.online_samples import AnnotatedFrame
+from tinct.data.online_samples import AnnotatedFrame, OnlineAugmentation, OnlineSamples
 from tinct.errors import MaskError, OptionError
 from tinct.fine_tuning import fine_tune as online
 from tinct.fine_tuning.fine_tune import (
     Budget,
     FineTuning,
     FineTuningWarning,
+    TuningBatch,
     fine_tune,
 )
 from tinct.fine_tuning.per_object import (
@@ -187,7 +190,7 @@ def test_fine_tuning_works_under_inference_mode(stream: TinyStream) -> None:
 
 
 def test_no_frame_with_the_object(stream: TinyStream) -> None:
-    with pytest.raises(MaskError, match="None of the 1 painted frames"):
+    with pytest.raises(MaskError, match="None of the 1 annotated frames"):
         fine_tune(stream, [of_object(9)], options())
 
 
@@ -259,6 +262,33 @@ def test_sgd_takes_the_steps_that_torch_takes(stream: TinyStream) -> None:
     torch.testing.assert_close(tuned.own.bias, stream.own.bias * (1 - 0.2 * 0.1 * 0.5))
 
 
+def test_a_networks_own_loss_teaches_too(stream: TinyStream) -> None:
+    """One that wants a small bias, beside logits that teach nothing."""
+
+    def answer(network: TinyStream, batch: TuningBatch) -> tuple[torch.Tensor, torch.Tensor]:
+        return batch.guides.new_zeros(batch.labels.shape), network.own.bias.square().sum()
+
+    tuned = fine_tune(stream, [of_object(1)], options(budget=Budget(steps=50)), answer=answer)
+    assert not tuned.diverged
+    assert tuned.network.own.bias.abs() < 0.5 * stream.own.bias.abs()
+
+
+def test_magnitudes_move_with_their_frame() -> None:
+    frame = of_object(1)
+    magnitudes = np.zeros((*frame.labels.shape, 2), np.uint8)
+    magnitudes[frame.labels == 1, 1] = 200
+    plain = OnlineAugmentation(lucid=0.0, colour=0.0)
+    seen = [OnlineSamples([replace(frame, magnitudes=magnitudes)], plain).sample(i) for i in range(8)]
+    inside = np.concatenate([s.magnitudes[cv2.erode(s.labels, np.ones((3, 3))) == 1] for s in seen])
+    outside = np.concatenate([s.magnitudes[cv2.dilate(s.labels, np.ones((5, 5))) == 0] for s in seen])
+    assert len(inside) > 100
+    assert (inside[:, 0] == 0).all()
+    # Labels go to the nearest pixel, magnitudes are interpolated.
+    assert inside[:, 1].mean() > 190
+    assert outside.mean() < 5
+    assert not OnlineSamples([frame], plain).sample(0).magnitudes.any()
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 def test_everything_is_made_once_and_in_order_whoever_makes_it(threads: int) -> None:
     makers: list[tuple[int, int]] = []
@@ -277,11 +307,6 @@ def test_everything_is_made_once_and_in_order_whoever_makes_it(threads: int) -> 
     # With a thread of its own the next one was begun.
     assert [number for number, _ in makers] == [0, 1, 2, 3][: 2 + threads]
     assert {thread == threading.get_ident() for _, thread in makers} == {threads == 1}
-
-
-def test_an_optimiser_that_does_not_exist() -> None:
-    with pytest.raises(OptionError, match="Did you mean 'adamw'"):
-        FineTuning(optimiser="adam")
 
 
 def test_seconds_that_are_over_at_once_still_give_one_step(stream: TinyStream) -> None:

@@ -37,7 +37,7 @@ def painted() -> AnnotatedFrame:
     return AnnotatedFrame(image, labels)
 
 
-def news_of(budget: Budget, **options: float) -> list[FineTuningProgress]:
+def progress_of(budget: Budget, **options: float) -> list[FineTuningProgress]:
     heard: list[FineTuningProgress] = []
     with callbacks(fine_tuning=heard.append):
         fine_tune_objects(OneLayer(), [painted()], (1, 4), FineTuning(budget=budget, **options))
@@ -45,7 +45,7 @@ def news_of(budget: Budget, **options: float) -> list[FineTuningProgress]:
 
 
 def test_every_step_of_every_object_is_told_and_its_end() -> None:
-    heard = news_of(Budget(steps=3))
+    heard = progress_of(Budget(steps=3))
     assert [(n.object_id, n.position, n.steps, n.finished) for n in heard] == [
         *((1, 0, step, False) for step in (1, 2, 3)),
         (1, 0, 3, True),
@@ -57,7 +57,7 @@ def test_every_step_of_every_object_is_told_and_its_end() -> None:
 
 
 def test_a_budget_in_seconds_is_counted_in_seconds() -> None:
-    heard = news_of(Budget(seconds=0.2))
+    heard = progress_of(Budget(seconds=0.2))
     assert {n.units for n in heard} == {1}
     assert heard[-1].done_of_all == (2, 2)
     shares = [n.share for n in heard if n.object_id == 1]
@@ -66,13 +66,13 @@ def test_a_budget_in_seconds_is_counted_in_seconds() -> None:
 
 def test_divergence_is_told() -> None:
     with pytest.warns(FineTuningWarning):
-        heard = news_of(Budget(steps=20), learning_rate=float("inf"))
+        heard = progress_of(Budget(steps=20), learning_rate=float("inf"))
     assert [n.diverged for n in heard if n.finished] == [True, True]
 
 
-def test_nothing_is_told_where_nothing_is_tuned() -> None:
-    assert news_of(Budget(steps=0)) == []
+def test_nothing_is_reported_where_nothing_is_tuned() -> None:
+    assert progress_of(Budget(steps=0)) == []
 
 
 def test_seconds_that_are_over_before_the_first_step_are_no_divergence() -> None:
-    assert not any(news.diverged for news in news_of(Budget(seconds=1e-9)))
+    assert not any(each.diverged for each in progress_of(Budget(seconds=1e-9)))

@@ -348,3 +348,13 @@ def test_what_is_no_label_map_is_not_written(tmp_path: Path) -> None:
 def test_a_missing_mask_is_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="There is no mask file"):
         read_mask(tmp_path / "first.png")
+
+
+@pytest.mark.parametrize("suffix", ["tif", "webp", "png"])
+def test_a_file_of_several_masks_is_refused_with_what_to_do(suffix: str, save: Callable[..., Path]) -> None:
+    masks = [Image.fromarray(painted(i)) for i in (120, 240)]
+    path = save(masks[0], f"a.{suffix}", save_all=True, append_images=masks[1:])
+    with pytest.raises(MaskError, match="holds 2 pictures, and a mask is one") as raised:
+        read_mask(path)
+    assert "Save or copy it again" not in str(raised.value)
+    assert "one by one, each with its frame" in str(raised.value)

@@ -318,6 +318,8 @@ def test_arrays_are_a_video() -> None:
         ([scene(0).astype(np.uint16)], None, r"uint16.*frame >> 8"),
         ([scene(0).astype(np.int64)], None, r"int64.*astype\(np.uint8\)"),
         ([Image.new("F", (W, H))], None, "fractions"),
+        ([Image.new("I;16", (W, H))], None, r"Frame 0 is a PIL image.*mode I;16.*path of the file.*>> 8"),
+        ([scene(0), Image.new("I", (W, H))], None, r"Frame 1 is a PIL image.*mode I\).*range is not known"),
         (["a.jpg", "b.jpg"], None, r"PIL\.Image\.open"),
         (scene(0), None, r"single frame.*\[frame\]"),
         (torch.zeros(3, H, W), None, r"single frame.*\[frame\]"),

@@ -17,13 +17,13 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from tinct.errors import TinctError
+from tinct.runs.segmenter_config import SegmenterConfig
 from tinct.web.app import make_app
 from tinct.web.events import Events
 from tinct.web.frames import FrameCache
 from tinct.web.library import Library
 from tinct.web.limits import Limits
 from tinct.web.project import Project
-from tinct.web.run_log import Settings
 from tinct.web.runner import Runner
 from tinct.web.safety import Guard, known_hosts
 from tinct.web.services import Services
@@ -125,7 +125,7 @@ class Desk:
         self.services = Services(
             limits, self.library, self.runner, self.events, WriterLocks(self.events), frames
         )
-        app = Guard(make_app(self.services, Settings()), known_hosts("127.0.0.1"))
+        app = Guard(make_app(self.services, SegmenterConfig()), known_hosts("127.0.0.1"))
         self.client = TestClient(app, base_url="http://127.0.0.1:8765", raise_server_exceptions=False)
         self.tabs = [Tab(self.client, project) for project in ids]
 
@@ -180,7 +180,7 @@ class SharedWorker:
             if process is not None:
                 process.wait(30)
             for thread in threading.enumerate():
-                if thread.name == "worker news":
+                if thread.name == "worker messages":
                     thread.join(30)
 
 

@@ -10,19 +10,14 @@ import pytest
 import torch
 
 from tinct.errors import WeightsError
-from tinct.methods.feelvos import (
-    COMPACT,
-    PRESETS,
-    Feelvos,
+from tinct.methods.feelvos import COMPACT, PRESETS, Feelvos, Options, build, match
+from tinct.networks.feelvos import (
     FeelvosConfig,
     FeelvosNetwork,
     ObjectMatches,
-    Options,
     SemanticEmbedding,
-    build,
     distance_maps,
     label_logits,
-    match,
 )
 from tinct.networks.weights import save_weights
 from tinct.ops.matching import squash

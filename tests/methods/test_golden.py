@@ -4,7 +4,7 @@ The golden masks were made on a processor with AVX-512 and bf16. On one with AVX
 float32, the least overlap with them was 0.998 (FEELVOS), 0.999 (DyeNet), 0.988 (OSVOS), 0.993 (MaskTrack) and
 0.997 (MaskRNN), with one thread and with two; `repeats` leaves as much room again. CI holds both kinds to it.
 
-`python tests/methods/test_golden.py` makes the golden masks anew; look at them before you keep them.
+`python tests/methods/test_golden.py` makes the golden masks again; look at them before you keep them.
 """
 
 from __future__ import annotations

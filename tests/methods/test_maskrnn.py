@@ -8,12 +8,22 @@ import numpy as np
 import pytest
 import torch
 
-from tinct.fine_tuning.fine_tune import Budget, FineTuning
+from tinct.data.deform import MaskDeformation
+from tinct.fine_tuning.fine_tune import Budget, FineTuning, TuningBatch
+from tinct.fine_tuning.per_object import ObjectWeights
 from tinct.inference.segmenter import segment_video
 from tinct.io.flow_files import Flow
 from tinct.io.masks import ObjectMasks
 from tinct.io.video import Video
-from tinct.methods.maskrnn import MaskRnn, MaskRnnLookingAhead, MaskRnnNetwork, Options
+from tinct.methods import maskrnn
+from tinct.methods.maskrnn import (
+    PAPER_FINE_TUNING,
+    PRESETS,
+    MaskRnn,
+    MaskRnnLookingAhead,
+    MaskRnnNetwork,
+    Options,
+)
 from tinct.networks.flow import FlowEstimator
 from tinct.shapes import Image
 
@@ -58,7 +68,7 @@ def test_the_previous_mask_is_moved_along_the_flow() -> None:
     runner = segmenter(flow=Constant(dx=-6.0))
     seen: list[torch.Tensor] = []
     inner = runner._segment
-    runner._segment = lambda f, guide, m, w: (seen.append(guide), inner(f, guide, m, w))[1]  # type: ignore[method-assign]
+    runner._segment = lambda f, guide, *rest: (seen.append(guide), inner(f, guide, *rest))[1]  # type: ignore[method-assign]
     runner.step(runner.start(video[0], labels), video[1])
     expected = np.zeros((H, W), np.float32)
     expected[10:30, 14:34] = 1
@@ -131,3 +141,96 @@ def test_prompts_in_mid_video_when_looking_ahead() -> None:
     assert [m.object_ids for m in results] == [(), (2, 5), (2, 5, 7), (2, 5, 7)]
     np.testing.assert_array_equal(results[1].label_map, labels)
     np.testing.assert_array_equal(results[2].label_map == 7, late == 7)
+
+
+TUNED = FineTuning(
+    Budget(steps=2), augmentation=replace(PAPER_FINE_TUNING.augmentation, deformation=MaskDeformation())
+)
+
+
+def parts_of(network: MaskRnnNetwork) -> set[str]:
+    return {".".join(name.split(".")[1:2]) for name in network.object_layers()}
+
+
+@pytest.mark.parametrize(
+    ("change", "parts"),
+    [
+        ({}, {"appearance", "motion", "fusion", "localization"}),
+        ({"appearance_alone": True}, {"appearance"}),
+        ({"flow_stream": False}, {"appearance", "localization"}),
+        ({"localization": False}, {"appearance", "motion", "fusion"}),
+    ],
+)
+def test_an_objects_own_layers_are_those_that_it_uses(change: dict[str, bool], parts: set[str]) -> None:
+    network = MaskRnnNetwork(replace(UNTUNED, **change))
+    assert parts_of(network) == parts
+    assert not any(".backbone." in name for name in network.object_layers())
+
+
+def test_fine_tuning_teaches_every_part_of_the_network() -> None:
+    """Both streams, their fusion and the localization net (3.5); not the backbones, which objects share."""
+    runner = segmenter(replace(UNTUNED, fine_tuning=TUNED), Constant(3.0))
+    video, labels = clip(2)
+    state = runner.start_before(video[0], video[1], labels)
+    layers = runner.network.object_layers()
+    for weights in state.weights:
+        changed = {
+            name.split(".")[1]
+            for (name, before), after in zip(layers.items(), weights.tensors, strict=True)
+            if not torch.equal(before, after)
+        }
+        assert changed == {"appearance", "motion", "fusion", "localization"}
+    after, masks = runner.step(state, video[1])
+    untuned, _ = runner.step(replace(state, weights=(ObjectWeights(),) * 2), video[1])
+    assert masks.object_ids == (2, 5)
+    assert not torch.equal(after.previous, untuned.previous)
+
+
+def test_fine_tuning_sees_the_flow_to_the_frame_that_follows(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[torch.Tensor] = []
+
+    def answer(network: MaskRnnNetwork, batch: TuningBatch) -> tuple[torch.Tensor, torch.Tensor]:
+        seen.append(batch.magnitudes)
+        return maskrnn.segmented_and_located(network, batch)
+
+    monkeypatch.setattr(MaskRnn, "answer", answer_property(answer))
+    video, labels = clip(2)
+    runner = segmenter(replace(UNTUNED, fine_tuning=TUNED), Constant(3.0))
+    state = runner.start_before(video[0], video[1], labels)
+    # Nothing came before the first frame; the same flow everywhere is white everywhere.
+    assert not seen[0][:, 0].any()
+    assert (seen[0][:, 1] == 1).all()
+    (annotated,) = state.annotated
+    assert annotated.magnitudes is not None
+    # In mid-video both are known.
+    later, _ = runner.advance(state, video[1], video[0], labels)
+    assert later.annotated[1].magnitudes is not None
+    assert (later.annotated[1].magnitudes == 255).all()
+    # And who looks at single frames sees none.
+    assert runner.start(video[0], labels).annotated[0].magnitudes is None
+
+
+def answer_property(answer: object) -> property:
+    return property(lambda _: answer)
+
+
+def test_the_appearance_stream_alone_is_tuned_without_flow() -> None:
+    flow = Constant(3.0)
+    runner = segmenter(replace(UNTUNED, fine_tuning=TUNED, appearance_alone=True), flow)
+    video, labels = clip(2)
+    state = runner.start_before(video[0], video[1], labels)
+    assert flow.calls == 0
+    assert len(state.weights[0].tensors) == len(runner.network.streams.appearance.object_layers())
+
+
+def test_which_presets_tune_the_whole_network() -> None:
+    alone = {(v, p): o.appearance_alone for v, presets in PRESETS.items() for p, o in presets.items()}
+    assert {key for key, is_alone in alone.items() if is_alone} == {
+        ("mobilenetv2", "default"), ("mobilenetv2", "fast")
+    }  # fmt: skip
+
+
+def test_the_papers_rate_decays_gradually_and_no_gradient_is_clipped() -> None:
+    for variant in PRESETS.values():
+        assert variant["paper"].fine_tuning.loss == PAPER_FINE_TUNING.loss
+    assert (PAPER_FINE_TUNING.schedule, PAPER_FINE_TUNING.clip_gradient_norm) == ("polynomial", 0.0)

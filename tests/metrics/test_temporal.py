@@ -135,6 +135,20 @@ def test_of_equally_cheap_paths_the_toolkits_is_taken(seed: int, cells: str) -> 
     assert cheapest_path(costs).tolist() == [[int(row), int(column)] for row, column in cells.split()]
 
 
+def test_angles_can_be_counted_from_the_rows_axis() -> None:
+    """As the Matlab toolkit counts them: the same vertices, and the shape contexts of their transposes."""
+    mask = blurred_noise(1, 3) > 120
+    usual, from_rows = describe_contour(mask), describe_contour(mask, from_rows=True)
+    assert usual is not None
+    assert from_rows is not None
+    assert np.array_equal(usual.vertices, from_rows.vertices)
+    expected = slow_shape_contexts([(float(y), float(x)) for x, y in usual.vertices])
+    assert from_rows.shape_contexts == pytest.approx(np.array(expected), abs=1e-12)
+    half = describe_contour(rectangle(30, 55, 40, 110), from_rows=True)
+    whole = describe_contour(RECTANGLE, from_rows=True)
+    assert instability(whole, half) == pytest.approx(5 * 0.236921, abs=5e-6)
+
+
 # Edges.
 
 

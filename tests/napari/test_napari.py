@@ -39,7 +39,7 @@ def labels_at(t: int) -> np.ndarray:
 
 
 @pytest.fixture
-def film(tmp_path: Path) -> Path:
+def video_file(tmp_path: Path) -> Path:
     with VideoWriter(tmp_path / "walk.mp4", Fraction(25)) as writer:
         for t in range(FRAMES):
             writer.write(np.full((H, W, 3), 50 * t, np.uint8))
@@ -47,7 +47,7 @@ def film(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def run(film: Path, tmp_path: Path) -> Path:
+def run(video_file: Path, tmp_path: Path) -> Path:
     (tmp_path / "run" / "masks").mkdir(parents=True)
     for t in range(FRAMES):
         write_mask(tmp_path / "run" / "masks" / f"{t:05d}.png", labels_at(t))
@@ -110,11 +110,11 @@ def test_npe2_reads_a_run_with_our_reader(manager: Any, run: Path) -> None:
     assert described["metadata"]["object_names"] == {1: "object 1", 4: "dog"}
 
 
-def test_npe2_reads_a_film(manager: Any, film: Path) -> None:
-    (reader,) = list(manager.iter_compatible_readers([str(film)]))
-    ((frames, _, kind),) = manager.commands.execute(reader.command, args=(str(film),))(str(film))
+def test_npe2_reads_a_video_file(manager: Any, video_file: Path) -> None:
+    (reader,) = list(manager.iter_compatible_readers([str(video_file)]))
+    ((frames, _, kind),) = manager.commands.execute(reader.command, args=(str(video_file),))(str(video_file))
     assert kind == "image"
-    np.testing.assert_array_equal(frames[2], Video.open(film)[2])
+    np.testing.assert_array_equal(frames[2], Video.open(video_file)[2])
 
 
 def test_npe2_writes_a_labels_layer(manager: Any, tmp_path: Path) -> None:
@@ -185,12 +185,12 @@ def test_a_folder_of_photos_is_a_video(tmp_path: Path) -> None:
     assert (kind, frames.shape, int(frames[2].max())) == ("image", (3, H, W, 3), 2)
 
 
-def test_what_is_not_ours_is_left_to_others(tmp_path: Path, film: Path) -> None:
-    (tmp_path / "a.mp4").write_text("no film")
+def test_what_is_not_ours_is_left_to_others(tmp_path: Path, video_file: Path) -> None:
+    (tmp_path / "a.mp4").write_text("no video")
     (tmp_path / "empty").mkdir()
     for path in (tmp_path / "a.mp4", tmp_path / "empty", tmp_path / "none"):
         assert get_reader(str(path)) is None
-    assert get_reader([str(film)]) is None
+    assert get_reader([str(video_file)]) is None
 
 
 def test_a_stack_reads_only_what_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -243,11 +243,11 @@ class Shift(StreamingSegmenter[ObjectMasks]):
 
 @pytest.mark.parametrize("kind", ["stack", "colours", "grey"])
 def test_the_command_segments_from_what_is_painted(
-    manager: Any, film: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+    manager: Any, video_file: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     asked: list[str] = []
     monkeypatch.setattr(zoo, "build_segmenter", lambda method: asked.append(method) or Shift())
-    data: Any = FrameStack(Video.open(film))
+    data: Any = FrameStack(Video.open(video_file))
     if kind != "stack":
         data = np.asarray(data)[..., 0] if kind == "grey" else np.asarray(data)
     painted = np.zeros((FRAMES, H, W), np.int64)
@@ -263,8 +263,8 @@ def test_the_command_segments_from_what_is_painted(
     assert segment_from_labels(**layers)[1] == described
 
 
-def test_an_unpainted_layer_is_refused(film: Path) -> None:
-    video = Video.open(film)
+def test_an_unpainted_layer_is_refused(video_file: Path) -> None:
+    video = Video.open(video_file)
     with pytest.raises(MaskError, match="Nothing is painted"):
         annotated_frames(np.zeros((FRAMES, H, W), np.uint8), video)
     with pytest.raises(MaskError, match="labels layer has the shape"):

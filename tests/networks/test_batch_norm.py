@@ -25,6 +25,16 @@ def test_training_leaves_frozen_layers_as_they_were() -> None:
     assert all(torch.equal(norm.state_dict()[name], value) for name, value in before.items())
 
 
+def test_scale_and_shift_may_go_on_learning_where_statistics_are_frozen() -> None:
+    network = freeze_batch_norm(freeze_batch_norm(small_network()), affine=False)
+    norm = network[1]
+    network.train()(torch.randn(2, 3, 5, 5)).square().sum().backward()
+    assert torch.equal(norm.running_mean, torch.zeros(4))
+    assert norm.weight.grad is not None
+    assert norm.weight.grad.abs().sum() > 0
+    assert norm.bias.grad is not None
+
+
 def test_the_rest_still_trains() -> None:
     network = freeze_batch_norm(small_network())
     network(torch.randn(2, 3, 5, 5)).square().sum().backward()

@@ -41,6 +41,22 @@ def test_the_papers_network_has_the_papers_parts(xception: DeepLabV3Plus) -> Non
     assert (xception.mean, xception.std) == ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
 
+@torch.no_grad()
+def test_low_level_features_come_from_before_the_relu_as_in_the_released_code(
+    xception: DeepLabV3Plus,
+) -> None:
+    frames = torch.randn(1, 3, 33, 33)
+    low_level, deep = xception.backbone(frames)
+    assert low_level.shape == (1, 256, 9, 9)
+    assert (low_level < 0).any()
+    # Everything else is timm's network.
+    twin = timm.create_model("xception65", features_only=True, output_stride=16, out_indices=(1, 4)).eval()
+    twin.load_state_dict(xception.backbone.state_dict())
+    behind, deepest = twin(frames)
+    torch.testing.assert_close(low_level.relu(), behind)
+    torch.testing.assert_close(deep, deepest)
+
+
 def test_xception_state_dicts_fit_either_output_stride(xception: DeepLabV3Plus) -> None:
     with torch.device("meta"):
         at_8 = DeepLabV3Plus(output_stride=8)

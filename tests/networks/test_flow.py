@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -10,8 +13,9 @@ import numpy as np
 import pytest
 import torch
 
-from tinct.errors import DatasetError, OptionError, VideoError, WeightsError
+from tinct.errors import DatasetError, OptionError, OutputError, VideoError, WeightsError
 from tinct.io.flow_files import Flow, write_flo
+from tinct.io.processes import host_tag
 from tinct.io.video import Video
 from tinct.networks import flow as flows
 from tinct.networks.flow import CachedFlow, DisFlow, FlowEstimator, FlowFolder, RaftFlow, flow_estimator
@@ -121,7 +125,7 @@ def test_a_cache_asks_once(tmp_path: Path) -> None:
     np.testing.assert_array_equal(CachedFlow(Counted(), tmp_path / "new").between(*frames), first)
 
 
-def test_a_damaged_entry_is_computed_anew(tmp_path: Path) -> None:
+def test_a_damaged_entry_is_computed_again(tmp_path: Path) -> None:
     cached = CachedFlow(Counted(), tmp_path)
     frames = [textured((6, 8), seed) for seed in range(2)]
     cached.between(*frames)
@@ -137,6 +141,59 @@ def test_many_writers_leave_whole_files(tmp_path: Path) -> None:
         found = list(pool.map(lambda _: CachedFlow(DisFlow(), tmp_path).between(*frames), range(32)))
     assert all(np.array_equal(f, found[0]) for f in found)
     assert [p.suffix for p in tmp_path.iterdir()] == [".flo"]
+
+
+def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def locked(path: Path, *_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "mkdir", locked)
+    frames = [textured((6, 8), seed) for seed in range(2)]
+    with pytest.raises(OutputError, match=r"cache.*cannot be written: Permission denied\. .*--flow-cache"):
+        CachedFlow(Counted(), tmp_path / "cache").between(*frames)
+
+
+_SHARE = """
+import sys
+from pathlib import Path
+import numpy as np
+from tinct.networks.flow import CachedFlow, DisFlow
+frames = list(np.load(sys.argv[2]))
+print("ready", flush=True)
+input()
+cached = CachedFlow(DisFlow(), Path(sys.argv[1]))
+np.save(sys.argv[3], [cached.between(a, b) for a, b in zip(frames[1:], frames)])
+"""
+
+
+def test_processes_that_share_a_cache_get_one_flow(tmp_path: Path) -> None:
+    frames = [moved(textured((60, 80)), 2 * t, t) for t in range(12)]
+    np.save(tmp_path / "frames.npy", frames)
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    (cache / f".x.{host_tag()}-{gone.pid}-abc_1234.part.flo").write_bytes(b"PIEH half")
+    found = [tmp_path / f"{name}.npy" for name in "ab"]
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", _SHARE, str(cache), str(tmp_path / "frames.npy"), str(path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for path in found
+    ]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        process.communicate("\n", timeout=60)
+    assert [process.returncode for process in processes] == [0, 0]
+    expected = [DisFlow().between(a, b) for a, b in zip(frames[1:], frames, strict=False)]
+    for path in found:
+        np.testing.assert_array_equal(np.load(path), expected)
+    assert sorted(path.suffix for path in cache.iterdir()) == [".flo"] * 11
 
 
 def test_raft_runs_on_any_size_with_weights_from_a_file(tmp_path: Path) -> None:

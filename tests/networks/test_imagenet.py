@@ -89,8 +89,15 @@ def test_without_a_network_one_line_names_both_ways(source: str) -> None:
 
 @pytest.mark.parametrize("source", ["registry", "absent.pth", "."])
 def test_a_source_that_is_neither_word_nor_file(source: str) -> None:
-    with pytest.raises(OptionError, match="neither auto nor hub, nor a file"):
+    with pytest.raises(OptionError, match="none of auto, hub, none, nor a file"):
         load_imagenet(ToyNetwork(), "mobilenetv2_100", source)
+
+
+def test_from_chance_nothing_changes() -> None:
+    model = ToyNetwork()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    assert load_imagenet(model, "mobilenetv2_100", "none").endswith("it starts from chance")
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
 
 
 def test_a_classifier_without_weights_stays_as_it_is(tmp_path: Path) -> None:

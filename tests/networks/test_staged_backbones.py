@@ -106,10 +106,10 @@ def test_both_parts_together_are_the_whole_with_its_own_strides(
     monkeypatch.setattr(staged_backbones, "load_imagenet", load)
     folded, origin = imagenet_tensors(name, "here")
     assert origin == "from here"
-    first.take(folded)
+    first.load_imagenet(folded)
     if name == "resnet101":
         first.body["layer3"][0].conv2.dilation = first.body["layer3"][0].conv2.padding = (1, 1)
-    last.take(folded)
+    last.load_imagenet(folded)
     pictures = torch.rand(1, 3, 65, 65)
     expected = whole.forward_features(pictures)
     found = last(first(pictures)[1][..., ::2, ::2])
@@ -122,7 +122,7 @@ def test_the_flow_stream_takes_the_mean_of_the_colours(name: str) -> None:
     """A grey picture looks to two channels as it does to three."""
     torch.manual_seed(0)
     colours, flow = FirstStages(name), FirstStages(name, inputs=2)
-    flow.take(colours.body.state_dict())
+    flow.load_imagenet(colours.body.state_dict())
     grey = torch.rand(1, 1, 33, 41)
     torch.testing.assert_close(
         flow(grey.expand(-1, 2, -1, -1)), colours(grey.expand(-1, 3, -1, -1)), atol=1e-5, rtol=1e-3

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tinct.networks.localization import LocalizationNet, located, proposals_of
+from tinct.networks.localization import LocalizationNet, box_loss, located, proposals_of
 from tinct.networks.two_streams import StreamFeatures, TwoStreams, VggTwoStreams
 from tinct.ops.boxes import box_deltas
 
@@ -47,7 +47,9 @@ def test_the_papers_streams() -> None:
     features = paper.features(frames[:1], magnitudes[:1])
     output = paper(features, guides[:1], proposals_of(guides[:1]))
     assert output.fused.shape == output.motion.shape == (1, 48, 64)
-    torch.testing.assert_close(paper.deltas(features, guides[:1], proposals_of(guides[:1])), output.deltas)
+    torch.testing.assert_close(output.fused, (output.appearance + output.motion) / 2)
+    alone = paper(StreamFeatures(features.appearance, []), guides[:1], proposals_of(guides[:1]))
+    assert torch.equal(alone.fused, output.appearance)
     (output.fused.sum() + output.deltas.sum()).backward()
     unused = [n for n, p in paper.named_parameters() if p.grad is None and ".scores." not in n]
     assert unused == []
@@ -75,10 +77,26 @@ def test_the_localization_net_learns_a_shift() -> None:
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-    moved = located(proposals, net(features, proposals), torch.tensor([True, True, True, False]))
+    warped = torch.zeros(4, 1, 192, 256)
+    warped[:3, :, :64, :64] = 1
+    moved = located(warped, net(features, proposals), 1.0)
     torch.testing.assert_close(moved[:3], targets[:3], atol=1.0, rtol=0)
-    assert torch.equal(moved[3], proposals[3])
+    assert moved[3].tolist() == [0, 0, 256, 192]
 
 
-def test_an_empty_mask_proposes_the_whole_frame() -> None:
-    assert proposals_of(torch.zeros(1, 1, 6, 9)).tolist() == [[0, 0, 9, 6]]
+def test_boxes_contain_the_unwarped_masks_where_they_are_given() -> None:
+    warped, before = torch.zeros(2, 1, 40, 60), torch.zeros(2, 1, 40, 60)
+    warped[:, :, 10:20, 30:50] = 1
+    before[0, :, 5:15, 20:30] = 1
+    found = located(warped, torch.zeros(2, 4), 1.0, before)
+    assert found.tolist() == [[20, 5, 50, 20], [30, 10, 50, 20]]
+    assert located(warped, torch.zeros(2, 4), 2.0)[0].tolist() == [20, 5, 60, 25]
+
+
+def test_the_box_is_taught_by_objects_that_are_to_be_seen() -> None:
+    proposals = torch.tensor([[0.0, 0, 20, 10]]).repeat(2, 1)
+    truth = torch.zeros(2, 40, 60, dtype=torch.bool)
+    truth[0, :10, 10:30] = True
+    # Half the proposal's width to the right; smooth L1 is quadratic there.
+    assert float(box_loss(torch.zeros(2, 4), proposals, truth)) == 0.5 * 0.5**2
+    assert float(box_loss(torch.zeros(2, 4), proposals, torch.zeros_like(truth))) == 0.0

@@ -5,7 +5,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-import huggingface_hub
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -15,15 +14,7 @@ from safetensors.torch import load, save, save_file
 from torch import nn
 
 from tinct.errors import OutputError, WeightsError
-from tinct.networks.weights import (
-    CHECKSUM,
-    FORMAT,
-    PICKLE_MAGIC,
-    canonical,
-    load_weights,
-    save_weights,
-    weights_from_hub,
-)
+from tinct.networks.weights import CHECKSUM, FORMAT, PICKLE_MAGIC, canonical, load_weights, save_weights
 from tinct.zoo import file_sha256
 
 OWNER = {"method": "feelvos", "variant": "mobilenetv2"}
@@ -79,7 +70,6 @@ def test_the_hash_returned_is_the_files(tmp_path: Path) -> None:
     path = tmp_path / "weights.safetensors"
     sha256 = save_weights(path, network(), **OWNER)
     assert sha256 == file_sha256(path)
-    load_weights(path, network(), **OWNER, sha256=sha256.upper())
 
 
 def test_tied_parameters_are_saved_and_loaded(tmp_path: Path) -> None:
@@ -225,33 +215,6 @@ def test_tensors_that_do_not_fit_are_named(saved: Path) -> None:
     wider = refused(saved, "does not fit", network(width=5))
     assert "0.bias (4,) instead of (5,)" in wider
     assert "more" in wider
-
-
-def test_a_file_from_the_hub(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[dict[str, str]] = []
-
-    def download(**request: str) -> str:
-        asked.append(request)
-        return str(saved)
-
-    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
-    path = weights_from_hub("owner/name", "weights.safetensors", "abc123")
-    assert asked == [{"repo_id": "owner/name", "filename": "weights.safetensors", "revision": "abc123"}]
-    load_weights(path, network(), **OWNER)
-
-
-def test_a_hub_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    def download(**_: str) -> str:
-        raise ConnectionError("no route")
-
-    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
-    with pytest.raises(WeightsError, match=r"owner/name at main: no route.*local file"):
-        weights_from_hub("owner/name", "weights.safetensors")
-
-
-def test_a_pickle_from_the_hub_is_not_even_fetched() -> None:
-    with pytest.raises(WeightsError, match="refused"):
-        weights_from_hub("owner/name", "pytorch_model.bin")
 
 
 def test_what_may_be_missing_stays_as_it_was(saved: Path) -> None:

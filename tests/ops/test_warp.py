@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tinct.errors import OptionError
-from tinct.ops.warp import consistent, magnitude, magnitude_image, resize_flow, warp
+from tinct.ops.warp import magnitude, magnitude_image, warp
 
 
 def constant_flow(dx: float, dy: float, size: tuple[int, int] = (6, 8)) -> torch.Tensor:
@@ -76,20 +76,6 @@ def test_an_unknown_outside() -> None:
         warp(torch.zeros(1, 1, 4, 4), torch.zeros(1, 2, 4, 4), "zero")
 
 
-def test_there_and_back_again_is_consistent_but_not_at_the_border() -> None:
-    there, back = constant_flow(2, 0), constant_flow(-2, 0)
-    home = consistent(there, back)
-    assert home[0, :, :6].all()
-    assert not home[0, :, 6:].any()
-    assert not consistent(there, constant_flow(1, 0)).any()
-
-
-def test_large_motion_is_forgiven_more() -> None:
-    wide = (4, 100)
-    assert not consistent(constant_flow(2, 0, wide), constant_flow(-3, 0, wide))[0, :, :50].any()
-    assert consistent(constant_flow(20, 0, wide), constant_flow(-21, 0, wide))[0, :, :50].all()
-
-
 def test_magnitude_and_its_gradient_where_nothing_moves() -> None:
     flow = constant_flow(3, -4).requires_grad_()
     torch.testing.assert_close(magnitude(flow), torch.full((1, 6, 8), 5.0))
@@ -106,9 +92,3 @@ def test_the_magnitude_image_is_scaled_frame_by_frame() -> None:
     assert image[1].amax() == 1.0
     assert image[1, 0].max() < 1e-6
     assert image[2].max() == pytest.approx(0.1, abs=1e-4)
-
-
-def test_resized_flow_points_to_the_same_places() -> None:
-    larger = resize_flow(constant_flow(2, 3, (6, 8)), (12, 24))
-    torch.testing.assert_close(larger, constant_flow(6, 6, (12, 24)))
-    assert resize_flow(larger, (12, 24)) is larger

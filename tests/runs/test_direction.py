@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from drift_kit import Drift, DriftState
-from run_kit import run_to_folder
+from run_kit import mask_bytes, noise_video, run_json, run_to_folder, stop_at
 
 from tinct.errors import OptionError, OutputError
 from tinct.inference.bidirectional import Bidirectional
@@ -42,8 +41,7 @@ def _frequent_states(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def video() -> Video:
-    draws = np.random.default_rng(0)
-    return Video.from_arrays([draws.integers(0, 256, (H, W, 3), np.uint8) for _ in range(FRAMES)])
+    return noise_video(FRAMES, (H, W))
 
 
 @pytest.fixture
@@ -58,23 +56,6 @@ def prompts() -> dict[int, np.ndarray]:
 def run(video: Video, prompts: Mapping[int, np.ndarray], out: Path, **options: Any) -> RunReport:
     options = {"overlay": False, "backward": True, **options}
     return run_to_folder(options.pop("segmenter", TunedDrift()), video, prompts, out, **options)
-
-
-def mask_bytes(out: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted((out / "masks").iterdir())}
-
-
-def run_json(out: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads((out / "run.json").read_text())
-    return content
-
-
-def stop_at(frames: int) -> Any:
-    def progress(stage: str, done: int, of: int) -> None:
-        if (stage, done) == ("segment", frames):
-            raise KeyboardInterrupt
-
-    return progress
 
 
 def test_a_backward_run_is_a_forward_run_on_the_frames_turned_round(

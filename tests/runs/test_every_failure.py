@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import pytest
 import torch
 from drift_kit import Drift
 from failing_kit import DISK_CALLS, Failing, Target, every_failure, is_one_line
-from run_kit import run_to_folder
+from run_kit import run_json, run_to_folder
 
 from tinct.errors import TinctError
 from tinct.inference import state_files
@@ -65,7 +64,7 @@ def check_what_is_left(out: Path, undisturbed: dict[str, bytes], *, complete: bo
         if ".part" not in name and name != "state.safetensors":
             assert content == undisturbed[name], name
     if (out / "run.json").exists():
-        record = json.loads((out / "run.json").read_text())
+        record = run_json(out)
         assert (record["status"] == "complete") == complete
 
 
@@ -79,13 +78,13 @@ def test_a_disk_that_fails_once_costs_nothing_but_time(
         if raised is None:
             # Nothing failed, or nothing that the run's files depend on.
             assert not failing.failed or name in ("unlink",)
-            assert files_of(out).keys() - {"state.safetensors", ".lock"} == undisturbed.keys()
+            assert files_of(out).keys() - {"state.safetensors", "run.jsonl", ".lock"} == undisturbed.keys()
         else:
             assert "No space left on device" in str(raised)
             assert is_one_line(raised)
             check_what_is_left(out, undisturbed)
         run(video, out, resume=True)
-        assert json.loads((out / "run.json").read_text())["status"] == "complete"
+        assert run_json(out)["status"] == "complete"
         assert {k: v for k, v in files_of(out).items() if k != "state.safetensors"} == undisturbed
 
 
@@ -115,7 +114,7 @@ def test_an_allocator_that_fails_ends_with_a_line(
                 run(video, out)
             assert str(error) in str(got.value)
             assert is_one_line(got.value)
-            record = json.loads((out / "run.json").read_text())
+            record = run_json(out)
             assert (record["status"], record["message"]) == ("failed", str(got.value))
             check_what_is_left(out, undisturbed)
             if name == "step":
@@ -135,7 +134,7 @@ def test_a_bug_of_our_own_is_recorded_and_raised_as_it_is(
     with Failing(STEPS["step"], 3, error).installed(), pytest.raises(type(error)) as got:
         run(video, tmp_path)
     assert got.value is error
-    record = json.loads((tmp_path / "run.json").read_text())
+    record = run_json(tmp_path)
     assert record["status"] == "failed"
     assert type(error).__name__ in record["message"]
     assert "4 of 7 masks are whole" in record["message"]
@@ -154,7 +153,7 @@ def test_a_state_that_cannot_be_saved_leaves_a_true_record(
     failing = Failing(STEPS["step"], 1, RuntimeError("CUDA error: device-side assert"))
     with failing.installed(), pytest.raises(TinctError, match="device-side assert"):
         run(video, tmp_path)
-    assert json.loads((tmp_path / "run.json").read_text())["status"] == "failed"
+    assert run_json(tmp_path)["status"] == "failed"
 
 
 def test_an_interruption_while_a_file_is_moved_is_one(

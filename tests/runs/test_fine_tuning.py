@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from run_kit import run_to_folder
+from run_kit import run_json, run_to_folder
 
 from tinct.errors import OutputError
 from tinct.fine_tuning.per_object import ObjectWeights
@@ -78,16 +77,15 @@ def labels() -> np.ndarray:
 def run(video: Video, labels: np.ndarray, out: Path, segmenter: Learner, **options: Any) -> dict[str, Any]:
     options = {"info": INFO, "overlay": False, **options}
     run_to_folder(segmenter, video, {0: labels}, out, **options)
-    content: dict[str, Any] = json.loads((out / "run.json").read_text())
-    return content
+    return run_json(out)
 
 
 def test_the_record_says_what_tuning_took(video: Video, labels: np.ndarray, tmp_path: Path) -> None:
-    told: list[tuple[str, int, int]] = []
-    record = run(video, labels, tmp_path, Learner(), progress=lambda *news: told.append(news))
+    calls: list[tuple[str, int, int]] = []
+    record = run(video, labels, tmp_path, Learner(), progress=lambda *call: calls.append(call))
     entry = {"frame": 0, "steps": 2, "seconds": 1.0, "diverged": True, "loss": 0.25}
     assert record["fine_tuned"] == [{**entry, "object_id": 2}, {**entry, "object_id": 3}]
-    assert [news for news in told if news[0] == "fine-tune"] == [
+    assert [call for call in calls if call[0] == "fine-tune"] == [
         ("fine-tune", done, 4) for done in (1, 2, 2, 3, 4, 4)
     ]
     assert record["run"]["fine_tuning"] == "2 steps"

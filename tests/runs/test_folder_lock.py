@@ -79,7 +79,9 @@ def test_the_lock_of_another_machine_is_refused_with_the_fix(tmp_path: Path, gon
     run(tmp_path / "out")
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"host": 1}', "null", "\0"])
+@pytest.mark.parametrize(
+    "content", ["{", "[]", '{"host": 1}', "null", "\0", "[" * 10**5, '{"host": "a", "pid": 1e999}']
+)
 def test_a_broken_lock_stops_nobody(content: str, tmp_path: Path) -> None:
     (tmp_path / LOCK_NAME).write_text(content)
     run(tmp_path)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from drift_kit import Drift
-from run_kit import run_to_folder
+from run_kit import run_json, run_to_folder
 
 from tinct.inference.segmenter import VideoSegmenter
 from tinct.inference.state_files import read_extra
@@ -60,13 +60,8 @@ def stopped(segmenter: Any, video: Video, out: Path, frames: int) -> str:
     return str(got.value)
 
 
-def record(out: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads((out / "run.json").read_text())
-    return content
-
-
 def margins(out: Path) -> list[float | None]:
-    found: list[float | None] = record(out)["confidence"]["margin"]
+    found: list[float | None] = run_json(out)["confidence"]["margin"]
     return found
 
 
@@ -87,10 +82,10 @@ def test_a_complete_run_that_is_resumed_and_stopped_stays_complete(
         if when == "while the masks are looked at":
             patches.setattr(runs, "whole_masks", interrupt)
         assert "30 of 30 masks are whole" in stopped(segmenter, video, tmp_path, FRAMES)
-    assert (record(tmp_path)["status"], record(tmp_path)["frames_done"]) == ("interrupted", FRAMES)
+    assert (run_json(tmp_path)["status"], run_json(tmp_path)["frames_done"]) == ("interrupted", FRAMES)
     assert run(segmenter, video, tmp_path).resumed_at == FRAMES
     assert margins(tmp_path) == before
-    assert record(tmp_path)["object_ids"] == [1]
+    assert run_json(tmp_path)["object_ids"] == [1]
 
 
 @pytest.mark.parametrize("segmenter", [Drift(), Steady()])
@@ -101,7 +96,7 @@ def test_without_its_state_a_run_that_begins_again_still_counts_what_is_whole(
     (tmp_path / "state.safetensors").unlink(missing_ok=True)
     for frames in (0, 7):
         assert "20 of 30 masks are whole" in stopped(segmenter, video, tmp_path, frames)
-        assert record(tmp_path)["frames_done"] == 20
+        assert run_json(tmp_path)["frames_done"] == 20
         assert None not in margins(tmp_path)[:20]
 
 
@@ -116,7 +111,7 @@ def test_one_broken_mask_is_all_that_is_not_counted(video: Video, tmp_path: Path
 
 def test_all_masks_of_a_killed_run_are_no_complete_one(video: Video, tmp_path: Path) -> None:
     run(Drift(), video, tmp_path)
-    content = record(tmp_path)
+    content = run_json(tmp_path)
     content |= {"status": "running", "frames_done": 0}
     del content["confidence"]
     (tmp_path / "run.json").write_text(json.dumps(content))
@@ -192,4 +187,4 @@ def test_a_run_killed_every_few_seconds_gets_on(
             reached.append(int(read_extra(tmp_path / "state.safetensors")["frames"]))
     assert len(reached) < 15
     assert reached == sorted(set(reached))
-    assert record(tmp_path)["status"] == "complete"
+    assert run_json(tmp_path)["status"] == "complete"

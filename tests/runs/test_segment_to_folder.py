@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,7 +12,7 @@ import torch
 from drift_kit import Drift
 from fault_kit import FAULTS, Fault, prompt
 from PIL import Image
-from run_kit import run_to_folder
+from run_kit import mask_bytes, noise_video, run_json, run_to_folder, stop_at
 
 from tinct.errors import MaskError, NumericalError, OptionError, OutputError, VideoError
 from tinct.inference.bidirectional import Bidirectional
@@ -43,8 +42,7 @@ def _frequent_states(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def video() -> Video:
-    draws = np.random.default_rng(0)
-    return Video.from_arrays([draws.integers(0, 256, (H, W, 3), np.uint8) for _ in range(FRAMES)])
+    return noise_video(FRAMES, (H, W))
 
 
 @pytest.fixture
@@ -57,23 +55,6 @@ def prompts() -> dict[int, np.ndarray]:
 
 def run(video: Video, prompts: Mapping[int, np.ndarray], out: Path, **options: Any) -> RunReport:
     return run_to_folder(Drift(), video, prompts, out, info=INFO, **{"overlay": False, **options})
-
-
-def mask_bytes(out: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted((out / "masks").iterdir())}
-
-
-def run_json(out: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads((out / "run.json").read_text())
-    return content
-
-
-def stop_at(frames: int, error: type[BaseException] = KeyboardInterrupt) -> Any:
-    def progress(stage: str, done: int, of: int) -> None:
-        if (stage, done) == ("segment", frames):
-            raise error
-
-    return progress
 
 
 def interrupted(video: Video, prompts: Mapping[int, np.ndarray], out: Path, frames: int) -> None:
@@ -248,11 +229,6 @@ def test_a_record_that_cannot_be_read_is_refused(
 @pytest.mark.parametrize(
     "changes",
     [
-        {"confidence": {"margin": [{}]}},
-        {"confidence": {"margin": 3}},
-        {"confidence": {"agreement": {"x": 1}}},
-        {"confidence": {"agreement": []}},
-        {"confidence": 3},
         {"fine_tuned": [{}]},
         {"fine_tuned": [3]},
         {"object_ids": 3},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from run_kit import run_to_folder
+from run_kit import run_json, run_to_folder, stop_at
 
 from tinct.errors import OutputError
 from tinct.inference.segmenter import StreamingSegmenter, segment_video
@@ -76,14 +75,6 @@ def files(out: Path) -> dict[str, bytes]:
     }
 
 
-def stop_at(frames: int) -> Any:
-    def progress(stage: str, done: int, of: int) -> None:
-        if done == frames:
-            raise KeyboardInterrupt
-
-    return progress
-
-
 def test_every_object_has_its_probabilities_from_its_first_frame_on(
     video: Video, prompts: dict[int, np.ndarray], tmp_path: Path
 ) -> None:
@@ -93,7 +84,7 @@ def test_every_object_has_its_probabilities_from_its_first_frame_on(
         assert soft_objects(tmp_path / "soft", name) == ([] if index < 1 else [2] if index < 4 else [2, 9])
         kept = read_soft(tmp_path / "soft", name, masks.object_ids, (H, W))
         np.testing.assert_allclose(kept.probs, masks.probs, rtol=0, atol=0.505 / 65535)
-    record = json.loads((tmp_path / "run.json").read_text())
+    record = run_json(tmp_path)
     assert record["run"]["soft"] is True
 
 
@@ -102,7 +93,7 @@ def test_a_run_without_them_is_as_it_was(
 ) -> None:
     run(video, prompts, tmp_path, soft=False)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["masks", "run.json"]
-    assert "soft" not in json.loads((tmp_path / "run.json").read_text())["run"]
+    assert "soft" not in run_json(tmp_path)["run"]
 
 
 @pytest.mark.parametrize("frames", [2, 4, 5, 8, 10])
@@ -157,6 +148,6 @@ def test_notes_do_not_make_another_run(video: Video, prompts: dict[int, np.ndarr
     run(video, prompts, tmp_path, notes={"object_names": {"2": "dog"}})
     report = run(video, prompts, tmp_path, resume=True, notes={"object_names": {"2": "cat"}})
     assert report.resumed_at == FRAMES
-    record = json.loads((tmp_path / "run.json").read_text())
+    record = run_json(tmp_path)
     assert record["object_names"] == {"2": "cat"}
     assert record["status"] == "complete"

@@ -21,6 +21,8 @@ from torch import Tensor, nn
 
 from tinct.data.samplers import ClipOptions, Clips
 from tinct.errors import DatasetError, NumericalError, OptionError, OutputError, TinctError
+from tinct.io.processes import host_tag
+from tinct.runs.folder_lock import LockWarning
 from tinct.training import loop, stage_run
 from tinct.training.interruption import TrainingInterrupted
 from tinct.training.options import LoopOptions, Outcome
@@ -114,6 +116,28 @@ def run(out: Path, **changes: Any) -> tuple[Segmenting, Outcome]:
     return task, loop.train(task, stages(), options(out, **changes))
 
 
+@pytest.mark.parametrize("clip_each", [False, True])
+def test_gradients_are_clipped_together_or_each_by_itself(clip_each: bool, tmp_path: Path) -> None:
+    task, taken = Segmenting(), {}
+
+    class Watching(torch.optim.SGD):
+        def step(self, closure: Any = None) -> None:
+            taken.update({id(p): float(p.grad.norm()) for p in task.network.parameters()})
+
+    def watching(groups: Any) -> torch.optim.Optimizer:
+        return Watching(groups, lr=0.1)
+
+    [stage, _] = stages(
+        steps=1, optimiser=watching, clip_gradient_norm=1e-4, clip_each=clip_each, ema_decay=0.0
+    )
+    loop.train(task, [stage], options(tmp_path))
+    norms = list(taken.values())
+    assert len(norms) == 4
+    together = math.sqrt(sum(norm**2 for norm in norms))
+    assert (norms if clip_each else [together]) == pytest.approx([1e-4] * (4 if clip_each else 1), rel=1e-2)
+    assert ("clip_each" in stage.describe()) == clip_each
+
+
 class PowerCutError(Exception):
     pass
 
@@ -184,10 +208,40 @@ def test_a_killed_process_leaves_no_trace(tmp_path: Path, uninterrupted: Any) ->
     process.start()
     process.join(60)
     assert process.exitcode == -signal.SIGKILL
-    task, outcome = run(tmp_path, resume=True)
+    left = tmp_path / f".checkpoint.{host_tag()}-{process.pid}-abc_1234.part.pt"
+    left.write_bytes(b"half")
+    with pytest.warns(LockWarning, match=f"process {process.pid} was cut short"):
+        task, outcome = run(tmp_path, resume=True)
+    assert not left.exists()
     assert outcome.steps_taken == sum(STEPS.values()) - STEPS["first"]
     assert same(weights(task), uninterrupted[0])
     assert curve(tmp_path) == uninterrupted[1]
+
+
+@FORKS
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes that share this one's imports need fork")
+def test_two_processes_never_train_in_one_folder(tmp_path: Path, uninterrupted: Any) -> None:
+    context = multiprocessing.get_context("fork")
+    begun, end = context.Event(), context.Event()
+
+    def slow() -> None:
+        def wait() -> None:
+            begun.set()
+            end.wait(60)
+
+        loop.train(Segmenting(), stages(), options(tmp_path), progress=at(1, wait))
+
+    first = context.Process(target=slow)
+    first.start()
+    assert begun.wait(60)
+    for resume in (False, True):
+        with pytest.raises(OutputError, match=f"in use by process {first.pid}: .*Wait for its end"):
+            run(tmp_path, resume=resume)
+    end.set()
+    first.join(60)
+    assert first.exitcode == 0
+    assert curve(tmp_path) == uninterrupted[1]
+    assert not list(tmp_path.glob(".*"))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -472,7 +526,7 @@ def test_nothing_to_train_and_no_place_to_write_are_refused(tmp_path: Path) -> N
     with pytest.raises(OptionError, match="no stage"):
         loop.train(Segmenting(), [], options(tmp_path))
     (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="cannot be made"):
+    with pytest.raises(OutputError, match="cannot be written"):
         run(tmp_path / "file" / "run")
 
 

@@ -20,7 +20,7 @@ from tinct.web import durable_log
 from tinct.web.library import Library
 
 
-def film(path: Path, frames: int = 5, size: tuple[int, int] = (H, W)) -> Path:
+def video_file(path: Path, frames: int = 5, size: tuple[int, int] = (H, W)) -> Path:
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mpeg4", rate=5)
         stream.width, stream.height, stream.pix_fmt = size[1], size[0], "yuv420p"
@@ -47,7 +47,7 @@ def incoming(desk: Desk) -> list[str]:
 
 
 def test_an_uploaded_video_is_a_project_and_can_be_removed(desk: Desk, tmp_path: Path) -> None:
-    answer = upload(desk, ("My clip.avi", film(tmp_path / "a.avi").read_bytes()))
+    answer = upload(desk, ("My clip.avi", video_file(tmp_path / "a.avi").read_bytes()))
     assert answer.status_code == 200
     made = answer.json()
     assert (made["id"], made["name"], made["frames"], made["fps"]) == ("my-clip-avi", "My clip.avi", 5, 5.0)
@@ -70,7 +70,7 @@ def test_an_uploaded_file_of_pages_is_a_video(desk: Desk, tmp_path: Path) -> Non
 
 
 def test_an_uploaded_playlist_opens_no_file_of_the_server(desk: Desk, tmp_path: Path) -> None:
-    secret = film(tmp_path / "secret.avi")
+    secret = video_file(tmp_path / "secret.avi")
     body = f"ffconcat version 1.0\nfile '{secret}'\n".encode()
     assert "no playlist" in refused(upload(desk, ("clip.mp4", body)), 400)
 
@@ -119,7 +119,7 @@ def test_removing_a_named_video_removes_the_work_and_not_the_video(desk: Desk, c
 
 
 def test_an_unsupported_codec(desk: Desk, tmp_path: Path) -> None:
-    body = film(tmp_path / "a.avi").read_bytes().replace(b"FMP4", b"ZQ9Z")
+    body = video_file(tmp_path / "a.avi").read_bytes().replace(b"FMP4", b"ZQ9Z")
     said = refused(upload(desk, ("odd.avi", body)), 400)
     assert "odd.avi is a video, but of a codec" in said
     assert str(desk.library.folder) not in said
@@ -160,7 +160,7 @@ def test_what_is_no_video_of_one_kind(desk: Desk) -> None:
 )
 def test_hostile_file_names_stay_in_the_folder(desk: Desk, tmp_path: Path, name: str) -> None:
     before = {path for path in tmp_path.rglob("*") if desk.library.folder not in path.parents}
-    answer = upload(desk, (name, film(tmp_path / "a.avi").read_bytes()))
+    answer = upload(desk, (name, video_file(tmp_path / "a.avi").read_bytes()))
     assert answer.status_code in (200, 400)
     after = {path for path in tmp_path.rglob("*") if desk.library.folder not in path.parents}
     assert after - before <= {tmp_path / "a.avi"}
@@ -318,7 +318,7 @@ class FullDisk:
 
 
 def test_a_full_disk_in_an_upload(desk: Desk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    body = film(tmp_path / "a.avi").read_bytes()
+    body = video_file(tmp_path / "a.avi").read_bytes()
 
     def full(handle: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")

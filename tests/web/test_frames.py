@@ -41,7 +41,7 @@ def test_any_order_gives_the_frames_of_a_plain_walk(video: Video) -> None:
 
 
 class Counting(Video):
-    """Frames that count how often reading began anew."""
+    """Frames that count how often reading began again."""
 
     def __init__(self, broken: int = -1) -> None:
         self.size, self.begun, self.broken = (4, 4), 0, broken

@@ -10,9 +10,9 @@ from web_kit import FAKE_WORKER, FRAMES, painting, until, write_frames
 
 from tinct.errors import WorkerError
 from tinct.io.video import Video
+from tinct.runs.segmenter_config import SegmenterConfig
 from tinct.web.events import Events
 from tinct.web.project import Project, ProjectInfo
-from tinct.web.run_log import Settings
 from tinct.web.run_state import INTERRUPTED
 from tinct.web.runner import Runner
 from tinct.web.worker_process import MAX_FAILURES, PROCESS_ENDED, WorkerProcess
@@ -30,7 +30,7 @@ def project(tmp_path: Path) -> Project:
 def test_a_run_that_the_servers_end_cut_short_rests_and_goes_on(project: Project) -> None:
     project.annotate({0: painting(SLOW)})
     first = Runner(FAKE_WORKER, 1, Events())
-    first.begin(project, 0, "forward", Settings())
+    first.begin(project, 0, "forward", SegmenterConfig())
     until(lambda: project.run is not None and project.run.done >= 2)
     first.close()
     until(lambda: first.worker._process is None)
@@ -55,6 +55,6 @@ def test_a_worker_that_cannot_start_is_an_error_that_names_it(tmp_path: Path) ->
     worker.start()
     until(lambda: len(messages) == MAX_FAILURES)
     until(lambda: worker._process is None)
-    assert all(each == {"news": PROCESS_ENDED, "code": 3} for each in messages)
+    assert all(each == {"event": PROCESS_ENDED, "code": 3} for each in messages)
     with pytest.raises(WorkerError, match="cannot be started"):
         WorkerProcess([str(tmp_path / "nothing")], 1, messages.append).start()

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fake_worker import DIES, HANGS, RAISES, SLOW
+from PIL import Image
 from web_kit import FRAMES, Desk, H, Tab, W, painting, pixels, png, until, write_frames
 
 
@@ -20,6 +21,17 @@ def test_a_new_project_tells_its_video_and_nothing_else(desk: Desk) -> None:
     assert all(document[name] == [] for name in empty)
     assert document["run"] is None
     assert not document["can_undo"]
+
+
+def test_the_range_of_deep_frames_is_told(clip: Path, tmp_path: Path, open_desk: Callable[..., Desk]) -> None:
+    (tmp_path / "deep").mkdir()
+    for index in range(3):
+        frame = np.full((H, W), 1000 + index, np.uint16)
+        Image.fromarray(frame).save(tmp_path / "deep" / f"{index}.png")
+    desk = open_desk(tmp_path / "deep")
+    (remark,) = desk.tab.document()["remarks"]
+    assert remark == "the frames are taken to be of 10 bits: 0 is black and 1023 white"
+    assert open_desk(clip).tab.document()["remarks"] == []
 
 
 def test_what_is_painted_comes_back_pixel_by_pixel(desk: Desk) -> None:
@@ -222,8 +234,8 @@ def test_only_one_live_tab_writes_until_another_takes_over(desk: Desk) -> None:
     assert desk.tab.document()["writer"] == "tab"
     said = second.error("PUT", "/prompts/0", 409, content=png(painting(2)))
     assert "another tab" in said
-    assert "another tab" in second.error("POST", "/claim", 409, json={})
-    assert second.call("POST", "/claim", json={"force": True})["writer"] == "second"
+    assert "another tab" in second.error("POST", "/writer-lock", 409, json={})
+    assert second.call("POST", "/writer-lock", json={"force": True})["writer"] == "second"
     second.paint(0, painting(2))
     desk.tab.error("POST", "/undo", 409)
     np.testing.assert_array_equal(desk.tab.mask(0), painting(2))

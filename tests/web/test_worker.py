@@ -19,8 +19,8 @@ from tinct.inference.segmenter import StreamingSegmenter, VideoSegmenter
 from tinct.io.mask_files import read_label_png, write_mask
 from tinct.io.masks import ObjectMasks
 from tinct.io.video import Video
+from tinct.runs.segmenter_config import SegmenterConfig
 from tinct.web.mask_store import ComputedMask
-from tinct.web.run_log import Settings
 from tinct.web.worker import CommandQueue, Worker
 
 
@@ -87,19 +87,19 @@ def test_masks_are_on_disk_before_their_messages_are_sent(command: dict[str, Any
     messages: list[dict[str, Any]] = []
 
     def send(message: dict[str, Any]) -> None:
-        if message["news"] == "frame":
+        if message["event"] == "frame":
             assert (Path(command["masks"]) / message["file"]).exists()
         messages.append(message)
 
     Worker(CommandQueue(Lines()), send, lambda settings: Falls()).run(command)
-    assert messages[-1] == {"news": "ended", "ticket": 7, "status": "done", "message": ""}
+    assert messages[-1] == {"event": "ended", "ticket": 7, "status": "done", "message": ""}
     stages = [
         (message["stage"], message["done"], message["total"])
         for message in messages
-        if message["news"] == "stage"
+        if message["event"] == "stage"
     ]
     assert ("fine-tune", 5, 10) in stages
-    frames = [ComputedMask.from_name(message["file"]) for message in messages if message["news"] == "frame"]
+    frames = [ComputedMask.from_name(message["file"]) for message in messages if message["event"] == "frame"]
     assert [mask.index for mask in frames if mask] == [1, 2, 3, 4, 5, 0]
     for mask in frames:
         assert mask is not None
@@ -115,7 +115,7 @@ def test_cancel_stops_after_the_present_frame_and_pause_waits(command: dict[str,
 
     def send(message: dict[str, Any]) -> None:
         messages.append(message)
-        if sum(each["news"] == "frame" for each in messages) == 3 and not three.is_set():
+        if sum(each["event"] == "frame" for each in messages) == 3 and not three.is_set():
             lines.send(do="pause")
             while not commands._paused:
                 pass
@@ -128,11 +128,11 @@ def test_cancel_stops_after_the_present_frame_and_pause_waits(command: dict[str,
     assert three.wait(60)
     thread.join(0.2)
     assert thread.is_alive()
-    assert sum(each["news"] == "frame" for each in messages) == 3
+    assert sum(each["event"] == "frame" for each in messages) == 3
     lines.send(do="cancel", ticket=7)
     thread.join(60)
     assert messages[-1]["status"] == "cancelled"
-    assert sum(each["news"] == "frame" for each in messages) == 3
+    assert sum(each["event"] == "frame" for each in messages) == 3
 
 
 def test_a_missing_video_fails_the_run_with_its_sentence(command: dict[str, Any]) -> None:
@@ -163,15 +163,15 @@ def test_masks_that_break_the_rules_fail_the_run_at_their_frame(command: dict[st
         Worker(CommandQueue(Lines()), messages.append, lambda settings, s=segmenter: s).run(command)
         assert messages[-1]["status"] == "failed"
         assert says in messages[-1]["message"]
-        assert sum(each["news"] == "frame" for each in messages) == frames
+        assert sum(each["event"] == "frame" for each in messages) == frames
 
 
-def test_segmenters_are_kept_for_the_next_run_with_the_same_settings() -> None:
-    made: list[Settings] = []
-    worker = Worker(CommandQueue(Lines()), print, lambda settings: made.append(settings) or object())
-    one, two, three = (Settings(preset=preset) for preset in ("default", "fast", "paper"))
-    for settings in (one, two, one, two):
-        worker.segmenter(settings)
+def test_segmenters_are_cached_for_the_next_run_with_the_same_config() -> None:
+    made: list[SegmenterConfig] = []
+    worker = Worker(CommandQueue(Lines()), print, lambda config: made.append(config) or object())
+    one, two, three = (SegmenterConfig(preset=preset) for preset in ("default", "fast", "paper"))
+    for config in (one, two, one, two):
+        worker.segmenter(config)
     assert made == [one, two]
     worker.segmenter(three)
     assert len(worker._segmenters) == 2
@@ -182,7 +182,7 @@ def test_it_ends_when_its_server_is_gone_even_in_the_middle_of_an_order(rest: st
     with subprocess.Popen(FAKE_WORKER, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
         assert process.stdout is not None
-        assert json.loads(process.stdout.readline())["news"] == "ready"
+        assert json.loads(process.stdout.readline())["event"] == "ready"
         process.stdin.write(rest)
         process.stdin.close()
         assert process.wait(60) == 0

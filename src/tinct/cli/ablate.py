@@ -12,8 +12,8 @@ import typer
 from tinct.cli import choosing
 from tinct.cli.application import app, interruptible
 from tinct.cli.measure import MaxFrames, Resolution, Sequences, console, listed
-from tinct.cli.progress import progress_bar
 from tinct.errors import OptionError
+from tinct.inference.progress_bar import progress_bar
 
 RowWeights = Annotated[
     list[str] | None,
@@ -80,7 +80,7 @@ def parse_weights(texts: Sequence[str]) -> tuple[Path | None, dict[str, Path]]:
     """`FILE` for all rows and `ROW=FILE` for one; a file whose name has a = in it is given as `./a=b`.
 
     Raises:
-        OptionError: Two files for the same.
+        OptionError: Two files for the same row.
     """
     for_all: list[Path] = []
     of_rows: dict[str, Path] = {}

@@ -78,6 +78,13 @@ def main() -> None:
             traceback.print_exc()
         say(f"error: {error}")
         sys.exit(1)
+    except OSError as error:
+        from tinct.io.regular_files import unreadable
+
+        if os.environ.get("TINCT_DEBUG", "0") not in ("", "0"):
+            traceback.print_exc()
+        say(f"error: {unreadable(error)}")
+        sys.exit(1)
     except MemoryError as error:
         say(f"error: Memory ran out ({error}). Close other programs, or take smaller frames.")
         sys.exit(1)

@@ -1,4 +1,4 @@
-"""The options that say which segmenter is wanted, made from the zoo's records, and what a verb says of it."""
+"""The options that say which segmenter is wanted, made from the zoo's records; what a verb says at first."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ FineTune = Annotated[
     str | None,
     typer.Option(
         metavar="auto|none|STEPS|SECONDSs",
-        help="How long each object is learnt on the painted frames, such as 200 or 60s "
+        help="How long each object is learnt on the annotated frames, such as 200 or 60s "
         f"({those_where('fine_tunes')}); by default as the preset says.",
     ),
 ]
@@ -57,7 +57,7 @@ FlowWeights = Annotated[
     Path | None, typer.Option(help="RAFT's weights, where torchvision's cannot be downloaded.")
 ]
 FlowCache = Annotated[
-    Path | None, typer.Option(metavar="DIR", help="Keep computed flow there; runs may share it.")
+    Path | None, typer.Option(metavar="DIR", help="Cache computed flow there; runs may share it.")
 ]
 Proposals = Annotated[
     str | None,
@@ -82,7 +82,7 @@ Workers = Annotated[int, typer.Option(min=1, help="Processes that share the sequ
 
 
 def set_threads(threads: int | None) -> None:
-    """Give torch so many threads; None leaves it as it is."""
+    """Set the number of torch's threads; None leaves it as it is."""
     if threads is not None:
         import torch
 

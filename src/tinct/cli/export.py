@@ -11,8 +11,8 @@ from typing import Annotated
 import typer
 
 from tinct.cli.application import app
-from tinct.cli.progress import progress_bar
 from tinct.errors import OptionError
+from tinct.inference.progress_bar import progress_bar
 
 
 @app.command()

@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 
 from tinct.cli.measure import datasets_app
-from tinct.cli.progress import progress_bar
 from tinct.errors import OptionError
+from tinct.inference.progress_bar import progress_bar
 
 
 @datasets_app.command("make-occlusion")

@@ -14,9 +14,9 @@ import typer
 
 from tinct.cli import choosing
 from tinct.cli.application import app, interruptible
-from tinct.cli.progress import OnProgress, progress_bar
 from tinct.data.lists import DATASETS
 from tinct.errors import OptionError, OutputError, WorkerError
+from tinct.inference.progress_bar import ProgressBar, progress_bar
 
 if TYPE_CHECKING:
     from tinct.evaluation.results import Scores
@@ -29,7 +29,8 @@ Split = Annotated[str | None, typer.Option(help="Only the sequences of this list
 Resolution = Annotated[str, typer.Option(help="Of DAVIS: 480p, 1080p or Full-Resolution.")]
 Sequences = Annotated[str | None, typer.Option(metavar="NAME,...", help="Only these sequences.")]
 MaxFrames = Annotated[
-    int | None, typer.Option(min=3, help="For a trial: only so many frames from each sequence's beginning.")
+    int | None,
+    typer.Option(min=3, help="For a trial: only this number of frames from each sequence's beginning."),
 ]
 BoundTh = Annotated[
     float, typer.Option(help="Tolerance of F: a fraction of the diagonal, from 1 on in pixels.")
@@ -41,7 +42,8 @@ Csv = Annotated[
 Markdown = Annotated[bool, typer.Option("--markdown", help="Print the table in Markdown, times 100.")]
 Dataset = Annotated[str, typer.Option(help=f"{', '.join(DATASETS)}; also the protocol.")]
 Compat = Annotated[
-    str | None, typer.Option(metavar="TOOLKIT", help="Reproduce known faults: davis2017-evaluation.")
+    str | None,
+    typer.Option(metavar="TOOLKIT", help="Reproduce davis2017-evaluation, davis-2016-matlab or -python."),
 ]
 AllowMissing = Annotated[
     bool, typer.Option("--allow-missing", help="Score what is there, and say what is not.")
@@ -174,7 +176,7 @@ def report(
     ],
     out: Annotated[Path, typer.Option(metavar="HTML", help="The page.")],
     pred: Annotated[Path | None, typer.Option(help="The masks, for pictures of the worst frames.")] = None,
-    gt: Annotated[Path | None, typer.Option(help="The truth, for the same.")] = None,
+    gt: Annotated[Path | None, typer.Option(help="The truth, for those pictures.")] = None,
     frames: Annotated[
         Path | None, typer.Option(help="The frames, if they do not lie beside the truth.")
     ] = None,
@@ -285,7 +287,7 @@ def listed(text: str | None) -> list[str] | None:
     return names
 
 
-def _of_stage(progress: OnProgress | None, stage: str) -> Callable[[object, int, int], None] | None:
+def _of_stage(progress: ProgressBar | None, stage: str) -> Callable[[object, int, int], None] | None:
     """The bar as a callback after single sequences."""
     if progress is None:
         return None

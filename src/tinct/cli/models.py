@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 WIDTH = 80
 """No line is longer, so that every terminal shows the table."""
 
+PER_FRAME = "854×480, one object, one thread, fine-tuning apart"
+"""What the seconds per frame are those of."""
+
 MEASURES = ("J&F", "J", "F")
 """Of which the best score is taken: the first of them that was measured."""
 
@@ -65,6 +68,7 @@ def table_lines() -> list[str]:
         "",
         *takers,
         "",
+        *_wrapped("s/frame: ", f"{PER_FRAME}, on a processor with AVX-512 and bfloat16."),
         "* the default variant. Variants without weights here take --weights FILE.",
         "`tinct models METHOD` shows presets, all scores with their sources, and more.",
     ]
@@ -149,7 +153,10 @@ def _abilities(record: MethodRecord) -> list[str]:
 def _card_lines(card: WeightsRecord) -> list[str]:
     lines = _wrapped("  weights: ", f"{card.file}, {_size(card)}, sha256 {card.sha256[:12]}")
     if card.seconds_per_frame is not None:
-        lines += _wrapped("  seconds per frame: ", f"{card.seconds_per_frame:.2f} ({card.hardware})")
+        lines += _wrapped(
+            "  seconds per frame: ",
+            f"{card.seconds_per_frame:.2f} ({PER_FRAME}; the processor is that below)",
+        )
     lines += _wrapped("  recipe: ", card.recipe)
     lines += _wrapped("  trained in: ", f"{card.seconds / 3600:.1f} hours on {card.hardware}")
     lines += _wrapped("  data and terms: ", card.data)

@@ -41,8 +41,8 @@ def serve_page(
 ) -> None:
     """Open the page: paint, watch, correct, export."""
     from tinct import zoo
+    from tinct.runs.segmenter_config import SegmenterConfig
     from tinct.web.limits import Limits
-    from tinct.web.run_log import Settings
     from tinct.web.server import ServerOptions, default_folder, default_threads, serve
 
     zoo.method_record(method)
@@ -52,7 +52,7 @@ def serve_page(
         host=host,
         port=port,
         browser=browser,
-        settings=Settings(method, preset),
+        config=SegmenterConfig(method, preset=preset),
         limits=limits,
         projects=projects or default_folder(),
         threads=threads or default_threads(),

@@ -16,8 +16,8 @@ import typer
 from tinct import zoo
 from tinct.cli import choosing
 from tinct.cli.application import app, interruptible
-from tinct.cli.progress import progress_bar
 from tinct.errors import FrameIndexError, OptionError
+from tinct.inference.progress_bar import progress_bar
 
 if TYPE_CHECKING:
     from tinct.io.video import Video
@@ -91,7 +91,7 @@ def segment(
     direction: Way = "forward",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
     repair_mask: RepairMask = False,
-    overlay: Annotated[bool, typer.Option(help="Make the film with the masks drawn in.")] = True,
+    overlay: Annotated[bool, typer.Option(help="Write the video with the masks drawn in.")] = True,
     soft: Soft = False,
     threads: choosing.Threads = None,
 ) -> None:
@@ -131,14 +131,14 @@ def segment(
 
 
 def _opened(path: Path, levels: str | None) -> tuple[Video, dict[str, str]]:
-    """The video, and what `run.json` says of it; what a person should know of it is printed."""
+    """The video, and what `run.json` says of the video; what a person should know of it is printed."""
     from tinct.io.levels import Levels
     from tinct.io.video import Video
 
     scale = None if levels is None else Levels.parse(levels)
     video = Video.open(path, scale)
     for remark in video.remarks:
-        print(f"tinct: {remark}", file=sys.stderr)
+        print(f"tinct: {remark}; --levels LOW:HIGH says otherwise", file=sys.stderr)
     return video, {"video": path.resolve().name} | ({} if scale is None else {"levels": str(scale)})
 
 

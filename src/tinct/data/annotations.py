@@ -10,9 +10,10 @@ from typing import Protocol, TypeAlias, runtime_checkable
 import numpy as np
 
 from tinct.data.images import read_indices
-from tinct.errors import DatasetError, near_match
+from tinct.errors import DatasetError, MissingDatasetError, near_match
 from tinct.io.image_files import opened_picture
 from tinct.io.natural_order import natural_order
+from tinct.io.regular_files import readable
 from tinct.shapes import BACKGROUND, VOID, LabelMap
 
 
@@ -104,6 +105,7 @@ def read_annotation(file: AnnotationFile) -> LabelMap:
     return labels
 
 
+@readable(DatasetError)
 def find_annotations(folder: Path, *, only: Collection[str] | None = None) -> tuple[Annotations, ...]:
     """Find the annotations below a folder: a folder of PNGs per sequence, or the PNGs of one sequence.
 
@@ -119,7 +121,7 @@ def find_annotations(folder: Path, *, only: Collection[str] | None = None) -> tu
             lacks a sequence of `only`.
     """
     if not folder.is_dir():
-        raise DatasetError(f"There is no folder {folder}; give the one that holds the annotations.")
+        raise MissingDatasetError(f"There is no folder {folder}; give the one that holds the annotations.")
     below = (path for path in entries(folder) if path.is_dir() and not path.name.startswith("."))
     found = {path.name: files for path in below if (files := label_files(path))}
     alone = label_files(folder)

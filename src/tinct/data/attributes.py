@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from tinct.errors import DatasetError
+from tinct.io.regular_files import read_regular
 
 ATTRIBUTES = {
     "AC": "appearance change",
@@ -60,9 +61,11 @@ def read_attributes(path: Path) -> dict[str, tuple[str, ...]]:
         DatasetError: The file is missing, no YAML, or lists no sequences with attributes.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.safe_load(read_regular(path).decode())
         return {str(entry["name"]): _letters(entry) for entry in content["sequences"]}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError) as error:
+    except (
+        OSError, ValueError, yaml.YAMLError, KeyError, TypeError, AttributeError, RecursionError,
+    ) as error:  # fmt: skip
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise DatasetError(
             f"{path} cannot be read as the benchmark's attributes ({reason}); expected "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
@@ -18,7 +18,8 @@ from tinct.data.check_layouts import (
 )
 from tinct.data.check_sequence import Finding, Kind, check_sequence
 from tinct.data.lists import DATASETS, first_names
-from tinct.errors import DatasetError, OptionError, near_match
+from tinct.errors import MissingDatasetError, OptionError, near_match
+from tinct.inference.callbacks import ProgressCallback
 
 MAX_NAMED = 5
 """Number of sequences per kind of finding that the summary names; the others are counted."""
@@ -126,13 +127,13 @@ def check_dataset(
     resolution: str = "480p",
     masks: Path | None = None,
     deep: bool = False,
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: ProgressCallback | None = None,
 ) -> CheckReport:
     """Find what is missing, truncated, or has a wrong size or palette.
 
     Args:
         name: One of `DATASETS`.
-        root: The dataset's folder, as the classes of `tinct.data` take it; of "plain" the folder of
+        root: The dataset's folder, as the classes of `tinct.data` expect it; of "plain" the folder of
             the frames, or one that holds frames and masks under their usual names.
         split: Only this split, of DAVIS or YouTube-VOS.
         resolution: Of DAVIS: "480p", "1080p" or "Full-Resolution".
@@ -147,7 +148,7 @@ def check_dataset(
     if name not in DATASETS:
         raise OptionError(f"There is no dataset {name!r} to check. {near_match(name, DATASETS)}")
     if not root.is_dir():
-        raise DatasetError(f"There is no folder {root}; give the root of {name}.")
+        raise MissingDatasetError(f"There is no folder {root}; give the root of {name}.")
     if split is not None and name in ("segtrack-v2", "plain"):
         raise OptionError(f"{name} has no splits, but {split!r} was asked for; leave the split out.")
     layout = _survey(name, root, split, resolution, masks)

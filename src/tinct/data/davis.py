@@ -60,7 +60,7 @@ class Davis(SequenceDataset):
         if not frames:
             raise DatasetError(
                 f"{frames_folder} holds no .jpg frame, but the list of {self.split!r} names {name!r}. "
-                "Fetch the sequence, or take it off the list."
+                "Fetch the sequence, or remove it from the list."
             )
         labels = tuple(self.root / "Annotations" / resolution / name / f"{f.stem}.png" for f in frames)
         there = tuple(path.is_file() for path in labels)

@@ -10,6 +10,7 @@ from typing import BinaryIO
 from tinct.data.images import JPEG_END, JPEG_START, jpeg_ends_early
 from tinct.errors import DatasetError
 from tinct.io.image_files import opened_picture
+from tinct.io.regular_files import check_regular
 
 _TAIL_BYTES = 64
 _PNG_START, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND"
@@ -44,6 +45,7 @@ def read_header(path: Path) -> ImageHeader:
         )
 
     try:
+        check_regular(path)
         with path.open("rb") as file, opened_picture(file, explain) as picture:
             size, mode = (picture.height, picture.width), picture.mode
             return ImageHeader(size, mode, _ends_early(file))

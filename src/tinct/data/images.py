@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image as PillowImage
 
-from tinct.errors import DatasetError
+from tinct.errors import DatasetError, MissingDatasetError
 from tinct.io.image_files import opened_picture
+from tinct.io.regular_files import read_regular
 from tinct.shapes import Image, LabelMap
 
 JPEG_START, _JPEG_SCAN, JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
@@ -24,9 +25,10 @@ def read_rgb(path: Path) -> Image:
         DatasetError: The file is missing, truncated or no image.
     """
     try:
-        data = path.read_bytes()
+        data = read_regular(path)
     except OSError as error:
-        raise DatasetError(f"{path} cannot be read: {error.strerror}; fetch the dataset again.") from error
+        kind = MissingDatasetError if isinstance(error, FileNotFoundError) else DatasetError
+        raise kind(f"{path} cannot be read: {error.strerror}; fetch the dataset again.") from error
     # OpenCV before 5 fills the missing part of a truncated JPEG with grey, without an error.
     picture = None if not data or jpeg_ends_early(data) else _decode(data)
     if picture is None:

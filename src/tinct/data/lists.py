@@ -15,8 +15,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from tinct.errors import DatasetError, OptionError, near_match
+from tinct.errors import DatasetError, MissingDatasetError, OptionError, near_match
 from tinct.io.atomic import path_below
+from tinct.io.regular_files import read_regular, readable
 
 DATASETS = ("davis-2016", "davis-2017", "youtube-vos", "segtrack-v2", "plain")
 """What can be checked and evaluated; each is scored under the protocol of its name."""
@@ -79,6 +80,7 @@ def known_video_counts(split: str) -> Mapping[str, int]:
     return MappingProxyType(dict(counts.get(split, {})))
 
 
+@readable(DatasetError)
 def list_names(root: Path, split: str, *, year: str = "2016", resolution: str = "480p") -> tuple[str, ...]:
     """The names of a split's sequences, in the order of the list in a DAVIS root.
 
@@ -96,7 +98,7 @@ def list_names(root: Path, split: str, *, year: str = "2016", resolution: str = 
         DatasetError: There is no such list, or it is empty.
     """
     if not root.is_dir():
-        raise DatasetError(f"There is no folder {root}; give the dataset's root.")
+        raise MissingDatasetError(f"There is no folder {root}; give the dataset's root.")
     listing = find_list(root, split, year=year, resolution=resolution)
     if listing is None:
         folder = root / "ImageSets" / year
@@ -108,7 +110,7 @@ def list_names(root: Path, split: str, *, year: str = "2016", resolution: str = 
             if lists
             else "Give the folder that holds JPEGImages, Annotations and ImageSets as the root."
         )
-        raise DatasetError(f"Split {split!r} has no list {folder / split}.txt. {hint}")
+        raise MissingDatasetError(f"Split {split!r} has no list {folder / split}.txt. {hint}")
     names = read_list(listing)
     if not names:
         raise DatasetError(f"{listing} names no sequence; list one name per line.")
@@ -135,7 +137,7 @@ def find_list(root: Path, split: str, *, year: str = "2016", resolution: str = "
 def read_list(listing: Path) -> tuple[str, ...]:
     """The sequences that a list names, each once, in order; DatasetError if it is no text."""
     try:
-        lines = listing.read_text(encoding="utf-8-sig").splitlines()
+        lines = read_regular(listing).decode("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(f"{listing} cannot be read as a list ({error}); one name per line.") from error
     firsts = [line.split()[0] for line in lines if line.strip()]

@@ -64,7 +64,7 @@ class AnnotatedRegions(RegionSource):
         self.frames = [frame for frame in frames if ids_in([frame.labels])]
         if not self.frames:
             raise MaskError(
-                f"None of the {len(frames)} painted frames shows an object; online training needs one that "
+                f"None of the {len(frames)} annotated frames shows an object; online training needs one that "
                 "does."
             )
         known = sorted({(f.video, i) for f in self.frames for i in ids_in([f.labels])})
@@ -107,12 +107,12 @@ class AnnotatedRegions(RegionSource):
 
 
 class OnlineClips(RegionClips):
-    """Clips of annotated frames: put together anew, object by object, or moved as a whole.
+    """Clips of annotated frames: composed again, object by object, or moved as a whole.
 
     Args:
         annotated: The frames.
         options: What the clips look like.
-        lucid: Share of the clips that are put together anew.
+        lucid: Share of the clips that are composed again.
     """
 
     def __init__(self, annotated: AnnotatedRegions, options: RegionOptions, lucid: float = 0.6) -> None:

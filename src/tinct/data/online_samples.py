@@ -22,6 +22,8 @@ from tinct.shapes import VOID, BinaryMask, Image, LabelMap, holds_arrays
 
 Random = np.random.Generator
 
+Magnitudes = UInt8[np.ndarray, "H W 2"]
+
 
 @holds_arrays
 @dataclass(frozen=True, repr=False)
@@ -31,10 +33,13 @@ class AnnotatedFrame:
     Attributes:
         image: uint8 RGB.
         labels: Ids of the objects, 0 background, 255 void; in samples of one object, 1 is that object.
+        magnitudes: The optical flow's to the frame before and to the one after, as pictures; None where
+            it is unknown, or nobody asks.
     """
 
     image: Image
     labels: LabelMap
+    magnitudes: Magnitudes | None = None
 
 
 @holds_arrays
@@ -46,11 +51,13 @@ class OnlineSample:
         image: uint8 RGB.
         labels: 1 the object, 0 all else, 255 void.
         previous: The mask as the frame before may have left it, as probabilities of 255.
+        magnitudes: See `AnnotatedFrame`; 0, as at a video's ends, where they are unknown.
     """
 
     image: Image
     labels: LabelMap
     previous: UInt8[np.ndarray, "H W"]
+    magnitudes: Magnitudes
 
 
 WHOLE_FRAME = Motion(scale=(0.7, 2.2), turn_degrees=12.0, shift=0.12, bend=0.008)
@@ -63,7 +70,7 @@ class OnlineAugmentation:
 
     Attributes:
         frame: Motion of the whole frame: flip, scale, turn, shift, bend.
-        lucid: Share of samples that are put together anew, object apart from background.
+        lucid: Share of samples that are composed of object and background again.
         object_shift: Of the object in those, as a fraction of its size (Lucid: 10 %).
         object_scale: Its change of size, likewise (Lucid: 15 %).
         object_turn_degrees: Its rotation (Lucid: 30).
@@ -116,7 +123,7 @@ class OnlineSamples:
     def __init__(self, frames: list[AnnotatedFrame], augmentation: OnlineAugmentation, seed: int = 0) -> None:
         if not any((frame.labels == 1).any() for frame in frames):
             raise MaskError(
-                f"None of the {len(frames)} painted frames shows the object; fine-tuning needs one that does."
+                f"None of the {len(frames)} annotated frames shows the object; fine-tuning needs one."
             )
         self.frames, self.augmentation, self.seed = frames, augmentation, seed
         self._backgrounds: dict[int, Image] = {}
@@ -141,7 +148,8 @@ class OnlineSamples:
         # Without disguises nothing is drawn for them: samples stay what they were.
         if options.disguised and random.random() < options.disguised:
             image, lost = disguised(image, labels == 1, random), 0.0
-        return OnlineSample(image, labels, self._previous(labels == 1, random, lost))
+        previous = self._previous(labels == 1, random, lost)
+        return OnlineSample(image, labels, previous, _moved_magnitudes(frame, sampling))
 
     def _previous(self, mask: BinaryMask, random: Random, lost: float) -> UInt8[np.ndarray, "H W"]:
         """The mask of the frame before: lost, damaged, or deformed."""
@@ -181,6 +189,14 @@ class OnlineSamples:
         rows, columns = np.mgrid[: mask.shape[0], : mask.shape[1]].astype(np.float32)
         offsets = np.stack([columns, rows], -1) + bend - centre - shift
         return np.asarray(offsets @ linear.T + centre, np.float32)
+
+
+def _moved_magnitudes(frame: AnnotatedFrame, sampling: SamplingMap) -> Magnitudes:
+    """Those of a frame's pixels where a motion takes them; objects that moved by themselves have none."""
+    if frame.magnitudes is None:
+        return np.zeros((*sampling.shape[:2], 2), np.uint8)
+    moved = cv2.remap(frame.magnitudes, sampling, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+    return np.asarray(moved, np.uint8)
 
 
 def brought_into_view(sampling: SamplingMap, mask: BinaryMask, random: Random) -> SamplingMap:

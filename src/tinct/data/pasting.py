@@ -41,7 +41,7 @@ def pasted_layer(
         motion: The range of its motion; at scale 1 the object just fits into the frame.
 
     Returns:
-        The layer; None if the first frame shows no object, or too little of it.
+        The layer; None if the first frame shows no object, or too little of one.
     """
     ids = np.flatnonzero(np.bincount(labels[0].ravel(), minlength=256)[:VOID])
     ids = ids[ids > 0]

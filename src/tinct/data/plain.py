@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tinct.data.annotations import files_of, label_files
 from tinct.data.sequences import Sequence, SequenceDataset, select
-from tinct.errors import DatasetError
+from tinct.errors import DatasetError, MissingDatasetError
 
 FRAME_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 
@@ -34,7 +34,7 @@ class PlainFolders(SequenceDataset):
     def __init__(self, frames: Path, masks: Path, *, only: Collection[str] | None = None) -> None:
         for folder in (frames, masks):
             if not folder.is_dir():
-                raise DatasetError(
+                raise MissingDatasetError(
                     f"There is no folder {folder}; give one with the frames, one with the masks."
                 )
         pairs = paired_folders(frames, masks)

@@ -281,7 +281,7 @@ class RegionClips(Samples):
     def _pasted(
         self, source_frames: SourceFrames, times: list[float], object_id: int, random: Random
     ) -> tuple[Layer, int] | None:
-        """Any object as a layer with a new id, and its identity; None if too little of it is visible."""
+        """Any object as a layer with a new id, and its identity; None if too little is visible."""
         ids = ids_in(source_frames.labels[:1])
         if not ids:
             return None

@@ -19,6 +19,7 @@ from tinct.data.annotations import Annotations, LabelFiles, ObjectFiles, files_o
 from tinct.data.lists import read_list
 from tinct.data.sequences import Sequence, SequenceDataset, select
 from tinct.errors import DatasetError
+from tinct.io.regular_files import read_regular
 
 SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png"})
 
@@ -81,10 +82,10 @@ def frame_names(root: Path, name: str) -> tuple[str, ...]:
         DatasetError: The list is not text.
     """
     listing = root / "ImageSets" / f"{name}.txt"
-    if not listing.is_file():
+    if not listing.exists():
         return ()
     try:
-        lines = [line.strip() for line in listing.read_text(encoding="utf-8").splitlines()]
+        lines = [line.strip() for line in read_regular(listing).decode().splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(f"{listing} cannot be read as a list ({error}); one frame per line.") from error
     # The first line is the folder. Names with a suffix are allowed, though no known list has them.

@@ -1,6 +1,6 @@
 """The visibility of an object, frame by frame: visible, hidden, outside, or back again.
 
-An object is *gone* from a frame that shows less than `GONE_SHARE` of it: hidden if the rest of it lies
+An object is *gone* from a frame that shows less than `GONE_SHARE` of its pixels: hidden if the rest lies
 inside the frame, behind something; outside if not. Once it was gone for `GONE_FRAMES` frames or more
 and is seen again, it has reappeared, and stays so until the end: only a method that re-identifies
 objects segments it in those frames. Shorter gaps change nothing.

@@ -15,8 +15,9 @@ from typing import Any
 
 from tinct.data.annotations import files_of, label_files
 from tinct.data.sequences import Sequence, SequenceDataset, select
-from tinct.errors import DatasetError, near_match
+from tinct.errors import DatasetError, MissingDatasetError, near_match
 from tinct.io.json_files import parse_json, reading
+from tinct.io.regular_files import read_regular
 
 FRAME_SUFFIXES = frozenset({".jpg", ".jpeg"})
 
@@ -97,11 +98,11 @@ def read_meta(folder: Path) -> Meta:
         DatasetError: The file cannot be read, or has another format.
     """
     path = folder / "meta.json"
-    if not path.is_file():
+    if not path.exists():
         return {}
     form = '{"videos": {VIDEO: {"objects": {ID: {"category": ..., "frames": [...]}}}}}'
     with reading(path, "YouTube-VOS's meta.json", f"Expected {form}. Fetch it again.", DatasetError):
-        videos = parse_json(path.read_bytes())["videos"]
+        videos = parse_json(read_regular(path))["videos"]
         return {name: _objects(video) for name, video in videos.items()}
 
 
@@ -115,7 +116,7 @@ def split_folder(root: Path, split: str) -> Path:
         if splits
         else "Give the folder that holds train, valid and test as the root."
     )
-    raise DatasetError(f"Split {split!r} has no folder {root / split / 'JPEGImages'}. {hint}")
+    raise MissingDatasetError(f"Split {split!r} has no folder {root / split / 'JPEGImages'}. {hint}")
 
 
 def video_names(folder: Path) -> list[str]:

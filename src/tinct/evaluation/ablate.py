@@ -1,7 +1,7 @@
 """A paper's ablation, run: each row of its table with what the row takes away, ours beside the paper's.
 
     out/<row>/          an evaluation each, as `tinct.evaluation.evaluate` writes it
-    out/ablation.json   the table with everything that is known of it
+    out/ablation.json   the table with all its figures
     out/ablation.md     the table to read
 
 The same call again goes on where it stopped: rows and sequences that are complete stay as they are.
@@ -10,7 +10,7 @@ The same call again goes on where it stopped: rows and sequences that are comple
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -24,14 +24,11 @@ from tinct.evaluation.occlusion import phase_scores
 from tinct.evaluation.published import PublishedResult, published_results
 from tinct.evaluation.results import Scores
 from tinct.evaluation.retrieval import RoundShares, read_traces, shares_of_rounds
-from tinct.runs.segment_to_folder import Progress
+from tinct.inference.callbacks import ProgressCallback
 from tinct.runs.segmenter_config import SegmenterConfig
 
 AFTER = "G after"
 """On occlusion clips: the mean of J and F on the frames after a reappearance."""
-
-OnRow = Callable[[str, int, int], None]
-"""Called with (row, its place from 1, how many rows) when a row begins."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +60,7 @@ class RowResult:
         row: What it is.
         ours: Measure → mean; empty where the row could not be run.
         reason: Why it could not be run.
-        paper: What the paper printed of it.
+        paper: What the paper printed of this row.
         rounds: How many masks each round of a whole-video loop retrieved; empty for other methods.
     """
 
@@ -155,8 +152,8 @@ def ablate(
     out: Path,
     *,
     rows: Sequence[str] | None = None,
-    on_row: OnRow | None = None,
-    progress: Progress | None = None,
+    on_row: ProgressCallback | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Ablation:
     """Run the rows of a method's table; called again, it goes on.
 
@@ -167,7 +164,7 @@ def ablate(
         setup: On what, and with what.
         out: A folder for each row, and the table.
         rows: Only these.
-        on_row: Called when a row begins.
+        on_row: Called with a row, its place from 1, and how many there are, when it begins.
         progress: As for `evaluate`.
 
     Raises:
@@ -253,7 +250,7 @@ def _of_another_method(base: SegmenterConfig, method: str) -> SegmenterConfig:
 
 
 def _measured(
-    setup: Setup, table: AblationTable, config: SegmenterConfig, out: Path, progress: Progress | None
+    setup: Setup, table: AblationTable, config: SegmenterConfig, out: Path, progress: ProgressCallback | None
 ) -> tuple[dict[str, float], tuple[RoundShares, ...]]:
     """Our figures of a row, and what each round retrieved."""
     evaluation = evaluate(

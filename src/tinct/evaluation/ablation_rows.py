@@ -205,7 +205,7 @@ _APPEARANCE = {"flow_stream": False, "localization": False}
 _BOTH_STREAMS = {"flow_stream": True, "localization": False}
 _EVERYTHING = {"flow_stream": True, "localization": True}
 _SAME_WEIGHTS = (
-    "The paper trains each row anew (--weights NAME=FILE); without such weights the parts are switched off "
+    "The paper trains each row again (--weights NAME=FILE); without such weights the parts are switched off "
     "at test alone."
 )
 
@@ -307,7 +307,7 @@ DYENET = AblationTable(
             config={"attention": False},
             published="propagation alone, without attention",
             against=("msk",),
-            note="The paper trains this row anew (tinct train dyenet --without attention, then --weights "
+            note="The paper trains this row again (tinct train dyenet --without attention, then --weights "
             "re-mp-without-attention=FILE); without such weights the network looks at its boxes evenly at "
             "test alone.",
         ),

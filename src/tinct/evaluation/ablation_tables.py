@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinct.evaluation.ablate import Ablation, Change, RowResult
-from tinct.evaluation.tables import DASH, markdown_row
+from tinct.evaluation.results import number_or_none
+from tinct.evaluation.tables import DASH, markdown_lines
 from tinct.io.atomic import atomic_write
 
 if TYPE_CHECKING:
@@ -37,9 +38,7 @@ def ablation_console(ablation: Ablation) -> Table:
 
 def ablation_markdown(ablation: Ablation) -> str:
     """The table, and below it the sign test, what was not run, and the notes."""
-    header = _header(ablation)
-    lines = [markdown_row(header), markdown_row(["---", *("---:" for _ in header[1:])])]
-    lines += [markdown_row(_cells(ablation, result)) for result in ablation.results]
+    lines = markdown_lines(_header(ablation), [_cells(ablation, result) for result in ablation.results])
     return "\n".join([*lines, "", *ablation_lines(ablation)]) + "\n"
 
 
@@ -55,7 +54,7 @@ def ablation_lines(ablation: Ablation) -> list[str]:
     lines += [f"{r.row.name}: {r.row.note}" for r in ablation.results if r.row.note and r.ours]
     lines += [_rounds_line(r) for r in ablation.results if len(r.rounds) > 1]
     if _retrieves(ablation):
-        lines.append("Retrieved: the share of all (frame, object) with a starting point, painted or found.")
+        lines.append("Retrieved: the share of all (frame, object) with a starting point, annotated or found.")
     if any(_doubtful(result) for result in ablation.results):
         lines.append("(?): the paper's figure could not be confirmed.")
     return [line.replace("..", ".") if line.endswith("..") else line for line in lines]
@@ -167,7 +166,7 @@ def _row_json(ablation: Ablation, result: RowResult) -> dict[str, Any]:
         "method": row.method or ablation.table.method,
         "options": dict(row.options),
         "fine_tuned": row.fine_tuned,
-        "ours": {name: _null(value) for name, value in result.ours.items()} or None,
+        "ours": {name: number_or_none(value) for name, value in result.ours.items()} or None,
         "not_run": result.reason or None,
         "note": row.note or None,
         "rounds": [asdict(of) for of in result.rounds] or None,
@@ -180,16 +179,12 @@ def _row_json(ablation: Ablation, result: RowResult) -> dict[str, Any]:
     if change is not None:
         content["change"] = {
             "against": change.against,
-            "ours": _null(change.ours),
-            "paper": _null(change.paper),
+            "ours": number_or_none(change.ours),
+            "paper": number_or_none(change.paper),
             "paper_direction": change.direction,
             "verdict": change.verdict or None,
         }
     return content
-
-
-def _null(value: float) -> float | None:
-    return None if math.isnan(value) else value
 
 
 def _figure(value: float) -> str:

@@ -21,8 +21,8 @@ import numpy as np
 
 from tinct.data.lists import first_names
 from tinct.errors import OptionError, near_match
-from tinct.evaluation.results import Scores, SequenceScores, Statistics, j_and_f
-from tinct.evaluation.tables import markdown_row
+from tinct.evaluation.results import BETWEEN_SCORED, Scores, SequenceScores, Statistics, j_and_f
+from tinct.evaluation.tables import markdown_lines
 from tinct.shapes import Float64
 
 if TYPE_CHECKING:
@@ -94,13 +94,13 @@ class Comparison:
         """True for T alone."""
         return self.measure == "T"
 
-    def gains(self, most: int | None = None, *, threshold: float = 0.0) -> tuple[SequenceChange, ...]:
-        """Sequences in which B is better by more than `threshold`, the largest gain first."""
-        return self._moved(1, most, threshold)
+    def gains(self) -> tuple[SequenceChange, ...]:
+        """Sequences in which B is better, the largest gain first."""
+        return self._moved(1)
 
-    def losses(self, most: int | None = None, *, threshold: float = 0.0) -> tuple[SequenceChange, ...]:
-        """Sequences in which B is worse by more than `threshold`, the largest loss first."""
-        return self._moved(-1, most, threshold)
+    def losses(self) -> tuple[SequenceChange, ...]:
+        """Sequences in which B is worse, the largest loss first."""
+        return self._moved(-1)
 
     @property
     def against(self) -> tuple[SequenceChange, ...]:
@@ -120,9 +120,9 @@ class Comparison:
         word = "better" if self._improvement(self.difference) > 0 else "worse"
         return f"{b} is {word} than {a}: the interval does not hold 0."
 
-    def _moved(self, sign: int, most: int | None, threshold: float) -> tuple[SequenceChange, ...]:
-        moved = [c for c in self.changes if sign * self._improvement(c.difference) > threshold]
-        return tuple(sorted(moved, key=lambda c: (-abs(c.difference), c.name)))[:most]
+    def _moved(self, sign: int) -> tuple[SequenceChange, ...]:
+        moved = [c for c in self.changes if sign * self._improvement(c.difference) > 0]
+        return tuple(sorted(moved, key=lambda c: (-abs(c.difference), c.name)))
 
     def _improvement(self, difference: float) -> float:
         return -difference if self.lower_is_better else difference
@@ -222,8 +222,8 @@ def comparison_table(comparison: Comparison, *, most: int = 5) -> Group:
 def comparison_markdown(comparison: Comparison, *, most: int = 5) -> str:
     """The comparison as a GitHub Markdown table (× 100, one decimal), with the words below it."""
     heading, *rows = _rows(comparison, most, "{:.1f}", "{:+.1f}", 100.0)
-    table = [markdown_row(heading), markdown_row(["---", *["---:"] * 3]), *map(markdown_row, rows)]
     words = [f"- {line}" for line in comparison_lines(comparison)]
+    table = markdown_lines(heading, rows)
     return "\n".join([*table, "", "Table × 100; below, fractions from 0 to 1.", "", *words]) + "\n"
 
 
@@ -351,6 +351,12 @@ def _check_comparable(a: Scores, b: Scores, measure: str, samples: int, names: t
                 f"{name} has no {' and '.join(lacking)} (it has {', '.join(scores.measures) or 'nothing'}); "
                 f"score it with --metrics {','.join(lacking)}, or compare another measure."
             )
+    steps = [scores.settings.get("t_steps", BETWEEN_SCORED) for scores in (a, b)]
+    if measure == "T" and steps[0] != steps[1]:
+        raise OptionError(
+            f"T of {names[0]} is of these steps: {steps[0]}; of {names[1]}: {steps[1]}. Score both again "
+            "with the same --compat, or without it (files of older versions are as of davis-2016-python)."
+        )
     if not _names(a) & _names(b):
         raise OptionError(
             f"{names[0]} and {names[1]} have no sequence in common ({first_names(sorted(_names(a)))}; "

@@ -33,7 +33,7 @@ class Mismatch:
 
     @property
     def lines(self) -> list[str]:
-        """All of it in words, kind by kind."""
+        """Everything that is wrong in words, kind by kind."""
         kinds = (
             ("sequence(s) have no prediction", self.missing_sequences),
             ("predicted sequence(s) have no truth", self.extra_sequences),
@@ -51,7 +51,7 @@ class Mismatch:
 
 
 def scored_range(protocol: Protocol, frames: int) -> range:
-    """The indices of the frames that a protocol scores, of a sequence of so many."""
+    """The indices of the frames that a protocol scores, of a sequence with this number of frames."""
     return range(int(protocol.skips_first), frames - int(protocol.skips_last))
 
 
@@ -76,7 +76,7 @@ def check_complete(
         What does not match; nothing unless `allow_missing`.
 
     Raises:
-        DatasetError: Something is missing or too much; all of it is listed. Or the truth has no frame
+        DatasetError: Files are missing or too many; the message lists all. Or the truth has no frame
             that is scored.
     """
     if not any(len(scored_range(protocol, len(a.frame_names))) for a in annotations):

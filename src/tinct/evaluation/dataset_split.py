@@ -34,7 +34,7 @@ class DatasetSplit:
         split: The list; None where there are none (`WITHOUT_SPLITS`), whatever was given.
         resolution: Of DAVIS: "480p", "1080p" or "Full-Resolution".
         sequences: Only these.
-        max_frames: Of each only so many from the beginning, for a trial; the scores say so.
+        max_frames: Only this number of frames from the beginning of each, for a trial; the scores say so.
 
     Raises:
         OptionError: So few frames of a sequence leave nothing to score.
@@ -98,7 +98,7 @@ class DatasetSplit:
 
     @property
     def described(self) -> dict[str, Any]:
-        """What a run's scores say of it."""
+        """What a run's scores say of the data."""
         words: dict[str, Any] = {"dataset": self.dataset, "split": self.split}
         return words | ({"resolution": self.resolution} if self.dataset.startswith("davis") else {})
 
@@ -114,9 +114,9 @@ def open_frames(sequence: Sequence) -> Video:
     video = Video.open(folder)
     names = tuple(file.stem for file in sequence.frames)
     if tuple(video.names) != names:
-        strangers = sorted(set(video.names) ^ set(names))
+        differing = sorted(set(video.names) ^ set(names))
         found = (
-            f"{len(strangers)} of them differ, such as {strangers[0]!r}" if strangers else "in another order"
+            f"{len(differing)} of them differ, such as {differing[0]!r}" if differing else "in another order"
         )
         raise DatasetError(
             f"{folder} holds {len(video)} images, and {len(names)} frames of {sequence.name!r} were expected "

@@ -29,14 +29,14 @@ from tinct.evaluation.results import Scores, write_scores
 from tinct.evaluation.score import score_folders, scoring_rules
 from tinct.evaluation.tracks import Rules
 from tinct.evaluation.workers import Failure, outcomes_of
-from tinct.inference.callbacks import callbacks
+from tinct.inference.callbacks import ProgressCallback, callbacks
 from tinct.inference.fingerprints import video_sha256
 from tinct.io.atomic import path_below, sweep
 from tinct.io.video import Video
 from tinct.metrics import DEFAULT_BOUND_TH
 from tinct.networks.dyenet.proposal_sources import check_proposals
 from tinct.runs.run_file import costs, read_record
-from tinct.runs.segment_to_folder import FolderOptions, Progress, RunInterrupted, Segmenter, segment_to_folder
+from tinct.runs.segment_to_folder import FolderOptions, RunInterrupted, Segmenter, segment_to_folder
 from tinct.runs.segmenter_config import SegmenterConfig
 from tinct.runs.termination import signal_number_of
 from tinct.runs.traces import TRACE_FILE, write_explanation
@@ -81,11 +81,11 @@ class SequenceSegmentation:
 
     Attributes:
         config: Which segmenter.
-        info: What every run's `run.json` says of it.
+        info: What every run's `run.json` says of the data.
         threads: Of torch and OpenCV in this process; None leaves them as they are.
         out: Where the run folders go.
         overlay: Whether to write each overlay video.
-        max_frames: Of each sequence only so many from the beginning.
+        max_frames: Only this number of frames from the beginning of each sequence.
     """
 
     config: SegmenterConfig
@@ -103,7 +103,7 @@ class SequenceSegmentation:
             cv2.setNumThreads(self.threads)
         return self.config.for_any_video().build()
 
-    def __call__(self, sequence: Sequence, progress: Progress | None = None) -> bool:
+    def __call__(self, sequence: Sequence, progress: ProgressCallback | None = None) -> bool:
         """Segment a sequence; return whether it has a truth beyond what was given to the method."""
         segmenter, video = self.segmenter, open_frames(sequence)
         if self.max_frames is not None:
@@ -153,7 +153,7 @@ def evaluate(
     threads: int | None = None,
     workers: int = 1,
     overlay: bool = False,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Evaluation:
     """Segment every sequence of a split and score the masks; called again, it goes on.
 
@@ -203,7 +203,9 @@ def evaluate(
     return Evaluation(out, *data.folders, names, scores, run)
 
 
-def _score(out: Path, data: DatasetSplit, rules: Rules, workers: int, progress: Progress | None) -> Scores:
+def _score(
+    out: Path, data: DatasetSplit, rules: Rules, workers: int, progress: ProgressCallback | None
+) -> Scores:
     """The scores of the masks, with what was asked for as their settings."""
     scores = score_folders(
         out,
@@ -220,7 +222,7 @@ def _score(out: Path, data: DatasetSplit, rules: Rules, workers: int, progress: 
 
 
 def _segment_all(
-    task: SequenceSegmentation, data: DatasetSplit, workers: int, progress: Progress | None
+    task: SequenceSegmentation, data: DatasetSplit, workers: int, progress: ProgressCallback | None
 ) -> bool:
     """Segment all sequences; return whether each has a truth to score against."""
     sequences = data.videos
@@ -261,7 +263,7 @@ def _share(workers: int) -> int | None:
 class _FrameCount:
     """Frames done over all sequences, for a progress bar."""
 
-    def __init__(self, data: DatasetSplit, progress: Progress | None) -> None:
+    def __init__(self, data: DatasetSplit, progress: ProgressCallback | None) -> None:
         self._progress, self._most = progress, data.max_frames
         self._done, self._frames = 0, sum(len(sequence.thinned(1, self._most)) for sequence in data.videos)
 

@@ -18,7 +18,7 @@ def find_groups(labels: Path) -> Groups:
         labels: The split's Annotations, beside meta.json; or the split's folder itself.
 
     Returns:
-        Nothing where the split's meta.json or train/meta.json is missing or tells no category.
+        Nothing where the split's meta.json or train/meta.json is missing or names no category.
 
     Raises:
         DatasetError: A meta.json is broken.

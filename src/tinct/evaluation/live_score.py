@@ -61,7 +61,7 @@ def score_davis_2016(
     """Segment every sequence of a split from its first frame's truth, and score the masks.
 
     Args:
-        segmenter: Any streaming segmenter; it is started anew for each sequence.
+        segmenter: Any streaming segmenter; it is started again for each sequence.
         root: The dataset: `ImageSets/2016/<split>.txt` (a name per line), `JPEGImages/480p/<name>`
             and `Annotations/480p/<name>`.
         split: The list's name, such as "val".

@@ -7,18 +7,15 @@ belong to the phase "all" only, where two empty masks agree, as in every protoco
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from tinct.data.occlusion.files import ClipTraces
-from tinct.data.visibility import GONE_FRAMES, States, Visibility, disappearances
+from tinct.data.visibility import States, Visibility, disappearances
 from tinct.errors import DatasetError, OptionError
 from tinct.evaluation.results import ObjectScores, Scores, Statistics, j_and_f
-from tinct.evaluation.tables import markdown_row, percent
 from tinct.shapes import Bool, Float, Int
 
 Sizes = Float[np.ndarray, "T"]
@@ -117,51 +114,6 @@ def frames_of_phases(states: States, sizes: Sizes) -> dict[str, Bool[np.ndarray,
     }
 
 
-def phases_json(phases: Mapping[str, PhaseScores]) -> dict[str, Any]:
-    """The scores of the phases as JSON values; null where a phase has no frames."""
-    return {
-        phase: {
-            "G": _number(of.g),
-            **{name: _number(s.mean) for name, s in of.statistics.items()},
-            **{f"{name}_recall": _number(s.recall) for name, s in of.statistics.items()},
-            "objects": of.objects,
-            "frames": of.frames,
-        }
-        for phase, of in phases.items()
-    }
-
-
-def phases_markdown(rows: Sequence[tuple[str, Mapping[str, PhaseScores]]]) -> str:
-    """A Markdown table with a row per method, values × 100, and the meaning of its columns.
-
-    Args:
-        rows: Names and scores of methods, all on the same clips.
-    """
-    header = [
-        "", "G all", "G before", "G after", "J after", "F after", "found again", "G after hidden",
-        "G after outside",
-    ]  # fmt: skip
-    lines = [markdown_row(header), markdown_row(["---", *("---:" for _ in header[1:])])]
-    for name, phases in rows:
-        after = phases["after"]
-        j, f = after.statistics["J"], after.statistics["F"]
-        figures = [
-            phases["all"].g, phases["before"].g, after.g, j.mean, f.mean, j.recall,
-            phases["after hidden"].g, phases["after outside"].g,
-        ]  # fmt: skip
-        lines.append(markdown_row([name, *map(percent, figures)]))
-    counts = [f"{phase}: {of.objects} objects, {of.frames} frames" for phase, of in rows[0][1].items()]
-    meanings = "; ".join(f"{phase}: {words}" for phase, words in PHASES.items())
-    return "\n".join(
-        [
-            *lines,
-            "",
-            f"Values × 100. {meanings}. Gone is {GONE_FRAMES} frames or more. Found again: the share of the "
-            "frames after a reappearance with J above 0.5. " + "; ".join(counts) + ".",
-        ]
-    ) + "\n"  # fmt: skip
-
-
 def _trace_of(traces: ClipTraces, clip: str, object_id: int) -> tuple[States, Sizes]:
     if clip not in traces or object_id not in traces[clip]:
         raise DatasetError(
@@ -192,7 +144,3 @@ def _statistics(values: Values) -> Statistics:
     """Mean and recall; the decay is not defined, as the frames need not be consecutive."""
     of = Statistics.of_frames(values.tolist())
     return Statistics(of.mean, of.recall)
-
-
-def _number(value: float) -> float | None:
-    return None if math.isnan(value) else value

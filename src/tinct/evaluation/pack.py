@@ -11,7 +11,7 @@ from __future__ import annotations
 import io
 import re
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,13 +25,12 @@ from tinct.data.sequences import Sequence
 from tinct.data.youtube_vos import YouTubeVos
 from tinct.errors import DatasetError, MaskError, OptionError, near_match
 from tinct.evaluation.predictions import Predictions, find_predictions
+from tinct.inference.callbacks import ProgressCallback
 from tinct.io.atomic import atomic_write, path_below
 from tinct.io.image_files import opened_picture
 from tinct.io.masks import object_ids_of, voc_palette
+from tinct.io.regular_files import read_regular
 from tinct.shapes import VOID
-
-OnPacked = Callable[[str, int, int], None]
-"""Called with a sequence's name once it is packed, how many are done, and how many there are."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ class PackReport:
         frames: How many masks.
         megabytes: The size of the zip.
         recoloured: How many grey masks were given the VOC palette on the way.
-        checks: What the masks were held against, in sentences, and what could not be checked.
+        checks: What the masks were checked against, in sentences, and what could not be checked.
     """
 
     path: Path
@@ -96,7 +95,7 @@ def pack(
     *,
     root: Path | None = None,
     split: str | None = None,
-    progress: OnPacked | None = None,
+    progress: ProgressCallback | None = None,
 ) -> PackReport:
     """Check predicted masks and write the zip for the benchmark's server.
 
@@ -110,7 +109,7 @@ def pack(
         out: The zip; a file of that name is replaced.
         root: The dataset with its frames and first annotations.
         split: By default "test-dev" of DAVIS, "valid" of YouTube-VOS.
-        progress: Called after every sequence.
+        progress: Called with a sequence's name once it is packed, how many are done, and how many there are.
 
     Raises:
         OptionError: There is no such server or split, or `out` is no .zip.
@@ -240,7 +239,7 @@ def _of_sequence(sequence: Sequence) -> _Expected:
 
 
 def _count_videos(dataset: str, split: str, found: Predictions, problems: _Problems) -> None:
-    """All that can be said of the names when neither the dataset nor a list of it is there."""
+    """What can be said of the names when neither the dataset nor a list of its frames is there."""
     counts = known_video_counts(split) if dataset == "youtube-vos" else {}
     if not counts:
         raise OptionError(
@@ -294,7 +293,7 @@ def _checked_masks(
 def _read(path: Path, place: str, problems: _Problems) -> tuple[Pictures.Image, _Entry] | None:
     """A mask, as a picture whose values are the ids and as what goes into the zip."""
     try:
-        data = path.read_bytes()
+        data = read_regular(path)
         with opened_picture(io.BytesIO(data), MaskError, formats=("PNG",)) as picture:
             picture.load()
     except (OSError, MaskError):

@@ -9,14 +9,16 @@ import numpy as np
 
 from tinct.data.annotations import Annotations, entries, label_files
 from tinct.data.images import stored_values
-from tinct.errors import DatasetError, MaskError
+from tinct.errors import DatasetError, MaskError, MissingDatasetError
 from tinct.io.image_files import opened_picture
+from tinct.io.regular_files import readable
 from tinct.shapes import BACKGROUND, VOID, LabelMap
 
 Predictions = dict[str, dict[str, Path]]
 """Per sequence and frame name, the mask file."""
 
 
+@readable(DatasetError)
 def find_predictions(folder: Path) -> Predictions:
     """The mask files of a folder, by sequence and frame name, both in order.
 
@@ -29,7 +31,7 @@ def find_predictions(folder: Path) -> Predictions:
         DatasetError: There is no such folder, or it holds no PNG.
     """
     if not folder.is_dir():
-        raise DatasetError(f"There is no folder {folder}; give the one that holds the masks.")
+        raise MissingDatasetError(f"There is no folder {folder}; give the one that holds the masks.")
     if (folder / "Annotations").is_dir() and not _masks_in(folder / "Annotations"):
         folder = folder / "Annotations"
     found = {
@@ -49,7 +51,7 @@ def find_predictions(folder: Path) -> Predictions:
 
 
 def paired(predictions: Predictions, annotations: Sequence[Annotations]) -> Predictions:
-    """The predictions by the truth's names: two folders of one sequence each need not be called the same."""
+    """The predictions by the truth's names: two folders of one sequence each need not have the same name."""
     if len(predictions) == len(annotations) == 1:
         return {annotations[0].sequence: next(iter(predictions.values()))}
     return predictions
@@ -91,8 +93,8 @@ def read_prediction(
         _check_255(path, labels)
         if not merged and not (takes_255 is not None and takes_255()):
             raise MaskError(
-                f"{path} is a 0/255 mask: it tells foreground from background, but not which object is "
-                "which. Score it under the protocol davis-2016, where all objects are one, or write the ids "
+                f"{path} is a 0/255 mask: it shows the foreground, but not which object is which. "
+                "Score it under the protocol davis-2016, where all objects are one, or write the ids "
                 "(1, 2, ...)."
             )
         merged = True
@@ -110,7 +112,7 @@ def _hint(folder: Path) -> str:
     if deeper is not None:
         return f" Did you mean {deeper.parent}?"
     if any(folder.glob("*.jp*g")) or any(folder.glob("*/*.jp*g")):
-        return " It holds JPEGs; those change the ids, so that masks are kept as PNGs."
+        return " It holds JPEGs; those change the ids, so that masks are stored as PNGs."
     return ""
 
 

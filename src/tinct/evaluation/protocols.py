@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tinct.errors import OptionError, near_match
-from tinct.evaluation.results import MEASURES
+from tinct.evaluation.results import ALL_STEPS, BETWEEN_SCORED, MEASURES, TO_SCORED
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,8 @@ class Protocol:
         average_over: "sequences", "objects", or "groups" (objects of seen and of unseen categories).
         measures: What is scored unless one asks for others.
         takes_255: Where a sequence's truth is 0 and 255 alone, and so object 1, such a prediction is, too.
+        t_steps: Of which steps from frame to frame T is the mean: `BETWEEN_SCORED`; `TO_SCORED`, that from
+            the given first frame among them; `ALL_STEPS`, that to the last frame too, which J and F skip.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Protocol:
     average_over: str = "objects"
     measures: tuple[str, ...] = ("J", "F")
     takes_255: bool = False
+    t_steps: str = BETWEEN_SCORED
 
     @property
     def rule(self) -> str:
@@ -61,13 +64,16 @@ class Protocol:
 PROTOCOLS = {
     protocol.name: protocol
     for protocol in (
-        Protocol("davis-2016", merged=True, skips_last=True, average_over="sequences", measures=MEASURES),
+        Protocol(
+            "davis-2016", merged=True, skips_last=True, average_over="sequences", measures=MEASURES,
+            t_steps=ALL_STEPS,
+        ),
         Protocol("davis-2017", skips_last=True),
         Protocol("youtube-vos", starts_after_truth=True, average_over="groups"),
         Protocol("segtrack-v2", measures=("J",)),
         Protocol("plain", skips_first=False, takes_255=True),
     )
-}
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -77,19 +83,28 @@ class Compatibility:
     Attributes:
         name: As on the command line.
         protocols: Those that the toolkit has.
-        wraps_decay: Frame numbers are kept in eight bits, so the decay of more than 256 frames is wrong.
+        wraps_decay: Frame numbers are stored in eight bits, so the decay of more than 256 frames is wrong.
         counts_in_first_frame: Objects are counted in frame 0 alone: as many as its highest id. One that
             appears later is not scored, and an id that is left out there counts as a perfect object.
+        t_steps: Of which steps T is, where the toolkit departs from the protocol; see `Protocol.t_steps`.
+        angles_from_rows: The shape contexts of T count angles from the y axis.
     """
 
     name: str
     protocols: tuple[str, ...]
     wraps_decay: bool = False
     counts_in_first_frame: bool = False
+    t_steps: str | None = None
+    angles_from_rows: bool = False
 
 
 COMPATIBILITIES = {
-    "davis2017-evaluation": Compatibility("davis2017-evaluation", ("davis-2017",), True, True),
+    toolkit.name: toolkit
+    for toolkit in (
+        Compatibility("davis2017-evaluation", ("davis-2017",), wraps_decay=True, counts_in_first_frame=True),
+        Compatibility("davis-2016-python", ("davis-2016",), t_steps=BETWEEN_SCORED),
+        Compatibility("davis-2016-matlab", ("davis-2016",), t_steps=TO_SCORED, angles_from_rows=True),
+    )
 }
 
 

@@ -75,7 +75,7 @@ class PublishedResult:
 
     @property
     def statistics(self) -> dict[str, Statistics]:
-        """Per measure of J, F and T what was published of it."""
+        """The published statistics of J, F and T."""
         return {name: self.measures[name].statistics for name in MEASURES if name in self.measures}
 
     @property

@@ -19,12 +19,16 @@ import numpy as np
 from tinct.errors import OptionError
 from tinct.io.atomic import atomic_write
 from tinct.io.json_files import parse_json, reading
+from tinct.io.regular_files import read_regular
 from tinct.metrics import decay, mean, recall
 
 MEASURES = ("J", "F", "T")
 """In the order of every table. Of T only the mean is defined, and lower is better."""
 
 NAN = float("nan")
+
+ALL_STEPS, TO_SCORED, BETWEEN_SCORED = "all", "to scored frames", "between scored frames"
+"""`Scores.settings["t_steps"]`: the steps of which T is the mean; files without it are of the last kind."""
 
 LEFT_OUT = {
     "missing_sequences": "Without prediction",
@@ -69,7 +73,7 @@ class FrameScores:
     """The values of single frames.
 
     Attributes:
-        names: The scored frames, in order.
+        names: The scored frames, in order; where T is of all steps, the last frame too.
         values: Per measure one value per frame. T of a frame is that of the step towards it; NaN
             where there is none.
     """
@@ -86,7 +90,7 @@ class ObjectScores:
         object_id: As in the truth; 1 where all objects are merged.
         statistics: Per measure.
         frames: Their values frame by frame, if they were recorded.
-        group: "seen" or "unseen", where a protocol tells them apart.
+        group: "seen" or "unseen", where a protocol separates them.
     """
 
     object_id: int
@@ -127,7 +131,7 @@ class Scores:
         merged: Whether all objects count as one.
         average_over: "sequences", "objects" or "groups" (the objects of each group, then the groups).
         sequences: In the order of their names.
-        settings: What else shaped the figures: `bound_th`, `compat`, the lists of `LEFT_OUT`, ...
+        settings: What else shaped the figures: `bound_th`, `compat`, `t_steps`, the lists of `LEFT_OUT`, ...
         run: What made the predictions and what it cost, if that is known: method, variant, preset,
             seconds_per_frame, peak_memory_mb, ...
     """
@@ -206,7 +210,7 @@ class Scores:
         ]
 
     def to_json(self, *, per_frame: bool = False) -> dict[str, Any]:
-        """The scores as JSON values; `per_frame` adds the value of every frame, where it was kept."""
+        """The scores as JSON values; `per_frame` adds the value of every frame, where it is known."""
         content: dict[str, Any] = {"protocol": self.protocol, **_statistics_json(self.statistics)}
         if self.groups:
             content["groups"] = {name: _statistics_json(of) for name, of in self.groups.items()}
@@ -240,6 +244,9 @@ class Scores:
                 dict(content["settings"]),
                 dict(content["run"]),
             )
+            recorded = content.get("frames_scored", scores.frames_scored)
+            if recorded != scores.frames_scored:
+                raise ValueError(f"{recorded} frames are said to be scored, of {scores.frames_scored}")
             _check_means(content, scores.statistics, "the set")
             for sequence in sequences:
                 _check_means(content["sequences"][sequence.name], sequence.statistics, sequence.name)
@@ -277,7 +284,7 @@ def read_scores(path: Path) -> Scores:
     """
     try:
         with reading(path, "scores", "Give a JSON file that `tinct score --json` wrote.", OptionError):
-            return Scores.from_json(parse_json(path.read_bytes()))
+            return Scores.from_json(parse_json(read_regular(path)))
     except OptionError as error:
         raise error if str(path) in str(error) else OptionError(f"{path}: {error}") from error
 
@@ -293,18 +300,19 @@ def _mean_over(
     }
 
 
-def _number(value: float) -> float | None:
+def number_or_none(value: float) -> float | None:
+    """A value for JSON, which has no NaN."""
     return None if math.isnan(value) else value
 
 
 def _statistics_json(statistics: Mapping[str, Statistics]) -> dict[str, Any]:
     content: dict[str, Any] = {}
     for measure, of in statistics.items():
-        content[measure] = {"mean": _number(of.mean)}
+        content[measure] = {"mean": number_or_none(of.mean)}
         if measure != "T":
-            content[measure] |= {"recall": _number(of.recall), "decay": _number(of.decay)}
+            content[measure] |= {"recall": number_or_none(of.recall), "decay": number_or_none(of.decay)}
     if "J" in statistics and "F" in statistics:
-        content["JF_mean"] = _number(j_and_f(statistics))
+        content["JF_mean"] = number_or_none(j_and_f(statistics))
     return content
 
 
@@ -314,7 +322,8 @@ def _object_json(scores: ObjectScores, per_frame: bool) -> dict[str, Any]:
         content["group"] = scores.group
     if per_frame and scores.frames is not None:
         values = {
-            measure: [_number(value) for value in column] for measure, column in scores.frames.values.items()
+            measure: [number_or_none(value) for value in column]
+            for measure, column in scores.frames.values.items()
         }
         content["per_frame"] = {"frames": list(scores.frames.names), **values}
     return content
@@ -365,6 +374,6 @@ def _sequence_from(name: str, merged: bool, entry: Any) -> SequenceScores:
     return SequenceScores(
         name,
         tuple(_object_from(int(number), scores) for number, scores in objects.items()),
-        entry["frames_scored"],
+        int(entry["frames_scored"]),
         tuple(entry.get("missing_frames", ())),
     )

@@ -20,8 +20,8 @@ class RoundShares:
     """What was known after a round; shares of all (frame, object), from 0 to 1.
 
     Attributes:
-        number: Of the round; 0 for the painted masks, propagated.
-        retrieved: That a starting point gave, painted or found.
+        number: Of the round; 0 for the annotated masks, propagated.
+        retrieved: That a starting point gave, annotated or found.
         masks: That have any mask.
     """
 

@@ -20,7 +20,7 @@ from tinct.evaluation.failures import one_error
 from tinct.evaluation.groups import Groups, find_groups
 from tinct.evaluation.predictions import find_predictions, paired, read_prediction
 from tinct.evaluation.protocols import Protocol, compatibility_of, protocol_of
-from tinct.evaluation.results import MEASURES, Scores, SequenceScores
+from tinct.evaluation.results import ALL_STEPS, BETWEEN_SCORED, MEASURES, TO_SCORED, Scores, SequenceScores
 from tinct.evaluation.tracks import Rules, Tracks
 from tinct.evaluation.truth import find_truth, is_of_255, label_folder, labels_to_score
 from tinct.evaluation.workers import Failure, outcomes_of
@@ -116,13 +116,14 @@ def _scores_of(
         "extra_sequences": mismatch.extra_sequences,
         "extra_frames": mismatch.extra_frames,
     }
+    steps = {} if rules.t_steps is None else {"t_steps": rules.t_steps}
     scores = Scores(
         protocol=rules.protocol.name,
         rule=_rule(rules, known_groups=known_groups),
         merged=rules.protocol.merged,
         average_over=rules.protocol.average_over,
         sequences=tuple(scores for scores in outcome.scored if scores.objects),
-        settings={"split": split, "bound_th": rules.bound_th, "compat": rules.toolkit, **left_out},
+        settings={"split": split, "bound_th": rules.bound_th, "compat": rules.toolkit, **steps, **left_out},
     )
     count = len(outcome.scored) + len(outcome.failures)
     if outcome.failures:
@@ -150,7 +151,7 @@ def scoring_rules(
         protocol: One of `tinct.evaluation.protocols.PROTOCOLS`.
         metrics: Of "J", "F", "T"; by default those of the protocol.
         bound_th: The tolerance of F as a fraction of the diagonal, or in pixels from 1 on.
-        compat: Reproduce the faults of a toolkit: "davis2017-evaluation".
+        compat: Reproduce the faults of a toolkit, one of `tinct.evaluation.protocols.COMPATIBILITIES`.
 
     Raises:
         OptionError: A name is unknown, `bound_th` is no tolerance, or the toolkit has no such protocol.
@@ -188,6 +189,9 @@ def score_sequence(task: Task) -> SequenceScores:
         prediction = read_prediction(path, size, merged=protocol.merged, takes_255=takes_255)
         tracks.score(index, name, prediction, truth)
         frames_scored += 1
+    last = task.truth.frame_names[-1]
+    if task.rules.t_steps == ALL_STEPS and frames_scored and last in task.predictions:
+        tracks.end_with(last, read_prediction(task.predictions[last], size, merged=protocol.merged))
     objects = tracks.scores(task.truth.sequence)
     return SequenceScores(task.truth.sequence, objects, frames_scored, tuple(missing))
 
@@ -201,6 +205,8 @@ def _scored_truth(task: Task, tracks: Tracks) -> Iterator[tuple[int, str, LabelM
         tracks.meet(index, truth)
         if index in scored:
             yield index, names[index], truth
+        elif task.rules.t_steps in (ALL_STEPS, TO_SCORED):
+            tracks.start_from(truth)
 
 
 @dataclass(frozen=True)
@@ -236,7 +242,13 @@ def _rule(rules: Rules, *, known_groups: bool) -> str:
     """The protocol's rule, and what departs from it."""
     rule = rules.protocol.rule
     if rules.protocol.average_over == "groups" and not known_groups:
-        rule += " (no meta.json of train tells which are seen: the mean is that of all objects)"
+        rule += " (no meta.json of train says which are seen: the mean is that of all objects)"
+    if rules.t_steps is not None and rules.protocol.t_steps == ALL_STEPS:
+        rule += {
+            ALL_STEPS: "; T is of all steps from frame to frame, the first and the last included",
+            TO_SCORED: "; T is of all steps from frame to frame but the last",
+            BETWEEN_SCORED: "; T is of all steps from frame to frame but the first and the last",
+        }[rules.t_steps]
     if rules.counts_in_first_frame:
         rule += " (but objects are counted in the first frame, up to its highest id)"
     return rule

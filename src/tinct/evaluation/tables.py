@@ -106,11 +106,10 @@ def markdown_table(scores: Scores, *, name: str | None = None, per_sequence: boo
     if given := name or method_of(scores):
         overall[0] = (given, overall[0][1])
     rows = overall + (list(_single_rows(scores)) if per_sequence else [])
-    lines = [
-        markdown_row(["", *(f"{c.measure} {c.subtitle}".strip() for c in columns)]),
-        markdown_row(["---", *("---:" for _ in columns)]),
-        *(markdown_row([label, *(percent(c.value(of)) for c in columns)]) for label, of in rows),
-    ]
+    lines = markdown_lines(
+        ["", *(f"{c.measure} {c.subtitle}".strip() for c in columns)],
+        [[label, *(percent(c.value(of)) for c in columns)] for label, of in rows],
+    )
     lower = " T: lower is better." if "T" in scores.measures else ""
     return "\n".join([*lines, "", f"Values × 100. {_protocol_line(scores)}{lower}"]) + "\n"
 
@@ -201,9 +200,10 @@ def method_of(scores: Scores) -> str:
     return " ".join(str(scores.run[key]) for key in ("method", "variant") if scores.run.get(key))
 
 
-def markdown_row(cells: Sequence[str]) -> str:
-    """A row of a Markdown table."""
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+def markdown_lines(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """The lines of a Markdown table, with names on the left and figures flush right."""
+    table = [header, ["---", *("---:" for _ in header[1:])], *rows]
+    return ["| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |" for cells in table]
 
 
 def _overall_rows(scores: Scores) -> Iterator[Row]:
@@ -238,6 +238,7 @@ def _setting_lines(scores: Scores) -> list[str]:
         if value not in (None, False, [], ()) and name not in LEFT_OUT
     }
     lines = []
+    settings.pop("t_steps", None)  # the rule says it
     if compat := settings.pop("compat", None):
         lines.append(
             f"Computed with the known faults of {compat}, as that toolkit prints them: not the right figures."
@@ -246,7 +247,7 @@ def _setting_lines(scores: Scores) -> list[str]:
         settings.pop("bound_th", None)
     if "bound_th" in settings:
         lines.append(
-            f"F with bound_th = {settings.pop('bound_th')}; every benchmark takes {DEFAULT_BOUND_TH}."
+            f"F with bound_th = {settings.pop('bound_th')}; every benchmark uses {DEFAULT_BOUND_TH}."
         )
     if settings:
         lines.append("Settings: " + ", ".join(f"{name} = {value}" for name, value in settings.items()) + ".")
@@ -282,13 +283,6 @@ def _decimals(value: float) -> str:
     return "" if math.isnan(value) else f"{value:.3f}"
 
 
-def _flush_right(rows: Sequence[Sequence[str]]) -> str:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        " ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows
-    )
-
-
 def _csv_paths(folder: Path, set_name: str) -> tuple[Path, Path]:
     kinds = ("global_results", "per-sequence_results")
     of_all, of_each = (path_below(folder, f"{kind}-{set_name}", ".csv") for kind in kinds)
@@ -300,17 +294,3 @@ def _write_rows(path: Path, rows: Iterable[Sequence[str]]) -> None:
     csv.writer(text, lineterminator="\n").writerows(rows)
     with atomic_write(path) as part:
         part.write_bytes(text.getvalue().encode(errors="backslashreplace"))
-
-
-def _read_rows(path: Path, header: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = tuple(tuple(row) for row in csv.reader(file) if row)
-    except (OSError, ValueError, csv.Error) as error:
-        raise OptionError(f"{path} cannot be read as CSV: {error}. Delete it, and score again.") from error
-    if not rows or rows[0] != header or any(len(row) != len(header) for row in rows):
-        raise OptionError(
-            f"{path} is not a table of davis2017-evaluation: the columns {', '.join(header)} were expected. "
-            "Delete it, and score again."
-        )
-    return rows

@@ -42,6 +42,18 @@ class Rules:
         return None if self.compatibility is None else self.compatibility.name
 
     @property
+    def t_steps(self) -> str | None:
+        """Of which steps T is the mean (`Protocol.t_steps`); None if it is not measured."""
+        if "T" not in self.measures:
+            return None
+        return (self.compatibility and self.compatibility.t_steps) or self.protocol.t_steps
+
+    @property
+    def angles_from_rows(self) -> bool:
+        """Whether the shape contexts of T count angles as in the Matlab toolkit."""
+        return self.compatibility is not None and self.compatibility.angles_from_rows
+
+    @property
     def wraps_decay(self) -> bool:
         """Whether the decay of long sequences goes wrong as in the toolkit."""
         return self.compatibility is not None and self.compatibility.wraps_decay
@@ -58,9 +70,9 @@ class _Track:
     def add(self, measure: str, value: float) -> None:
         self.values.setdefault(measure, []).append(value)
 
-    def step_to(self, mask: BinaryMask) -> float:
-        """T of the step to this mask; NaN where it or the one before has no contour."""
-        before, self.contour = self.contour, describe_contour(mask)
+    def step_to(self, contour: ContourDescription | None) -> float:
+        """T of the step to this contour; NaN where it or the one before is None."""
+        before, self.contour = self.contour, contour
         if before is None or self.contour is None:
             return NAN
         return instability(before, self.contour)
@@ -81,6 +93,7 @@ class Tracks:
         self._true_ids: set[int] = set()
         self._predicted_first: dict[int, str] = {}
         self._tracks: dict[int, _Track] = {}
+        self._given: dict[int, ContourDescription | None] = {}
 
     def meet(self, index: int, truth: LabelMap) -> None:
         """Learn which objects frame `index` of the truth shows, scored or not."""
@@ -88,6 +101,10 @@ class Tracks:
         self._true_ids.update(ids)
         for object_id in ids:
             self._starts.setdefault(object_id, index + int(self._rules.protocol.starts_after_truth))
+
+    def start_from(self, given: LabelMap) -> None:
+        """T of the first scored frame is that of the step from this one, whose label map was given."""
+        self._given = {object_id: self._contour(given == object_id) for object_id in self._starts}
 
     def score(self, index: int, frame_name: str, prediction: LabelMap, truth: LabelMap) -> None:
         """Score the objects that have begun by frame `index`."""
@@ -101,19 +118,26 @@ class Tracks:
             prediction, truth, ids, contours="F" in measures, bound_th=self._rules.bound_th
         )
         for object_id, j, f in zip(ids, region.tolist(), contour.tolist(), strict=True):
-            track = self._tracks.setdefault(object_id, _Track())
+            track = self._tracks.setdefault(object_id, _Track(contour=self._given.get(object_id)))
             track.frame_names.append(frame_name)
             if "J" in measures:
                 track.add("J", j)
             if "F" in measures:
                 track.add("F", f)
             if "T" in measures:
-                track.add("T", track.step_to(prediction == object_id))
+                track.add("T", track.step_to(self._contour(prediction == object_id)))
 
     def skip(self) -> None:
         """A frame has no prediction: the step over it is not scored either."""
+        self._given.clear()
         for track in self._tracks.values():
             track.contour = None
+
+    def end_with(self, frame_name: str, prediction: LabelMap) -> None:
+        """Score the step to a last frame that J and F skip."""
+        for object_id, track in self._tracks.items():
+            track.frame_names.append(frame_name)
+            track.add("T", track.step_to(self._contour(prediction == object_id)))
 
     def scores(self, sequence: str) -> tuple[ObjectScores, ...]:
         """The scores of every object of the truth, in the order of their ids.
@@ -121,9 +145,9 @@ class Tracks:
         Raises:
             MaskError: A prediction shows an object that the truth never shows.
         """
-        strangers = sorted(set(self._predicted_first) - self._true_ids)
-        if strangers:
-            shown = ", ".join(f"{i} (first in frame {self._predicted_first[i]})" for i in strangers)
+        unknown = sorted(set(self._predicted_first) - self._true_ids)
+        if unknown:
+            shown = ", ".join(f"{i} (first in frame {self._predicted_first[i]})" for i in unknown)
             known = ", ".join(map(str, sorted(self._true_ids))) or "none"
             raise MaskError(
                 f"The predictions of {sequence!r} show objects that the truth lacks: {shown}. The truth's "
@@ -133,6 +157,9 @@ class Tracks:
             self._object_scores(object_id, self._tracks[object_id])
             for object_id in sorted(self._true_ids & set(self._tracks))
         )
+
+    def _contour(self, mask: BinaryMask) -> ContourDescription | None:
+        return describe_contour(mask, from_rows=self._rules.angles_from_rows)
 
     def _ids_to_count(self, index: int, truth: LabelMap) -> tuple[int, ...]:
         if self._rules.protocol.merged:
@@ -148,6 +175,7 @@ class Tracks:
         }
         if "T" in statistics:
             statistics["T"] = Statistics(statistics["T"].mean)
-        values = {measure: tuple(column) for measure, column in track.values.items()}
+        count = len(track.frame_names)
+        values = {m: (*column, *[NAN] * (count - len(column))) for m, column in track.values.items()}
         frames = FrameScores(tuple(track.frame_names), values)
         return ObjectScores(object_id, statistics, frames, self._groups.get(object_id))

@@ -14,7 +14,7 @@ from tinct.data.lists import list_names
 from tinct.data.segtrack import segtrack_annotations
 from tinct.data.sequences import select
 from tinct.data.youtube_vos import split_folder
-from tinct.errors import DatasetError, OptionError
+from tinct.errors import MissingDatasetError, OptionError
 from tinct.evaluation.protocols import Protocol
 from tinct.shapes import BACKGROUND, VOID, LabelMap
 
@@ -43,7 +43,7 @@ def find_truth(
         OptionError: A split is asked for where there are no lists, or a sequence that it does not name.
     """
     if not folder.is_dir():
-        raise DatasetError(f"There is no folder {folder}; give the dataset's root or its annotations.")
+        raise MissingDatasetError(f"There is no folder {folder}; give the dataset's root or its annotations.")
     if protocol.name == "segtrack-v2":
         if split is not None:
             raise OptionError(f"SegTrack v2 has no splits, but {split!r} was asked for; leave the split out.")
@@ -87,7 +87,7 @@ def label_folder(folder: Path, protocol: Protocol, split: str | None, resolution
     annotations = folder / "Annotations"
     if resolution is not None:
         if not (annotations / resolution).is_dir():
-            raise DatasetError(
+            raise MissingDatasetError(
                 f"There is no folder {annotations / resolution}; give the dataset's root, or leave out the "
                 "resolution and give the folder of the annotations."
             )

@@ -16,7 +16,7 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import connection
 from multiprocessing.connection import Connection
@@ -34,7 +34,7 @@ GRACE_S = 5.0
 """What a worker has for saving its work once it is to stop; then it is killed."""
 
 START_ATTEMPTS = 3
-"""So many workers in a row may die before they are ready, until we believe that none can start."""
+"""Number of workers in a row that may die before they are ready, until we believe that none can start."""
 
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _READY = "ready"
@@ -52,19 +52,17 @@ class Failure:
     error: Exception
 
 
-def in_workers(
+def outcomes_of(
     function: Callable[[Task], Result],
     tasks: Sequence[Task],
     workers: int,
     *,
     context: StartMethod | None = None,
     name: Callable[[Task], str] = str,
-) -> Generator[tuple[int, Result], None, None]:
-    """Call a function on every task, in processes; yield (index of the task, result) as each is done.
+) -> Generator[tuple[int, Result | Failure], None, None]:
+    """Call a function on every task, in processes; yield (index of the task, outcome) as each is done.
 
-    Every result is yielded before anything is raised: a task that fails leaves the others alone. Then
-    the error of the first failed task, in the order of the tasks, is raised; those of the others
-    are its notes.
+    A task that fails leaves the others alone: its error is its outcome.
 
     Closing the generator, an exception in it, or Ctrl-C ends all processes: they have `GRACE_S`
     seconds for saving what they have. Use `contextlib.closing` where the loop's own body may raise.
@@ -78,45 +76,17 @@ def in_workers(
         name: What to call a task in a message.
 
     Raises:
-        WorkerError: Two workers died of the same task, or workers cannot start.
-        Exception: Whatever a task raised.
-    """
-    failures: dict[int, Exception] = {}
-    with closing(outcomes_of(function, tasks, workers, context=context, name=name)) as outcomes:
-        for index, outcome in outcomes:
-            if isinstance(outcome, Failure):
-                failures[index] = outcome.error
-            else:
-                yield index, outcome
-    if failures:
-        first, *others = (failures[index] for index in sorted(failures))
-        for error in others:
-            first.add_note(f"Another task failed too: {type(error).__name__}: {error}")
-        raise first
-
-
-def outcomes_of(
-    function: Callable[[Task], Result],
-    tasks: Sequence[Task],
-    workers: int,
-    *,
-    context: StartMethod | None = None,
-    name: Callable[[Task], str] = str,
-) -> Generator[tuple[int, Result | Failure], None, None]:
-    """As `in_workers`, but a task's error is yielded as its outcome, and the caller judges it.
-
-    Raises:
         WorkerError: Workers cannot start.
     """
     if min(workers, len(tasks)) <= 1:
         for index, task in enumerate(tasks):
             yield index, _outcome(function, task)
         return
-    crew = _Crew(function, tasks, workers, context, name)
+    pool = _WorkerPool(function, tasks, workers, context, name)
     try:
-        yield from crew.outcomes()
+        yield from pool.outcomes()
     finally:
-        crew.stop()
+        pool.stop()
 
 
 @dataclass
@@ -135,7 +105,7 @@ class _Worker:
             raise EOFError from error
 
 
-class _Crew(Generic[Task, Result]):
+class _WorkerPool(Generic[Task, Result]):
     """The workers of one call of `outcomes_of`, and the tasks that none of them has taken yet."""
 
     def __init__(
@@ -150,7 +120,7 @@ class _Crew(Generic[Task, Result]):
         self._context, self._name = context, name
         self._waiting = deque(range(len(tasks)))
         self._workers: list[_Worker] = []
-        self._leaving: list[_Worker] = []
+        self._finishing: list[_Worker] = []
         self._cost_a_worker: set[int] = set()
         self._failed_starts = 0
 
@@ -165,7 +135,7 @@ class _Crew(Generic[Task, Result]):
                 try:
                     message = worker.received()
                 except EOFError:
-                    yield from self._bury(worker)
+                    yield from self._remove_dead(worker)
                     continue
                 index, worker.index = worker.index, None
                 self._give_next(worker)
@@ -179,23 +149,23 @@ class _Crew(Generic[Task, Result]):
         signs = {worker.pipe: worker for worker in self._workers}
         ends = {worker.process.sentinel: worker for worker in self._workers}
         ready = connection.wait([*signs, *ends])
-        # A worker that is gone may have left its last result in the pipe; reading that tells.
+        # A worker that is gone may have left its last result in the pipe; reading that shows it.
         return [w for w in self._workers if w.pipe in ready or w.process.sentinel in ready]
 
     def _give_next(self, worker: _Worker) -> None:
-        """Give a free worker its next task, or send it home."""
+        """Give a free worker its next task, or let it go."""
         if self._waiting:
             worker.index = self._waiting.popleft()
             with suppress(OSError):  # it died just now: `_responsive` will say so
                 worker.pipe.send((self._tasks[worker.index],))
             return
         self._workers.remove(worker)
-        self._leaving.append(worker)
+        self._finishing.append(worker)
         with suppress(OSError):
             worker.pipe.send(())
 
-    def _bury(self, worker: _Worker) -> Iterator[tuple[int, Failure]]:
-        """Clear away a dead worker; its task waits for another one, unless it is the second."""
+    def _remove_dead(self, worker: _Worker) -> Iterator[tuple[int, Failure]]:
+        """Remove a dead worker; its task waits for another one, unless it is the second."""
         self._workers.remove(worker)
         worker.process.join()
         end = _how_it_ended(worker.process.exitcode)
@@ -215,14 +185,14 @@ class _Crew(Generic[Task, Result]):
             yield worker.index, Failure(_died_twice(self._name(self._tasks[worker.index]), end))
 
     def stop(self) -> None:
-        """End every process that is left; those that were sent home are on their way already."""
+        """End every process that is left; those that were let go are on their way already."""
         for worker in self._workers:
             worker.process.terminate()
-        _end([*self._workers, *self._leaving])
+        _end([*self._workers, *self._finishing])
 
 
 def _end(workers: Sequence[_Worker]) -> None:
-    """Wait for processes that were told to leave, and kill those that do not."""
+    """Wait for processes that were asked to leave, and kill those that do not."""
     deadline = time.monotonic() + GRACE_S
     try:
         for worker in workers:
@@ -254,12 +224,14 @@ def _how_it_ended(exit_code: int | None) -> str:
 def _started(function: Callable[[Any], Any], context: StartMethod | None) -> _Worker:
     """A new worker; it says `_READY` when it is."""
     chosen: StartMethod = context or ("fork" if _fork_is_safe() else "spawn")
-    make: Any = multiprocessing.get_context(chosen)  # typeshed joins the two kinds to one without Process
-    ours, theirs = make.Pipe()
-    process: BaseProcess = make.Process(target=_work, args=(function, theirs), daemon=True)
+    processes: Any = multiprocessing.get_context(
+        chosen
+    )  # typeshed joins the two kinds to one without Process
+    ours, theirs = processes.Pipe()
+    process: BaseProcess = processes.Process(target=_work, args=(function, theirs), daemon=True)
     if chosen == "spawn":
         _start_resource_tracker()
-    with _quiet_opencv(), _held_signals():
+    with _quiet_opencv(), _blocked_signals():
         process.start()
     theirs.close()
     return _Worker(process, ours)
@@ -291,7 +263,7 @@ def _quiet_opencv() -> Iterator[None]:
 
 
 @contextmanager
-def _held_signals() -> Iterator[None]:
+def _blocked_signals() -> Iterator[None]:
     """Hold Ctrl-C back while a process starts: the new one holds it too, until it knows what to do then."""
     if sys.platform == "win32":
         yield
@@ -304,7 +276,7 @@ def _held_signals() -> Iterator[None]:
 
 
 def _start_resource_tracker() -> None:
-    """Spawning starts it, and then lets signals through; so it is started before they are held."""
+    """Spawning starts it, and then lets signals through; so it is started before they are blocked."""
     if sys.platform != "win32":
         from multiprocessing import resource_tracker
 
@@ -312,7 +284,7 @@ def _start_resource_tracker() -> None:
 
 
 def _work(function: Callable[[Any], Any], pipe: Connection) -> None:
-    """A worker's life: a task in, its outcome out, until it is told to go or its parent is gone."""
+    """A worker's life: a task in, its outcome out, until it is asked to go or its parent is gone."""
     try:
         # Before signals are let through: they are the main thread's, and wake it from whatever it waits for.
         threading.Thread(target=_leave_with_parent, daemon=True).start()

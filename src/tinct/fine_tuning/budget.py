@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-
-import torch
+from typing import TYPE_CHECKING
 
 from tinct.errors import OptionError
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Budget:
         return self.steps or math.ceil(self.seconds or 0)
 
     def share(self, steps: int, seconds: float) -> float:
-        """How much of it these steps and seconds are, whichever is more; 1 and above is all of it."""
+        """The share of the budget that these steps or seconds use up, whichever is more; it ends at 1."""
         shares = [0.0]
         if self.steps is not None:
             shares.append(steps / self.steps if self.steps else 1.0)

@@ -24,9 +24,10 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from tinct.data.online_samples import AnnotatedFrame, OnlineAugmentation, OnlineSample, OnlineSamples
-from tinct.errors import OptionError, near_match
+from tinct.errors import OptionError
 from tinct.fine_tuning.budget import Budget as Budget
-from tinct.networks.rates import RateFactors, rate_groups
+from tinct.fine_tuning.descent import check_descent, clip_gradients, make_optimiser, set_rate
+from tinct.networks.rates import RateFactors
 from tinct.networks.side_outputs import SideLogits
 from tinct.ops.losses import FrameLossOptions, frame_losses
 from tinct.ops.precision import bfloat16_is_faster
@@ -48,11 +49,37 @@ class ObjectStream(Protocol):
         ...
 
 
-OPTIMISERS = ("adamw", "sgd")
-
 Made = TypeVar("Made")
 
-ProgressCallback = Callable[[int, float, float], None]
+
+class TuningBatch(NamedTuple):
+    """A batch of samples.
+
+    Attributes:
+        frames: In [0, 1].
+        guides: Masks of the frame before, in [0, 1].
+        labels: 1 the object, 0 all else, 255 void.
+        magnitudes: The flow's to the frame before and to the one after, as pictures; 0 where it is unknown.
+    """
+
+    frames: Float[Tensor, "B 3 h w"]
+    guides: Float[Tensor, "B 1 h w"]
+    labels: Int64[Tensor, "B h w"]
+    magnitudes: Float[Tensor, "B 2 h w"]
+
+
+Answer = Callable[[Any, TuningBatch], tuple[Tensor, Tensor]]
+"""(network, batch) → logits [B, h, w], and a loss of the network's own beside theirs."""
+
+
+def answer_of_stream(network: Any, batch: TuningBatch) -> tuple[Tensor, Tensor]:
+    """What an `ObjectStream` says; it has no loss of its own."""
+    with torch.no_grad():
+        features = network.features(batch.frames)
+    return network(features, batch.guides).fused, batch.frames.new_zeros(())
+
+
+StepCallback = Callable[[int, float, float], None]
 """Called as progress(steps done, seconds, loss) after every step."""
 
 
@@ -66,25 +93,30 @@ class FineTuning:
 
     Attributes:
         budget: How long.
-        learning_rate: The largest; it rises over the first 10 steps, and falls to a tenth.
+        learning_rate: The largest.
+        schedule: Of the rate: "warm-cosine" (it rises over the first 10 steps, and falls to a tenth),
+            "constant" (OSVOS) or "polynomial" (MaskRNN: it decays gradually).
+        clip_gradient_norm: Gradients are scaled down to this norm; 0 leaves them as they are (the papers).
         optimiser: "adamw", or "sgd" with momentum 0.9.
         weight_decay: Of the optimiser.
         rates: Which layers learn slower or faster.
         batch: Samples per step.
         augmentation: How the annotated frames are varied.
         loss: Its parts.
-        tuned_share: Beyond the papers: the result is so much of the fine-tuned layers and the rest of the
-            parent's, weight by weight (Wortsman et al., "Robust fine-tuning of zero-shot models",
+        tuned_share: Beyond the papers: the result is this share of the fine-tuned layers plus the rest of
+            the parent's, weight by weight (Wortsman et al., "Robust fine-tuning of zero-shot models",
             CVPR 2022): what one frame does not show, the parent still knows. 1 is the fine-tuned layers.
         early_stop_loss: Stop once the smoothed loss is below this; 0 never stops early.
         seed: Of the samples.
 
     Raises:
-        OptionError: No such optimiser, or a share outside (0, 1].
+        OptionError: No such optimiser or schedule, or a number out of its range.
     """
 
     budget: Budget = field(default_factory=lambda: Budget(steps=200))
     learning_rate: float = 5e-4
+    schedule: str = "warm-cosine"
+    clip_gradient_norm: float = 2.0
     optimiser: str = "adamw"
     weight_decay: float = 1e-4
     rates: RateFactors = ()
@@ -96,28 +128,13 @@ class FineTuning:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.optimiser not in OPTIMISERS:
-            raise OptionError(
-                f"Unknown optimiser {self.optimiser!r}. {near_match(self.optimiser, OPTIMISERS)}"
-            )
+        check_descent(self.optimiser, self.schedule, self.clip_gradient_norm)
         if not 0 < self.tuned_share <= 1:
             raise OptionError(f"tuned_share = {self.tuned_share} came; it lies in (0, 1].")
 
     def with_compact_rates(self) -> FineTuning:
         """These samples and this loss; optimiser and rate are a compact network's, its backbone fixed."""
         return FineTuning(augmentation=self.augmentation, loss=self.loss)
-
-    def make_optimiser(self, layers: Mapping[str, nn.Parameter]) -> torch.optim.Optimizer:
-        """The optimiser of layers that are given by name; each group knows its own `full_rate`."""
-        groups: list[dict[str, Any]] = [
-            {"params": parameters, "full_rate": self.learning_rate * factor}
-            for parameters, factor in rate_groups(layers.items(), self.rates)
-        ]
-        if self.optimiser == "sgd":
-            return torch.optim.SGD(
-                groups, lr=self.learning_rate, momentum=0.9, weight_decay=self.weight_decay
-            )
-        return torch.optim.AdamW(groups, lr=self.learning_rate, weight_decay=self.weight_decay)
 
 
 COMPACT_GUIDED = FineTuning(
@@ -152,7 +169,8 @@ def fine_tune(
     frames: Sequence[AnnotatedFrame],
     options: FineTuning,
     *,
-    progress: ProgressCallback | None = None,
+    answer: Answer = answer_of_stream,
+    progress: StepCallback | None = None,
 ) -> FineTuned:
     """Fine-tune a copy of a network on annotated frames of one object.
 
@@ -160,6 +178,7 @@ def fine_tune(
         network: An `ObjectStream` on its device; never changed.
         frames: At the size at which the network is to work.
         options: How long, how fast, on what.
+        answer: How the network is asked.
         progress: Called after every step.
 
     Raises:
@@ -175,7 +194,7 @@ def fine_tune(
         return [samples.sample(step * options.batch + i) for i in range(options.batch)]
 
     with _object_layers_alone(tuned), closing(made_ahead(of_step)) as batches:
-        run = _Run(tuned, batches, options, started)
+        run = _Run(tuned, batches, options, answer, started)
         diverged = not run.train(progress)
     if diverged:
         warnings.warn(
@@ -196,12 +215,6 @@ def mix_in_parent(tuned: Iterable[nn.Parameter], parent: Iterable[nn.Parameter],
     """Leave a share of fine-tuned layers, and take the rest from the parent's, weight by weight."""
     for own, before in zip(tuned, parent, strict=True):
         own.lerp_(before, 1 - share)
-
-
-def rate_factor(step: int, share_spent: float) -> float:
-    """By what the largest rate is multiplied: it rises over 10 steps, and falls to a tenth like a cosine."""
-    warm = min(1.0, (step + 1) / 10)
-    return warm * (0.1 + 0.45 * (1 + math.cos(math.pi * min(1.0, share_spent))))
 
 
 def made_ahead(make: Callable[[int], Made]) -> Generator[Made, None, None]:
@@ -231,41 +244,43 @@ def _object_layers_alone(network: Any) -> Iterator[None]:
         network.requires_grad_(False)
 
 
-class _Tensors(NamedTuple):
-    """A batch of samples: frames and guides in [0, 1], and label maps."""
-
-    frames: Float[Tensor, "B 3 h w"]
-    guides: Float[Tensor, "B 1 h w"]
-    labels: Int64[Tensor, "B h w"]
-
-
 class _Run:
     """Fine-tuning under way."""
 
     def __init__(
-        self, network: Any, batches: Iterator[list[OnlineSample]], options: FineTuning, started: float
+        self,
+        network: Any,
+        batches: Iterator[list[OnlineSample]],
+        options: FineTuning,
+        answer: Answer,
+        started: float,
     ) -> None:
         self.network, self.batches, self.options, self.started = network, batches, options, started
+        self.answer = answer
         self.layers: list[nn.Parameter] = list(network.object_layers().values())
         self.device = self.layers[0].device
-        self.optimiser = options.make_optimiser(network.object_layers())
+        self.optimiser = make_optimiser(
+            options.optimiser, network.object_layers().items(), options.learning_rate, options.weight_decay,
+            options.rates,
+        )  # fmt: skip
         self.lowered = bfloat16_is_faster(self.device.type)
         self.step, self.loss = 0, math.nan
 
-    def train(self, progress: ProgressCallback | None) -> bool:
+    def train(self, progress: StepCallback | None) -> bool:
         """All steps; False if the network ends worse than one that knows nothing.
 
         One step is always taken, even where the seconds were over while the network was copied.
         """
         first, worst_loss = self._tensors(next(self.batches)), math.nan
         while self.step == 0 or self._share_spent() < 1:
-            self._set_rate()
+            set_rate(self.optimiser, self.options.schedule, self.step, self._share_spent())
             batch = self._tensors(next(self.batches)) if self.step else first
-            logits = self._logits(batch)
-            loss = self._loss(logits, batch)
+            logits, own = self._asked(batch)
+            loss = self._loss(logits, batch) + own
             if self.step == 0:
                 # Single samples differ too much to be judged by: what counts is a network that knows nothing.
-                worst_loss = 2 * max(float(loss.detach()), float(self._loss(torch.zeros_like(logits), batch)))
+                nothing = self._loss(torch.zeros_like(logits), batch) + own.detach()
+                worst_loss = 2 * max(float(loss.detach()), float(nothing))
             self._descend(loss)
             if not math.isfinite(now := float(loss.detach())):
                 return False
@@ -279,40 +294,33 @@ class _Run:
                 break
         # The first samples once more: what the last step did shows in no loss before it.
         with torch.no_grad():
-            again = float(self._loss(self._logits(first), first))
+            logits, own = self._asked(first)
+            again = float(self._loss(logits, first) + own)
         # Written so that NaN is worse than anything.
         return self.loss <= worst_loss and again <= worst_loss
 
     def _share_spent(self) -> float:
         return self.options.budget.share(self.step, time.monotonic() - self.started)
 
-    def _set_rate(self) -> None:
-        factor = rate_factor(self.step, self._share_spent())
-        for group in self.optimiser.param_groups:
-            group["lr"] = group["full_rate"] * factor
-
-    def _tensors(self, samples: list[OnlineSample]) -> _Tensors:
-        images, guides, labels = (
+    def _tensors(self, samples: list[OnlineSample]) -> TuningBatch:
+        images, guides, labels, magnitudes = (
             torch.from_numpy(np.stack([getattr(sample, name) for sample in samples])).to(self.device)
-            for name in ("image", "previous", "labels")
+            for name in ("image", "previous", "labels", "magnitudes")
         )
-        frames = images.permute(0, 3, 1, 2).float() / 255
-        return _Tensors(frames, guides.unsqueeze(1).float() / 255, labels.long())
+        frames, motion = (x.permute(0, 3, 1, 2).float() / 255 for x in (images, magnitudes))
+        return TuningBatch(frames, guides.unsqueeze(1).float() / 255, labels.long(), motion)
 
-    def _logits(self, batch: _Tensors) -> Float[Tensor, "B h w"]:
+    def _asked(self, batch: TuningBatch) -> tuple[Float[Tensor, "B h w"], Float[Tensor, ""]]:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.lowered):
-            with torch.no_grad():
-                features = self.network.features(batch.frames)
-            logits: Tensor = self.network(features, batch.guides).fused
-        return logits
+            return self.answer(self.network, batch)
 
-    def _loss(self, logits: Float[Tensor, "B h w"], batch: _Tensors) -> Float[Tensor, ""]:
+    def _loss(self, logits: Float[Tensor, "B h w"], batch: TuningBatch) -> Float[Tensor, ""]:
         parts = frame_losses(logits, batch.labels, self.options.loss)
         weighted = [getattr(self.options.loss, name) * value for name, value in parts.items()]
         return torch.stack(weighted).sum()
 
     def _descend(self, loss: Float[Tensor, ""]) -> None:
         loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.layers, 2.0)
+        clip_gradients(self.layers, self.options.clip_gradient_norm)
         self.optimiser.step()
         self.optimiser.zero_grad()

@@ -7,7 +7,7 @@ A segmenter has one network for all objects, and for each object the layers that
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -18,9 +18,8 @@ from torch import Tensor, nn
 
 from tinct.data.online_samples import AnnotatedFrame
 from tinct.fine_tuning.budget import Budget
-from tinct.fine_tuning.fine_tune import FineTuned, FineTuning, fine_tune
+from tinct.fine_tuning.fine_tune import Answer, FineTuned, FineTuning, answer_of_stream, fine_tune
 from tinct.inference.callbacks import FineTuningProgress, report_fine_tuning
-from tinct.networks.side_outputs import SideLogits
 from tinct.shapes import VOID, holds_arrays
 
 
@@ -42,14 +41,12 @@ class ObjectWeights:
             return cls()
         return cls(tuple(p.detach().clone() for p in tuned.network.object_layers().values()))
 
-    def call(self, network: Any, *args: Any) -> SideLogits:
+    def call(self, network: Any, *args: Any) -> Any:
         """The network's output with these layers in the place of its own."""
         if not self.tensors:
-            output: SideLogits = network(*args)
-            return output
+            return network(*args)
         named = dict(zip(network.object_layers(), self.tensors, strict=True))
-        replaced: SideLogits = torch.func.functional_call(network, named, args)
-        return replaced
+        return torch.func.functional_call(network, named, args)
 
 
 def resized_frame(frame: AnnotatedFrame, size: tuple[int, int]) -> AnnotatedFrame:
@@ -66,6 +63,7 @@ def fine_tune_objects(
     annotated: Sequence[AnnotatedFrame],
     object_ids: Sequence[int],
     options: FineTuning,
+    answer: Answer = answer_of_stream,
 ) -> dict[int, ObjectWeights]:
     """Fine-tune one copy per object, each on all annotated frames that show it.
 
@@ -74,6 +72,7 @@ def fine_tune_objects(
         annotated: Frames with label maps of all objects, at the working size.
         object_ids: The objects to fine-tune.
         options: The budget holds for each object.
+        answer: How the network is asked.
 
     Returns:
         Object id → its layers.
@@ -81,13 +80,13 @@ def fine_tune_objects(
     weights = {}
     for position, object_id in enumerate(object_ids):
         frames = [f for f in (_of_object(a, object_id) for a in annotated) if (f.labels == 1).any()]
-        if not frames:  # so small that nothing of it is left at the working size
+        if not frames:  # so small that it vanishes at the working size
             weights[object_id] = ObjectWeights()
             continue
         progress_at = partial(FineTuningProgress, object_id, position, len(object_ids))
         report = partial(_report, progress_at, options.budget)
         with torch.inference_mode(False), torch.enable_grad():
-            tuned = fine_tune(network, frames, options, progress=report)
+            tuned = fine_tune(network, frames, options, answer=answer, progress=report)
         if tuned.steps:
             report(tuned.steps, tuned.seconds, tuned.loss, finished=True, diverged=tuned.diverged)
         weights[object_id] = ObjectWeights.of(tuned)
@@ -97,7 +96,7 @@ def fine_tune_objects(
 def _of_object(frame: AnnotatedFrame, object_id: int) -> AnnotatedFrame:
     """The frame as annotated for one object: 1 the object, 0 all else, 255 void."""
     labels = np.where(frame.labels == VOID, VOID, frame.labels == object_id).astype(np.uint8)
-    return AnnotatedFrame(frame.image, labels)
+    return replace(frame, labels=labels)
 
 
 def _report(

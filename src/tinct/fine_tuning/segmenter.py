@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
@@ -18,8 +18,8 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from tinct.data.online_samples import AnnotatedFrame
-from tinct.fine_tuning.fine_tune import FineTuning
+from tinct.data.online_samples import AnnotatedFrame, Magnitudes
+from tinct.fine_tuning.fine_tune import Answer, FineTuning, answer_of_stream
 from tinct.fine_tuning.per_object import ObjectWeights, fine_tune_objects, resized_frame
 from tinct.inference.segmenter import StreamingSegmenter
 from tinct.io.masks import ObjectMasks, object_ids_of
@@ -101,7 +101,12 @@ class FineTunedSegmenter(StreamingSegmenter[State]):
     def certain_state(self, learnt: Learnt, frame: Image, masks: ObjectMasks) -> State:
         """The state after a frame of the video whose masks are certain."""
 
-    def believed(self, frame: Image, labels: LabelMap) -> LabelMap:
+    @property
+    def answer(self) -> Answer:
+        """How the network's `stream` is asked in fine-tuning."""
+        return answer_of_stream
+
+    def annotated_masks(self, frame: Image, labels: LabelMap) -> LabelMap:
         """The masks that an annotation stands for: itself, unless a method overrides this."""
         return labels
 
@@ -110,17 +115,34 @@ class FineTunedSegmenter(StreamingSegmenter[State]):
         (state,) = self.start_at_each([frame], [labels])
         return state
 
-    def start_at_each(self, frames: Sequence[Image], labels: Sequence[LabelMap]) -> list[State]:
-        """A state at each annotated frame, every object fine-tuned on all of them; see `Bidirectional`."""
-        believed = [self.believed(*pair) for pair in zip(frames, labels, strict=True)]
-        annotated = tuple(self._annotated(*pair) for pair in zip(frames, believed, strict=True))
+    def start_at_each(
+        self,
+        frames: Sequence[Image],
+        labels: Sequence[LabelMap],
+        magnitudes: Sequence[Magnitudes | None] | None = None,
+    ) -> list[State]:
+        """A state at each annotated frame, every object fine-tuned on all of them; see `Bidirectional`.
+
+        Args:
+            frames: The annotated frames.
+            labels: Their annotations.
+            magnitudes: Of their optical flow at the working size, for a network that sees it.
+        """
+        annotations = [self.annotated_masks(*pair) for pair in zip(frames, labels, strict=True)]
+        seen = magnitudes or [None] * len(frames)
+        annotated = tuple(self._annotated(*each) for each in zip(frames, annotations, seen, strict=True))
         ids = [object_ids_of(each) for each in labels]
         learnt = self._learnt({}, annotated, sorted({i for each in ids for i in each}))
-        masks = map(ObjectMasks.from_label_map, believed, ids)
+        masks = map(ObjectMasks.from_label_map, annotations, ids)
         return [self.certain_state(learnt, *pair) for pair in zip(frames, masks, strict=True)]
 
     def corrected(
-        self, state: State, frame: Image, labels: LabelMap, masks: ObjectMasks
+        self,
+        state: State,
+        frame: Image,
+        labels: LabelMap,
+        masks: ObjectMasks,
+        magnitudes: Magnitudes | None = None,
     ) -> tuple[State, ObjectMasks]:
         """The state and the masks after a frame that was annotated in mid-video.
 
@@ -131,12 +153,13 @@ class FineTunedSegmenter(StreamingSegmenter[State]):
             frame: uint8 RGB.
             labels: Its annotation.
             masks: What was found on it.
+            magnitudes: Of its optical flow at the working size, for a network that sees it.
         """
-        believed = self.believed(frame, labels)
-        annotated = (*state.annotated, self._annotated(frame, believed))
+        annotation = self.annotated_masks(frame, labels)
+        annotated = (*state.annotated, self._annotated(frame, annotation, magnitudes))
         known = dict(zip(state.object_ids, state.weights, strict=True))
         learnt = self._learnt(known, annotated, object_ids_of(labels))
-        return self.certain_state(learnt, frame, masks.corrected(believed)), masks.corrected(labels)
+        return self.certain_state(learnt, frame, masks.corrected(annotation)), masks.corrected(labels)
 
     def working(self, frame: Image) -> UInt8[np.ndarray, "h w 3"]:
         """The frame at the working size."""
@@ -150,9 +173,10 @@ class FineTunedSegmenter(StreamingSegmenter[State]):
         """Within it, networks run in bfloat16 where this device is faster with it."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.lowered)
 
-    def _annotated(self, frame: Image, labels: LabelMap) -> AnnotatedFrame:
+    def _annotated(self, frame: Image, labels: LabelMap, magnitudes: Magnitudes | None) -> AnnotatedFrame:
         height, width, _ = self.working(frame).shape
-        return resized_frame(AnnotatedFrame(frame, labels), (height, width))
+        resized = resized_frame(AnnotatedFrame(frame, labels), (height, width))
+        return resized if magnitudes is None else replace(resized, magnitudes=magnitudes)
 
     def _learnt(
         self,
@@ -160,6 +184,8 @@ class FineTunedSegmenter(StreamingSegmenter[State]):
         annotated: tuple[AnnotatedFrame, ...],
         object_ids: Sequence[int],
     ) -> Learnt:
-        """What is known, with some objects fine-tuned anew on all annotated frames."""
-        tuned = fine_tune_objects(self.network.stream, annotated, object_ids, self.options.fine_tuning)
+        """What is known, with some objects fine-tuned again on all annotated frames."""
+        tuned = fine_tune_objects(
+            self.network.stream, annotated, object_ids, self.options.fine_tuning, self.answer
+        )
         return Learnt({**known, **tuned}, annotated)

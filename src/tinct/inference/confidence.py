@@ -14,7 +14,7 @@ from tinct.io.masks import ObjectMasks
 from tinct.shapes import BinaryMask, Float
 
 LOOKED_AT_PX = 50_000
-"""Larger frames are thinned to about so many pixels: a mean does not need all of them."""
+"""Larger frames are thinned to about this number of pixels: a mean does not need all of them."""
 
 RIM = 0.02
 """How far around an object is looked, as a fraction of the frame's short side."""
@@ -23,11 +23,11 @@ SURE = 0.995
 """From here on a frame is as good as annotated, and is not proposed."""
 
 _CANDIDATES = 256
-"""Of long videos, only so many of the most doubtful frames are weighed against each other."""
+"""Of long videos, only this number of the most doubtful frames are weighed against each other."""
 
 
 def frame_confidence(masks: ObjectMasks) -> float:
-    """How clearly the labels of a frame are told apart, in [0, 1]; that of its least sure object.
+    """How clearly the labels of a frame are separated, in [0, 1]; that of its least sure object.
 
     The margin of a pixel is the distance between its best and its second best label, the background
     among them. An object's confidence is the mean margin on its mask and around it (`RIM`). Of an
@@ -35,7 +35,7 @@ def frame_confidence(masks: ObjectMasks) -> float:
     that is gone for certain gives 1, one that was nearly found gives little.
 
     Args:
-        masks: Of one frame; without objects nothing was asked of it, which gives 1.
+        masks: Of one frame; without objects there is nothing to doubt, which gives 1.
     """
     if not masks.object_ids:
         return 1.0

@@ -55,7 +55,7 @@ class OnDevice:
     def to(self: Moved, device: str | torch.device) -> Moved:
         """The same segmenter on another device: a new one, with copies of the weights; this one stays.
 
-        Options, flow and proposals are shared; a precision that was chosen for this device is kept.
+        Options, flow and proposals are shared; a precision that was chosen for this device stays.
 
         Args:
             device: As for `build_segmenter`.
@@ -70,7 +70,7 @@ class OnDevice:
             if value is inspect.Parameter.empty:
                 raise OptionError(
                     f"{type(self).__name__} cannot be moved, since it has no attribute {name!r}; build it "
-                    f'anew: build_segmenter(..., device="{target}").'
+                    f'again: build_segmenter(..., device="{target}").'
                 )
             made_of[name] = value.to(target) if isinstance(value, OnDevice) else value
         return type(self)(**made_of)

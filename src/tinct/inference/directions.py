@@ -13,7 +13,7 @@ Direction = Literal["forward", "backward", "both"]
 """`forward`: from each annotated frame to those after it; `backward`: to those before it; `both`: to both."""
 
 FRAMES_AT_ONCE = 16
-"""Video files are read forwards: a backward run reads so many frames, and turns them round."""
+"""Video files are read forwards: a backward run reads this number of frames, and turns them round."""
 
 
 def check_direction(direction: str) -> Direction:
@@ -77,7 +77,7 @@ def backwards(video: Video, start: int, stop: int) -> Iterator[Image]:
 
 
 def cut_short(video: Video, frames: int) -> VideoError:
-    """The error of a video that ended after so many frames."""
+    """The error of a video that ended after a number of frames."""
     return VideoError(
         f"The video ended after {frames} of {len(video)} frames; the file is cut short. "
         "Check it, or give the frames as a folder of images."

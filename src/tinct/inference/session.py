@@ -108,7 +108,7 @@ class Session:
         return tuple(sorted({i for labels in self._prompts.values() for i in object_ids_of(labels)}))
 
     def correct(self, index: int, labels: MaskLike) -> None:
-        """Paint a frame, or paint it anew; from then on it is a reference for every run.
+        """Paint a frame, or paint it again; from then on it is a reference for every run.
 
         Args:
             index: Of the frame, from 0.
@@ -152,10 +152,10 @@ class Session:
         self.correct(index, labels)
 
     def withdraw(self, index: int) -> None:
-        """Take a painted frame back.
+        """Remove the prompt of an annotated frame.
 
         Raises:
-            OptionError: The frame is not painted.
+            OptionError: The frame is not annotated.
         """
         if index not in self._prompts:
             annotated = ", ".join(str(i) for i in self._prompts) or "none"
@@ -195,7 +195,7 @@ class Session:
         `both` gives every frame from its nearest prompt (`inference.bidirectional`), in the order of the
         video.
         Forward and backward runs go on from the nearest cached state that is still true. A run both ways,
-        or by a segmenter that sees whole videos, computes all that it needs anew; the latter knows no
+        or by a segmenter that sees whole videos, computes all that it needs again; the latter knows no
         direction, and gives the frames that were asked for in the order of the video.
 
         Args:
@@ -295,7 +295,7 @@ class _StateFingerprints:
         self._fingerprints = [fingerprint_of([identity, passed[:n]]) for n in range(len(passed) + 1)]
 
     def at(self, done: int) -> str:
-        """Of a true state that has seen so many frames."""
+        """The fingerprint of a true state after a number of frames."""
         return self._fingerprints[bisect_left(self.places, done)]
 
 

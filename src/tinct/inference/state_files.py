@@ -24,6 +24,7 @@ from torch import Tensor
 
 from tinct.errors import OutputError, TinctError
 from tinct.io.atomic import atomic_write
+from tinct.io.regular_files import check_regular
 
 T = TypeVar("T")
 _KEY, _TEXT_SHA256, _TENSORS_SHA256 = "tinct_state", "text_sha256", "tensors_sha256"
@@ -68,6 +69,7 @@ def load_state(path: Path, cls: type[T], device: str | torch.device = "cpu") -> 
         TinctError: The file is missing, truncated, no state, or the state of another class or version.
     """
     try:
+        check_regular(path)
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata()
             tree = _content(path, metadata)["state"]
@@ -84,6 +86,7 @@ def load_state(path: Path, cls: type[T], device: str | torch.device = "cpu") -> 
 def read_extra(path: Path) -> dict[str, str | int]:
     """The words that were saved with a state; an unreadable file raises TinctError."""
     try:
+        check_regular(path)
         with safe_open(path, framework="pt") as file:
             extra: dict[str, str | int] = _content(path, file.metadata())["extra"]
     except (OSError, SafetensorError) as error:

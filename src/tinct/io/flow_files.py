@@ -15,8 +15,9 @@ from typing import BinaryIO
 import numpy as np
 from jaxtyping import Float
 
-from tinct.errors import DatasetError
+from tinct.errors import DatasetError, MissingDatasetError
 from tinct.io.atomic import atomic_write
+from tinct.io.regular_files import check_regular
 
 TAG = b"PIEH"
 HEADER_BYTES = 12
@@ -75,10 +76,12 @@ def check_flo(path: str | os.PathLike[str], size: tuple[int, int] | None = None)
 @contextmanager
 def _open(path: Path) -> Iterator[BinaryIO]:
     try:
+        check_regular(path)
         with path.open("rb") as file:
             yield file
     except OSError as error:
-        raise DatasetError(
+        kind = MissingDatasetError if isinstance(error, FileNotFoundError) else DatasetError
+        raise kind(
             f"The flow {path} cannot be read: {error.strerror}. Compute it again, or let tinct compute flow."
         ) from error
 

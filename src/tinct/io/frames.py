@@ -31,13 +31,19 @@ def as_frame(frame: FrameLike | Any, name: str = "the frame") -> Image:
         frame: A NumPy array, or a torch tensor on any device: [H, W, C], [C, H, W] or, grey, [H, W]; of
             uint8, or of floats in [0, 1]. Or a PIL image, as it is stored. Grey is repeated, transparency
             dropped. That channels are in the order of OpenCV (BGR) cannot be seen: turn them,
-            `frame[..., ::-1]`.
+            `frame[..., ::-1]`. Values of more than 8 bits are refused: one frame does not tell their range.
         name: What to call it in messages.
 
     Raises:
         VideoError: It is none of these; the message names what to give instead.
     """
     if isinstance(frame, Pictures.Image):
+        if frame.mode.startswith("I"):
+            raise VideoError(
+                f"{_start(name)} is a PIL image of more than 8 bits (mode {frame.mode}), whose range is not "
+                "known. Give the path of the file or folder, whose frames tinct scales alike, or 8 bits: of "
+                "values up to 65535, `(numpy.asarray(frame) >> 8).astype(numpy.uint8)`."
+            )
         try:
             return rgb_of(frame)
         except (OSError, ValueError, SyntaxError) as error:
@@ -118,12 +124,9 @@ def sizes_differ(first: str, first_size: Sequence[int], other: str, other_size: 
 
 
 def rgb_of(picture: Pictures.Image) -> Image:
-    """The picture as it is stored, in uint8 RGB [H, W, 3]: of 16 bits the upper 8; ValueError for mode F."""
-    if picture.mode.startswith("I"):  # 16 bits, or 32 that hold 16
-        grey = (np.asarray(picture).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
-        return np.repeat(grey[..., None], 3, axis=2)
+    """The picture as it is stored, of 8 bits a channel, in uint8 RGB [H, W, 3]; ValueError for mode F."""
     if picture.mode == "F":
-        raise ValueError("its pixels are fractions; expected 8 or 16 bits")
+        raise ValueError("its pixels are fractions; expected 8 bits")
     if picture.mode == "P":
         picture = picture.convert("RGBA")  # else a palette with transparency makes a warning
     return np.array(picture.convert("RGB"))

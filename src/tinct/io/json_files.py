@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from tinct.errors import TinctError
+from tinct.io.regular_files import read_regular
 
 
 @contextmanager
@@ -53,7 +54,7 @@ def read_json(path: Path, what: str, fix: str, error: type[TinctError] = TinctEr
         TinctError: Of the class `error`: no such file, or it is not JSON.
     """
     with reading(path, what, fix, error):
-        return parse_json(path.read_bytes())
+        return parse_json(read_regular(path))
 
 
 def parse_json(data: bytes | str) -> Any:

@@ -28,7 +28,7 @@ from PIL import Image as Pictures
 
 from tinct.errors import MaskError, MissingMaskError, OptionError, near_match
 from tinct.io.atomic import atomic_write
-from tinct.io.image_files import opened_picture
+from tinct.io.image_files import opened_picture, pictures_in
 from tinct.io.mask_repair import blends, flat_colours, snap_strays, stray_colours
 from tinct.io.mask_transparency import opaque_object
 from tinct.io.masks import (
@@ -41,6 +41,7 @@ from tinct.io.masks import (
     object_ids_of,
     voc_palette,
 )
+from tinct.io.regular_files import readable
 from tinct.shapes import BACKGROUND, VOID, Bool, Int64, LabelMap, Shaped, UInt8, holds_arrays
 
 REPAIR_HINT = "repair=True (--repair-mask on the command line)"
@@ -180,14 +181,24 @@ class _Painting:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Pictures.Image]:
+    _check_there(path)
+    with opened_picture(path, partial(_unreadable, path), several=True) as picture:
+        if (number := pictures_in(picture)) > 1:
+            raise MaskError(
+                f"{path} holds {number} pictures, and a mask is one. Save the one that was painted alone, as "
+                "PNG; several masks are given one by one, each with its frame."
+            )
+        yield picture
+
+
+@readable(MaskError)
+def _check_there(path: Path) -> None:
     if not path.exists():
         near = [p.name for p in path.parent.glob("*.png")] if path.parent.is_dir() else []
         hint = near_match(path.name, near) if 0 < len(near) <= 20 else "Check the path."
         raise MissingMaskError(f"There is no mask file {path}. {hint}")
     if path.is_dir():
         raise MaskError(f"{path} is a folder; expected one mask image, such as {path.name}/00000.png.")
-    with opened_picture(path, partial(_unreadable, path)) as picture:
-        yield picture
 
 
 def _unreadable(path: Path, reason: str) -> MaskError:

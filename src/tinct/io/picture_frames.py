@@ -69,10 +69,7 @@ class PictureFrames(ABC):
         scale = self.scale if self.deep else None
         if not isinstance(scale, BitRange):
             return ()
-        return (
-            f"the frames are taken to be of {scale.bits} bits: 0 is black and {scale.high} white; "
-            "--levels LOW:HIGH says otherwise",
-        )
+        return (f"the frames are taken to be of {scale.bits} bits: 0 is black and {scale.high} white",)
 
     def frames(self, start: int, stop: int) -> Iterator[Image]:
         """The frames from `start` to before `stop`; both lie within the video.

@@ -1,7 +1,7 @@
 """Video: lazy frames from a file, a folder, arrays or a stream, with names, size and rate.
 
 Frames are uint8 RGB [H, W, 3], as they are meant to be seen: turned as the metadata say, alpha
-dropped, deeper than 8 bits cut to the upper 8. One frame is in memory at a time.
+dropped, deeper than 8 bits scaled alike. One frame is in memory at a time.
 """
 
 from __future__ import annotations
@@ -22,10 +22,9 @@ from tinct.io.frame_names import Numbers, numbered
 from tinct.io.frames import FrameLike, as_frame, check_stack, sizes_differ
 from tinct.io.levels import Levels
 from tinct.io.picture_frames import FolderFrames, PageFrames, PictureFrames
+from tinct.io.regular_files import readable
 from tinct.io.video_file import VideoFile
-from tinct.io.video_writer import (
-    VideoWriter as VideoWriter,  # re-exported: reading and writing have one address
-)
+from tinct.io.video_writer import VideoWriter as VideoWriter  # re-exported: one address for both
 from tinct.shapes import Image
 
 if TYPE_CHECKING:
@@ -53,6 +52,7 @@ class Video(ABC):
     pixel_aspect: Fraction | None = None
 
     @staticmethod
+    @readable(VideoError)
     def open(path: str | Path, levels: Levels | None = None) -> Video:
         """Open a video file, a folder of frames (in natural order: frame2 before frame10) or a file of pages.
 

@@ -9,13 +9,13 @@ matching); a small head that all objects share turns these distances into masks.
 
 | paper | here |
 |---|---|
-| backbone feature, stride 4 (3.1) | `FeelvosNetwork.extractor`, `FrameEncoding.features` |
-| semantic embedding e_p (3.2) | `FrameEncoding.embedding` |
+| backbone feature, stride 4 (3.1) | `networks.feelvos.FeelvosNetwork.extractor`, `FrameEncoding.features` |
+| semantic embedding e_p (3.2) | `networks.feelvos.SemanticEmbedding`, `FrameEncoding.embedding` |
 | d(p, q) = 1 - 2 / (1 + exp(‖e_p - e_q‖²)), eq. 1 | `ops.matching.squash` |
 | global matching G_{t,o}(p), eq. 2 | `ops.matching.global_matching` against `State.reference` |
 | local matching L_{t,o}(p), eq. 4 and 5 | `ops.matching.local_matching` against `State.previous` |
 | previous frame's predictions (3.5) | `State.previous_probs` |
-| dynamic segmentation head (3.6) | `DynamicSegmentationHead`, once per object |
+| dynamic segmentation head (3.6) | `networks.feelvos.DynamicSegmentationHead`, once per object |
 | posterior over all objects | a softmax over the logits of `FeelvosNetwork.forward` |
 | bootstrapped cross-entropy (3.7) | `losses.bootstrapped_cross_entropy`, in `FeelvosTask` |
 
@@ -25,73 +25,31 @@ docs/methods/feelvos.md gives the reason for each.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
-import torch.nn.functional as F
-from jaxtyping import Float, Int64
-from torch import Tensor, nn
+from jaxtyping import Float
+from torch import Tensor
 
+from tinct.errors import OptionError, near_match
 from tinct.inference.segmenter import StreamingSegmenter
 from tinct.io.masks import ObjectMasks, object_ids_of
-from tinct.networks.backbones import ImageNormalisation
-from tinct.networks.batch_norm import freeze_batch_norm
-from tinct.networks.deeplab import DeepLabV3Plus
-from tinct.networks.heads import Refinement, SharedInputConv, UnitEmbedding, convolution
-from tinct.networks.pyramid import FeaturePyramid
+from tinct.networks.feelvos import FAR, FeelvosConfig, FeelvosNetwork, FrameEncoding, ObjectMatches
 from tinct.networks.weights import load_weights
 from tinct.ops.components import apart_from
-from tinct.ops.matching import ReferenceSet, global_matching, local_matching, squash
+from tinct.ops.matching import ReferenceSet, global_matching, local_matching
 from tinct.ops.membership import PixelSet, label_membership, label_positions
 from tinct.ops.precision import Precision, bfloat16_is_faster
 from tinct.ops.resize import enlarged_probs, resize_area, working_size
 from tinct.shapes import Image, LabelMap, holds_arrays
 
-COMPACT_BACKBONES = {"mobilenetv2": "mobilenetv2_100"}
-"""Backbones of compact variants, and timm's names for them."""
-
-FAR = 80.0
-"""The squared distance that stands for "no such pixel": `squash` takes it to 1."""
-
-
-@dataclass(frozen=True)
-class FeelvosConfig:
-    """What trained weights are bound to; the defaults are the paper's.
-
-    Attributes:
-        backbone: "xception65" (3.1) or "mobilenetv2".
-        feature_channels: Width of the backbone feature (256).
-        embedding_channels: Width of the embedding (3.2: 100).
-        head_layers: Convolutions of the head before the last one (3.6: 4).
-        head_channels: Their width (3.6: 256).
-        head_kernel: Their size (3.6: 7).
-        head_separable: Depthwise-separable ones (3.6) or dense ones.
-        background_head: Run the head for the background too (paper), or hold its logit at 0.
-        distance_scale: Divides squared distances before eq. 1 squashes them (1 in the paper).
-        unit_embedding: Beyond the paper: embeddings of one length, so that distances are bounded
-            and matching starts as good as nearest neighbours on ImageNet features.
-        contrast: Beyond the paper: each object also sees the distance to everything else.
-        refinement: Beyond the paper: layers that sharpen the head's output with stride-4 features.
-    """
-
-    backbone: str = "xception65"
-    feature_channels: int = 256
-    embedding_channels: int = 100
-    head_layers: int = 4
-    head_channels: int = 256
-    head_kernel: int = 7
-    head_separable: bool = True
-    background_head: bool = True
-    distance_scale: float = 1.0
-    unit_embedding: bool = False
-    contrast: bool = False
-    refinement: bool = False
+PREVIOUS_MATCHING = ("window", "frame", "none")
 
 
 @dataclass(frozen=True)
@@ -105,6 +63,12 @@ class Options:
         soft_feedback: Feed back the previous frame's probabilities (3.5), or its hard labels as the
             authors' code does.
         reference_pixels: Reference pixels drawn per object in training (3.3: 1024).
+        align_corners: Resize between the frame and the head's grid by the centres of their corner pixels, as
+            in the authors' code; else by pixel centres, as the compact weights learnt it.
+        global_matching: Match with the annotated frames (3.3); off in the paper's ablation.
+        previous_matching: Match with the previous frame within a "window" (3.4); in the paper's ablation with
+            the whole "frame", or "none" of it.
+        previous_prediction: Show the head the previous frame's prediction (3.5); off in the paper's ablation.
         working_height: Short side in pixels to which frames are brought; None leaves them.
         soft_minimum: Beyond the paper: temperature of a soft minimum in matching over soft
             memberships; None takes the nearest pixel, as the paper does.
@@ -115,6 +79,9 @@ class Options:
         memory_weight: What one frame of them counts against an annotated one, in a soft minimum.
         gate: Beyond the paper: drop components that lie apart from the previous mask.
         gate_reach: How far apart, as a fraction of the frame's short side.
+
+    Raises:
+        OptionError: No such `previous_matching`.
     """
 
     config: FeelvosConfig = field(default_factory=FeelvosConfig)
@@ -122,6 +89,10 @@ class Options:
     local_radius: int = 15
     soft_feedback: bool = True
     reference_pixels: int = 1024
+    align_corners: bool = True
+    global_matching: bool = True
+    previous_matching: str = "window"
+    previous_prediction: bool = True
     working_height: int | None = None
     soft_minimum: float | None = None
     refinement: bool = False
@@ -131,6 +102,13 @@ class Options:
     memory_weight: float = 1.0
     gate: bool = False
     gate_reach: float = 0.1
+
+    def __post_init__(self) -> None:
+        if self.previous_matching not in PREVIOUS_MATCHING:
+            raise OptionError(
+                f"Unknown previous_matching {self.previous_matching!r}. "
+                f"{near_match(self.previous_matching, PREVIOUS_MATCHING)}"
+            )
 
 
 COMPACT_CONFIG = FeelvosConfig(
@@ -148,7 +126,9 @@ COMPACT_CONFIG = FeelvosConfig(
     refinement=True,
 )
 
-COMPACT = Options(COMPACT_CONFIG, local_radius=7, working_height=240, soft_minimum=1.0, refinement=True)
+COMPACT = Options(
+    COMPACT_CONFIG, local_radius=7, working_height=240, soft_minimum=1.0, refinement=True, align_corners=False
+)
 """The compact network, as it is trained: 240 rows, stride-8 matching."""
 
 _COMPACT_MEMORY = replace(COMPACT, memory_thinning=3, memory_weight=0.1, gate=True)
@@ -164,217 +144,17 @@ PRESETS: Mapping[str, Mapping[str, Options]] = {
 """Variant → preset → options; "paper" switches off what goes beyond the paper, but for the config."""
 
 
-@holds_arrays
-@dataclass(frozen=True, repr=False)
-class FrameEncoding:
-    """Frames seen by the network: everything that does not depend on the objects.
+def without_parts(matches: ObjectMatches, options: Options) -> ObjectMatches:
+    """Matches without what the options leave out: it says nothing, the same of every label and everywhere.
 
-    Attributes:
-        features: [B, F, H, W] on the matching grid, for the head.
-        embedding: [B, C, H, W] on the same grid.
-        skip: [B, S, H4, W4], fine features for the refinement, if there is one.
+    The paper's ablation takes the channel away; to a head that was trained so, that is the same.
     """
-
-    features: Tensor
-    embedding: Tensor
-    skip: Tensor | None
-
-    @property
-    def grid(self) -> tuple[int, int]:
-        """(H, W) of the matching grid."""
-        return self.embedding.shape[-2], self.embedding.shape[-1]
-
-    def select(self, index: Tensor | slice) -> FrameEncoding:
-        """Some of the frames."""
-        skip = None if self.skip is None else self.skip[index]
-        return FrameEncoding(self.features[index], self.embedding[index], skip)
-
-
-class SemanticEmbedding(nn.Module):
-    """Depthwise 3×3, then 1×1 to C channels, a ReLU after each (3.2; the ReLUs are the authors' code's)."""
-
-    def __init__(self, features: int, channels: int) -> None:
-        super().__init__()
-        self.depthwise = nn.Conv2d(features, features, 3, padding=1, groups=features)
-        self.pointwise = nn.Conv2d(features, channels, 1)
-        self._start_near_identity()
-
-    def _start_near_identity(self) -> None:
-        for weight in (self.depthwise.weight, self.pointwise.weight):
-            nn.init.trunc_normal_(weight, std=0.03)
-        with torch.no_grad():
-            self.depthwise.weight[:, 0, 1, 1] += 1
-            shared = min(self.pointwise.weight.shape[:2])
-            self.pointwise.weight[range(shared), range(shared)] += 1
-        nn.init.zeros_(self.depthwise.bias)  # type: ignore[arg-type]
-        nn.init.zeros_(self.pointwise.bias)  # type: ignore[arg-type]
-
-    def forward(self, features: Float[Tensor, "B F H W"]) -> Float[Tensor, "B C H W"]:
-        """The embedding e_p of every pixel."""
-        return F.relu(self.pointwise(F.relu(self.depthwise(features))))
-
-
-class HeadOutput(NamedTuple):
-    """What the head says of N objects, or of N labels, before the softmax over them.
-
-    Attributes:
-        logits: [N, H', W'], of stride 4.
-        coarse_logits: [N, H, W] on the matching grid; the same tensor where nothing refines it.
-    """
-
-    logits: Float[Tensor, "N H4 W4"]
-    coarse_logits: Float[Tensor, "N H W"]
-
-
-class DynamicSegmentationHead(nn.Module):
-    """The head that runs once for every object with the same weights (3.6)."""
-
-    def __init__(self, config: FeelvosConfig, maps: int, skip_channels: int) -> None:
-        super().__init__()
-        width, kernel, separable = config.head_channels, config.head_kernel, config.head_separable
-        self.first = SharedInputConv(config.feature_channels, maps, width, kernel, separable=separable)
-        self.layers = nn.Sequential(
-            *(
-                nn.Sequential(convolution(width, width, kernel, separable=separable, bias=True), nn.ReLU())
-                for _ in range(config.head_layers - 1)
-            )
-        )
-        self.score = nn.Conv2d(width, 1, 1)
-        nn.init.trunc_normal_(self.score.weight, std=0.01)
-        self.refinement = Refinement(width, skip_channels) if config.refinement else None
-
-    def forward(
-        self, encoding: FrameEncoding, owners: Int64[Tensor, "N"], maps: Float[Tensor, "N M H W"]
-    ) -> HeadOutput:
-        """Logits of all objects of all frames; `owners[n]` is the frame that object n lies in."""
-        hidden = self.layers(self.first(encoding.features, owners, maps))
-        coarse = self.score(hidden)
-        if self.refinement is None or encoding.skip is None:
-            return HeadOutput(coarse[:, 0], coarse[:, 0])
-        return HeadOutput(self.refinement(encoding.skip, owners, hidden, coarse)[:, 0], coarse[:, 0])
-
-
-@holds_arrays
-@dataclass(frozen=True, repr=False)
-class ObjectMatches:
-    """What one frame's pixels have found: for every label, the background's first.
-
-    Attributes:
-        global_distances: [L, H, W] squared distances to the reference frames.
-        local_distances: [L, H, W] squared distances to the previous frame, within the window.
-        previous_probs: [L, H, W], the previous frame's prediction.
-    """
-
-    global_distances: Tensor
-    local_distances: Tensor
-    previous_probs: Tensor
-
-    def head_maps(self, config: FeelvosConfig, soft_minimum: float | None) -> Float[Tensor, "N M H W"]:
-        """The head's input for each of its objects, in the paper's order: global, previous, local."""
-        maps = torch.cat(
-            [
-                distance_maps(self.global_distances, config, soft_minimum),
-                self.previous_probs.unsqueeze(1),
-                distance_maps(self.local_distances, config, soft_minimum),
-            ],
-            dim=1,
-        )
-        return maps if config.background_head else maps[1:]
-
-
-def distance_maps(
-    distances: Float[Tensor, "L H W"], config: FeelvosConfig, soft_minimum: float | None = None
-) -> Float[Tensor, "L K H W"]:
-    """Eq. 1 of each label's distance; with `contrast` also the nearest other label's, and who is nearer."""
-    own, scale = distances.clamp_max(FAR), config.distance_scale
-    if not config.contrast:
-        return squash(own / scale).unsqueeze(1)
-    temperature = soft_minimum or 1.0
-    others = torch.stack([torch.cat([own[:i], own[i + 1 :]]) for i in range(len(own))])
-    if soft_minimum is None:
-        other = others.amin(1)
-    else:
-        other = -temperature * torch.logsumexp(-others / temperature, dim=1)
-    nearer = torch.sigmoid((other - own) / temperature)
-    return torch.stack([squash(own / scale), squash(other / scale), nearer], dim=1)
-
-
-class FeelvosNetwork(nn.Module):
-    """Backbone, embedding and head (Figure 2).
-
-    Args:
-        config: Sizes and parts.
-        output_stride: Of the paper's backbone; the weights do not depend on it.
-    """
-
-    SKIP_CHANNELS = 24
-
-    def __init__(self, config: FeelvosConfig, output_stride: int = 8) -> None:
-        super().__init__()
-        self.config = config
-        features, channels = config.feature_channels, config.embedding_channels
-        self.extractor: FeaturePyramid | DeepLabV3Plus
-        self.embedding: UnitEmbedding | SemanticEmbedding
-        if config.backbone in COMPACT_BACKBONES:
-            self.extractor = FeaturePyramid(COMPACT_BACKBONES[config.backbone], features, self.SKIP_CHANNELS)
-            self.embedding = UnitEmbedding(self.extractor.stacked_channels, features, channels)
-        else:
-            self.extractor = DeepLabV3Plus(config.backbone, output_stride, features)
-            self.normalise = ImageNormalisation(self.extractor.mean, self.extractor.std)
-            self.embedding = SemanticEmbedding(features, channels)
-        maps = 2 * (3 if config.contrast else 1) + 1
-        self.head = DynamicSegmentationHead(config, maps, self.SKIP_CHANNELS)
-
-    def start_from_imagenet(self, source: str = "auto") -> str:
-        """Give the backbone ImageNet weights; says where they came from."""
-        if isinstance(self.extractor, FeaturePyramid):
-            return self.extractor.backbone.start_from_imagenet(source)
-        return self.extractor.start_from_imagenet(source)
-
-    def freeze_for_training(self) -> None:
-        """Take out of training what stays as ImageNet made it: batch norm, or the compact first layers."""
-        if isinstance(self.extractor, FeaturePyramid):
-            self.extractor.backbone.freeze_to_stride_4()
-        else:
-            freeze_batch_norm(self.extractor)
-
-    def encode(self, frames: Float[Tensor, "B 3 H W"]) -> FrameEncoding:
-        """Features and embedding of frames in [0, 1]."""
-        if isinstance(self.extractor, FeaturePyramid):
-            seen = self.extractor(frames)
-            skip = seen.skip if self.config.refinement else None
-            return FrameEncoding(seen.features, self.embedding(seen.stacked, seen.features), skip)
-        features = self.extractor(self.normalise(frames))
-        return FrameEncoding(features, self.embedding(features), None)
-
-    def forward(
-        self, encoding: FrameEncoding, matches: Sequence[ObjectMatches], soft_minimum: float | None = None
-    ) -> list[HeadOutput]:
-        """From matches to logits (3.5, 3.6): the head runs once for every object of every frame.
-
-        Args:
-            encoding: Of B frames.
-            matches: What each of them has found.
-            soft_minimum: With which temperature, if any, it was matched.
-
-        Returns:
-            For each frame the logits of all its labels, the background's first.
-        """
-        maps = [found.head_maps(self.config, soft_minimum) for found in matches]
-        counts = [len(of_frame) for of_frame in maps]
-        owners = [frame for frame, count in enumerate(counts) for _ in range(count)]
-        output: HeadOutput = self.head(
-            encoding, torch.tensor(owners, device=encoding.embedding.device), torch.cat(maps)
-        )
-        parts = zip(*(torch.split(logits, counts) for logits in output), strict=True)
-        return [HeadOutput(*(label_logits(part, self.config) for part in of_frame)) for of_frame in parts]
-
-
-def label_logits(object_logits: Float[Tensor, "N H W"], config: FeelvosConfig) -> Float[Tensor, "L H W"]:
-    """Logits of all labels, the background's first: the head's, or 0 where the head runs for objects only."""
-    if config.background_head:
-        return object_logits
-    return F.pad(object_logits, (0, 0, 0, 0, 1, 0))
+    nothing = torch.full_like(matches.global_distances, FAR)
+    return ObjectMatches(
+        matches.global_distances if options.global_matching else nothing,
+        nothing if options.previous_matching == "none" else matches.local_distances,
+        matches.previous_probs if options.previous_prediction else torch.zeros_like(matches.previous_probs),
+    )
 
 
 def match(
@@ -386,15 +166,47 @@ def match(
     options: Options,
 ) -> ObjectMatches:
     """Global matching with the reference (eq. 2) and local matching with the previous frame (eq. 5)."""
-    grid = embedding.shape[-2:]
     nearest = global_matching(
         embedding.flatten(1).T, reference.embedding, reference.membership, temperature=options.soft_minimum
     )
-    local = local_matching(
-        embedding, previous_embedding, previous_membership,
-        radius=options.local_radius, temperature=options.soft_minimum,
-    )  # fmt: skip
-    return ObjectMatches(nearest.reshape(-1, *grid), local, previous_probs)
+    nearest = nearest.reshape(-1, *embedding.shape[-2:])
+    local = match_previous(
+        embedding, previous_embedding, previous_membership, options, reference_pixels=options.reference_pixels
+    )
+    return without_parts(ObjectMatches(nearest, local, previous_probs), options)
+
+
+def match_previous(
+    embedding: Float[Tensor, "C H W"],
+    previous_embedding: Float[Tensor, "C H W"],
+    previous_membership: Float[Tensor, "L H W"],
+    options: Options,
+    *,
+    precision: Precision = "float32",
+    reference_pixels: int | None = None,
+) -> Float[Tensor, "L H W"]:
+    """Distances to the previous frame: within a window (eq. 5), or in the ablation to the whole frame.
+
+    Args:
+        embedding: Of the frame.
+        previous_embedding: Of the one before.
+        previous_membership: Which label the pixels of the one before belong to.
+        options: How it is matched.
+        precision: Of the window's correlations.
+        reference_pixels: So many pixels per label are drawn from a whole frame (in training); None takes all.
+    """
+    if options.previous_matching != "frame":
+        return local_matching(
+            embedding, previous_embedding, previous_membership,
+            radius=options.local_radius, temperature=options.soft_minimum, precision=precision,
+        )  # fmt: skip
+    pixels = PixelSet.of_frame(previous_embedding, previous_membership)
+    if reference_pixels is not None:
+        pixels = pixels.subsampled(reference_pixels)
+    nearest = global_matching(
+        embedding.flatten(1).T, pixels.embedding, pixels.membership, temperature=options.soft_minimum
+    )
+    return nearest.reshape(-1, *embedding.shape[-2:])
 
 
 @holds_arrays
@@ -469,7 +281,7 @@ class Feelvos(StreamingSegmenter[FeelvosState]):
         present = scores.argmax(0)
         if self.options.gate:
             scores, present = self._gated(scores, present, state.labels)
-        probs = enlarged_probs(scores, frame.shape[:2])
+        probs = enlarged_probs(scores, frame.shape[:2], align_corners=self.options.align_corners)
         masks = ObjectMasks(state.object_ids, probs.cpu().numpy())
         if labels is not None:
             return self._corrected(state, encoding, masks, labels)
@@ -489,13 +301,11 @@ class Feelvos(StreamingSegmenter[FeelvosState]):
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
 
     def _match(self, state: FeelvosState, embedding: Float[Tensor, "C H W"]) -> ObjectMatches:
-        grid = embedding.shape[-2:]
-        nearest = state.reference.match(embedding.flatten(1).T)
-        local = local_matching(
-            embedding, state.embedding, state.membership, radius=self.options.local_radius,
-            temperature=self.options.soft_minimum, precision=self.precision,
-        )  # fmt: skip
-        return ObjectMatches(nearest.reshape(-1, *grid), local, state.probs)
+        nearest = state.reference.match(embedding.flatten(1).T).reshape(-1, *embedding.shape[-2:])
+        local = match_previous(
+            embedding, state.embedding, state.membership, self.options, precision=self.precision
+        )
+        return without_parts(ObjectMatches(nearest, local, state.probs), self.options)
 
     def _gated(
         self, scores: Float[Tensor, "L H W"], present: Tensor, previous: Tensor
@@ -563,15 +373,16 @@ class Feelvos(StreamingSegmenter[FeelvosState]):
     ) -> FeelvosState:
         options, grid, embedding = self.options, encoding.grid, encoding.embedding[0]
         positions = label_positions(labels, object_ids).to(self.device)
-        soft = label_membership(positions, len(object_ids), grid, soft=True)
-        hard_matching = options.soft_minimum is None
-        membership = label_membership(positions, len(object_ids), grid, soft=False) if hard_matching else soft
+        membership = label_membership(
+            positions, len(object_ids), grid,
+            soft=options.soft_minimum is not None, align_corners=options.align_corners,
+        )  # fmt: skip
         annotated = PixelSet.of_frame(embedding, membership)
         prompts = annotated if prompts is None else prompts.joined(annotated)
         fine = grid if encoding.skip is None else (encoding.skip.shape[-2], encoding.skip.shape[-1])
         return FeelvosState(
-            index, object_ids, prompts, (), self._reference(prompts, ()), embedding, membership,
-            soft if options.soft_feedback else membership,
+            # An annotation is fed back as it is matched: 1 and 0 in the paper, in training too.
+            index, object_ids, prompts, (), self._reference(prompts, ()), embedding, membership, membership,
             label_membership(positions, len(object_ids), fine, soft=True).argmax(0),
         )  # fmt: skip
 

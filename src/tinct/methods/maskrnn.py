@@ -13,9 +13,9 @@ is dropped. The networks were trained through time, over the warps of seven fram
 | φ_{t-1,t}(b_{t-1}), the warped mask (3.1) | `ops.warp.warp` of `MaskRnnState.previous` |
 | appearance stream, flow stream, linear combination (3.2) | `networks.two_streams.TwoStreams` |
 | object localization net (3.3) | `networks.localization.LocalizationNet` |
-| box enlarged by 1.25, pixels outside are 0 (3.3) | `MaskRnn._box` |
+| box enlarged by 1.25, pixels outside are 0 (3.3) | `networks.localization.located` |
 | back-propagation through time over 7 frames (3.4) | `training.recipes.maskrnn_task` |
-| online fine-tuning, 200 steps (3.5) | `fine_tuning.fine_tune` |
+| online fine-tuning, 200 steps (3.5) | `fine_tuning.fine_tune`, `segmented_and_located` |
 
 What goes beyond the paper is an `Options` field that the preset "paper" switches off; the page
 docs/methods/maskrnn.md gives the reason for each.
@@ -31,29 +31,26 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from tinct.data.deform import coarsened
-from tinct.data.online_samples import WHOLE_FRAME, OnlineAugmentation
+from tinct.data.online_samples import WHOLE_FRAME, Magnitudes, OnlineAugmentation
 from tinct.errors import OptionError, near_match
 from tinct.fine_tuning.budget import Budget
-from tinct.fine_tuning.fine_tune import COMPACT_GUIDED, FineTuning
+from tinct.fine_tuning.fine_tune import COMPACT_GUIDED, Answer, FineTuning, TuningBatch, answer_of_stream
 from tinct.fine_tuning.per_object import ObjectWeights
 from tinct.fine_tuning.segmenter import FineTunedSegmenter, FineTunedState, Learnt
 from tinct.inference.segmenter import VideoSegmenter
 from tinct.io.masks import ObjectMasks
 from tinct.io.video import Video
 from tinct.networks.flow import DisFlow, FlowEstimator
-from tinct.networks.guided_pyramid import GuidedPyramid
-from tinct.networks.localization import located, proposals_of
+from tinct.networks.localization import box_loss, located, proposals_of
 from tinct.networks.presets import variant_options
 from tinct.networks.two_streams import StreamFeatures, TwoStreamOutput, TwoStreams, VggTwoStreams
-from tinct.networks.vgg import VggStream
 from tinct.networks.weights import load_weights
-from tinct.ops.boxes import enlarged_boxes, hull_boxes, inside_boxes, mask_boxes
-from tinct.ops.losses import BALANCED
+from tinct.ops.boxes import inside_boxes
+from tinct.ops.losses import BALANCED, at_size
 from tinct.ops.tensors import flow_tensor, frame_tensor, object_masks
 from tinct.ops.warp import magnitude_image, warp
 from tinct.shapes import Image, LabelMap, holds_arrays
@@ -62,6 +59,8 @@ COMPACT_BACKBONES = {"mobilenetv2": "mobilenetv2_100"}
 """Backbones of compact variants, and timm's names for them."""
 
 BACKBONES = (*COMPACT_BACKBONES, "vgg16")
+
+STREAMS = ("appearance", "motion")
 
 OUTSIDE_LOGIT = -20.0
 """The logit that stands for a probability of 0."""
@@ -81,7 +80,9 @@ class Options:
         union: Beyond the paper: the unwarped mask joins the warped one, and its box the regressed
             one, so that wrong flow does not lose the object.
         dilation_px: Beyond the paper: the guiding mask is dilated by a disc of this radius.
-        fine_tuning: Of the appearance stream, on the annotated frames (3.5: 200 steps).
+        appearance_alone: Beyond the paper: fine-tuning teaches the appearance stream, by its own logits;
+            else both streams, their fusion and the localization net (3.5).
+        fine_tuning: On the annotated frames, without recurrence (3.5: 200 steps).
         working_height: Short side in pixels to which frames are brought; None leaves them.
 
     Raises:
@@ -95,6 +96,7 @@ class Options:
     look_ahead: bool = True
     union: bool = False
     dilation_px: int = 0
+    appearance_alone: bool = False
     fine_tuning: FineTuning = field(default_factory=FineTuning)
     working_height: int | None = None
 
@@ -113,19 +115,20 @@ COMPACT = Options(
     look_ahead=False,
     union=True,
     dilation_px=2,
+    appearance_alone=True,
     fine_tuning=COMPACT_GUIDED,
     working_height=480,
 )
 
 PAPER_FINE_TUNING = FineTuning(
-    Budget(steps=200), learning_rate=1e-5, weight_decay=0.0,
+    Budget(steps=200), learning_rate=1e-5, schedule="polynomial", clip_gradient_norm=0.0, weight_decay=0.0,
     augmentation=OnlineAugmentation(
         replace(WHOLE_FRAME, bend=0.0), lucid=0.0, damaged=0.0, lost=0.0, colour=0.0
     ),
     loss=BALANCED,
 )  # fmt: skip
-"""200 steps of Adam on resized, turned, cropped and mirrored frames with perturbed masks (3.5). The
-paper fine-tunes all of an object's network; here it is the appearance stream (`MaskRnnNetwork.stream`)."""
+"""200 steps of Adam on resized, turned, cropped and mirrored frames with perturbed masks, at a rate that
+decays gradually (3.5); how, the text does not say."""
 
 PAPER = Options(fine_tuning=PAPER_FINE_TUNING)
 
@@ -168,16 +171,49 @@ class MaskRnnNetwork(nn.Module):
         output: TwoStreamOutput = self.streams(features, guides, proposals)
         return output
 
+    def features(
+        self, frames: Float[Tensor, "B 3 H W"], magnitudes: Float[Tensor, "B 2 H W"]
+    ) -> StreamFeatures:
+        """What both streams see of frames in [0, 1] and of the magnitude images of both flows."""
+        if not self.options.flow_stream:
+            return StreamFeatures(self.streams.appearance.features(frames), [])
+        return self.streams.features(frames, magnitudes)
+
     @property
-    def stream(self) -> GuidedPyramid | VggStream:
-        """What is fine-tuned: the appearance stream, since annotated frames come without flow."""
-        return self.streams.appearance
+    def stream(self) -> nn.Module:
+        """What is fine-tuned."""
+        return self.streams.appearance if self.options.appearance_alone else self
+
+    def object_layers(self) -> dict[str, nn.Parameter]:
+        """What belongs to an object once it is fine-tuned, by name: all but a compact stream's backbone."""
+        tuned: dict[str, nn.Module] = {"appearance": self.streams.appearance}
+        if not self.options.appearance_alone:
+            if self.options.flow_stream:
+                tuned |= {"motion": self.streams.motion, "fusion": self.streams.fusion}
+            if self.options.localization:
+                tuned["localization"] = self.streams.localization
+        layers = {}
+        for part, module in tuned.items():
+            of_part = module.object_layers() if part in STREAMS else dict(module.named_parameters())
+            layers |= {f"streams.{part}.{name}": layer for name, layer in of_part.items()}
+        return layers
+
+
+def segmented_and_located(network: Any, batch: TuningBatch) -> tuple[Tensor, Tensor]:
+    """How a whole network is asked in fine-tuning: its logits, and the box's loss (3.2, 3.3)."""
+    with torch.no_grad():
+        features = network.features(batch.frames, batch.magnitudes)
+    proposals = proposals_of(batch.guides)
+    output = network(features, batch.guides, proposals)
+    if not network.options.localization:
+        return output.fused, output.fused.new_zeros(())
+    return output.fused, box_loss(output.deltas, proposals, batch.labels == 1)
 
 
 @holds_arrays
 @dataclass(frozen=True, repr=False)
 class MaskRnnState(FineTunedState):
-    """What is carried from frame to frame, beside each object's own layers of the appearance stream.
+    """What is carried from frame to frame, beside each object's own layers.
 
     Attributes:
         image: The previous frame at the working size.
@@ -220,6 +256,18 @@ class MaskRnn(FineTunedSegmenter[MaskRnnState]):
         """The next frame's masks, with no look at the frame after it."""
         return self.advance(state, frame, None, labels)
 
+    @property
+    def answer(self) -> Answer:
+        """Of the whole network, or of the appearance stream."""
+        return answer_of_stream if self.options.appearance_alone else segmented_and_located
+
+    def start_before(self, frame: Image, following: Image | None, labels: LabelMap) -> MaskRnnState:
+        """As `start`; fine-tuning sees the flow to the frame that follows."""
+        image = self.working(frame)
+        unknown = torch.zeros(1, 2, *image.shape[:2], device=self.device)
+        (state,) = self.start_at_each([frame], [labels], [self._tuning_magnitudes(image, unknown, following)])
+        return state
+
     @torch.inference_mode()
     def advance(
         self,
@@ -240,67 +288,63 @@ class MaskRnn(FineTunedSegmenter[MaskRnnState]):
         backward = self._flow(image, state.image)
         warped = warp(state.previous[None], backward)[0]
         guides = torch.maximum(warped, state.previous) if self.options.union else warped
-        features = self._features(image, backward, None if following is None else self.working(following))
+        with self.autocast():
+            features = self.network.features(
+                frame_tensor(image, self.device), self._magnitudes(image, backward, following)
+            )
         logits = torch.stack(
             [
-                self._segment(features, guide[None, None], self._box(features, moved, before), weights)
-                for guide, moved, before, weights in zip(
-                    guides, warped, state.previous, state.weights, strict=True
-                )
+                self._segment(features, *(each[None, None] for each in maps), weights)
+                for *maps, weights in zip(guides, warped, state.previous, state.weights, strict=True)
             ]
         )
         masks = object_masks(state.object_ids, logits, frame.shape[:2])
         if labels is not None:
-            return self.corrected(state, frame, labels, masks)
+            magnitudes = self._tuning_magnitudes(image, backward, following)
+            return self.corrected(state, frame, labels, masks, magnitudes)
         return replace(state, image=image, previous=logits.sigmoid()), masks
 
-    def _features(
+    def _magnitudes(
         self, image: Image, backward: Float[Tensor, "1 2 h w"], following: Image | None
-    ) -> StreamFeatures:
-        """What both streams see of a frame."""
-        frames = frame_tensor(image, self.device)
-        if not self.options.flow_stream:
-            with self.autocast():
-                return StreamFeatures(self.network.streams.appearance.features(frames), [])
-        forward = torch.zeros_like(backward) if following is None else self._flow(image, following)
-        magnitudes = torch.stack([magnitude_image(flow) for flow in (backward, forward)], 1)
-        with self.autocast():
-            return self.network.streams.features(frames, magnitudes)
+    ) -> Float[Tensor, "1 2 h w"]:
+        """The magnitude images of a working frame's flow to both neighbours."""
+        forward = torch.zeros_like(backward)
+        if following is not None and self.options.flow_stream:
+            forward = self._flow(image, self.working(following))
+        return torch.stack([magnitude_image(flow) for flow in (backward, forward)], 1)
+
+    def _tuning_magnitudes(
+        self, image: Image, backward: Float[Tensor, "1 2 h w"], following: Image | None
+    ) -> Magnitudes | None:
+        """Those that fine-tuning is to see, if it is to see any."""
+        options = self.options
+        if options.appearance_alone or not options.flow_stream or options.fine_tuning.budget.is_none:
+            return None
+        seen = self._magnitudes(image, backward, following)[0].permute(1, 2, 0)
+        return (seen * 255).round().to(torch.uint8).cpu().numpy()
 
     def _segment(
         self,
         features: StreamFeatures,
         guide: Float[Tensor, "1 1 h w"],
-        box: Float[Tensor, "1 4"] | None,
+        warped: Float[Tensor, "1 1 h w"],
+        before: Float[Tensor, "1 1 h w"],
         weights: ObjectWeights,
     ) -> Float[Tensor, "h w"]:
         """One object's logits at the working size, inside its box alone; of a lost object, everywhere."""
-        streams, coarse = self.network.streams, guide
+        coarse = guide
         if self.options.dilation_px:
             dilated = coarsened(guide[0, 0].cpu().numpy(), self.options.dilation_px)
             coarse = torch.from_numpy(dilated).to(self.device)[None, None]
         with self.autocast():
-            logits = weights.call(streams.appearance, features.appearance, coarse).fused
-            if self.options.flow_stream:
-                logits, _ = streams.fused(logits, features, coarse)
+            output: TwoStreamOutput = weights.call(self.network, features, coarse, proposals_of(warped))
         size = (guide.shape[-2], guide.shape[-1])
-        enlarged = F.interpolate(logits[None].float(), size=size, mode="bilinear", align_corners=False)[0, 0]
-        return enlarged if box is None else enlarged.masked_fill(~inside_boxes(box, size)[0], OUTSIDE_LOGIT)
-
-    def _box(
-        self, features: StreamFeatures, warped: Float[Tensor, "h w"], before: Float[Tensor, "h w"]
-    ) -> Float[Tensor, "1 4"] | None:
-        """The object's box, regressed from that of the warped mask, and enlarged; None if it was lost."""
-        if not self.options.localization or not (warped > 0.5).any():
-            return None
-        moved = warped[None, None]
-        proposals = proposals_of(moved)
-        with self.autocast():
-            deltas = self.network.streams.deltas(features, moved, proposals).float()
-        boxes = located(proposals, deltas, torch.ones(1, dtype=torch.bool, device=self.device))
-        if self.options.union and (before > 0.5).any():
-            boxes = hull_boxes(boxes, mask_boxes(before[None] > 0.5))
-        return enlarged_boxes(boxes, self.options.enlargement)
+        logits = at_size(output.fused, size)[0]
+        if not self.options.localization:
+            return logits
+        union = before if self.options.union else None
+        box = located(warped, output.deltas, self.options.enlargement, union)
+        return logits.masked_fill(~inside_boxes(box, size)[0], OUTSIDE_LOGIT)
 
     def _flow(self, image: Image, other: Image) -> Float[Tensor, "1 2 h w"]:
         return flow_tensor(self.flow.between(image, other), self.device)
@@ -326,7 +370,7 @@ class MaskRnnLookingAhead(VideoSegmenter):
             elif labels is None:
                 masks = ObjectMasks((), np.zeros((0, *video.size), np.float32))
             else:
-                state = self.segmenter.start(frame, labels)
+                state = self.segmenter.start_before(frame, following, labels)
                 masks = ObjectMasks.from_label_map(labels)
             yield index, masks
 

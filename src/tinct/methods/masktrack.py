@@ -262,7 +262,7 @@ class MaskTrack(FineTunedSegmenter[MaskTrackState]):
         return replace(state, image=image, previous=previous), masks
 
     @torch.inference_mode()
-    def believed(self, frame: Image, labels: LabelMap) -> LabelMap:
+    def annotated_masks(self, frame: Image, labels: LabelMap) -> LabelMap:
         """The annotated masks; in the box variant what the network makes of their boxes (3.4).
 
         There the masks' outlines are never looked at, by fine-tuning neither. An object that the
@@ -275,11 +275,11 @@ class MaskTrack(FineTunedSegmenter[MaskTrackState]):
         guides = self.working_masks(boxes, image)
         logits = self._logits(frame_tensor(image, self.device), guides, (ObjectWeights(),) * len(ids))
         found = object_masks(ids, logits, labels.shape).probs
-        believed = ObjectMasks(ids, found * boxes.probs).label_map
+        annotation = ObjectMasks(ids, found * boxes.probs).label_map
         for object_id, box in zip(ids, boxes.probs > 0, strict=True):
-            if not (believed == object_id).any():
-                believed[box] = object_id
-        return believed
+            if not (annotation == object_id).any():
+                annotation[box] = object_id
+        return annotation
 
     def _logits(
         self,

@@ -97,10 +97,10 @@ COMPACT_FINE_TUNING = FineTuning(
 COMPACT = Options(backbone="mobilenetv2", fine_tuning=COMPACT_FINE_TUNING, working_height=480)
 
 PAPER_PIXELS = 480 * 854
-"""The paper sums its loss over a frame's pixels; here it is their mean, so its rates grow by so much."""
+"""The paper sums its loss over a frame's pixels; here it is their mean, so its rates grow by this factor."""
 
 PAPER_DECAY = 2e-4 / PAPER_PIXELS
-"""The authors' weight decay. The optimiser multiplies it by the rate: beside a mean it shrinks by as much."""
+"""The authors' weight decay. The optimiser multiplies it by the rate: it shrinks by the same factor."""
 
 PAPER_MOTION = Motion(
     scale=(0.5, 1.0), turn_degrees=0.0, shift=0.0, step_scale=0.0, step_turn_degrees=0.0, step_shift=0.0,
@@ -189,7 +189,7 @@ class Osvos(FineTunedSegmenter[OsvosState]):
             )
 
     def certain_state(self, learnt: Learnt, frame: Image, masks: ObjectMasks) -> OsvosState:
-        """Of all objects so far: on every frame each is looked for anew."""
+        """The state of all objects so far: on every frame each is looked for again."""
         return OsvosState(*learnt.of(tuple(sorted(learnt.weights))))
 
     def step(

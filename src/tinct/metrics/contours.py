@@ -266,15 +266,15 @@ def unit_cracks(outline: Polygon) -> Polygon:
 
 
 def spread(line: Polygon, tolerance_px: float) -> Polygon:
-    """The line without the points nearer than the tolerance to the last one kept; both ends stay."""
+    """The line without the points nearer than the tolerance to the last one that stays; both ends do."""
     points: list[list[int]] = line.tolist()
     x, y = points[0]
-    kept = [points[0]]
+    thinned = [points[0]]
     for point in points[1:-1]:
         if (point[0] - x) ** 2 + (point[1] - y) ** 2 >= tolerance_px**2:
             x, y = point
-            kept.append(point)
-    return np.array([*kept, points[-1]])
+            thinned.append(point)
+    return np.array([*thinned, points[-1]])
 
 
 def douglas_peucker(line: Polygon, tolerance_px: float) -> Polygon:
@@ -284,8 +284,8 @@ def douglas_peucker(line: Polygon, tolerance_px: float) -> Polygon:
     is beyond the tolerance, and so on; of equally far points at the last.
     """
     points = np.ascontiguousarray(line.T, dtype=np.float64)
-    kept = np.zeros(len(line), np.bool_)
-    kept[[0, -1]] = True
+    stays = np.zeros(len(line), np.bool_)
+    stays[[0, -1]] = True
     starts, ends = np.array([0]), np.array([len(line) - 1])
     while (counts := ends - starts - 1).any():
         # One round looks at all stretches that have points between their ends.
@@ -301,9 +301,9 @@ def douglas_peucker(line: Polygon, tolerance_px: float) -> Polygon:
         last_farthest[stretch[reached]] = between[reached]  # of several the last is written last
         split = farthest > tolerance_px**2
         keys = last_farthest[split]
-        kept[keys] = True
+        stays[keys] = True
         starts, ends = np.concatenate([starts[split], keys]), np.concatenate([keys, ends[split]])
-    return line[kept]
+    return line[stays]
 
 
 def squared_distances(

@@ -77,13 +77,20 @@ def temporal_stability(earlier: BinaryMask, later: Bool[np.ndarray, "_ _"]) -> f
     return instability(describe_contour(earlier), describe_contour(later))
 
 
-def describe_contour(mask: BinaryMask) -> ContourDescription | None:
-    """The description of one mask for T, made once per mask of a sequence; None without an outline."""
+def describe_contour(mask: BinaryMask, *, from_rows: bool = False) -> ContourDescription | None:
+    """The description of one mask for T, made once per mask of a sequence; None without an outline.
+
+    Args:
+        mask: Of a frame.
+        from_rows: Count angles from the y axis towards the x axis, as the Matlab toolkit does, whose points
+            are (row, column). Vertices in one row or column lie on the border of two sectors, and then fall
+            on its other side: T is 1.1 % higher on the truth of DAVIS-2016's training sequences.
+    """
     polygon = longest_polygon(mask)
     if polygon is None:
         return None
     vertices = upsample(polygon)
-    return ContourDescription(vertices, shape_contexts(vertices))
+    return ContourDescription(vertices, shape_contexts(vertices[:, ::-1] if from_rows else vertices))
 
 
 def instability(earlier: ContourDescription | None, later: ContourDescription | None) -> float:

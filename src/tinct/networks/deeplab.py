@@ -6,12 +6,12 @@ ECCV 2018; used by FEELVOS (Voigtlaender et al., CVPR 2019, section 3.1).
     frames -> backbone -> features at the output stride -> ASPP -> resized to stride 4 ->+
                 |-> low-level features at stride 4 -> 1×1 convolution to 48 channels  ->+-> two separable 3×3
 
-Deviations from the released TensorFlow code:
+Xception's low-level features are tapped where the released TensorFlow code taps them: behind the second
+separable convolution of the second entry block, in front of the ReLU that follows. `deeplab_checkpoint`
+reads the released weights.
 
-- The low-level features are those of timm, tapped behind the ReLU that follows the second separable
-  convolution of the second entry block; the released code taps them in front of that ReLU. Channels
-  (256) and stride (4) agree.
-- The new layers have He initialisation: with batch norm frozen from the start, signals keep their scale.
+Deviation: layers that start from chance have He initialisation, so that signals keep their scale while the
+statistics of batch norm are frozen.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ import timm
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
+from timm.models import FeatureHookNet
+from timm.models.xception_aligned import XceptionAligned
 from torch import Tensor, nn
 
 from tinct.errors import OptionError
@@ -104,9 +106,13 @@ def _backbone(name: str, output_stride: int) -> tuple[nn.Module, tuple[int, int]
     """The timm network, and the channels of its low-level and of its deep features."""
     indices = (LOW_LEVEL_INDEX, OUTPUT_INDEX)
     try:
-        backbone = timm.create_model(
-            name, features_only=True, pretrained=False, output_stride=output_stride, out_indices=indices
-        )
+        if name.startswith("xception"):
+            whole = timm.create_model(name, pretrained=False, output_stride=output_stride)
+            backbone = _before_the_relu(whole)
+        else:
+            backbone = timm.create_model(
+                name, features_only=True, pretrained=False, output_stride=output_stride, out_indices=indices
+            )
     except (RuntimeError, AssertionError, TypeError, ValueError, IndexError) as error:
         raise OptionError(
             f"timm cannot make {name!r} with features at output stride {output_stride} "
@@ -120,3 +126,13 @@ def _backbone(name: str, output_stride: int) -> tuple[nn.Module, tuple[int, int]
         )
     low_level, deep = backbone.feature_info.channels()
     return backbone, (int(low_level), int(deep))
+
+
+def _before_the_relu(whole: XceptionAligned) -> FeatureHookNet:
+    """Xception's features; timm would tap the low-level ones behind the ReLU."""
+    tap = whole.feature_info[LOW_LEVEL_INDEX]
+    block, stack, activation = tap["module"].rsplit(".", 2)
+    tap["module"] = f"{block}.{stack}.conv2"
+    # In place it would change what was tapped.
+    whole.get_submodule(f"{block}.{stack}.{activation}").inplace = False
+    return FeatureHookNet(whole, (LOW_LEVEL_INDEX, OUTPUT_INDEX), flatten_sequential=True)

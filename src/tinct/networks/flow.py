@@ -25,8 +25,18 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 
-from tinct.errors import DatasetError, OptionError, VideoError, WeightsError, near_match
+from tinct.errors import (
+    DatasetError,
+    MissingDatasetError,
+    OptionError,
+    OutputError,
+    VideoError,
+    WeightsError,
+    near_match,
+)
+from tinct.io.atomic import sweep
 from tinct.io.flow_files import Flow, check_flo, read_flo, write_flo
+from tinct.io.regular_files import check_regular
 from tinct.io.video import Video
 from tinct.ops.resize import working_frame
 from tinct.shapes import Image
@@ -187,6 +197,7 @@ def _raft_state(url: str, weights: Path | None) -> dict[str, torch.Tensor]:
             path.parent.mkdir(parents=True, exist_ok=True)
             # The hub's own loader would print a line. The end of the name begins the file's SHA-256.
             torch.hub.download_url_to_file(url, str(path), path.stem.rpartition("-")[2], progress=False)
+        check_regular(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever pickle, zip or the network raise
         reason = (str(error).splitlines() or [""])[0] or type(error).__name__
@@ -238,7 +249,7 @@ class FlowFolder(FlowEstimator):
             DatasetError: There is no such folder, or a file in it is missing, damaged or of another size.
         """
         if not folder.is_dir():
-            raise DatasetError(
+            raise MissingDatasetError(
                 f"{folder} is no folder; give one that holds <frame>_<other>.flo for neighbouring frames."
             )
         names: dict[str, tuple[str, ...]] = {}
@@ -295,10 +306,10 @@ def resized_flow(flow: Flow, size: tuple[int, int]) -> Float[np.ndarray, "h w 2"
 
 
 class CachedFlow(FlowEstimator):
-    """An estimator whose results are kept as `.flo` files; any number of processes may share the folder.
+    """An estimator whose results are cached as `.flo` files; any number of processes may share the folder.
 
     A file appears whole or not at all, and two processes that compute the same flow write the same
-    bytes. A damaged file is computed anew.
+    bytes. A damaged file is computed again. What killed processes were writing is removed.
 
     Args:
         estimator: Is asked for what the folder lacks.
@@ -308,6 +319,7 @@ class CachedFlow(FlowEstimator):
     def __init__(self, estimator: FlowEstimator, folder: Path) -> None:
         self.estimator, self.folder = estimator, folder
         self.name = estimator.name
+        sweep(folder)
 
     def _estimate(self, frame: Image, other: Image) -> Flow:
         key = f"{self.estimator.name}|{frame_digest(frame)}|{frame_digest(other)}"
@@ -318,7 +330,13 @@ class CachedFlow(FlowEstimator):
             except DatasetError:
                 pass
         flow = self.estimator.between(frame, other)
-        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(
+                f"The flow cache {self.folder} cannot be written: {error.strerror or error}. Choose another "
+                "folder (--flow-cache), or none."
+            ) from error
         write_flo(path, flow)
         return flow
 

@@ -78,8 +78,8 @@ class CompactFeatures(nn.Module):
         return FrameFeatures(seen.features, fine, identity=self.identity(seen.stacked))
 
     def freeze_for_training(self) -> None:
-        """Take the backbone's layers up to stride 4 out of training."""
-        self.extractor.backbone.freeze_to_stride_4()
+        """Take the backbone out of training, as most of the paper's is: what it knows it has from before."""
+        self.extractor.backbone.requires_grad_(False)
 
 
 class StagedFeatures(nn.Module):

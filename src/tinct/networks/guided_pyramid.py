@@ -29,22 +29,18 @@ class GuidedPyramid(nn.Module):
     Args:
         backbone_name: A timm name, see `PyramidBackbone`.
         guides: Guiding maps per object, such as 1 for a previous mask; 0 for none.
-        channels: Width of the merged maps.
-        skip_channels: Width of the stride-4 maps.
-        side_width: Channels of each side prep.
     """
 
-    def __init__(
-        self,
-        backbone_name: str,
-        guides: int,
-        *,
-        channels: int = 96,
-        skip_channels: int = 24,
-        side_width: int = 16,
-    ) -> None:
+    CHANNELS = 96
+    """Width of the merged maps."""
+
+    SKIP_CHANNELS = 24
+    """Width of the stride-4 maps."""
+
+    def __init__(self, backbone_name: str, guides: int) -> None:
         super().__init__()
         self.backbone = PyramidBackbone(backbone_name)
+        channels, skip_channels = self.CHANNELS, self.SKIP_CHANNELS
         fine, *coarser = self.backbone.channels
         self.laterals = nn.ModuleList(nn.Conv2d(c, channels, 1) for c in coarser)
         self.smooth_32 = nn.Conv2d(channels, channels, 3, padding=1)
@@ -55,7 +51,7 @@ class GuidedPyramid(nn.Module):
         self.smooth_4 = nn.Conv2d(skip_channels, skip_channels, 3, padding=1)
         widths = (skip_channels, channels, channels, channels)
         self.guides = nn.ModuleList(_guide(guides, width) for width in widths) if guides else None
-        self.side_outputs = SideOutputs(widths, side_width)
+        self.side_outputs = SideOutputs(widths)
 
     def features(self, frames: Float[Tensor, "B 3 H W"]) -> list[Tensor]:
         """What does not depend on the object: the backbone's maps of frames in [0, 1], finest first."""

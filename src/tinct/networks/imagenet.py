@@ -23,9 +23,10 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from tinct.errors import OptionError, WeightsError
+from tinct.io.regular_files import check_regular, read_regular
 
-SOURCES = ("auto", "hub")
-"""What `source` may be, beside a path; both are the model hub."""
+SOURCES = ("auto", "hub", "none")
+"""What `source` may be, beside a path: the first two are the model hub, the last is chance."""
 
 HUB_PROBE_TIMEOUT_S = 3.0
 CLASSIFIER_PREFIXES = ("classifier.", "head.", "fc.", "pre_logits.")
@@ -37,8 +38,8 @@ def load_imagenet(model: nn.Module, name: str, source: str = "auto") -> str:
     Args:
         model: Made by `timm.create_model(name, pretrained=False, ...)`, whole or `features_only`.
         name: timm's name of the architecture, with or without a tag (`xception65.tf_in1k`).
-        source: `auto` or `hub` for timm's weights from the model hub; or the path of a checkpoint
-            (.safetensors, .pth, .pt).
+        source: `auto` or `hub` for timm's weights from the model hub; the path of a checkpoint
+            (.safetensors, .pth, .pt); or `none`, which leaves the model as chance made it.
 
     Returns:
         One line that says where the weights came from, for the log and the model card.
@@ -47,13 +48,15 @@ def load_imagenet(model: nn.Module, name: str, source: str = "auto") -> str:
         WeightsError: The hub cannot be reached or lacks them, or what came does not fit the model.
         OptionError: `source` is neither a known word nor a path that exists.
     """
+    if source == "none":
+        return f"No ImageNet weights of {name}: it starts from chance"
     if source in SOURCES:
         tensors, origin = _from_hub(name)
     elif (path := Path(source).expanduser()).is_file():
         tensors, origin = read_checkpoint(path), str(path)
     else:
         raise OptionError(
-            f"There is no ImageNet source {source!r}: it is neither {' nor '.join(SOURCES)}, nor a file of "
+            f"There is no ImageNet source {source!r}: it is none of {', '.join(SOURCES)}, nor a file of "
             "weights that exists."
         )
     own = model.state_dict()
@@ -116,10 +119,15 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     """
     if path.suffix == ".safetensors":
         try:
+            check_regular(path)
             return load_file(path)
         except (SafetensorError, OSError) as error:
             raise WeightsError(f"{path} is not a readable safetensors file: {error}") from error
-    return read_tensor_pickle(path.read_bytes())
+    try:
+        data = read_regular(path)
+    except OSError as error:
+        raise WeightsError(f"The weights {path} cannot be read: {error.strerror}. Check the path.") from error
+    return read_tensor_pickle(data)
 
 
 def read_tensor_pickle(data: bytes) -> dict[str, Tensor]:
@@ -152,7 +160,7 @@ def matched(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor], origin: st
         if own[name].shape != tensor.shape:
             raise WeightsError(
                 f"{origin}: {source_name} has shape {tuple(tensor.shape)}, but the model's {name} has "
-                f"{tuple(own[name].shape)}; make the model with timm's own sizes for this name."
+                f"{tuple(own[name].shape)}; build the model with timm's own sizes for this name."
             )
         chosen[name] = tensor
     return chosen

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torchvision.ops import roi_pool
 
-from tinct.ops.boxes import apply_deltas, mask_boxes
+from tinct.ops.boxes import apply_deltas, box_deltas, enlarged_boxes, hull_boxes, mask_boxes
+
+FARTHEST = 2.0
+"""Largest delta that is taught: what lies farther off is no matter of the proposal's surroundings."""
 
 
 class LocalizationNet(nn.Module):
@@ -49,7 +53,40 @@ def proposals_of(guides: Float[Tensor, "B 1 H W"]) -> Float[Tensor, "B 4"]:
 
 
 def located(
-    proposals: Float[Tensor, "B 4"], deltas: Float[Tensor, "B 4"], seen: Bool[Tensor, "B"]
+    warped: Float[Tensor, "B 1 H W"],
+    deltas: Float[Tensor, "B 4"],
+    enlargement: float,
+    before: Float[Tensor, "B 1 H W"] | None = None,
 ) -> Float[Tensor, "B 4"]:
-    """The regressed boxes; proposals stay where nothing was seen before."""
-    return torch.where(seen[:, None], apply_deltas(proposals, deltas), proposals)
+    """The boxes outside of which an object's map is 0, in training as at test; they have no gradient.
+
+    Args:
+        warped: The warped previous masks, whose boxes the net moves. Of an empty one, the object was lost,
+            and its box is the whole frame.
+        deltas: The net's.
+        enlargement: Of the boxes (1.25).
+        before: Beyond the paper: the unwarped masks, which the boxes contain too.
+    """
+    proposals, seen = proposals_of(warped), (warped > 0.5).flatten(1).any(1)
+    boxes = torch.where(seen[:, None], apply_deltas(proposals, deltas.detach().float()), proposals)
+    if before is not None:
+        shown = before[:, 0] > 0.5
+        hull = hull_boxes(boxes, mask_boxes(shown))
+        boxes = torch.where(shown.flatten(1).any(1)[:, None], hull, boxes)
+    return enlarged_boxes(boxes, enlargement)
+
+
+def box_loss(
+    deltas: Float[Tensor, "B 4"], proposals: Float[Tensor, "B 4"], truth: Bool[Tensor, "B H W"]
+) -> Float[Tensor, ""]:
+    """Smooth L1 between deltas and those that lead to the true masks' boxes (Fast R-CNN's).
+
+    Args:
+        deltas: The net's.
+        proposals: From which they lead.
+        truth: The true masks; an empty one teaches nothing.
+    """
+    targets = box_deltas(proposals, mask_boxes(truth)).clamp(-FARTHEST, FARTHEST)
+    shown = truth.flatten(1).any(1).float()
+    distance = F.smooth_l1_loss(deltas, targets, reduction="none").sum(1)
+    return (distance * shown).sum() / shown.sum().clamp_min(1)

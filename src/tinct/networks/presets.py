@@ -28,6 +28,6 @@ def variant_options(
     options: Options = replace(presets[variant][preset], **overrides)
     if options.backbone != presets[variant]["paper"].backbone:
         raise OptionError(
-            f"backbone={options.backbone} changes the network of {variant}; train it anew with that option."
+            f"backbone={options.backbone} changes the network of {variant}; train it again with that option."
         )
     return options

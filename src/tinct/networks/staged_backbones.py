@@ -88,7 +88,7 @@ class FirstStages(nn.Module):
                 fine = seen
         return fine, seen
 
-    def take(self, tensors: Mapping[str, Tensor]) -> None:
+    def load_imagenet(self, tensors: Mapping[str, Tensor]) -> None:
         """Weights of the whole backbone (`imagenet_tensors`); colours are averaged for other pictures.
 
         The mean keeps the scale of the sum over channels (inferred: VS-ReID's flow stream starts from
@@ -151,7 +151,7 @@ class LastStage(nn.Module):
                 seen = layer(seen)
         return seen
 
-    def take(self, tensors: Mapping[str, Tensor]) -> None:
+    def load_imagenet(self, tensors: Mapping[str, Tensor]) -> None:
         """Weights of the whole backbone (`imagenet_tensors`)."""
         self.body.load_state_dict({name: tensors[name] for name in self.body.state_dict()})
 

@@ -33,9 +33,9 @@ class TwoStreamOutput(NamedTuple):
     """The binary segmentation net's logits, and the box.
 
     Attributes:
-        fused: [B, h, w], of stride 4.
+        fused: [B, h, w], of stride 4, or of the frame's size in the paper's variant.
         appearance: Those of the appearance stream alone.
-        motion: Those of the flow stream alone, at the same size.
+        motion: Those of the flow stream alone, at the same size; 0 where there is no flow stream.
         deltas: [B, 4], the localization net's, from the box of the guiding mask.
     """
 
@@ -90,20 +90,17 @@ class TwoStreams(nn.Module):
             proposals: Their boxes.
         """
         appearance = self.appearance(features.appearance, guides).fused
-        fused, motion = self.fused(appearance, features, guides)
-        return TwoStreamOutput(fused, appearance, motion, self.deltas(features, guides, proposals))
+        fused, motion = self._fused(appearance, features, guides)
+        return TwoStreamOutput(
+            fused, appearance, motion, self.localization(features.appearance[2], proposals)
+        )
 
-    def deltas(
-        self, features: StreamFeatures, guides: Float[Tensor, "B 1 H W"], proposals: Float[Tensor, "B 4"]
-    ) -> Float[Tensor, "B 4"]:
-        """The way from the proposals to the objects' boxes."""
-        found: Tensor = self.localization(features.appearance[2], proposals)
-        return found
-
-    def fused(
+    def _fused(
         self, appearance: Float[Tensor, "B h w"], features: StreamFeatures, guides: Float[Tensor, "B 1 H W"]
     ) -> tuple[Float[Tensor, "B h w"], Float[Tensor, "B h w"]]:
         """Logits of both streams together, and of the flow stream alone, given the appearance stream's."""
+        if not features.motion:
+            return appearance, torch.zeros_like(appearance)
         size = (appearance.shape[-2], appearance.shape[-1])
         motion = self.motion(features.motion, guides).fused
         motion = F.interpolate(motion[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
@@ -155,24 +152,18 @@ class VggTwoStreams(nn.Module):
     ) -> TwoStreamOutput:
         """Logits of the frames' size, and box deltas; as in `TwoStreams`."""
         output, conv5 = self.appearance.with_conv5(features.appearance, guides)
-        fused, motion = self.fused(output.fused, features, guides)
+        fused, motion = self._fused(output.fused, features, guides)
         return TwoStreamOutput(fused, output.fused, motion, self.localization(conv5, proposals))
 
-    def fused(
-        self, appearance: Float[Tensor, "B h w"], features: StreamFeatures, guides: Float[Tensor, "B 1 H W"]
-    ) -> tuple[Float[Tensor, "B h w"], Float[Tensor, "B h w"]]:
+    def _fused(
+        self, appearance: Float[Tensor, "B H W"], features: StreamFeatures, guides: Float[Tensor, "B 1 H W"]
+    ) -> tuple[Float[Tensor, "B H W"], Float[Tensor, "B H W"]]:
         """Logits of both streams together, and of the flow stream alone."""
+        if not features.motion:
+            return appearance, torch.zeros_like(appearance)
         magnitudes = features.motion[0].expand(len(guides), -1, -1, -1)
         motion = self.motion([torch.cat([magnitudes, guides], 1)]).fused
         return self.fusion(torch.stack([appearance, motion], 1))[:, 0], motion
-
-    def deltas(
-        self, features: StreamFeatures, guides: Float[Tensor, "B 1 H W"], proposals: Float[Tensor, "B 4"]
-    ) -> Float[Tensor, "B 4"]:
-        """The way from the proposals to the objects' boxes."""
-        _, conv5 = self.appearance.with_conv5(features.appearance, guides)
-        found: Tensor = self.localization(conv5, proposals)
-        return found
 
     def freeze_for_training(self) -> None:
         """Nothing is frozen."""

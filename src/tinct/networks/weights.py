@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from tinct.errors import MissingWeightsError, OutputError, WeightsError
 from tinct.io.atomic import atomic_write
+from tinct.io.regular_files import read_regular
 
 FORMAT = "tinct-weights-1"
 """The `format` entry of the file's metadata."""
@@ -99,7 +100,6 @@ def load_weights(
     *,
     method: str,
     variant: str,
-    sha256: str | None = None,
     may_lack: tuple[str, ...] = (),
 ) -> dict[str, str]:
     """Read weights into a network, in the network's own dtype and on its own device; all or nothing.
@@ -109,26 +109,19 @@ def load_weights(
         network: Receives the weights; untouched if anything is wrong with the file.
         method: The method that the network belongs to.
         variant: The variant that the network belongs to.
-        sha256: The hash on record; None to skip that check.
         may_lack: How the names of tensors begin that may be missing; they stay as they are.
 
     Returns:
         The file's metadata.
 
     Raises:
-        WeightsError: The file is missing, a pickle, truncated, no safetensors file, of another hash,
-            method or variant, or its tensors are not those of the network.
+        WeightsError: The file is missing, a pickle, truncated, no safetensors file, of another method
+            or variant, or its tensors are not those of the network.
     """
     path = Path(path)
     data = _read(path)
     _refuse_pickle(path, data)
     metadata = _read_metadata(path, data)
-    found_sha256 = hashlib.sha256(data).hexdigest()
-    if sha256 is not None and found_sha256 != sha256.lower():
-        raise WeightsError(
-            f"{path} has SHA-256 {found_sha256}, but {sha256.lower()} is on record: "
-            "it was changed or damaged; download or reinstall it."
-        )
     _check_owner(path, metadata, method, variant)
     checksum = metadata.pop(CHECKSUM, None)
     if checksum is not None and checksum != hashlib.sha256(canonical(data, {CHECKSUM: None})).hexdigest():
@@ -145,34 +138,6 @@ def load_weights(
     return metadata
 
 
-def weights_from_hub(repo_id: str, filename: str, revision: str = "main") -> Path:
-    """Fetch a weights file from the Hugging Face hub, or take it from the hub's local cache.
-
-    Args:
-        repo_id: `owner/name` of the hub repository.
-        filename: The file's path in that repository; must be a safetensors file.
-        revision: A branch, tag or commit; a commit is the safe choice.
-
-    Returns:
-        The path of the file in the local cache.
-
-    Raises:
-        WeightsError: The file is no safetensors file, does not exist, or the hub cannot be reached.
-    """
-    if not filename.endswith(".safetensors"):
-        raise WeightsError(f"{filename} of {repo_id} is refused: weights come as .safetensors only.")
-    # Imported here because loading the weights of the package needs no hub.
-    from huggingface_hub import hf_hub_download
-
-    try:
-        return Path(hf_hub_download(repo_id=repo_id, filename=filename, revision=revision))
-    except Exception as error:  # the hub's client raises whatever its transport raises
-        raise WeightsError(
-            f"{filename} could not be fetched from the hub repository {repo_id} at {revision}: {error}. "
-            "Check the names and the connection, or give the path of a local file."
-        ) from error
-
-
 def _to_half(name: str, tensor: Tensor) -> Tensor:
     tensor = tensor.detach().cpu()
     half = tensor.half() if tensor.is_floating_point() else tensor
@@ -187,12 +152,12 @@ def _to_half(name: str, tensor: Tensor) -> Tensor:
 
 
 def _read(path: Path) -> bytes:
-    if not path.is_file():
+    try:
+        return read_regular(path)
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
         raise MissingWeightsError(
             f"no weights file at {path}: check the path, or run `tinct models` for those known."
-        )
-    try:
-        return path.read_bytes()
+        ) from error
     except OSError as error:
         raise WeightsError(f"weights file {path} cannot be read: {error}.") from error
 

@@ -32,10 +32,10 @@ def bootstrapped_cross_entropy(
             void pixels, with loss 0.
     """
     losses = pixel_cross_entropy(logits, labels).flatten(1)
-    kept = max(1, round(kept_fraction * losses.shape[1]))
-    if kept == losses.shape[1]:
+    pixels = max(1, round(kept_fraction * losses.shape[1]))
+    if pixels == losses.shape[1]:
         return losses.mean()
-    return losses.topk(kept, dim=1, sorted=False).values.mean()
+    return losses.topk(pixels, dim=1, sorted=False).values.mean()
 
 
 def bootstrapping_schedule(step: int, warm_up_steps: int, final_fraction: float) -> float:
@@ -167,8 +167,8 @@ def region_loss(
     weight = decided.flatten(1).sum(1).clamp_min(1)
     total = loss.cross_entropy * cells.sum(1) / weight
     if loss.hardest:
-        kept = max(1, round(loss.kept_fraction * cells.shape[1]))
-        total = total + loss.hardest * cells.topk(kept, dim=1, sorted=False).values.mean(1)
+        hardest = max(1, round(loss.kept_fraction * cells.shape[1]))
+        total = total + loss.hardest * cells.topk(hardest, dim=1, sorted=False).values.mean(1)
     if loss.dice:
         probs, truth = torch.sigmoid(logits) * decided, targets * decided
         overlap, both = (probs * truth).flatten(1).sum(1), (probs + truth).flatten(1).sum(1)

@@ -297,9 +297,9 @@ def _local_least(
     ordered = comparable(pairs)
     torch.maximum(ordered, window, out=ordered)
     least = pairs.new_full((len(owners), *pairs.shape[:2]), torch.inf)
-    for index, held in enumerate((owners <= 0).any(2).tolist()):
-        if any(held):
-            span = slice(held.index(True), len(held) - held[::-1].index(True))
+    for index, has_pixels in enumerate((owners <= 0).any(2).tolist()):
+        if any(has_pixels):
+            span = slice(has_pixels.index(True), len(has_pixels) - has_pixels[::-1].index(True))
             walled = _cut(scratch[1], *ordered.shape)[span]
             torch.maximum(ordered[span], owners[index, span].unsqueeze(1), out=walled)
             comparable(least[index])[span] = walled.amin(-1)

@@ -24,15 +24,20 @@ def label_positions(labels: LabelMap, object_ids: tuple[int, ...]) -> Int64[Tens
 
 
 def label_membership(
-    labels: Int64[Tensor, "H W"], objects: int, grid: tuple[int, int], *, soft: bool
+    labels: Int64[Tensor, "H W"],
+    objects: int,
+    grid: tuple[int, int],
+    *,
+    soft: bool,
+    align_corners: bool = False,
 ) -> Float[Tensor, "L h w"]:
     """Which pixel of a grid belongs to which label, background first; void pixels belong to none.
 
     The paper resizes labels to the nearest one (`soft` false); a soft membership is each label's
-    share of the cell.
+    share of the cell. `align_corners` is for the nearest one.
     """
     if not soft:
-        labels = resize_nearest(labels[None].float(), grid)[0].long()
+        labels = resize_nearest(labels[None].float(), grid, align_corners=align_corners)[0].long()
     ids = torch.arange(objects + 1, device=labels.device)
     membership = (labels == ids.view(-1, 1, 1)).float()
     return resize_area(membership, grid) if soft else membership
@@ -84,5 +89,5 @@ class PixelSet:
             pixels = torch.nonzero(owner == label)[:, 0]
             order = torch.randperm(len(pixels), device=pixels.device)[:per_label]
             chosen.append(pixels[order])
-        kept = torch.cat(chosen)
-        return PixelSet(self.embedding[kept], self.membership[kept])
+        indices = torch.cat(chosen)
+        return PixelSet(self.embedding[indices], self.membership[indices])

@@ -1,4 +1,8 @@
-"""Sizes at which networks work, and resizing of maps (pixel centres aligned)."""
+"""Sizes at which networks work, and resizing of maps.
+
+Pixel centres are aligned, or, where `align_corners` says so, the centres of the corner pixels: on a grid of
+stride 4 whose pixel (i, j) sits on the frame's pixel (4 i, 4 j), as in TensorFlow's DeepLab.
+"""
 
 from __future__ import annotations
 
@@ -32,9 +36,11 @@ def working_frame(frame: Image, working_height: int | None) -> UInt8[np.ndarray,
     return np.asarray(cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def enlarged_probs(scores: Float[Tensor, "L h w"], size: tuple[int, int]) -> Float[Tensor, "N H W"]:
+def enlarged_probs(
+    scores: Float[Tensor, "L h w"], size: tuple[int, int], *, align_corners: bool = False
+) -> Float[Tensor, "N H W"]:
     """Enlarge scores to the frame's size, then take the softmax over labels, without the background."""
-    enlarged = F.interpolate(scores[None], size=size, mode="bilinear", align_corners=False)[0]
+    enlarged = F.interpolate(scores[None], size=size, mode="bilinear", align_corners=align_corners)[0]
     if len(enlarged) == 2:
         return torch.sigmoid(enlarged[1:] - enlarged[0])
     # In place and by whole planes: three times as fast as torch's softmax over the first dimension.
@@ -42,9 +48,17 @@ def enlarged_probs(scores: Float[Tensor, "L h w"], size: tuple[int, int]) -> Flo
     return weights[1:].div_(weights.sum(0))
 
 
-def resize_nearest(maps: Float[Tensor, "L H W"], grid: tuple[int, int]) -> Float[Tensor, "L h w"]:
+def resize_nearest(
+    maps: Float[Tensor, "L H W"], grid: tuple[int, int], *, align_corners: bool = False
+) -> Float[Tensor, "L h w"]:
     """The value at the nearest pixel."""
-    return F.interpolate(maps[None], size=grid, mode="nearest")[0]
+    if not align_corners:
+        return F.interpolate(maps[None], size=grid, mode="nearest")[0]
+    rows, columns = (
+        torch.arange(few, device=maps.device).mul((many - 1) / max(1, few - 1)).add(0.5).long()
+        for few, many in zip(grid, maps.shape[-2:], strict=True)
+    )
+    return maps[:, rows][:, :, columns]
 
 
 def resize_area(maps: Float[Tensor, "*L H W"], grid: tuple[int, int]) -> Float[Tensor, "*L h w"]:

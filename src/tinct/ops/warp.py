@@ -1,4 +1,4 @@
-"""Optical flow as a displacement of pixels: warping, consistency, magnitude.
+"""Optical flow as a displacement of pixels: warping and magnitude.
 
 Conventions, for everything in this file:
 
@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from tinct.errors import OptionError, near_match
@@ -64,33 +64,6 @@ def pixel_grid(flow: Float[Tensor, "B 2 H W"]) -> Float[Tensor, "2 H W"]:
     return torch.stack([x, y])
 
 
-def consistent(
-    flow: Float[Tensor, "B 2 H W"],
-    returning: Float[Tensor, "B 2 H W"],
-    *,
-    relative: float = 0.01,
-    slack_px2: float = 0.5,
-) -> Bool[Tensor, "B H W"]:
-    """Forward-backward consistency of flow; it fails where a pixel is hidden, or the flow is wrong.
-
-    |f(p) + r(p + f(p))|² < relative · (|f(p)|² + |r(p + f(p))|²) + slack, and p + f(p) lies inside
-    the frame (Sundaram, Brox, Keutzer, ECCV 2010, eq. 5).
-
-    Args:
-        flow: Lives on this frame.
-        returning: Lives on the frame to which `flow` points, and points back.
-        relative: Tolerance as a share of the squared lengths.
-        slack_px2: Absolute tolerance in squared pixels.
-    """
-    back = warp(returning, flow, "border")
-    residual = (flow + back).square().sum(1)
-    lengths = flow.square().sum(1) + back.square().sum(1)
-    arrival = pixel_grid(flow) + flow
-    last = flow.new_tensor([flow.shape[-1] - 1, flow.shape[-2] - 1]).view(2, 1, 1)
-    inside = ((arrival >= 0) & (arrival <= last)).all(1)
-    return (residual < relative * lengths + slack_px2) & inside
-
-
 def magnitude(flow: Float[Tensor, "B 2 H W"]) -> Float[Tensor, "B H W"]:
     """The length of the flow vectors, in pixels."""
     # Not `norm`, whose gradient at 0 is NaN.
@@ -109,11 +82,3 @@ def magnitude_image(flow: Float[Tensor, "B 2 H W"], least_px: float = 1.0) -> Fl
     lengths = magnitude(flow)
     largest = lengths.flatten(1).amax(1).clamp_min(least_px)
     return lengths / largest.view(-1, 1, 1)
-
-
-def resize_flow(flow: Float[Tensor, "B 2 h w"], size: tuple[int, int]) -> Float[Tensor, "B 2 H W"]:
-    """Flow at another size of the same frame; vectors are scaled with the frame."""
-    if flow.shape[-2:] == size:
-        return flow
-    factors = flow.new_tensor([size[1] / flow.shape[-1], size[0] / flow.shape[-2]]).view(2, 1, 1)
-    return F.interpolate(flow, size=size, mode="bilinear", align_corners=False) * factors

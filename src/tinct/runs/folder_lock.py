@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tinct.errors import OutputError
 from tinct.io.processes import host_name, is_running
+from tinct.io.regular_files import read_regular
 
 LOCK_NAME = ".lock"
 _ours: set[Path] = set()
@@ -82,7 +83,7 @@ def _take_over(path: Path, key: Path) -> None:
         host, pid = str(owner["host"]), int(owner["pid"])
     except FileNotFoundError:
         return
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, ArithmeticError, RecursionError):
         host, pid = host_name(), 0  # it was cut short by a kill or a full disk
     folder = path.parent
     if host != host_name():
@@ -111,7 +112,7 @@ def _take_over(path: Path, key: Path) -> None:
 def _read(path: Path) -> bytes:
     """The content of a lock; one that is just being made is waited for."""
     for _ in range(20):
-        if content := path.read_bytes():
+        if content := read_regular(path):
             return content
         time.sleep(0.05)
     return b""

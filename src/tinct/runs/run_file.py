@@ -18,14 +18,26 @@ from tinct.errors import OutputError
 from tinct.inference.fingerprints import fingerprint_of
 from tinct.io.atomic import atomic_write
 from tinct.io.json_files import parse_json, reading
+from tinct.io.regular_files import read_regular
+from tinct.runs.confidences import Confidences
+from tinct.runs.run_journal import JOURNAL_NAME, RunJournal
 
 
 class RunFile:
-    """The record of one run, rewritten as a whole whenever it changes.
+    """The record of one run: `run.json`, and a journal beside it while the run goes on.
+
+    What grows with the video goes into the journal, and into `run.json` only when the run ends, so that both
+    together cost as much as the video is long.
 
     Args:
         path: `run.json` in the run folder.
-        identity: JSON values that make two runs the same run.
+        identity: JSON values that make two runs the same run; `frames` is how many the video has.
+
+    Attributes:
+        object_ids: Every object so far.
+        frames_done: How many masks were whole when an earlier call wrote `run.json`.
+        fine_tuned: What fine-tuning took for every object.
+        confidences: Of the frames that were computed.
     """
 
     def __init__(self, path: Path, identity: Mapping[str, Any]) -> None:
@@ -34,8 +46,11 @@ class RunFile:
         self.object_ids: tuple[int, ...] = ()
         self.frames_done = 0
         self.fine_tuned: list[dict[str, Any]] = []
-        self.confidence: dict[str, Any] = {}
+        self.confidences = Confidences()
         self._content: dict[str, Any] = {}
+        self._journal = RunJournal(path.with_name(JOURNAL_NAME), self.fingerprint)
+        self._pending: list[dict[str, Any]] = []
+        self._written_bytes = self._journalled_bytes = 0
 
     @property
     def fingerprint(self) -> str:
@@ -70,29 +85,83 @@ class RunFile:
             self.frames_done = int(previous.get("frames_done", 0))
             entries = previous.get("fine_tuned", ())
             self.fine_tuned = [{**entry, "frame": int(entry["frame"])} for entry in entries]
-            self.confidence = dict(previous.get("confidence", {}))
+        self._take_journal(range(int(self.identity["frames"])))
+
+    def _take_journal(self, frames: Collection[int]) -> None:
+        """Take up what a call that was killed left beside `run.json`."""
+        entries = self._journal.read()
+        self.confidences.take_record(self._content.get("confidence"), frames)
+        self.confidences.take_entries(entries, frames)
+        found = [tuned for entry in entries if isinstance(tuned := entry.get("fine_tuned"), dict)]
+        found = [tuned for tuned in found if isinstance(tuned.get("frame"), int)]
+        self.fine_tuned += [entry for entry in found if entry not in self.fine_tuned]
 
     def _read(self) -> dict[str, Any]:
         fix = "So nobody knows which run this is. Choose another folder."
         with reading(self.path, "a run's record", fix, OutputError):
-            content = parse_json(self.path.read_bytes())
+            content = parse_json(read_regular(self.path))
             if not isinstance(content, dict) or not isinstance(content.get("run", {}), dict):
                 raise ValueError("it holds no JSON object, or an entry `run` that is none")
         return content
 
+    def begin(self, **values: Any) -> None:
+        """Change some entries for a call that goes on from here, and begin its journal.
+
+        Raises:
+            OutputError: A file cannot be written.
+        """
+        # The journal first: it has what `run.json` will have at the end only.
+        tuned = [{"fine_tuned": entry} for entry in self.fine_tuned]
+        self._journal.begin([*tuned, *self.confidences.entries()])
+        self.write(**values)
+
+    def add(self, entry: dict[str, Any]) -> None:
+        """Keep an entry for the journal until the next `save`."""
+        self._pending.append(entry)
+
+    def save(self, frames_done: int) -> None:
+        """Append what was added to the journal; `run.json` follows once that has grown by its length.
+
+        Raises:
+            OutputError: A file cannot be written; what was added is kept for the next time.
+        """
+        if not self._pending:
+            return
+        self._journalled_bytes += self._journal.append(self._pending)
+        self._pending.clear()
+        if self._journalled_bytes >= self._written_bytes:
+            self.write(frames_done=frames_done)
+
+    def end(self, prompts: Collection[int], **values: Any) -> None:
+        """Write all that is known into `run.json`, which needs no journal then.
+
+        Args:
+            prompts: The annotated frames.
+            values: Entries to change.
+
+        Raises:
+            OutputError: It cannot be written; the journal stays.
+        """
+        if self.fine_tuned:
+            values["fine_tuned"] = self.fine_tuned
+        self.write(confidence=self.confidences.record(int(self.identity["frames"]), prompts), **values)
+        self._journal.remove()
+
     def write(self, **values: Any) -> None:
-        """Change some entries and write the file, atomically.
+        """Change some entries of `run.json`, and write it, atomically.
 
         Raises:
             OutputError: It cannot be written.
         """
         self._content |= {**values, "run": self.identity, "object_ids": list(self.object_ids)}
+        text = _readable(self._content) + "\n"
         with atomic_write(self.path) as part:
-            part.write_text(_readable(self._content) + "\n", encoding="utf-8")
+            part.write_text(text, encoding="utf-8")
+        self._written_bytes, self._journalled_bytes = len(text), 0
 
 
 def environment(device: str) -> dict[str, Any]:
-    """Versions, processor and threads; none of it makes a run another run."""
+    """Versions, processor and threads; none makes a run another run."""
     return {
         "device": device,
         "versions": {
@@ -106,7 +175,7 @@ def environment(device: str) -> dict[str, Any]:
 
 
 def peak_memory() -> dict[str, float]:
-    """The process's peak resident memory in MB, and that of CUDA if it was used; {} where nobody can tell."""
+    """The process's peak resident memory in MB, and that of CUDA if it was used; {} if unknown."""
     peak: dict[str, float] = {}
     if sys.platform != "win32":
         import resource
@@ -174,7 +243,7 @@ def _costs(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def read_record(path: Path) -> dict[str, Any]:
     """The content of a `run.json`; OutputError if it cannot be read."""
     with reading(path, "a run's record", "Remove its folder and run again.", OutputError):
-        return dict(parse_json(path.read_bytes()))
+        return dict(parse_json(read_regular(path)))
 
 
 def _common(values: Iterable[Any]) -> Any:

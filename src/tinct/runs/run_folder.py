@@ -63,7 +63,7 @@ def prepare_folder(out: Path, file: RunFile, resume: bool, notes: Mapping[str, A
     theirs = out.joinpath("overlay.mp4").exists() or _has_files(out / "masks") or _has_files(out / "soft")
     if not file.path.exists() and theirs:
         raise OutputError(
-            f"{out} holds masks or a film but no run.json, so they are not this run's; choose another folder."
+            f"{out} holds masks or a video but no run.json: they are not this run's; choose another folder."
         )
     try:
         (out / "masks").mkdir(parents=True, exist_ok=True)

@@ -2,8 +2,9 @@
 
     out/masks/<frame name>.png    palette PNGs of the video's size
     out/soft/<id>/<frame>.png     16-bit PNGs of every object's probabilities, if they are wanted
-    out/overlay.mp4               the film with its masks, made when the last mask is there
+    out/overlay.mp4               the video with its masks, written when the last mask is there
     out/run.json                  what ran, on what, how fast, and how far it came
+    out/run.jsonl                 what every frame adds to that, while the run goes on
     out/state.safetensors         where a run that was cut short goes on; gone when it is complete
 
 Every file is written whole or not at all. A resumed run gives the same bytes as one that was
@@ -26,7 +27,7 @@ import cv2
 import numpy as np
 
 from tinct.errors import OptionError, OutputError, TinctError
-from tinct.inference.callbacks import FineTuningProgress, callbacks
+from tinct.inference.callbacks import FineTuningProgress, ProgressCallback, callbacks
 from tinct.inference.segmenter import (
     FrameResult,
     Prompts,
@@ -41,7 +42,6 @@ from tinct.io.mask_files import write_mask
 from tinct.io.overlay import mask_paths, write_overlay
 from tinct.io.soft_masks import write_soft
 from tinct.io.video import Video
-from tinct.runs.confidences import Confidences
 from tinct.runs.failures import explained, one_line
 from tinct.runs.folder_lock import folder_lock
 from tinct.runs.run_file import RunFile, environment, progress_entries
@@ -61,12 +61,9 @@ clock = time.monotonic
 """What the seconds between states are measured by."""
 
 WORTH_SAVING_S = 2.0
-"""What an annotated frame taught in so many seconds (fine-tuning) is saved at once, and not learnt again."""
+"""What an annotated frame taught in this time (fine-tuning) is saved at once, and not learnt again."""
 
 Segmenter = StreamingSegmenter[Any] | VideoSegmenter
-Progress = Callable[[str, int, int], None]
-"""Called with (`segment` or `overlay`, frames done, frames in all), and with the stages of
-`tinct.inference.callbacks`."""
 
 
 class RunInterrupted(KeyboardInterrupt):
@@ -88,7 +85,7 @@ class RunReport:
 
     Args:
         masks_folder: One palette PNG per frame.
-        overlay: The film, if one was wanted.
+        overlay: The overlay video, if one was wanted.
         frames: How many the video has.
         resumed_at: The first frame that this call computed; 0 for a whole run.
         object_ids: Every object that was tracked.
@@ -114,7 +111,7 @@ class FolderOptions:
         resume: Go on with the run that the folder holds, if it is this one; without one, begin it.
         overlay: Whether to write a video with the masks over the frames.
         soft: Whether to write the objects' probabilities too; a run with them is another run.
-        resume_hint: What the message of a run that was cut short tells the person to do.
+        resume_hint: What the message of a run that was cut short asks the person to do.
     """
 
     backward: bool = False
@@ -146,9 +143,6 @@ class _Run:
     saved_at_s: float = field(default_factory=lambda: clock())
     saving_s: float = 0.0
     """When a state was saved last, and how long that took."""
-    fine_tuned: list[dict[str, Any]] = field(default_factory=list)
-    """What fine-tuning took for every object, as it stands in the record."""
-    confidences: Confidences = field(default_factory=Confidences)
 
     @property
     def order(self) -> range:
@@ -182,12 +176,12 @@ def segment_to_folder(
     *,
     info: Mapping[str, Any] | None = None,
     notes: Mapping[str, Any] | None = None,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> RunReport:
     """Segment a video into a folder.
 
     Args:
-        segmenter: Of either kind; only a streaming one can go on in the middle, the other starts anew.
+        segmenter: Of either kind; only a streaming one can go on in the middle, the other starts again.
         video: The frames.
         prompts: As for `segment_video`.
         out: The run folder; it is made if need be.
@@ -195,7 +189,8 @@ def segment_to_folder(
         info: What ran, for `run.json`: method, variant, preset, weights_sha256, video and the like.
             A run is the same run if its info, video and prompts are the same.
         notes: What else `run.json` shall say; it does not make the run another one.
-        progress: Called after every frame.
+        progress: Called with (`segment` or `overlay`, frames done, frames in all) after every frame, and with
+            the stages of `tinct.inference.callbacks`.
 
     Raises:
         OptionError: No prompt, or one outside the video, or `backward` with a segmenter of whole videos.
@@ -217,14 +212,13 @@ def segment_to_folder(
     file = RunFile(out / "run.json", run_identity(video, checked, info, backward=options.backward))
     with folder_lock(out):
         prepare_folder(out, file, options.resume, notes or {})
-        confidences = Confidences.from_record(file.confidence, range(len(video)))
-        run = _Run(segmenter, video, checked, out, file, options, confidences=confidences)
+        run = _Run(segmenter, video, checked, out, file, options)
         with _recorded(run), callbacks(progress, fine_tuning=partial(_record_fine_tuning, run)):
             return _fill(run, progress)
 
 
-def _fill(run: _Run, progress: Progress | None) -> RunReport:
-    """Write what is not there yet: masks, film, and the record's end."""
+def _fill(run: _Run, progress: ProgressCallback | None) -> RunReport:
+    """Write what is not there yet: masks, overlay, and the record's end."""
     masks, frames = run.out / "masks", len(run.video)
     resumed_at = _segment(run, progress)
     overlay = run.out / "overlay.mp4" if run.options.overlay else None
@@ -258,17 +252,17 @@ def _recorded(run: _Run) -> Iterator[None]:
         raise
 
 
-def _segment(run: _Run, progress: Progress | None) -> int:
+def _segment(run: _Run, progress: ProgressCallback | None) -> int:
     """Write every mask that is not there yet; return the first frame computed."""
     paths = mask_paths(run.video, run.out / "masks")[:: run.order.step]
     soft = run.out / "soft" if run.options.soft else None
     run.whole = whole_masks(paths, run.video.size, soft)
     first, run.state, run.file.object_ids = _place_to_resume(run)
     run.frames_done = first
-    run.fine_tuned = [entry for entry in run.file.fine_tuned if entry["frame"] in run.order[:first]]
+    run.file.fine_tuned = [entry for entry in run.file.fine_tuned if entry.get("frame") in run.order[:first]]
     # A run that is complete keeps the record of the machine that made it.
     machine = environment(_device(run.segmenter)) if first < len(run.video) else {}
-    run.file.write(status="running", message="", resumed_at=first, **machine)
+    run.file.begin(status="running", message="", resumed_at=first, **machine)
     report = _stage(progress, "segment", len(run.video))
     report(first)
     for done, result in enumerate(_timed(run), start=first + 1):
@@ -281,7 +275,7 @@ def _segment(run: _Run, progress: Progress | None) -> int:
         run.whole.add(done - 1)
         run.frames_done, run.state = done, result.state
         run.file.object_ids = object_ids
-        run.confidences.add(result.index, masks, result.agreement)
+        run.file.add(run.file.confidences.add(result.index, masks, result.agreement))
         if run.state_is_due:
             _save_state(run)
         report(done)
@@ -311,7 +305,7 @@ def _place_to_resume(run: _Run) -> tuple[int, Any, tuple[int, ...]]:
     """(first frame to compute, state before it, object ids so far)."""
     frames, whole = len(run.video), run.whole or set()
     # A killed run may have left masks of which nothing is recorded.
-    recorded = run.file.frames_done == frames and None not in run.file.confidence.get("margin", ())
+    recorded = run.file.frames_done == frames and run.file.confidences.covers(run.order)
     if recorded and len(whole) == frames:
         return frames, None, run.file.object_ids
     state_class = state_class_of(run.segmenter)
@@ -323,7 +317,7 @@ def _place_to_resume(run: _Run) -> tuple[int, Any, tuple[int, ...]]:
         if extra["run"] != run.file.fingerprint or done > frames:
             return 0, None, ()
         run.state_at = done
-        if not whole.issuperset(range(done)):
+        if not (whole.issuperset(range(done)) and run.file.confidences.covers(run.order[:done])):
             return 0, None, ()
         state: Any = load_state(run.state_path, state_class, _device(run.segmenter))
     except (TinctError, KeyError, ValueError):
@@ -340,9 +334,7 @@ def _device(segmenter: Segmenter) -> str:
 def _save_state(run: _Run) -> None:
     began_s = clock()
     # Before the state: whoever goes on from it finds the confidence of all frames before it.
-    run.file.write(
-        confidence=run.confidences.record(len(run.video), run.prompts), frames_done=run.masks_whole
-    )
+    run.file.save(run.masks_whole)
     # Never one that is behind the one on disk, which masks that are being mended may lead back to.
     if run.state is not None and run.frames_done >= run.state_at:
         ids = " ".join(str(i) for i in run.file.object_ids)
@@ -369,15 +361,14 @@ def _stop(run: _Run, status: str, reason: str) -> str:
     with suppress(Exception):
         _save_state(run)
     with suppress(Exception):
-        run.file.write(status=status, message=message, **done)
+        run.file.end(run.prompts, status=status, message=message, **done)
     return message
 
 
 def _finish(run: _Run) -> None:
     message = f"{len(run.video)} masks written."
     done = progress_entries(run.masks_whole, run.seconds)
-    confidence = run.confidences.record(len(run.video), run.prompts)
-    run.file.write(status="complete", message=message, confidence=confidence, **done)
+    run.file.end(run.prompts, status="complete", message=message, **done)
     with suppress(OSError):  # it does no harm
         run.state_path.unlink(missing_ok=True)
 
@@ -388,11 +379,13 @@ def _record_fine_tuning(run: _Run, tuned: FineTuningProgress) -> None:
         frame = run.order[run.frames_done]
         entry: dict[str, Any] = {"frame": frame, "object_id": tuned.object_id, "steps": tuned.steps}
         entry |= {"seconds": round(tuned.seconds, 2), "diverged": tuned.diverged}
-        run.fine_tuned.append(entry | ({"loss": round(tuned.loss, 5)} if math.isfinite(tuned.loss) else {}))
-        run.file.write(fine_tuned=run.fine_tuned)
+        entry |= {"loss": round(tuned.loss, 5)} if math.isfinite(tuned.loss) else {}
+        run.file.fine_tuned.append(entry)
+        run.file.add({"fine_tuned": entry})
+        run.file.save(run.masks_whole)
 
 
-def _stage(progress: Progress | None, stage: str, frames: int) -> Callable[[int], None]:
+def _stage(progress: ProgressCallback | None, stage: str, frames: int) -> Callable[[int], None]:
     def report(done: int) -> None:
         if progress is not None:
             progress(stage, done, frames)

@@ -1,11 +1,14 @@
-"""Which segmenter a person wants, as plain values: it can be built anywhere, written down, and compared."""
+"""Which segmenter a person wants, as plain values: it can be built anywhere, written down, and compared.
+
+Nothing here imports torch until a segmenter is built or described.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tinct import zoo
 from tinct.errors import OptionError
@@ -14,9 +17,10 @@ from tinct.inference.bidirectional import Bidirectional, bidirectional_runs
 from tinct.inference.directions import Direction
 from tinct.inference.segmenter import StreamingSegmenter, VideoSegmenter
 from tinct.io.video import Video
-from tinct.networks.dyenet.proposal_sources import describe_proposals, proposal_source
-from tinct.networks.flow_choice import FlowChoice
 from tinct.shapes import LabelMap
+
+if TYPE_CHECKING:
+    from tinct.networks.flow_choice import FlowChoice
 
 ON_DISK = {"config": "make"}
 """Options whose names in `run.json` are older than their own."""
@@ -90,6 +94,8 @@ class SegmenterConfig:
             zoo.check_capability(self.method, "uses_flow")
             words["flow"] = self.flow.described(zoo.resolve_device(self.device))
         if self.proposals is not None:
+            from tinct.networks.dyenet.proposal_sources import describe_proposals
+
             zoo.check_capability(self.method, "uses_proposals")
             words["proposals"] = describe_proposals(self.proposals)
         if self.direction != "forward":
@@ -128,6 +134,8 @@ class SegmenterConfig:
             pairs = None if video is None else self._flow_pairs(options, len(video), prompts)
             extras["flow"] = self.flow.estimator(device, video, options.working_height, sequence, pairs)
         if self.proposals is not None:
+            from tinct.networks.dyenet.proposal_sources import proposal_source
+
             zoo.check_capability(self.method, "uses_proposals")
             if video is None:
                 raise OptionError(f"The proposals of {self.proposals} are for one video, and none came.")
@@ -151,7 +159,7 @@ class SegmenterConfig:
         return replace(self, flow=None, proposals=None) if self.per_video else self
 
     def _preset_and_options(self) -> Any:
-        """The method's `Options`; names that it does not know are passed over, `build_segmenter` tells."""
+        """The method's `Options`; names that it does not know are left to `build_segmenter`."""
         preset = zoo.preset_options(self.method, self.variant, self.preset)
         return replace(preset, **{name: self.options[name] for name in self.options if hasattr(preset, name)})
 

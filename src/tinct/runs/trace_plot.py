@@ -1,7 +1,7 @@
 """The timeline of a loop over a whole video: why every object was found in a frame, or lost.
 
-From the trace that `tinct.inference.callbacks` brings: starting points, tracklets, links, refusals, and how
-the templates grew.
+From the trace that `tinct.inference.callbacks` brings: starting points, tracklets, links, what was refused,
+and how the templates grew.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _OUTCOMES = (
 """Kind of starting point, its mark, the mark's size, and what the legend says."""
 
 _LATER_ROUNDS = 0.55
-"""Opacity of what re-identification found, beside what came from the painted masks."""
+"""Opacity of what re-identification found, beside what came from the annotated masks."""
 
 _REFUSED = "#999999"
 
@@ -81,7 +81,7 @@ def draw_loop_timeline(trace: Trace, remarks: Sequence[str], path: Path) -> None
 
 
 def kind_of(point: Mapping[str, Any]) -> str:
-    """Which mark a starting point gets: painted, propagated, known or refused."""
+    """Which mark a starting point gets: annotated ("painted" in the trace), propagated, known or refused."""
     if point["painted"]:
         return "painted"
     if point["outcome"] == "propagated":
@@ -178,6 +178,6 @@ def _draw_templates(axes: Axes, trace: Trace) -> None:
 
 
 def _colour(object_id: int) -> tuple[float, float, float]:
-    """As in the overlay film and the mask files."""
+    """As in the overlay video and the mask files."""
     red, green, blue = (float(part) / 255 for part in voc_palette()[object_id])
     return red, green, blue

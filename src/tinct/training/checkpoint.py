@@ -15,6 +15,7 @@ from torch import Tensor
 
 from tinct.errors import OptionError, OutputError, TinctError
 from tinct.io.atomic import atomic_write
+from tinct.io.regular_files import check_regular
 from tinct.shapes import holds_arrays
 from tinct.training.stages import Stage
 
@@ -79,6 +80,7 @@ def read_checkpoint(path: Path) -> Checkpoint | None:
     if not path.exists():
         return None
     try:
+        check_regular(path)
         _check_sums(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
         if content.pop("format") != FORMAT:
@@ -91,7 +93,7 @@ def read_checkpoint(path: Path) -> Checkpoint | None:
             reason = "it holds something else"
         raise TinctError(
             f"{path} cannot be read as a checkpoint of a run: {reason}. It is damaged or of another version "
-            "of tinct. Put back a copy of it, or delete it to start the run anew."
+            "of tinct. Put back a copy, or delete it to start the run again."
         ) from error
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tinct.errors import OutputError
 from tinct.io.atomic import atomic_write
+from tinct.io.regular_files import read_regular
 
 FILE_NAME = "curve.jsonl"
 
@@ -51,7 +52,7 @@ def rewind(folder: Path, stages: Sequence[str], stage: int, step: int, *, score:
     if not path.exists():
         return
     lines = []
-    for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
+    for text in read_regular(path).decode(errors="replace").splitlines():
         with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):
             line = json.loads(text)
             if (stages.index(line["stage"]), line["step"], score in line) <= (stage, step, False):

@@ -7,7 +7,7 @@ A run is a folder:
     <stage>.safetensors  the averaged weights at the end of each stage
     tensorboard/         the same figures, where tensorboard is installed
 
-Clips are a function of (seed, index) and every step seeds torch anew, so a run that was killed and
+Clips are a function of (seed, index) and every step seeds torch again, so a run that was killed and
 resumed computes what it would have computed: to the bit on a processor with the same number of
 threads; up to the order of sums elsewhere.
 """
@@ -16,14 +16,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
 
-from tinct.errors import OptionError, OutputError, TinctError
+from tinct.errors import OptionError, TinctError
+from tinct.io.atomic import sweep
 from tinct.ops.allocator import keep_freed_memory
 from tinct.ops.precision import bfloat16_is_faster
 from tinct.runs.failures import one_line
+from tinct.runs.folder_lock import folder_lock
 from tinct.training import checkpoint as checkpoints
 from tinct.training import curve
 from tinct.training.checkpoint import Checkpoint
@@ -55,7 +57,7 @@ def train(
     Raises:
         OptionError: The folder holds a run and `resume` is off, or one of another recipe.
         TinctError: The checkpoint is damaged.
-        OutputError: The folder cannot be written.
+        OutputError: The folder cannot be written, or another process trains in it.
         NumericalError: The loss or its gradient became NaN or infinite.
         TinctError: Memory ran out, or torch failed.
         TrainingInterrupted: Ctrl-C or SIGTERM; the step under way was finished and saved.
@@ -73,7 +75,24 @@ def train(
         seed=options.seed,
         processes=processes.num_processes,
     )
-    here = _open_run(task, stages, options, recipe, processes)
+    # The main process's lock counts for those that train with it.
+    with folder_lock(options.out) if processes.is_main_process else nullcontext():
+        if processes.is_main_process:
+            sweep(options.out, locked=True)
+        here = _open_run(task, stages, options, recipe, processes)
+        return _train_from(here, task, stages, options, started, progress, on_stage_end)
+
+
+def _train_from(
+    here: Checkpoint,
+    task: Task,
+    stages: Sequence[Stage],
+    options: LoopOptions,
+    started: float,
+    progress: Progress | None,
+    on_stage_end: OnStageEnd | None,
+) -> Outcome:
+    """Take the stages that are left, from a checkpoint on."""
     steps_taken = 0
     while here.stage < len(stages):
         stage = stages[here.stage]
@@ -111,10 +130,6 @@ def _open_run(
     processes: Any,
 ) -> Checkpoint:
     """The folder's checkpoint, or where a new run starts."""
-    try:
-        options.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{options.out} cannot be made: {error.strerror}; give another folder.") from error
     path = options.out / checkpoints.FILE_NAME
     if path.exists() and not options.resume:
         raise OptionError(f"{options.out} holds a run already. Resume it (--resume), or give another folder.")

@@ -39,7 +39,7 @@ class LoopOptions:
         workers: Processes that make clips; 0 makes them between the steps.
         save_every: Steps between checkpoints.
         log_every: Steps between lines of the curve.
-        stop_after_s: End this slice after so many seconds, ready to resume.
+        stop_after_s: End this slice after this number of seconds, ready to resume.
         resume: Go on from the folder's checkpoint, if it has one.
 
     Raises:

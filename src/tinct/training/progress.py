@@ -1,4 +1,4 @@
-"""How far a run is: a bar with the time left on a terminal, plain lines elsewhere."""
+"""How far a training run is: a bar with the time left on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bars
 from torch import Tensor
 
+from tinct.inference.progress_bar import ProgressBar, progress_bar
 from tinct.training.options import Progress
 from tinct.training.stages import Stage
 
@@ -29,44 +28,25 @@ def progress_display(
         Stages → the callback that `train` takes.
     """
     console = Console(stderr=True) if console is None else console
-    if not console.is_terminal:
-        yield lambda stages: _Lines(stages, console, every)
-        return
-    bars = Bars(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[figures]}"),
-        TimeRemainingColumn(),
-        console=console,
-    )
-    try:
-        # Started by the first step: under several processes only one takes steps to show.
-        yield lambda stages: _Bar(stages, bars)
-    finally:
-        bars.stop()
-
-
-class _Bar:
-    """One bar per stage."""
-
-    def __init__(self, stages: Sequence[Stage], bars: Bars) -> None:
-        self.names, self.bars = [stage.name for stage in stages], bars
-        self.tasks: dict[str, TaskID] = {}
-
-    def __call__(self, stage: Stage, step: int, figures: Mapping[str, Tensor]) -> None:
-        if stage.name not in self.tasks:
-            self.bars.start()
-            # The steps of earlier slices took no time of this one.
-            self.tasks[stage.name] = self.bars.add_task(
-                title(stage, self.names), total=stage.steps, completed=step - 1, figures=""
+    with progress_bar(console) as bar:
+        yield (
+            lambda stages: (
+                _Lines(stages, console, every)
+                if bar is None
+                else _on_bar([stage.name for stage in stages], bar)
             )
-        text = "  ".join(f"{name} {float(value):.3f}" for name, value in list(figures.items())[:1])
-        self.bars.update(self.tasks[stage.name], completed=step, figures=text)
+        )
+
+
+def _on_bar(names: Sequence[str], bar: ProgressBar) -> Progress:
+    def show(stage: Stage, step: int, figures: Mapping[str, Tensor]) -> None:
+        bar(title(stage, names), step, stage.steps, _first_figure(figures, 3))
+
+    return show
 
 
 class _Lines:
-    """One line every so many steps."""
+    """A line every `every` steps and at the end of a stage."""
 
     def __init__(self, stages: Sequence[Stage], console: Console, every: int) -> None:
         self.names, self.console, self.every = [stage.name for stage in stages], console, every
@@ -78,11 +58,17 @@ class _Lines:
         if step % self.every and step != stage.steps:
             return
         words = [f"{title(stage, self.names)}  {step}/{stage.steps}"]
-        words += [f"{name} {float(value):.4f}" for name, value in list(figures.items())[:1]]
+        if figure := _first_figure(figures, 4):
+            words.append(figure)
         if step > first:
             seconds = (now - began) / (step - first)
             words += [f"{seconds:.2f} s per step", f"{(stage.steps - step) * seconds / 60:.0f} min left"]
         print("  ".join(words), file=self.console.file, flush=True)
+
+
+def _first_figure(figures: Mapping[str, Tensor], digits: int) -> str:
+    """The first of a step's figures, such as "loss 0.123"; "" if there are none."""
+    return next((f"{name} {float(value):.{digits}f}" for name, value in figures.items()), "")
 
 
 def title(stage: Stage, names: Sequence[str]) -> str:

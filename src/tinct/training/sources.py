@@ -35,7 +35,7 @@ class Sources:
 
         Raises:
             OptionError: There is no folder of videos.
-            DatasetError: Something of it is missing.
+            DatasetError: A file is missing.
         """
         if self.davis is None:
             raise OptionError("This stage needs videos; give their folder with --data.")
@@ -46,7 +46,7 @@ class Sources:
 
         Raises:
             OptionError: There is no folder of videos.
-            DatasetError: Something of it is missing.
+            DatasetError: A file is missing.
         """
         if self.davis is None:
             raise OptionError("This stage needs videos; give their folder with --data.")
@@ -57,7 +57,7 @@ class Sources:
 
         Raises:
             OptionError: There is no folder of photos.
-            DatasetError: Something of it is missing.
+            DatasetError: A file is missing.
         """
         if self.stills is None:
             raise OptionError("This stage needs photos with masks; give their folder with --stills.")

@@ -51,7 +51,7 @@ class StepBatches(Sampler[list[int]]):
 
 
 def step_seed(seed: int, stage: int, step: int, process: int) -> int:
-    """What torch is seeded with before a step: numpy's SeedSequence of the four numbers, 64 bits of it."""
+    """What torch is seeded with before a step: 64 bits of numpy's SeedSequence of the four numbers."""
     return int(np.random.SeedSequence((seed, stage, step, process)).generate_state(1, np.uint64)[0])
 
 
@@ -69,7 +69,7 @@ class StageRun:
         task.network.load_state_dict(here.network)
         task.take_memory(here.memory)
         task.to(memory_format=torch.channels_last)
-        # Each stage wraps the task anew, so what accelerate put on the instance before goes.
+        # Each stage wraps the task again, so what accelerate put on the instance before goes.
         task.__dict__.pop("forward", None)
         task.__dict__.pop("_original_forward", None)
         groups = [
@@ -138,7 +138,7 @@ class StageRun:
         loss, figures = self.task(batch, self.step)
         self._check_finite(loss, "loss")
         self.accelerator.backward(loss)
-        norm = self.accelerator.clip_grad_norm_(self.task.parameters(), self.stage.clip_gradient_norm)
+        norm = self._clip_gradients()
         if self.accelerator.scaler is None:
             # Under fp16 gradients overflow now and then: the scaler leaves that step out, and scales less.
             self._check_finite(norm, "norm of the gradient")
@@ -146,6 +146,21 @@ class StageRun:
         self.optimiser.zero_grad()
         self.average.update_parameters(self.network)
         return dict(figures)
+
+    def _clip_gradients(self) -> Tensor:
+        """Scale gradients down to the stage's norm; returns the norm that they had, of each the largest."""
+        if not self.stage.clip_each:
+            norm: Tensor = self.accelerator.clip_grad_norm_(
+                self.task.parameters(), self.stage.clip_gradient_norm
+            )
+            return norm
+        self.accelerator.unscale_gradients()
+        norms = [
+            torch.nn.utils.clip_grad_norm_(parameter, self.stage.clip_gradient_norm)
+            for parameter in self.task.parameters()
+            if parameter.grad is not None
+        ]
+        return torch.stack(norms).max()
 
     def _check_finite(self, value: Tensor, name: str) -> None:
         value = value.detach()

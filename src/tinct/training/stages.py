@@ -70,7 +70,7 @@ class CosineSchedule:
     warm_up_steps: int
 
     def __call__(self, step: int, steps: int) -> float:
-        """The factor on the learning rate at a step of so many."""
+        """The factor on the learning rate at one of a number of steps."""
         if step < self.warm_up_steps:
             return (step + 1) / self.warm_up_steps
         progress = (step - self.warm_up_steps) / max(1, steps - self.warm_up_steps)
@@ -88,7 +88,7 @@ class PolynomialSchedule:
     power: float
 
     def __call__(self, step: int, steps: int) -> float:
-        """The factor on the learning rate at a step of so many."""
+        """The factor on the learning rate at one of a number of steps."""
         return float((1 - step / steps) ** self.power)
 
 
@@ -105,13 +105,13 @@ class StepSchedule:
     factor: float
 
     def __call__(self, step: int, steps: int) -> float:
-        """The factor on the learning rate at a step of so many."""
+        """The factor on the learning rate at one of a number of steps."""
         return 1.0 if step < self.until * steps else self.factor
 
 
 @dataclass(frozen=True)
 class StairSchedule:
-    """Fall to a fraction again and again, after so many steps each (DyeNet: a tenth every 8,000).
+    """Fall to a fraction again and again, after a number of steps each (DyeNet: a tenth every 8,000).
 
     Attributes:
         every: Steps.
@@ -122,7 +122,7 @@ class StairSchedule:
     factor: float
 
     def __call__(self, step: int, steps: int) -> float:
-        """The factor on the learning rate at a step of so many."""
+        """The factor on the learning rate at one of a number of steps."""
         return float(self.factor ** (step // self.every))
 
 
@@ -162,6 +162,7 @@ class Stage:
         schedule: (step, steps) → factor on the learning rate, such as `CosineSchedule`.
         optimiser: Parameter groups → optimiser, such as `AdamW`.
         clip_gradient_norm: Gradients are scaled down to this norm.
+        clip_each: Each parameter's gradient is, by itself, as in TensorFlow's slim; else all of them as one.
         ema_decay: Of the moving average of the weights, which is what is saved as the result; less
             at first, so that it soon forgets what the stage began with. 0 keeps the weights as they are.
         unused: Parts of the names of parameters that the loss does not reach in this stage: they are frozen
@@ -181,6 +182,7 @@ class Stage:
     clip_gradient_norm: float
     ema_decay: float
     unused: tuple[str, ...] = ()
+    clip_each: bool = False
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.batch < 1:
@@ -197,7 +199,8 @@ class Stage:
 
     def describe(self) -> dict[str, str]:
         """Everything that decides what the stage computes, as text: a resumed run must agree with it."""
-        unused = {"unused": ", ".join(self.unused)} if self.unused else {}
+        more = {"unused": ", ".join(self.unused)} if self.unused else {}
+        more |= {"clip_each": "True"} if self.clip_each else {}
         return {
             "name": self.name,
             "steps": str(self.steps),
@@ -208,7 +211,7 @@ class Stage:
             "clip_gradient_norm": repr(self.clip_gradient_norm),
             "ema_decay": repr(self.ema_decay),
             "clips": self.clips.describe(),
-            **unused,
+            **more,
         }
 
     @contextmanager

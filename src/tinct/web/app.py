@@ -15,9 +15,9 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from tinct.errors import TinctError
+from tinct.runs.segmenter_config import SegmenterConfig
 from tinct.web import file_routes, picture_routes, project_routes, run_routes
 from tinct.web.http_errors import is_full_disk, status_of
-from tinct.web.run_log import Settings
 from tinct.web.services import Services
 
 STATIC = Path(__file__).with_name("static")
@@ -35,12 +35,12 @@ class _Page(StaticFiles):
         return response
 
 
-def make_app(services: Services, settings: Settings) -> Starlette:
+def make_app(services: Services, config: SegmenterConfig) -> Starlette:
     """The application, to be wrapped in `tinct.web.safety.Guard`.
 
     Args:
         services: The parts of the server.
-        settings: The default settings of runs.
+        config: The default segmenter of runs.
     """
     routes = [
         Route("/", _index, methods=["GET"]),
@@ -56,7 +56,7 @@ def make_app(services: Services, settings: Settings) -> Starlette:
         Exception: _unexpected_error,
     }
     app = Starlette(routes=routes, exception_handlers=handlers)
-    app.state.services, app.state.settings = services, settings
+    app.state.services, app.state.config = services, config
     return app
 
 

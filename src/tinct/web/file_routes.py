@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from tinct.interchange.imports import Annotations
 
 _RECORDER = threading.Lock()
-"""Held while warnings are recorded: that is a state of the process, not of a thread."""
+"""Locked while warnings are recorded: that is a state of the process, not of a thread."""
 
 
 def list_formats(request: Request) -> Response:

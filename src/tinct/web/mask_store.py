@@ -13,8 +13,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from tinct.inference.directions import Direction
 from tinct.shapes import LabelMap
-from tinct.web.run_log import Direction
 
 MAX_MASKS_PER_FRAME = 2
 """Number of masks that are stored per frame, of different runs."""

@@ -32,7 +32,7 @@ from tinct.web.http_errors import NotFoundError
 from tinct.web.journal import AnnotatedObject, Journal
 from tinct.web.mask_store import ComputedMask, MaskStore, is_stale, ranges
 from tinct.web.prompt_png import check_number_of_objects, content_name
-from tinct.web.run_log import RunLog, Settings
+from tinct.web.run_log import RunLog, settings_of
 from tinct.web.run_state import RunState, state_after_restart
 
 MaskKind = Literal["shown", "painted", "computed"]
@@ -196,7 +196,7 @@ class Project:
         """Add an object; return its id: the wanted one, or a free one if any object ever had that."""
         with self.lock:
             check_number_of_objects(len(self.journal.objects) + 1)
-            # An id that an object had before could have masks of it.
+            # An id that an object had before could still be in masks.
             used = self.journal.object_ids_ever
             free = [i for i in range(1, 255) if i > max(used, default=0)] or [
                 i for i in range(1, 255) if i not in self.journal.objects
@@ -269,10 +269,6 @@ class Project:
         """The label map of an annotated frame."""
         return read_label_png(self.prompt_path(index))
 
-    def settings(self) -> Settings | None:
-        """The settings of the latest run."""
-        return None if self.runs.latest is None else self.runs.latest.settings
-
     def finished_frames(self, root: int) -> set[int]:
         """The frames that a run, or one that continues it, has computed."""
         family = set(self.runs.family(root))
@@ -311,12 +307,12 @@ class Project:
                 the others too), else the prompt, else the stale mask; or `painted` or `computed`.
         """
         with self.lock:
-            computed, painted = self.shown(index), self.journal.prompts.get(index)
+            computed, prompt = self.shown(index), self.journal.prompts.get(index)
             fresh = computed is not None and not computed[1]
             # A frame with an empty prompt shows nothing, whatever a run found there.
-            if of == "shown" and painted is not None:
-                of = "computed" if fresh and self._ids(painted) else "painted"
-            if painted is not None and of == "painted":
+            if of == "shown" and prompt is not None:
+                of = "computed" if fresh and self._ids(prompt) else "painted"
+            if prompt is not None and of == "painted":
                 return self.prompt_path(index)
             return None if of == "painted" or computed is None else self.masks.path(computed[0])
 
@@ -348,20 +344,20 @@ class Project:
         """The project as JSON for the page, without the id of the writing tab."""
         with self.lock:
             shown = list(self.all_shown())
-            painted = self.journal.prompts
-            settings = self.settings()
+            prompts = self.journal.prompts
+            latest = self.runs.latest
             return {
                 **summary(self.info, self.run),
                 "objects": [{"id": i, **asdict(made)} for i, made in self.journal.objects.items()],
-                "prompts": list(painted),
+                "prompts": list(prompts),
                 "done": ranges(mask.index for mask, _ in shown),
-                "stale": ranges(mask.index for mask, stale in shown if stale and mask.index not in painted),
+                "stale": ranges(mask.index for mask, stale in shown if stale and mask.index not in prompts),
                 "confidence": [[mask.index, mask.confidence] for mask, _ in shown],
                 "suggested": _suggested_frame(
-                    {m.index: m.confidence for m, stale in shown if not stale}, painted
+                    {m.index: m.confidence for m, stale in shown if not stale}, prompts
                 ),
                 "run": None if self.run is None else self.run.document(),
-                "settings": None if settings is None else asdict(settings),
+                "settings": None if latest is None else settings_of(latest.config),
                 "can_undo": self.journal.can_undo,
                 "can_redo": self.journal.can_redo,
                 "revision": self.journal.revision,

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from tinct.errors import OptionError
+from tinct.errors import OptionError, VideoError
 from tinct.web.project import Project
 from tinct.web.prompt_png import read_prompt_png
 from tinct.web.services import (
     apply_change,
     body_of,
     chunks_of,
+    document_after,
     document_of,
     json_of,
     project_of,
@@ -54,8 +56,12 @@ async def remove_project(request: Request) -> Response:
 
 
 def show_project(request: Request) -> Response:
-    """A project as JSON."""
-    return document_of(request, project_of(request))
+    """A project as JSON, with what people should know of how its frames are read."""
+    project = project_of(request)
+    remarks: list[str] = []
+    with suppress(VideoError):  # explained where its frames are asked for
+        remarks += project.video.remarks
+    return document_of(request, project, remarks=remarks)
 
 
 async def paint(request: Request) -> Response:
@@ -66,16 +72,13 @@ async def paint(request: Request) -> Response:
         project.check_frame(index)
         project.annotate({index: read_prompt_png(body, project.info.size, index)})
 
-    project, _ = await apply_change(request, change)
-    return document_of(request, project)
+    return await document_after(request, change)
 
 
 async def remove_prompt(request: Request) -> Response:
     """Remove a prompt."""
-    project, _ = await apply_change(
-        request, lambda project: project.remove_prompt(request.path_params["frame"])
-    )
-    return document_of(request, project)
+    index = request.path_params["frame"]
+    return await document_after(request, lambda project: project.remove_prompt(index))
 
 
 async def add_object(request: Request) -> Response:
@@ -92,15 +95,13 @@ async def change_object(request: Request) -> Response:
     values = await json_of(request)
     name, colour = text(values, "name"), _colour(text(values, "colour"))
     object_id = request.path_params["object"]
-    project, _ = await apply_change(request, lambda project: project.change_object(object_id, name, colour))
-    return document_of(request, project)
+    return await document_after(request, lambda project: project.change_object(object_id, name, colour))
 
 
 async def delete_object(request: Request) -> Response:
     """Delete an object from all prompts and masks."""
     object_id = request.path_params["object"]
-    project, _ = await apply_change(request, lambda project: project.delete_object(object_id))
-    return document_of(request, project)
+    return await document_after(request, lambda project: project.delete_object(object_id))
 
 
 async def undo(request: Request) -> Response:
@@ -143,5 +144,5 @@ ROUTES = [
     Route("/api/projects/{project}/objects/{object:int}", delete_object, methods=["DELETE"]),
     Route("/api/projects/{project}/undo", undo, methods=["POST"]),
     Route("/api/projects/{project}/redo", redo, methods=["POST"]),
-    Route("/api/projects/{project}/claim", acquire_writer_lock, methods=["POST"]),
+    Route("/api/projects/{project}/writer-lock", acquire_writer_lock, methods=["POST"]),
 ]

@@ -1,7 +1,7 @@
 """The runs of a project: what each was to compute, and how it ended.
 
 A run that is resumed after a pause, a kill or a correction is recorded as a new one that continues the
-old: it has a number of its own, so that each mask tells which prompts its computation had.
+old: it has a number of its own, so that each mask shows which prompts its computation had.
 """
 
 from __future__ import annotations
@@ -9,25 +9,16 @@ from __future__ import annotations
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal
 
-from tinct.errors import OptionError, near_match
+from tinct.inference.directions import Direction
+from tinct.runs.segmenter_config import SegmenterConfig
 from tinct.web.durable_log import DurableLog
 
-Direction = Literal["forward", "backward", "both"]
 Status = Literal["starting", "running", "paused", "done", "cancelled", "failed"]
 
 ENDED: tuple[Status, ...] = ("done", "cancelled", "failed")
 """Statuses of runs that go on only if someone resumes them."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """The segmenter of a run: arguments of `zoo.build_segmenter`."""
-
-    method: str = "feelvos"
-    preset: str = "default"
-    fine_tune: str | None = None
 
 
 @dataclass(frozen=True)
@@ -62,7 +53,7 @@ class RunPlan:
         start: The frame at which it was requested to start.
         direction: The requested direction.
         passes: What is computed, in this order.
-        settings: The segmenter.
+        config: The segmenter.
     """
 
     number: int
@@ -71,7 +62,7 @@ class RunPlan:
     start: int
     direction: Direction
     passes: tuple[FramePass, ...]
-    settings: Settings = field(default_factory=Settings)
+    config: SegmenterConfig = field(default_factory=SegmenterConfig)
 
     @property
     def frames(self) -> list[int]:
@@ -79,7 +70,7 @@ class RunPlan:
         return [index for frame_pass in self.passes for index in frame_pass.frames]
 
     def direction_at(self, index: int) -> Direction:
-        """The direction in which a frame is computed, which tells on which prompts its mask depends."""
+        """The direction in which a frame is computed, which decides on which prompts its mask depends."""
         return next(
             (frame_pass.direction for frame_pass in self.passes if index in frame_pass.frames), "both"
         )
@@ -122,13 +113,6 @@ def plan_passes(
     return (FramePass(first, last, "forward"), *backward)
 
 
-def parse_direction(text: str) -> Direction:
-    """The direction of a name; OptionError for an unknown one."""
-    if text not in get_args(Direction):
-        raise OptionError(f"There is no direction {text!r}. {near_match(text, get_args(Direction))}")
-    return cast(Direction, text)
-
-
 class RunLog:
     """The runs of a project.
 
@@ -158,7 +142,7 @@ class RunLog:
         start: int,
         direction: Direction,
         passes: tuple[FramePass, ...],
-        settings: Settings,
+        config: SegmenterConfig,
         root: int | None = None,
     ) -> RunPlan:
         """Record a new run; `root` is the first run that it continues.
@@ -167,7 +151,7 @@ class RunLog:
             OutputError: The log cannot be written.
         """
         number = len(self.plans) + 1
-        plan = RunPlan(number, number if root is None else root, state, start, direction, passes, settings)
+        plan = RunPlan(number, number if root is None else root, state, start, direction, passes, config)
         self._write({"run": _plan_json(plan)})
         return plan
 
@@ -197,11 +181,18 @@ class RunLog:
 
 
 def _plan_json(plan: RunPlan) -> dict[str, Any]:
-    """The entry of a plan; the file calls the passes `legs`."""
-    return {"legs" if name == "passes" else name: value for name, value in asdict(plan).items()}
+    """The entry of a plan; the file calls the passes `legs`, and the config `settings`."""
+    entry = {"legs" if name == "passes" else name: value for name, value in asdict(plan).items()}
+    del entry["config"]
+    return {**entry, "settings": settings_of(plan.config)}
 
 
 def _read_plan(entry: dict[str, Any]) -> RunPlan:
     rest = {name: value for name, value in entry.items() if name not in ("legs", "settings")}
     passes = tuple(FramePass(**values) for values in entry["legs"])
-    return RunPlan(**rest, passes=passes, settings=Settings(**entry["settings"]))
+    return RunPlan(**rest, passes=passes, config=SegmenterConfig(**entry["settings"]))
+
+
+def settings_of(config: SegmenterConfig) -> dict[str, str | None]:
+    """What people choose of a segmenter on the page, as JSON; `SegmenterConfig(**settings)` reads it."""
+    return {"method": config.method, "preset": config.preset, "fine_tune": config.fine_tune}

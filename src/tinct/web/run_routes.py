@@ -8,17 +8,18 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from tinct.inference.directions import check_direction
+from tinct.runs.segmenter_config import SegmenterConfig
 from tinct.web.project import Project
-from tinct.web.run_log import Settings, parse_direction
-from tinct.web.services import apply_change, document_of, json_of, project_of, services_of, text, whole_number
+from tinct.web.services import document_after, json_of, project_of, services_of, text, whole_number
 
 
 def list_methods(request: Request) -> Response:
     """The methods whose weights are in the package, the loaded one first."""
-    return JSONResponse(methods(request.app.state.settings))
+    return JSONResponse(methods(request.app.state.config))
 
 
-def methods(first: Settings) -> list[dict[str, Any]]:
+def methods(first: SegmenterConfig) -> list[dict[str, Any]]:
     """A row per method with weights in the package; the method and preset of `first` come first."""
     from tinct import zoo
 
@@ -45,38 +46,30 @@ def status(request: Request) -> Response:
 async def begin(request: Request) -> Response:
     """Begin a run."""
     values, runner = await json_of(request), services_of(request).runner
-    default = request.app.state.settings
-    settings = Settings(
+    default = request.app.state.config
+    config = SegmenterConfig(
         text(values, "method") or default.method,
-        text(values, "preset") or default.preset,
-        text(values, "fine_tune"),
+        preset=text(values, "preset") or default.preset,
+        fine_tune=text(values, "fine_tune"),
     )
-    direction = parse_direction(text(values, "direction") or "forward")
+    direction = check_direction(text(values, "direction") or "forward")
     start = whole_number(values, "start", 0)
-    project, _ = await apply_change(
-        request, lambda project: runner.begin(project, start, direction, settings)
-    )
-    return document_of(request, project)
+    return await document_after(request, lambda project: runner.begin(project, start, direction, config))
 
 
 async def pause(request: Request) -> Response:
     """Pause the run."""
-    return await _control(request, services_of(request).runner.pause)
+    return await document_after(request, services_of(request).runner.pause)
 
 
 async def resume(request: Request) -> Response:
     """Resume the paused run."""
-    return await _control(request, services_of(request).runner.resume)
+    return await document_after(request, services_of(request).runner.resume)
 
 
 async def cancel(request: Request) -> Response:
     """End the run at once."""
-    return await _control(request, services_of(request).runner.cancel)
-
-
-async def _control(request: Request, steer: Any) -> Response:
-    project, _ = await apply_change(request, steer)
-    return document_of(request, project)
+    return await document_after(request, services_of(request).runner.cancel)
 
 
 async def events(request: Request) -> Response:

@@ -7,7 +7,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
-from tinct.web.run_log import ENDED, Direction, RunLog, RunPlan, Status
+from tinct.inference.directions import Direction
+from tinct.web.run_log import ENDED, RunLog, RunPlan, Status
 
 _SPEED_WINDOW = 12
 """Number of newest frames over which the speed is measured."""

@@ -14,11 +14,13 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 
 from tinct.errors import OptionError, TinctError
+from tinct.inference.directions import Direction
+from tinct.runs.segmenter_config import SegmenterConfig
 from tinct.web.events import Events
 from tinct.web.http_errors import CallError, ConflictError
 from tinct.web.mask_store import ComputedMask
 from tinct.web.project import Project
-from tinct.web.run_log import Direction, Settings, Status, plan_passes
+from tinct.web.run_log import Status, plan_passes, settings_of
 from tinct.web.run_state import RunState
 from tinct.web.worker_process import PROCESS_ENDED, WorkerMessage, WorkerProcess
 
@@ -78,17 +80,17 @@ class Runner:
 
     # What people ask for
 
-    def begin(self, project: Project, start: int, direction: Direction, settings: Settings) -> None:
+    def begin(self, project: Project, start: int, direction: Direction, config: SegmenterConfig) -> None:
         """Begin a run; the current one of the same project is cancelled.
 
         Raises:
-            OptionError: `start` lies outside the video, or there are no such settings.
+            OptionError: `start` lies outside the video, or there is no such method or preset.
             CallError: No frame is annotated.
             ConflictError: Another project is being computed.
             OutputError: The run cannot be recorded.
         """
         project.check_frame(start)
-        streams = _streams(settings)
+        streams = _streams(config)
         annotated = project.prompt_files()
         if not annotated:
             raise CallError(
@@ -99,7 +101,7 @@ class Runner:
         with self._lock:
             self._free_worker(project)
             with project.lock:
-                plan = project.runs.begin(project.journal.state, start, direction, passes, settings)
+                plan = project.runs.begin(project.journal.state, start, direction, passes, config)
                 project.run = RunState(plan, len(plan.frames), start=start, direction=direction)
             self._submit(project)
 
@@ -127,7 +129,7 @@ class Runner:
                 return
             self._free_worker(project)
             plan = project.runs.begin(
-                project.journal.state, passes[0].first, run.direction, passes, root.settings, root.number
+                project.journal.state, passes[0].first, run.direction, passes, root.config, root.number
             )
             project.run = RunState(
                 plan, run.total, len(finished & set(root.frames)), start=run.start, direction=run.direction
@@ -217,7 +219,7 @@ class Runner:
             "masks": str(project.masks.folder),
             "states": str(project.folder / "states"),
             "legs": [asdict(frame_pass) for frame_pass in plan.passes],
-            "settings": asdict(plan.settings),
+            "settings": settings_of(plan.config),
         }
         run.stage = "prepare" if self.worker.ready.is_set() else "load"
         self._active = _ActiveRun(ticket, project, command)
@@ -240,23 +242,23 @@ class Runner:
             _LOG.exception("a message of the worker could not be handled: %s", message)
 
     def _handle(self, message: WorkerMessage) -> None:
-        if message["news"] == PROCESS_ENDED:
+        if message["event"] == PROCESS_ENDED:
             self._worker_ended()
             return
-        if message["news"] == "ended":
+        if message["event"] == "ended":
             self._stopping.discard(message["ticket"])
         active = self._active
         if active is None or message.get("ticket") != active.ticket or active.project.run is None:
             return
         project, run = active.project, active.project.run
-        if message["news"] == "frame":
+        if message["event"] == "frame":
             self._on_mask(project, run, message["file"])
-        elif message["news"] == "stage":
+        elif message["event"] == "stage":
             if run.status == "starting":
                 run.status = "running"
             run.stage, run.stage_done = message["stage"], (message["done"], message["total"])
             self._publish_run(project)
-        elif message["news"] == "ended":
+        elif message["event"] == "ended":
             self._active = None
             self._finish(project, message["status"], message["message"])
 
@@ -304,18 +306,18 @@ class Runner:
             self._events.publish(project.id, "run", project.run.document())
 
 
-def _streams(settings: Settings) -> bool:
-    """Whether the method streams from frame to frame; OptionError for settings that do not exist."""
+def _streams(config: SegmenterConfig) -> bool:
+    """Whether the method streams from frame to frame; OptionError if it or its preset does not exist."""
     from tinct import zoo
     from tinct.errors import near_match
 
-    record = zoo.method_record(settings.method)
-    if settings.preset not in record.presets:
+    record = zoo.method_record(config.method)
+    if config.preset not in record.presets:
         raise OptionError(
-            f"There is no preset {settings.preset!r}. {near_match(settings.preset, record.presets)}"
+            f"There is no preset {config.preset!r}. {near_match(config.preset, record.presets)}"
         )
-    if settings.fine_tune not in (None, "none") and not record.fine_tunes:
+    if config.fine_tune not in (None, "none") and not record.fine_tunes:
         raise OptionError(
-            f"{settings.method} does not fine-tune; leave fine-tuning out, or take another method."
+            f"{config.method} does not fine-tune; leave fine-tuning out, or take another method."
         )
     return record.streams

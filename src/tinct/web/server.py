@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 from tinct.errors import OptionError, TinctError
 from tinct.io.optional import import_optional
+from tinct.runs.segmenter_config import SegmenterConfig
 from tinct.web.limits import Limits
-from tinct.web.run_log import Settings
 
 if TYPE_CHECKING:
     from tinct.web.frames import FrameCache
@@ -49,7 +49,7 @@ class ServerOptions:
         host: The address to bind to; beyond loopback a token is required.
         port: The port to listen on; None for `DEFAULT_PORT` or a free one.
         browser: Whether to open the page.
-        settings: The segmenter that is loaded at the start, and the default of runs.
+        config: The segmenter that is loaded at the start, and the default of runs.
         limits: Limits of videos and uploads.
         threads: Processor threads for computing; by default all but one.
         command: The command line of the worker; None for tinct's own.
@@ -60,7 +60,7 @@ class ServerOptions:
     host: str = "127.0.0.1"
     port: int | None = None
     browser: bool = True
-    settings: Settings = field(default_factory=Settings)
+    config: SegmenterConfig = field(default_factory=SegmenterConfig)
     limits: Limits = field(default_factory=Limits)
     threads: int = field(default_factory=default_threads)
     command: Sequence[str] | None = None
@@ -90,7 +90,7 @@ def serve(options: ServerOptions, say: Callable[[str], None] = print) -> None:
     first = [library.add_video(path) for path in options.videos]
     listening = listen(options.host, options.port)
     events = Events()
-    command = list(options.command or worker_command(options.settings))
+    command = list(options.command or worker_command(options.config))
     frames = FrameCache(options.limits.frame_cache_bytes)
     runner = Runner(command, options.threads, events, partial(_prefetch_near, frames))
     runner.worker.start()  # networks load while the page opens
@@ -154,7 +154,7 @@ def _run(
     from tinct.web.safety import Guard, is_loopback, known_hosts
 
     token = None if is_loopback(options.host) else secrets.token_urlsafe(24)
-    app = Guard(make_app(services, options.settings), known_hosts(options.host), token)
+    app = Guard(make_app(services, options.config), known_hosts(options.host), token)
     address = _address(options.host, listening.getsockname()[1], first, token)
 
     class Server(uvicorn.Server):

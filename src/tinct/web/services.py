@@ -66,6 +66,12 @@ async def apply_change(request: Request, change: Callable[[Project], T]) -> tupl
     return project, result
 
 
+async def document_after(request: Request, change: Callable[[Project], object]) -> Response:
+    """`apply_change`, answered with the project's document."""
+    project, _ = await apply_change(request, change)
+    return document_of(request, project)
+
+
 def tab_of(request: Request) -> str:
     """The id of the tab that sent the request."""
     return request.headers.get("x-tinct-tab", "")

@@ -4,10 +4,10 @@
      "states": folder, "legs": [{"first": 0, "last": 249, "direction": "forward"}], "settings": {...}}
     {"do": "pause"}   {"do": "resume"}   {"do": "cancel", "ticket": 5}
 
-    {"news": "ready"}                                       networks are loaded
-    {"news": "stage", "ticket": 5, "stage": "fine-tune", "done": 20, "total": 200}
-    {"news": "frame", "ticket": 5, "file": "000012.r3.0931.png"}   the mask lies on the disk
-    {"news": "ended", "ticket": 5, "status": "done" | "cancelled" | "failed", "message": ...}
+    {"event": "ready"}                                       networks are loaded
+    {"event": "stage", "ticket": 5, "stage": "fine-tune", "done": 20, "total": 200}
+    {"event": "frame", "ticket": 5, "file": "000012.r3.0931.png"}   the mask lies on the disk
+    {"event": "ended", "ticket": 5, "status": "done" | "cancelled" | "failed", "message": ...}
 
 It ends when its standard input does, which is when its server is gone.
 """
@@ -27,15 +27,16 @@ from typing import IO, Any
 
 from tinct.errors import TinctError
 from tinct.inference.callbacks import callbacks
+from tinct.runs.segmenter_config import SegmenterConfig
 from tinct.web.mask_store import ComputedMask
-from tinct.web.run_log import FramePass, Settings
+from tinct.web.run_log import FramePass
 
 Command = dict[str, Any]
-Build = Callable[[Settings], Any]
+Build = Callable[[SegmenterConfig], Any]
 """Builds a segmenter."""
 
 MAX_CACHED_SEGMENTERS = 2
-"""Segmenters cached in memory, for runs with the same settings."""
+"""Segmenters cached in memory, for runs with the same config."""
 
 
 class Cancelled(BaseException):
@@ -100,22 +101,25 @@ class Worker:
 
     def __init__(self, commands: CommandQueue, send: Callable[[dict[str, Any]], None], build: Build) -> None:
         self._commands, self._send, self._build = commands, send, build
-        self._segmenters: dict[Settings, Any] = {}
+        self._segmenters: list[tuple[SegmenterConfig, Any]] = []
 
-    def segmenter(self, settings: Settings) -> Any:
-        """The segmenter of these settings, from the cache if it is there."""
-        if settings not in self._segmenters:
-            while len(self._segmenters) >= MAX_CACHED_SEGMENTERS:
-                self._segmenters.pop(next(iter(self._segmenters)))
-            self._segmenters[settings] = self._build(settings)
-        return self._segmenters[settings]
+    def segmenter(self, config: SegmenterConfig) -> Any:
+        """The segmenter of a config, from the cache if it is there."""
+        for cached, segmenter in self._segmenters:
+            if cached == config:
+                return segmenter
+        # Before the new one is built, so that no more than these are in memory at any time.
+        del self._segmenters[: 1 - MAX_CACHED_SEGMENTERS]
+        segmenter = self._build(config)
+        self._segmenters.append((config, segmenter))
+        return segmenter
 
     def run(self, command: Command) -> None:
         """Execute one run to its end."""
         ticket = command["ticket"]
 
         def report(stage: str, done: int, total: int) -> None:
-            self._send({"news": "stage", "ticket": ticket, "stage": stage, "done": done, "total": total})
+            self._send({"event": "stage", "ticket": ticket, "stage": stage, "done": done, "total": total})
             self._commands.check(ticket)
 
         try:
@@ -123,7 +127,7 @@ class Worker:
                 report("prepare", 0, 0)
                 with closing(self._masks(command)) as masks:
                     for mask in masks:
-                        self._send({"news": "frame", "ticket": ticket, "file": mask.name})
+                        self._send({"event": "frame", "ticket": ticket, "file": mask.name})
                         self._commands.check(ticket)
             self._end(ticket, "done")
         except Cancelled:
@@ -140,10 +144,10 @@ class Worker:
         from tinct.io.mask_files import read_label_png
         from tinct.io.video import Video
 
-        settings = Settings(**command["settings"])
+        config = SegmenterConfig(**command["settings"])
         video = Video.open(Path(command["video"]))
         prompts = {int(index): read_label_png(file) for index, file in command["prompts"].items()}
-        session = Session(self.segmenter(settings), video, prompts, folder=Path(command["states"]))
+        session = Session(self.segmenter(config), video, prompts, folder=Path(command["states"]))
         masks = Path(command["masks"])
         for frame_pass in (FramePass(**values) for values in command["legs"]):
             for result in session.run(
@@ -154,15 +158,15 @@ class Worker:
                 yield mask
 
     def _end(self, ticket: int, status: str, message: str = "") -> None:
-        self._send({"news": "ended", "ticket": ticket, "status": status, "message": message})
+        self._send({"event": "ended", "ticket": ticket, "status": status, "message": message})
 
 
-def main(build: Build, settings: Settings | None = None) -> None:
+def main(build: Build, config: SegmenterConfig | None = None) -> None:
     """Execute commands for ever.
 
     Args:
         build: Builds the segmenters.
-        settings: The segmenter that is loaded before the first command comes; None for none.
+        config: The segmenter that is loaded before the first command comes; None for none.
     """
     output = _reserve_stdout()
     lock = threading.Lock()
@@ -174,14 +178,14 @@ def main(build: Build, settings: Settings | None = None) -> None:
 
     commands = CommandQueue(sys.stdin)
     worker = Worker(commands, send, build)
-    if settings is not None:
+    if config is not None:
         try:
-            worker.segmenter(settings)
+            worker.segmenter(config)
         except TinctError as error:
-            send({"news": "unready", "message": str(error)})
+            send({"event": "unready", "message": str(error)})
     import tinct.inference.session  # noqa: F401 - loaded now, so that the first run does not wait for it
 
-    send({"news": "ready"})
+    send({"event": "ready"})
     while True:
         worker.run(commands.next())
 
@@ -193,12 +197,12 @@ def _reserve_stdout() -> IO[str]:
     return output
 
 
-def build_from_zoo(settings: Settings) -> Any:
-    """A segmenter of the zoo, with the package's weights, warmed up."""
+def build_from_zoo(config: SegmenterConfig) -> Any:
+    """The segmenter of a config, warmed up."""
     from tinct import zoo
 
-    segmenter = zoo.build_segmenter(settings.method, preset=settings.preset, fine_tune=settings.fine_tune)
-    if not zoo.method_record(settings.method).fine_tunes:
+    segmenter = config.build()
+    if not zoo.method_record(config.method).fine_tunes:
         _warm_up(segmenter)
     return segmenter
 
@@ -219,4 +223,4 @@ def _warm_up(segmenter: Any) -> None:
 if __name__ == "__main__":
     with suppress(AttributeError, OSError):  # not every system has it
         os.nice(5)
-    main(build_from_zoo, Settings(**json.loads(sys.argv[1])) if len(sys.argv) > 1 else Settings())
+    main(build_from_zoo, SegmenterConfig(**(json.loads(sys.argv[1]) if len(sys.argv) > 1 else {})))

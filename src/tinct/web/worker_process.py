@@ -9,11 +9,11 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict
 from typing import Any
 
 from tinct.errors import WorkerError
-from tinct.web.run_log import Settings
+from tinct.runs.segmenter_config import SegmenterConfig
+from tinct.web.run_log import settings_of
 
 WorkerMessage = dict[str, Any]
 
@@ -24,9 +24,9 @@ MAX_FAILURES = 3
 """Processes in a row that may end before they are ready; then none is started again."""
 
 
-def worker_command(settings: Settings) -> list[str]:
-    """The command line of the worker, which loads a segmenter of these settings at once."""
-    return [sys.executable, "-m", "tinct.web.worker", json.dumps(asdict(settings))]
+def worker_command(config: SegmenterConfig) -> list[str]:
+    """The command line of the worker, which loads the segmenter of a config at once."""
+    return [sys.executable, "-m", "tinct.web.worker", json.dumps(settings_of(config))]
 
 
 class WorkerProcess:
@@ -116,7 +116,7 @@ class WorkerProcess:
         assert process.stdout is not None
         for line in process.stdout:
             message: WorkerMessage = json.loads(line)
-            if message["news"] == "ready":
+            if message["event"] == "ready":
                 self._failures = 0
                 self.ready.set()
             self._on_message(message)
@@ -131,7 +131,7 @@ class WorkerProcess:
             with suppress(OSError):
                 if pipe is not None:
                     pipe.close()
-        self._on_message({"news": PROCESS_ENDED, "code": code})
+        self._on_message({"event": PROCESS_ENDED, "code": code})
         if not give_up:
             with suppress(WorkerError):
                 self.start()

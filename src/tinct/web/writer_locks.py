@@ -33,9 +33,7 @@ class WriterLocks:
             ConflictError: Another open tab holds the lock, and `force` is not given.
         """
         if not tab or len(tab) > 100:
-            raise CallError(
-                "A change came without the header X-Tinct-Tab, by which tabs are told apart; send it."
-            )
+            raise CallError("A change came without the header X-Tinct-Tab, which names the tab; send it.")
         with self._lock:
             writer = self._live_writer(project)
             if writer not in (None, tab) and not force:

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from tinct.errors import MissingWeightsError, OptionError, WeightsError, near_match
 from tinct.inference.devices import resolve_device
 from tinct.io.json_files import parse_json, reading
-from tinct.zoo.methods import Score, check_capability, method_record
+from tinct.io.regular_files import check_regular, read_regular
+from tinct.zoo.methods import Score, check_capability, method_record, methods_where
 
 if TYPE_CHECKING:
     import torch
@@ -46,7 +47,8 @@ class WeightsRecord:
         hardware: What it was trained on.
         seconds: How long that took.
         scores: Name of the benchmark and measure → score.
-        seconds_per_frame: What a frame takes on that hardware, with the default preset; None if not said.
+        seconds_per_frame: What one thread of that hardware takes for a frame of 854×480 pixels and one
+            object with the default preset, fine-tuning apart; None if it was not measured.
     """
 
     method: str
@@ -100,7 +102,7 @@ def read_card(path: Path) -> WeightsRecord:
     """
     fix = f"It must hold {', '.join(_CARD_FIELDS)}; install tinct again."
     with reading(path, "a model card", fix, WeightsError):
-        card = parse_json(path.read_bytes())
+        card = parse_json(read_regular(path))
         values = {name: card[name] for name in _CARD_FIELDS}
         values["seconds"] = float(card["seconds"])
         if card.get("seconds_per_frame") is not None:
@@ -119,6 +121,7 @@ def file_sha256(path: Path) -> str:
         WeightsError: The file cannot be read.
     """
     try:
+        check_regular(path)
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
@@ -139,7 +142,7 @@ def resolve_weights(method: str, variant: str, weights: Path | None) -> tuple[Pa
     if record is None and joined:
         raise WeightsError(
             f"The package holds no weights for {method} {variant}; join those of {' and '.join(joined)} with "
-            f"{method_record(method).module}.join_weights and give the file with --weights FILE."
+            f"`tinct join {method}` and give the file with --weights FILE."
         )
     if record is None:
         raise MissingWeightsError(
@@ -154,6 +157,34 @@ def resolve_weights(method: str, variant: str, weights: Path | None) -> tuple[Pa
             "damaged or of another version. Install tinct again."
         )
     return record.path, found
+
+
+def join_weights(method: str, files: Mapping[str, Path], out: Path) -> str:
+    """Write the weights of a variant that joins others' (`MethodRecord.joined`), from those of these.
+
+    Args:
+        method: A name of `METHODS`.
+        files: Variant → its weights; which variant they make follows from their names.
+        out: Ends in `.safetensors`; an existing file is replaced.
+
+    Returns:
+        The SHA-256 of the file.
+
+    Raises:
+        OptionError: An unknown method, or one without such a variant; or no such variants together.
+        WeightsError: A file is missing, of another variant, or does not fit the others.
+        OutputError: The file cannot be written.
+    """
+    record = method_record(method)
+    if not record.joined:
+        raise OptionError(
+            f"No variant of {method} joins others' weights; {' and '.join(methods_where('joined'))} has one."
+        )
+    if not any(set(files) == set(parts) for parts in record.joined.values()):
+        known = "; ".join(f"{variant}: {' and '.join(parts)}" for variant, parts in record.joined.items())
+        raise OptionError(f"Weights of {' and '.join(files)} came; {method} joins those of {known}.")
+    sha256: str = importlib.import_module(record.module).join_weights(files, out)
+    return sha256
 
 
 @overload

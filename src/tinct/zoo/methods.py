@@ -247,7 +247,7 @@ METHODS: Mapping[str, MethodRecord] = {
         streams=False,
         has_ablation=True,
         recipe_parts=("attention",),
-        recipe_additions=("two-streams", "pyramid"),
+        recipe_additions=("two-streams", "pyramid", "patches"),
         training=TrainingHelp("Train DyeNet; the result is OUT/long.safetensors (papers' variants: joint)."),
     ),
 }

@@ -217,10 +217,10 @@ def test_a_run_without_its_video_exports_all_that_shows_no_picture(video_file: P
     assert len(list((out / "1").iterdir())) == 4
     for to in ("overlay", "cutout-png", "cutout-prores"):
         with pytest.raises(OptionError, match=r"pictures of walk.*--video PATH"):
-            export(source, to, tmp_path / "film")
+            export(source, to, tmp_path / "video")
     again = LabelledVideo.of_run(run, Video.open(tmp_path / "moved.mp4"))
-    export(again, "overlay", tmp_path / "film.mp4")
-    assert len(Video.open(tmp_path / "film.mp4")) == 4
+    export(again, "overlay", tmp_path / "video.mp4")
+    assert len(Video.open(tmp_path / "video.mp4")) == 4
 
 
 def test_masks_alone_tell_the_order_of_the_frames(tmp_path: Path) -> None:

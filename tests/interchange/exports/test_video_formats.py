@@ -16,7 +16,7 @@ from tinct.io.video import Video
 
 
 def test_the_overlay_is_h264_of_the_frames_own_rate(labelled: LabelledVideo, tmp_path: Path) -> None:
-    out = export(labelled, "overlay", tmp_path / "film.mp4", first=1, last=4)
+    out = export(labelled, "overlay", tmp_path / "video.mp4", first=1, last=4)
     with av.open(str(out)) as container:
         stream = container.streams.video[0]
         assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
@@ -32,7 +32,7 @@ def test_the_overlay_is_h264_of_the_frames_own_rate(labelled: LabelledVideo, tmp
         assert np.abs(picture[:13, :17] - drawn).mean() < 0.7 * np.abs(picture[:13, :17] - plain).mean()
 
 
-@pytest.mark.parametrize(("to", "name"), [("overlay", "film.mp4"), ("cutout-prores", "cut.mov")])
+@pytest.mark.parametrize(("to", "name"), [("overlay", "video.mp4"), ("cutout-prores", "cut.mov")])
 @pytest.mark.parametrize("aspect", [None, Fraction(32, 27)])
 def test_exported_videos_have_pixels_of_the_same_shape(
     labelled: LabelledVideo, tmp_path: Path, to: str, name: str, aspect: Fraction | None
@@ -128,14 +128,14 @@ def test_the_time_code_counts_frames(index: int, rate: Fraction, code: str) -> N
 def test_rates_are_exact(
     labelled: LabelledVideo, tmp_path: Path, to: str, suffix: str, rate: Fraction | None
 ) -> None:
-    out = export(replace(labelled, rate=rate), to, tmp_path / "film", last=2)
-    assert out == tmp_path / f"film.{suffix}"
+    out = export(replace(labelled, rate=rate), to, tmp_path / "video", last=2)
+    assert out == tmp_path / f"video.{suffix}"
     with av.open(str(out)) as container:
         assert container.streams.video[0].average_rate == (rate or 24)
 
 
 def test_a_film_that_cannot_be_written_leaves_nothing(labelled: LabelledVideo, tmp_path: Path) -> None:
-    (tmp_path / "film.mov").mkdir()
-    with pytest.raises(OutputError, match=r"film\.mov cannot be written"):
-        export(labelled, "cutout-prores", tmp_path / "film.mov")
-    assert [path.name for path in tmp_path.iterdir()] == ["film.mov"]
+    (tmp_path / "video.mov").mkdir()
+    with pytest.raises(OutputError, match=r"video\.mov cannot be written"):
+        export(labelled, "cutout-prores", tmp_path / "video.mov")
+    assert [path.name for path in tmp_path.iterdir()] == ["video.mov"]

@@ -41,7 +41,8 @@ def test_shapes_are_painted_by_their_height(video: Video, save: Save) -> None:
         + '<mask label="dog" rle="1, 2, 3, 2" left="3" top="4" width="4" height="2" z_order="1"></mask>'
         + '<tag label="dog"></tag>'
     )
-    prompts, names = read_annotations(save(cvat(picture(shapes)), "a.xml"), video)
+    with pytest.warns(MaskWarning, match="the 2 shapes 'dog' of frame 1 are one object"):
+        prompts, names = read_annotations(save(cvat(picture(shapes)), "a.xml"), video)
     assert list(prompts) == [1]
     # The order of the task's labels, not that of the shapes.
     assert names == {1: "cat", 2: "dog"}
@@ -124,10 +125,29 @@ def test_keyframes_of_tracks_are_prompts_and_track_ids_are_kept(video: Video, sa
     assert (list(alone.prompts), alone.names) == ([3], {1: "cat", 5: "dog"})
 
 
-def test_track_0_becomes_another_id_and_says_so(video: Video, save: Save) -> None:
-    text = cvat(track(0, keyframe(0, 0)), track(1, keyframe(0, 4)))
-    with pytest.warns(MaskWarning, match="0 becomes 2"):
-        assert read_annotations(save(text, "a.xml"), video).prompts[0][0, :6].tolist() == [2, 2, 0, 0, 1, 1]
+def test_a_file_with_a_track_0_has_all_ids_shifted_by_one_and_says_so(video: Video, save: Save) -> None:
+    first, second = track(0, keyframe(0, 0)), track(1, keyframe(0, 4), label="dog")
+    with pytest.warns(
+        MaskWarning, match=r"from 0, .* 1 is added to each: track 0 is object 1, track 1 is object 2\."
+    ) as caught:
+        read = read_annotations(save(cvat(first, second), "a.xml"), video)
+    assert len(caught) == 1
+    assert read.prompts[0][0, :6].tolist() == [1, 1, 0, 0, 2, 2]
+    # The same when tracks are added later, and in whatever order.
+    third = track(2, keyframe(0, 8), label="dog")
+    with pytest.warns(MaskWarning, match="track 2 is object 3"):
+        later = read_annotations(save(cvat(third, second, first), "b.xml"), video, known=read.names)
+    assert later.names == {1: "cat", 2: "dog", 3: "dog"}
+
+
+def test_shapes_of_one_label_without_a_group_are_one_object_and_it_is_said(video: Video, save: Save) -> None:
+    shapes = "".join(
+        f'<box label="cat" xtl="{x}" ytl="0" xbr="{x + 2}" ybr="1" z_order="0"></box>' for x in (0, 4, 8)
+    )
+    with pytest.warns(MaskWarning, match="the 3 shapes 'cat' of frame 1 are one object.* group") as caught:
+        labels = read_annotations(save(cvat(picture(shapes)), "a.xml"), video).prompts[1]
+    assert len(caught) == 1
+    assert labels[0, :10].tolist() == [1, 1, 0, 0, 1, 1, 0, 0, 1, 1]
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 
 from tinct import zoo
 from tinct.errors import OptionError, WeightsError
@@ -58,6 +59,14 @@ def test_the_joined_file_makes_the_ensemble_of_both(files: dict[str, Path], tmp_
     assert np.isfinite(results[1].probs).all()
 
 
+def test_the_joined_file_says_of_what_it_is_made(files: dict[str, Path], tmp_path: Path) -> None:
+    joined = tmp_path / "both.safetensors"
+    join_weights(files, joined, CONFIG)
+    with safe_open(joined, framework="pt") as file:
+        metadata = file.metadata()
+    assert {name: metadata[name] for name in files} == {n: zoo.file_sha256(f) for n, f in files.items()}
+
+
 def test_files_that_do_not_belong_are_refused(files: dict[str, Path], tmp_path: Path) -> None:
     out = tmp_path / "both.safetensors"
     with pytest.raises(OptionError, match="resnet101 came; the ensemble is made of resnet101 and xception65"):
@@ -76,7 +85,7 @@ def test_files_that_do_not_belong_are_refused(files: dict[str, Path], tmp_path: 
 
 
 def test_without_weights_it_says_what_to_join() -> None:
-    with pytest.raises(WeightsError, match=r"join those of resnet101 and xception65 with tinct\.methods"):
+    with pytest.raises(WeightsError, match=r"join those of resnet101 and xception65 with `tinct join"):
         zoo.build_segmenter("dyenet", "ensemble", device="cpu")
 
 

@@ -14,8 +14,10 @@ from tinct.data.online_clips import LabelledFrame
 from tinct.errors import MaskError, OptionError
 from tinct.fine_tuning.budget import Budget
 from tinct.fine_tuning.fine_tune import FineTuningWarning
-from tinct.methods.dyenet.fine_tuning import TUNED, OnlineTraining, trained_online
-from tinct.networks.dyenet.network import COMPACT, DyeNetNetwork
+from tinct.methods.dyenet.fine_tuning import PAPER_TRAINING, TUNED, OnlineTraining, trained_online
+from tinct.methods.dyenet.options import PRESETS
+from tinct.networks.dyenet.network import COMPACT, PAPER, DyeNetNetwork
+from tinct.ops.losses import RegionLossOptions
 
 OPTIONS = OnlineTraining(Budget(steps=2), height=48, tuned_share=1.0)
 
@@ -47,6 +49,54 @@ def test_a_copy_learns_and_its_features_stay(network: DyeNetNetwork, annotated: 
     changed = {n.split(".")[0] for n, x in tuned.state_dict().items() if not torch.equal(before[n], x)}
     assert changed == {"mask_network", "reid", "recurrent"}
     assert not any(parameter.requires_grad for parameter in tuned.parameters())
+
+
+def small(options: OnlineTraining) -> OnlineTraining:
+    return replace(options, budget=Budget(steps=2), height=48, batch=1)
+
+
+def trained_parts(before: DyeNetNetwork, after: DyeNetNetwork) -> set[str]:
+    own = before.state_dict()
+    return {name for name, tensor in after.state_dict().items() if not torch.equal(own[name], tensor)}
+
+
+def test_the_compact_paper_preset_teaches_all_but_the_backbone(
+    network: DyeNetNetwork, annotated: list[LabelledFrame]
+) -> None:
+    training = PRESETS["mobilenetv2"]["paper"].fine_tuning
+    changed = trained_parts(network, trained_online(network, annotated, small(training)))
+    assert {n.split(".")[0] for n in changed} >= {"extractor", "rpn", "mask_network", "reid", "recurrent"}
+    assert not any(".backbone." in name for name in changed)
+
+
+def test_the_papers_variant_learns_what_its_training_learnt(
+    annotated: list[LabelledFrame], thin_networks: Any
+) -> None:
+    torch.manual_seed(0)
+    with thin_networks():
+        network = DyeNetNetwork(replace(PAPER, roi_grid=6)).eval()
+        frozen = deepcopy(network)
+        frozen.freeze_for_training()
+        tuned = trained_online(network, annotated, small(PRESETS["resnet101"]["paper"].fine_tuning))
+    changed = trained_parts(network, tuned)
+    expected = {name for name, parameter in frozen.named_parameters() if parameter.requires_grad}
+    assert changed <= expected
+    assert {name.split(".")[0] for name in changed} == {name.split(".")[0] for name in expected}
+    assert any(name.startswith("extractor.stages.") for name in changed)
+
+
+def test_the_papers_loss_and_descent() -> None:
+    for variant, presets in PRESETS.items():
+        training = presets["paper"].fine_tuning
+        assert training.budget.is_none
+        assert (training.loss.mask, training.loss.references_first) == (RegionLossOptions(), False)
+        assert (training.tuned, training.tuned_share, training.lucid) == ((), 1.0, 1.0)
+        if variant != "mobilenetv2":
+            assert training == PAPER_TRAINING
+            assert (training.optimiser, training.weight_decay, training.batch) == ("sgd", 5e-4, 8)
+            assert (training.clips.frames, training.clip_gradient_norm, training.rates) == (4, 0.0, ())
+            assert training.loss.enlargement == (1.0, 1.0)
+    assert PRESETS["mobilenetv2"]["default"].fine_tuning == OnlineTraining()
 
 
 def test_the_same_seed_gives_the_same_network(network: DyeNetNetwork, annotated: list[LabelledFrame]) -> None:
@@ -81,7 +131,11 @@ def test_frames_without_objects_are_refused(network: DyeNetNetwork, annotated: l
         trained_online(network, [empty], OPTIONS)
 
 
-@pytest.mark.parametrize("changes", [{"tuned_share": 0.0}, {"batch": 0}, {"height": 8}])
+@pytest.mark.parametrize(
+    "changes", [{"tuned_share": 0.0}, {"batch": 0}, {"height": 8}, {"schedule": "steep"}]
+)
 def test_options_out_of_range(changes: dict[str, Any]) -> None:
     with pytest.raises(OptionError, match="came"):
         OnlineTraining(**changes)
+    with pytest.raises(OptionError, match="Unknown schedule 'steep'"):
+        OnlineTraining(schedule="steep")

@@ -12,7 +12,7 @@ import torch
 from tinct.io.video import ArrayVideo, Video
 from tinct.methods.dyenet import Options
 from tinct.methods.dyenet.members import EncodedViews, Member, averaged, joined, make_members
-from tinct.methods.dyenet.sources import BudgetCache, Sources, patch_view
+from tinct.methods.dyenet.sources import BudgetCache, Sources
 from tinct.networks.dyenet.network import FrameFeatures
 from tinct.ops.views import View, full_view
 
@@ -76,14 +76,6 @@ def test_candidates_are_taken_when_features_are_there_and_only_then(
     assert colour_network.count.features == 2
     seen.candidates(4)
     assert colour_network.count.features == 3
-
-
-def test_a_patch_is_square_and_encloses_its_box_without_enlarging_too_much() -> None:
-    view = patch_view(torch.tensor([10.0, 20, 110, 60]), (100, 200), 64)
-    assert view.size == (64, 64)
-    assert view.box == pytest.approx((-5, -25, 125, 105))
-    small = patch_view(torch.tensor([50.0, 50, 54, 54]), (100, 200), 64)
-    assert small.box == pytest.approx((39.5, 39.5, 64.5, 64.5))
 
 
 def test_boxes_are_placed_in_their_own_views() -> None:

@@ -13,6 +13,7 @@ from torchvision.ops import box_iou
 
 from tinct.networks.dyenet.network import COMPACT, DyeNetNetwork
 from tinct.networks.dyenet.oim import OnlineInstanceMatching
+from tinct.networks.dyenet.patches import WholeFrames
 from tinct.networks.dyenet.recurrent_mask import at_grid
 from tinct.networks.dyenet.roll_out import begin_to_follow, follow, templates_of
 from tinct.networks.dyenet.training_network import (
@@ -161,11 +162,40 @@ def test_nobody_to_follow_is_no_error(learning: DyeNetLearning) -> None:
     learning.options.weighted(parts).backward()
 
 
+@pytest.mark.parametrize("two_streams", [False, True])
+def test_masks_and_their_recurrence_learn_on_patches(
+    two_streams: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    network = DyeNetNetwork(replace(MAKE, two_streams=two_streams)).train()
+    options = DyeNetLossOptions(min_pixels=20, patch_side=48, most_objects=2, most_masks=3, proposals=0.0)
+    learning = DyeNetLearning(network, OnlineInstanceMatching(4, queue=16), options)
+    sizes: list[tuple[int, ...]] = []
+    inner = network.features
+    monkeypatch.setattr(network, "features", lambda x, flows: (sizes.append(x.shape), inner(x, flows))[1])
+    parts = learning.parts(clips())
+    # Identities on whole frames; masks in 3 patches; templates, the start and two steps in 2 each.
+    assert sizes == [(8, 3, H, W), (3, 3, 48, 48), *[(2, 3, 48, 48)] * 4]
+    options.weighted(parts).backward()
+    taught = {name.split(".")[0] for name, p in network.named_parameters() if p.grad is not None}
+    assert {"mask_network", "reid", "recurrent", "extractor"} <= taught
+    assert ("motion" in taught) == two_streams
+
+
+def test_nobody_to_follow_on_patches(learning: DyeNetLearning) -> None:
+    learning.options = replace(learning.options, patch_side=48)
+    batch = clips()
+    batch["previous"][:], batch["labels"][:] = 0, 0
+    parts = learning.parts(batch)
+    assert {parts[name].item() for name in ("masks", "propagation")} == {0.0}
+
+
 @torch.no_grad()
 def test_boxes_follow_the_flow() -> None:
     network = DyeNetNetwork(MAKE).eval()
     batch = clips(3, step_px=5)
-    features = network.features(batch["frames"][:, 2].permute(0, 3, 1, 2).float() / 255)
+    pictures = batch["frames"][:, 2].permute(0, 3, 1, 2).float() / 255
+    features = WholeFrames(network.features(pictures))
     masks = batch["previous"][1, :2].float() / 255
     at = torch.tensor([1, 1])
     templates = templates_of(network, features, at, masks)

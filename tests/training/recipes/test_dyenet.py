@@ -123,6 +123,11 @@ def test_the_backbone_does_not_learn_and_others_slower() -> None:
     assert not any(i in group for n, i in named.items() if ".backbone." in n for group in groups.values())
 
 
+def test_gradients_are_not_clipped_in_the_papers_recipe(data: Sources) -> None:
+    stages = paper_stages(data, {"proposals": 1, "joint": 1, "online": 1}, 0)
+    assert {stage.clip_gradient_norm for stage in stages} == {float("inf")}
+
+
 def test_it_starts_from_compact_feelvos(tmp_path: Path) -> None:
     task = compact_task(TINY)
     name = "extractor.smooth_8.weight"
@@ -161,6 +166,12 @@ def test_the_advanced_form_can_be_trained(data: Sources, thin_networks: Any) -> 
         recipe = RECIPES["resnet101"].with_added(["pyramid", "two-streams"]).without(["attention"])
         config = recipe.task().network.config
     assert config == replace(PAPER, pyramid=True, two_streams=True, attention=False)
+    with thin_networks():
+        assert recipe.task().loss.patch_side == 0
+        on_patches = recipe.with_added(["patches"]).task()
+    assert on_patches.network.config == config
+    sides = {options["advanced"].patch_side for options in PRESETS.values()}
+    assert sides == {on_patches.loss.patch_side}
     with pytest.raises(OptionError, match=r"no part 'pyramid' to add.*two-streams"):
         RECIPES["mobilenetv2"].with_added(["pyramid"])
     with pytest.raises(OptionError, match="no part 'attention' to add"):

@@ -12,7 +12,8 @@ from PIL import Image as PillowImage
 
 from tinct.data.samplers import ClipOptions, MixedClips, StillClips, VideoClips
 from tinct.errors import DatasetError, OptionError, WeightsError
-from tinct.methods.feelvos import FeelvosNetwork, build
+from tinct.methods.feelvos import build
+from tinct.networks.feelvos import FeelvosNetwork
 from tinct.networks.weights import save_weights
 from tinct.training import stage_run
 from tinct.training.options import LoopOptions, Outcome

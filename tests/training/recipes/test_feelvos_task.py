@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from tinct.methods.feelvos import COMPACT, FeelvosConfig, FeelvosNetwork, Options
+from tinct.methods.feelvos import COMPACT, Options
+from tinct.networks.feelvos import FeelvosConfig, FeelvosNetwork
 from tinct.training.recipes.feelvos import RECIPES
 from tinct.training.recipes.feelvos_task import COMPACT_LOSS, FeelvosTask, LossOptions, stack_scores
 
@@ -116,7 +117,7 @@ def test_learning_rates_of_the_parts(compact: FeelvosTask) -> None:
 
 def test_the_papers_step(monkeypatch: pytest.MonkeyPatch) -> None:
     """The paper's head, embedding and loss, over a small extractor in place of Xception-65."""
-    monkeypatch.setattr("tinct.methods.feelvos.DeepLabV3Plus", _SmallExtractor)
+    monkeypatch.setattr("tinct.networks.feelvos.DeepLabV3Plus", _SmallExtractor)
     config = FeelvosConfig(feature_channels=16, embedding_channels=8, head_channels=8)
     options = Options(config, output_stride=16, local_radius=3)
     torch.manual_seed(0)

@@ -62,7 +62,7 @@ def test_dark_light_and_the_switch(studio: Any, tmp_path: Path) -> None:
 def test_words_stand_out_from_their_ground(blank: Any, scheme: str) -> None:
     """WCAG 2.2, 1.4.3: a contrast of 4.5 for text."""
     blank.emulate_media(color_scheme=scheme)
-    # Loaded anew: a page that is open changes its colours some time after it was told.
+    # Loaded again: a page that is open changes its colours some time after it was asked to.
     blank.reload()
     pairs = [
         ("--text", "--surface"),
@@ -277,7 +277,7 @@ def test_a_second_tab_watches_until_it_takes_over(studio: Any) -> None:
 
 def test_a_broken_upload_is_explained(page: Any, server: str, tmp_path: Path) -> None:
     broken = tmp_path / "broken.mp4"
-    broken.write_bytes(b"no film at all")
+    broken.write_bytes(b"no video at all")
     page.goto(f"{server}#/")
     page.wait_for_selector("body[data-screen=start]")
     page.set_input_files("#file", broken)

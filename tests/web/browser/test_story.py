@@ -75,7 +75,7 @@ def run_and_look(studio: Any, truth: Any) -> list[np.ndarray]:
     document = studio.document()
     assert document["done"] == [[0, 7]]
     assert {index for index, _ in document["confidence"]} >= set(range(1, 8))
-    # What the server has is what the screen shows: the object's colour at its middle, the film beside it.
+    # What the server has is what the screen shows: the object's colour at its middle, the video beside it.
     studio.go_to(4)
     x, y = truth.centre(4, 1)
     with_masks = studio.colour_at(x, y)
@@ -158,7 +158,7 @@ def export_all(studio: Any, tmp_path: Path) -> None:
 def come_back(studio: Any, masks: list[np.ndarray]) -> None:
     studio.go_to(5)
     studio.until("location.hash.endsWith('/5')")
-    studio.page.locator(".notice button.icon").click()  # the news of the export
+    studio.page.locator(".notice button.icon").click()  # the notice of the export
     shown = studio.picture()
     studio.page.reload()
     studio.page.wait_for_selector("#picture[data-shown='5']")

@@ -46,7 +46,7 @@ class VisibilityTrace:
         states: Its `Visibility` in every frame.
         sizes: Its size in every frame, visible or not: the side, as a fraction of the frame's height, of a
             square with the area of its box.
-        shares: The visible share of it in every frame, from 0 to 1.
+        shares: Its visible share in every frame, from 0 to 1.
     """
 
     source: str
@@ -108,7 +108,7 @@ class OcclusionClips:
             DatasetError: The pictures are broken, or show too few whole objects or too little background.
         """
         H, W = self.options.size
-        # A quarter of the size tells at a sixteenth of the cost whether a plan is valid.
+        # A quarter of the size shows at a sixteenth of the cost whether a plan is valid.
         smaller = max(1, min(4, H // 48))
         for attempt in range(self.ATTEMPTS):
             random = np.random.default_rng([self.options.seed, index, attempt])
@@ -142,29 +142,27 @@ class OcclusionClips:
         trajectories: list[ObjectTrajectory] = []
         occluder: Occluder | None = None
         if random.random() < 0.75:
-            render_object = self._occluder(random, sampler, ids)
-            if render_object is None:
+            hiding = self._occluder(random, sampler, ids)
+            if hiding is None:
                 return None
-            trajectories.append(render_object[0])
-            occluder = render_object[1]
+            trajectory, occluder = hiding
+            trajectories.append(trajectory)
         instances: list[ForegroundObject] = []
-        for object_id in [i for i in ids if i not in {p.object_id for p in trajectories}]:
+        for object_id in [i for i in ids if i not in {t.object_id for t in trajectories}]:
             category = instances[0].category if instances and random.random() < self.options.alike else None
             instance = self.objects.draw(random, category)
             role = "behind" if occluder is not None and random.random() < 0.6 else "leaves"
             # The first one goes and comes back in every clip.
             role = "crosses" if instances and random.random() < 0.3 else role
-            trajectory = (
-                None if instance is None else _trajectory(sampler, instance, role, object_id, occluder)
-            )
-            # No cut-out serves for two objects: they could not be told apart.
-            if instance is None or trajectory is None or instance.source in {a.source for a in instances}:
+            moving = None if instance is None else _trajectory(sampler, instance, role, object_id, occluder)
+            # No cut-out serves for two objects: they could not be distinguished.
+            if instance is None or moving is None or instance.source in {of.source for of in instances}:
                 return None
             instances.append(instance)
-            trajectories.append(trajectory)
+            trajectories.append(moving)
         if random.random() < self.options.distractor:
             distractor = self.objects.draw(random, instances[0].category)
-            if distractor is not None and distractor.source not in {a.source for a in instances}:
+            if distractor is not None and distractor.source not in {of.source for of in instances}:
                 trajectories.append(sampler.cross(distractor, 0, "looks alike"))
         return trajectories
 
@@ -190,11 +188,9 @@ def _trajectory(
 ) -> ObjectTrajectory | None:
     if role == "behind" and occluder is not None:
         return sampler.hide_and_return(instance, object_id, occluder)
-    return (
-        sampler.leave_and_return(instance, object_id)
-        if role == "leaves"
-        else sampler.cross(instance, object_id)
-    )
+    if role == "leaves":
+        return sampler.leave_and_return(instance, object_id)
+    return sampler.cross(instance, object_id)
 
 
 def is_valid(plan: ClipPlan, objects: Mapping[int, VisibilityTrace]) -> bool:
@@ -205,7 +201,7 @@ def is_valid(plan: ClipPlan, objects: Mapping[int, VisibilityTrace]) -> bool:
     """
     if any(trace.shares[0] < FIRST_FRAME_SHARE for trace in objects.values()):
         return False
-    returning = [p for p in plan.trajectories if p.object_id and len(p.segments) > 1]
+    returning = [of for of in plan.trajectories if of.object_id and len(of.segments) > 1]
     for trajectory in returning:
         states = objects[trajectory.object_id].states
         changes = [segment.first for segment in trajectory.segments[1:]]
@@ -247,11 +243,8 @@ def _render_frame(
     rows = 1 + max(trajectory.object_id for trajectory in plan.trajectories)
     counts, sizes = np.zeros((rows, 3)), np.zeros(rows)
     for trajectory in back_to_front(plan, t):
-        layer, segment, zoom = (
-            render_object(plan, trajectory, t, size),
-            trajectory.segment(t),
-            float(plan.camera[t, 0]),
-        )
+        layer = render_object(plan, trajectory, t, size)
+        segment, zoom = trajectory.segment(t), float(plan.camera[t, 0])
         whole_px = segment.cutout(t).mask.sum() * (segment.zoom(t, size[0]) * zoom) ** 2
         counts[trajectory.object_id, 1:] = (layer.alphas > 127).sum(), whole_px
         sizes[trajectory.object_id] = segment.size[t] * zoom

@@ -12,7 +12,7 @@ expect it.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,9 +23,11 @@ from PIL import Image as PillowImage
 from tinct.data.occlusion.clips import OcclusionClip, OcclusionClips, VisibilityTrace
 from tinct.data.visibility import GONE_FRAMES, GONE_SHARE, Visibility, from_letters, to_letters
 from tinct.errors import DatasetError, OutputError
+from tinct.inference.callbacks import ProgressCallback
 from tinct.io.atomic import atomic_write, path_below
 from tinct.io.json_files import parse_json, reading
 from tinct.io.mask_files import write_mask
+from tinct.io.regular_files import read_regular
 from tinct.shapes import Image
 
 JPEG_QUALITY = 90
@@ -41,7 +43,7 @@ def write_occlusion_split(
     count: int,
     *,
     command: str = "",
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Path:
     """Write the first `count` clips as a split, replacing files of the same names.
 
@@ -96,7 +98,7 @@ def read_visibility(root: Path, split: str) -> dict[str, dict[int, VisibilityTra
     path = visibility_file(root, split)
     fix = "`tinct datasets make-occlusion` writes it beside the clips; give their root and split."
     with reading(path, "the visibility of occlusion clips", fix, DatasetError):
-        clips = parse_json(path.read_bytes())["clips"]
+        clips = parse_json(read_regular(path))["clips"]
         return {
             name: {int(i): _trace(entry) for i, entry in clip["objects"].items()}
             for name, clip in clips.items()

@@ -76,8 +76,10 @@ class ObjectPool:
     Args:
         stills: Photos with masks, or None.
         videos: Sequences with masks, or None.
-        video_share: Share of objects that come from a video, if there are both.
     """
+
+    VIDEO_SHARE = 0.2
+    """Share of objects that come from a video, if there are both."""
 
     CATEGORIES = 8
     """Number of folders and videos that are tried."""
@@ -85,9 +87,9 @@ class ObjectPool:
     ATTEMPTS = 20
     """Number of objects that are tried in each."""
 
-    def __init__(self, stills: StaticImages | None, videos: Davis | None, video_share: float = 0.2) -> None:
+    def __init__(self, stills: StaticImages | None, videos: Davis | None) -> None:
         self.stills, self.videos = stills, videos
-        self.video_share = video_share if stills is not None else 1.0
+        self.video_share = self.VIDEO_SHARE if stills is not None else 1.0
         self._of_folder: dict[str, list[int]] = {}
         for index, still in enumerate(stills or ()):
             self._of_folder.setdefault(still.image.parent.parent.name, []).append(index)
@@ -219,14 +221,16 @@ class BackgroundPool:
     Args:
         stills: Photos with masks, or None.
         videos: Sequences with masks, or None; their frames are larger than most photos.
-        video_share: Share of backgrounds that come from a video, if there are both.
     """
+
+    VIDEO_SHARE = 0.7
+    """Share of backgrounds that come from a video, if there are both."""
 
     ATTEMPTS = 300
 
-    def __init__(self, stills: StaticImages | None, videos: Davis | None, video_share: float = 0.7) -> None:
+    def __init__(self, stills: StaticImages | None, videos: Davis | None) -> None:
         self.stills, self.videos = stills, videos
-        self.video_share = 0.0 if videos is None else 1.0 if stills is None else video_share
+        self.video_share = 0.0 if videos is None else 1.0 if stills is None else self.VIDEO_SHARE
 
     def draw(self, random: Random, aspect: float) -> tuple[str, Image]:
         """Draw a background of an aspect (width / height): its name and its pixels.

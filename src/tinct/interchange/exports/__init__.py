@@ -34,7 +34,7 @@ _ALL = (
     ExportFormat("coco", "COCO RLE JSON with track ids", write_coco, ".json", "coco"),
     ExportFormat("youtube-vis", "YouTube-VIS JSON", write_youtube_vis, ".json", "coco"),
     ExportFormat(
-        "overlay", "Film with the masks drawn in (MP4)", write_overlay_video, ".mp4", needs_video=True
+        "overlay", "Video with the masks drawn in (MP4)", write_overlay_video, ".mp4", needs_video=True
     ),
     ExportFormat(
         "cutout-prores",

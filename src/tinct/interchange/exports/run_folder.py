@@ -1,4 +1,4 @@
-"""A run folder, as exports read it."""
+"""Parts of a run folder of `tinct segment`, as exports read them."""
 
 from __future__ import annotations
 
@@ -7,81 +7,44 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from tinct.errors import MaskError, OptionError, OutputError
+from tinct.errors import MaskError, OptionError, OutputError, VideoError
 from tinct.io.json_files import parse_json, reading
 from tinct.io.levels import Levels
 from tinct.io.mask_files import read_label_png
 from tinct.io.masks import ObjectMasks, object_ids_of
 from tinct.io.natural_order import natural_order
+from tinct.io.regular_files import read_regular, readable
 from tinct.io.soft_masks import read_soft, soft_path
 from tinct.io.video import IMAGE_SUFFIXES, Video
 from tinct.shapes import LabelMap
 
 
-class RunFolder:
-    """What a run folder of `tinct segment` holds.
+def video_of_run(folder: Path, record: dict[str, Any], video: Video | None) -> Video | None:
+    """The frames that were segmented; None if they cannot be found.
 
     Args:
-        folder: Holds run.json and masks/, and soft/ if the run was made with `--soft`.
-        video: The frames; None to open the video at its recorded path.
-
-    Attributes:
-        record: The content of run.json.
-        video: The frames; None if they cannot be found.
-        names: Of every frame, in order.
-        size: (H, W) in pixels.
-        object_ids: Every object of the run, increasing.
-        has_soft: Whether there are soft masks.
+        folder: The run folder.
+        record: The content of its run.json.
+        video: The whole video; None to open it at its recorded path.
 
     Raises:
-        OutputError: The folder is no run, or its run.json cannot be read.
         OptionError: The video is not the one that was segmented.
         VideoError: The video was found, but cannot be read.
     """
-
-    def __init__(self, folder: Path, video: Video | None = None) -> None:
-        self.folder, self.record = folder, _read_record(folder)
-        run = self.record["run"]
-        if video is None and (path := find_video(folder, self.record)) is not None:
-            levels = run.get("levels")
-            video = Video.open(path, None if levels is None else Levels.parse(levels))
-        if video is not None:
-            if "frame_range" in run:
-                start, stop = map(int, run["frame_range"].split(":"))
-                video = video[start:stop]
-            _check_same(video, run, folder)
-        self.video = video
-        self.names = video.names if video is not None else _mask_names(folder, int(run["frames"]))
-        self.object_ids = tuple(int(i) for i in self.record.get("object_ids", ()))
-        self.size = (int(run["size"][0]), int(run["size"][1]))
-        self.has_soft = (folder / "soft").is_dir()
-
-    @property
-    def rate(self) -> Fraction | None:
-        """Frames per second, of the video or as it is recorded."""
-        known = self.video.rate if self.video is not None else None
-        rate = known if known is not None else self.record.get("frame_rate")
-        return None if rate is None else Fraction(rate)
-
-    @property
-    def object_names(self) -> dict[int, str]:
-        """What objects are called."""
-        return {int(i): str(name) for i, name in self.record.get("object_names", {}).items()}
-
-    @property
-    def title(self) -> str:
-        """What the video is called."""
-        return Path(str(self.record["run"].get("video") or self.folder.resolve().name)).stem
-
-    def labels(self, index: int) -> LabelMap:
-        """The label map of a frame; MaskError if there is none."""
-        return _read_labels(self.folder, self.names[index], self.record)
-
-    def soft(self, index: int) -> ObjectMasks:
-        """The soft masks of a frame; MaskError if the file of an object is missing."""
-        return _read_soft(self.folder, self.names[index], self.object_ids, self.record)
+    run = record["run"]
+    if video is None and (path := find_video(folder, record)) is not None:
+        levels = run.get("levels")
+        video = Video.open(path, None if levels is None else Levels.parse(levels))
+    if video is None:
+        return None
+    if "frame_range" in run:
+        start, stop = map(int, run["frame_range"].split(":"))
+        video = video[start:stop]
+    _check_same(video, run, folder)
+    return video
 
 
+@readable(VideoError)
 def find_video(folder: Path, record: dict[str, Any]) -> Path | None:
     """The path of a run's video: the recorded one, or a file of its name near by; None if there is none."""
     name = record["run"].get("video")
@@ -97,14 +60,16 @@ def _could_be_video(place: Path) -> bool:
     return place.is_file()
 
 
-def _read_record(folder: Path) -> dict[str, Any]:
+@readable(OutputError)
+def read_run(folder: Path) -> dict[str, Any]:
+    """The content of run.json; OutputError if the folder is no run, or it cannot be read."""
     path = folder / "run.json"
-    if not path.is_file():
+    if not path.exists():
         raise OutputError(
             f"{folder} is no run: it holds no run.json. Give the folder that `tinct segment` wrote (--out)."
         )
     with reading(path, "a run's record", "Run `tinct segment` again.", OutputError):
-        record = parse_json(path.read_bytes())
+        record = parse_json(read_regular(path))
         _check_entries(record)
         return dict(record)
 
@@ -131,7 +96,7 @@ def _check_same(video: Video, run: dict[str, Any], folder: Path) -> None:
         )
 
 
-def _mask_names(folder: Path, frames: int) -> Sequence[str]:
+def mask_names(folder: Path, frames: int) -> Sequence[str]:
     """The names of the frames, taken from the mask files.
 
     Raises:
@@ -146,7 +111,8 @@ def _mask_names(folder: Path, frames: int) -> Sequence[str]:
     return natural_order(found)
 
 
-def _read_labels(folder: Path, name: str, record: dict[str, Any]) -> LabelMap:
+def read_labels(folder: Path, name: str, record: dict[str, Any]) -> LabelMap:
+    """The label map of a frame; MaskError if there is none."""
     path = folder / "masks" / f"{name}.png"
     if not path.is_file():
         raise MaskError(
@@ -157,9 +123,11 @@ def _read_labels(folder: Path, name: str, record: dict[str, Any]) -> LabelMap:
     return read_label_png(path)
 
 
-def _read_soft(folder: Path, name: str, object_ids: tuple[int, ...], record: dict[str, Any]) -> ObjectMasks:
+def read_soft_masks(
+    folder: Path, name: str, object_ids: tuple[int, ...], record: dict[str, Any]
+) -> ObjectMasks:
     """The soft masks of a frame; MaskError if the file of an object is missing."""
-    labels = _read_labels(folder, name, record)
+    labels = read_labels(folder, name, record)
     for object_id in object_ids_of(labels):
         if not (path := soft_path(folder / "soft", object_id, name)).is_file():
             raise MaskError(f"There is no soft mask {path}; run `tinct segment` again with --soft.")

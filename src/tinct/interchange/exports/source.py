@@ -10,7 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from tinct.errors import MaskError, OptionError
-from tinct.interchange.exports.run_folder import RunFolder
+from tinct.interchange.exports.run_folder import (
+    mask_names,
+    read_labels,
+    read_run,
+    read_soft_masks,
+    video_of_run,
+)
 from tinct.io.masks import ObjectMasks, check_size, object_ids_of
 from tinct.io.video import Video
 from tinct.shapes import Bool, Float, LabelMap, holds_arrays
@@ -48,7 +54,7 @@ class LabelledVideo:
         """Open a run folder of `tinct segment`; without frames if its video cannot be found.
 
         Args:
-            folder: As for `RunFolder`, like `video`.
+            folder: Holds run.json and masks/, and soft/ if the run was made with `--soft`.
             video: The frames; None to open the video at its recorded path.
 
         Raises:
@@ -56,17 +62,29 @@ class LabelledVideo:
             OptionError: The video is not the one that was segmented.
             VideoError: The video was found, but cannot be read.
         """
-        run = RunFolder(folder, video)
+        record = read_run(folder)
+        run = record["run"]
+        video = video_of_run(folder, record, video)
+        names = video.names if video is not None else mask_names(folder, int(run["frames"]))
+        object_ids = tuple(int(i) for i in record.get("object_ids", ()))
+        rate = record.get("frame_rate") if video is None or video.rate is None else video.rate
+
+        def labels(index: int) -> LabelMap:
+            return read_labels(folder, names[index], record)
+
+        def soft(index: int) -> ObjectMasks:
+            return read_soft_masks(folder, names[index], object_ids, record)
+
         return LabelledVideo(
-            run.names,
-            run.size,
-            run.object_ids,
-            run.labels,
-            run.video,
-            run.rate,
-            run.object_names,
-            run.soft if run.has_soft else None,
-            run.title,
+            names,
+            size=(int(run["size"][0]), int(run["size"][1])),
+            object_ids=object_ids,
+            labels=labels,
+            video=video,
+            rate=None if rate is None else Fraction(rate),
+            object_names={int(i): str(name) for i, name in record.get("object_names", {}).items()},
+            soft=soft if (folder / "soft").is_dir() else None,
+            title=Path(str(run.get("video") or folder.resolve().name)).stem,
         )
 
     def __len__(self) -> int:
@@ -102,8 +120,8 @@ class LabelledVideo:
         """
         if self.soft is None:
             raise OptionError(
-                f"Soft masks were asked for, but {self.title} has hard ones only: probabilities are not kept "
-                "unless one asks. Run `tinct segment` again with --soft."
+                f"Soft masks were asked for, but {self.title} has hard ones only: probabilities are not "
+                "written unless one asks. Run `tinct segment` again with --soft."
             )
         masks = self.soft(index)
         if masks.object_ids == self.object_ids:

@@ -1,6 +1,6 @@
 """Import of prompts from other programs: COCO, LabelMe, CVAT (for images and for video), and all mask images.
 
-The content of a file tells its format. Files are untrusted: entities and document types are errors, and
+The content of a file shows its format. Files are untrusted: entities and document types are errors, and
 sizes are checked before anything is unpacked.
 """
 
@@ -21,6 +21,7 @@ from tinct.interchange.imports.prompts import Annotations, to_prompts
 from tinct.io.json_files import parse_json, reading
 from tinct.io.mask_files import read_mask
 from tinct.io.masks import MaskWarning
+from tinct.io.regular_files import check_regular
 from tinct.io.video import Video
 
 __all__ = ["MAX_FILE_BYTES", "Annotations", "lists_pictures", "read_annotations"]
@@ -71,7 +72,7 @@ def read_annotations(
 
 
 def lists_pictures(path: str | Path) -> bool:
-    """Whether a file lists the pictures that were painted (COCO, CVAT), unlike LabelMe's and images.
+    """Whether a file lists the annotated pictures (COCO, CVAT), unlike LabelMe's and images.
 
     Raises:
         MaskError: The file is too large or damaged.
@@ -105,6 +106,7 @@ def _text_of(path: Path) -> str | None:
     try:
         if path.is_dir() or not path.exists():
             return None
+        check_regular(path)
         with path.open("rb") as file:
             start = file.read(64)
         if start.startswith(b"PK\x03\x04"):
@@ -123,7 +125,8 @@ def _text_of(path: Path) -> str | None:
     except (OSError, UnicodeDecodeError) as error:
         if isinstance(error, MaskError):
             raise
-        raise MaskError(f"{path} cannot be read: {error}.") from error
+        reason = (error.strerror if isinstance(error, OSError) else None) or error
+        raise MaskError(f"{path} cannot be read: {reason}.") from error
 
 
 def _pictures(text: str, name: str, video: Video) -> list[AnnotatedPicture]:

@@ -1,7 +1,8 @@
 """CVAT XML 1.1, for images and for video: polygons, boxes and masks.
 
 For images, all shapes of a label are one object; a `group_id` above 0 distinguishes two objects of one
-label. For video, every track is an object, and its id is that of the track. Of a track, the frames that
+label. For video, every track is an object, and its id is that of the track; in a file with a track 0, as CVAT
+writes them, that of the track and 1, since a label map has 0 for the background. Of a track, the frames that
 somebody drew (keyframes) are taken; frames in between, which CVAT interpolates, are not. Shapes are drawn by
 `z_order`, then in the order of the file. Objects are in the order in which the task declares its labels.
 Shapes without an area (points, lines) are left out.
@@ -9,6 +10,7 @@ Shapes without an area (points, lines) are left out.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from functools import partial
 from typing import NoReturn
@@ -29,6 +31,7 @@ from tinct.interchange.imports.pictures import (
     whole_number,
 )
 from tinct.interchange.imports.polygons import fill_box, fill_polygon
+from tinct.io.masks import MaskWarning
 from tinct.shapes import BinaryMask
 
 _KINDS = ("polygon", "box", "mask")
@@ -111,13 +114,25 @@ def _frames_of_tracks(
             if shape.get("keyframe", "1") == "1" and shape.get("outside", "0") == "0":
                 frame = whole_number(shape.get("frame"), f"A frame of track {track.get('id')} of {name}")
                 drawn.setdefault(frame, []).append((track, shape))
+    shift = _shift_of_ids(root.findall("track"), name) if drawn else 0
     pictures = []
     for frame, shapes in sorted(drawn.items()):
         where = f"Frame {frame} of {name}"
         shapes.sort(key=lambda pair: _height(pair[1], where))
-        readers = (partial(_tracked, *pair, labels, size, where) for pair in shapes)
+        readers = (partial(_tracked, *pair, labels, size, where, shift) for pair in shapes)
         pictures.append(AnnotatedPicture("", size, *regions_of(readers), index=frame))
     return pictures
+
+
+def _shift_of_ids(tracks: list[Element], name: str) -> int:
+    """What is added to the ids of all tracks: 1, with a warning, if there is a track 0."""
+    ids = sorted(whole_number(track.get("id"), f"The id of a track of {name}") for track in tracks)
+    if 0 not in ids:
+        return 0
+    shown = ", ".join(f"track {i} is object {i + 1}" for i in ids[:3])
+    text = f"{name} numbers its tracks from 0, which no object can be called, so 1 is added to each: {shown}"
+    warnings.warn(f"{text}{', …' if len(ids) > 3 else ''}.", MaskWarning, stacklevel=6)
+    return 1
 
 
 def _height(shape: Element, where: str) -> int:
@@ -128,12 +143,15 @@ def _region(shape: Element, labels: list[str], size: tuple[int, int], where: str
     label = _label(shape, labels, where)
     group = whole_number(shape.get("group_id") or "0", f"{where}: group_id")
     rank = (labels.index(label) if labels else 0, group)
-    return Region(named(f"{label}\n{group}", label, rank=rank), _mask_reader(shape, label, size, where))
+    owner = named(f"{label}\n{group}", label, rank=rank, by_label=not group)
+    return Region(owner, _mask_reader(shape, label, size, where))
 
 
-def _tracked(track: Element, shape: Element, labels: list[str], size: tuple[int, int], where: str) -> Region:
+def _tracked(
+    track: Element, shape: Element, labels: list[str], size: tuple[int, int], where: str, shift: int
+) -> Region:
     label = _label(track, labels, where)
-    number_of_track = whole_number(track.get("id"), f"{where}: id of a track")
+    number_of_track = whole_number(track.get("id"), f"{where}: id of a track") + shift
     owner = named(f"track {number_of_track}", label, number_of_track, rank=(number_of_track, 0))
     return Region(owner, _mask_reader(shape, label, size, where))
 

@@ -10,7 +10,7 @@ from tinct.io.video import IMAGE_SUFFIXES, Video
 
 _FRAME = re.compile(r"frame[ _-]?(\d{1,15})", re.ASCII | re.IGNORECASE)
 _CVAT_FRAME = re.compile(r"frame_\d{6}", re.ASCII)
-"""What CVAT calls the frames of a film, from 0."""
+"""What CVAT calls the frames of a video, from 0."""
 _ROBOFLOW = re.compile(r"(.+)_(?:jpe?g|png|bmp|webp|tiff?)\.rf\.\w+", re.ASCII | re.IGNORECASE)
 """What Roboflow makes of `NAME.jpg`: the ending becomes part of the name, before a hash."""
 _QUERY = re.compile(r"[?#].*", re.DOTALL)

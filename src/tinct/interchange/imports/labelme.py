@@ -69,7 +69,7 @@ def _region(shape: Mapping[str, Any], where: str, size: tuple[int, int]) -> Regi
             f"{where} ({label}) is a {kind}, {why}; expected {', '.join(_KINDS)}. Draw a polygon."
         )
     points = _points(shape.get("points"), where)
-    owner = named(f"{label}\n{'' if group is None else group}", label)
+    owner = named(f"{label}\n{'' if group is None else group}", label, by_label=group is None)
     needed = 3 if kind in ("polygon", *_FOUR_CORNERS) else 2
     if len(points) < needed:
         raise NoAreaError(

@@ -36,6 +36,7 @@ class AnnotatedObject:
         wanted_id: The id in the file, if there is one.
         rank: The order in which objects without an id are numbered; then the order of the file.
         label: Its value in label maps if it is no object: background (0) or void (255); else None.
+        by_label: Whether nothing but the label says that shapes are of this object.
     """
 
     key: str
@@ -43,6 +44,7 @@ class AnnotatedObject:
     wanted_id: int | None = None
     rank: tuple[int, int] = (0, 0)
     label: int | None = None
+    by_label: bool = False
 
 
 @holds_arrays
@@ -68,7 +70,7 @@ class AnnotatedPicture:
         size: (H, W) in the file; None if it is not given.
         regions: From bottom to top.
         left_out: Why other shapes of the picture have no region, a sentence each.
-        index: Index of the frame, if the file says that; None if the name tells.
+        index: Index of the frame, if the file says that; None if the name says it.
     """
 
     file_name: str
@@ -78,7 +80,7 @@ class AnnotatedPicture:
     index: int | None = None
 
     @property
-    def is_painted(self) -> bool:
+    def has_objects(self) -> bool:
         """Whether there is a region of an object in it."""
         return any(region.owner.label is None for region in self.regions)
 
@@ -109,7 +111,12 @@ def regions_of(readers: Iterable[Callable[[], Region]]) -> tuple[tuple[Region, .
 
 
 def named(
-    key: str, label: str, wanted_id: int | None = None, rank: tuple[int, int] = (0, 0)
+    key: str,
+    label: str,
+    wanted_id: int | None = None,
+    rank: tuple[int, int] = (0, 0),
+    *,
+    by_label: bool = False,
 ) -> AnnotatedObject:
     """An object with a cleaned label; `object 3`, which exports of tinct use for no name, means id 3.
 
@@ -121,7 +128,7 @@ def named(
     own = re.fullmatch(r"object (\d{1,3})", name, re.ASCII)
     if own:
         return AnnotatedObject(key, "", int(own[1]) if wanted_id is None else wanted_id, rank)
-    return AnnotatedObject(key, name, wanted_id, rank)
+    return AnnotatedObject(key, name, wanted_id, rank, by_label=by_label)
 
 
 def number(value: Any, what: str) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -49,7 +50,7 @@ def to_prompts(
     Raises:
         MaskError: A picture is of another video or size, or there is no object.
     """
-    annotated = [picture for picture in pictures if picture.is_painted]
+    annotated = [picture for picture in pictures if picture.has_objects]
     left_out = [reason for picture in pictures for reason in picture.left_out]
     if not annotated:
         nothing = f"{source} holds no object: nothing was painted in it. Draw one, and save it again."
@@ -66,6 +67,7 @@ def to_prompts(
     if left_out:
         more = f" ({len(left_out) - 1} more are left out, too.)" if len(left_out) > 1 else ""
         warnings.warn(f"Left out: {left_out[0]}{more}", MaskWarning, stacklevel=3)
+    _warn_of_joined_shapes(source, frames)
     owners = dict.fromkeys(region.owner for picture in frames.values() for region in picture.regions)
     _warn_of_changed_ids(source, {owner: ids[owner] for owner in owners})
     names = {ids[owner]: owner.name for owner in owners if owner.name and 0 < ids[owner] < VOID}
@@ -88,10 +90,25 @@ def _drawn(
         if ids[owner] not in (BACKGROUND, VOID, *shown):
             text = (
                 f"{name}: {owner.name or owner.key!r} has no pixel: it has no area, lies outside of the "
-                "picture, or is wholly covered by later shapes. Draw it anew if it is meant."
+                "picture, or is wholly covered by later shapes. Draw it again if it is meant."
             )
             warnings.warn(text, MaskWarning, stacklevel=5)
     return labels
+
+
+def _warn_of_joined_shapes(source: str, frames: Mapping[int, AnnotatedPicture]) -> None:
+    """Say where several shapes are one object because nothing but their label tells them apart."""
+    for index, picture in sorted(frames.items()):
+        shapes = Counter(region.owner for region in picture.regions if region.owner.by_label)
+        if joined := [(owner, number) for owner, number in shapes.items() if number > 1]:
+            owner, number = joined[0]
+            warnings.warn(
+                f"{source}: the {number} shapes {owner.name!r} of frame {index} are one object. If they are "
+                "several, give each a group (group_id) or a label of its own.",
+                MaskWarning,
+                stacklevel=4,
+            )
+            return
 
 
 def _warn_of_changed_ids(source: str, ids: Mapping[AnnotatedObject, int]) -> None:
@@ -144,8 +161,8 @@ def object_ids(
 def _of_one_frame(
     source: str, pictures: Sequence[AnnotatedPicture], video: Video, frame: int
 ) -> AnnotatedPicture:
-    """The painted picture of a frame: the only one, else the one with the name of the frame."""
-    annotated = [picture for picture in pictures if picture.is_painted]
+    """The annotated picture of a frame: the only one, else the one with the name of the frame."""
+    annotated = [picture for picture in pictures if picture.has_objects]
     if len(annotated) == 1:
         return annotated[0]
     names = FrameNames(video)
@@ -160,18 +177,18 @@ def _of_one_frame(
 
 
 def _by_frame(source: str, pictures: Sequence[AnnotatedPicture], video: Video) -> dict[int, AnnotatedPicture]:
-    """The painted pictures by the frames that their names mean.
+    """The annotated pictures by the frames that their names mean.
 
     Args:
         source: The file's name, for messages.
-        pictures: All pictures of the file, since those without paint tell how the file counts.
+        pictures: All pictures of the file, since those without objects show how the file counts.
         video: The annotated video.
     """
     names = FrameNames(video)
     listed = [p.file_name for p in _of_this_video(pictures, video) if p.index is None]
     from_one = names.count_from_one(listed)
     frames: dict[int, AnnotatedPicture] = {}
-    for picture in _of_this_video([picture for picture in pictures if picture.is_painted], video):
+    for picture in _of_this_video([picture for picture in pictures if picture.has_objects], video):
         index = _index(picture, names, from_one)
         if index is None or not 0 <= index < len(video):
             raise MaskError(_no_frame(source, picture, video, names))

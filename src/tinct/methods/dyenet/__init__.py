@@ -10,6 +10,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from tinct.errors import OptionError
+from tinct.io.regular_files import check_regular
 from tinct.methods.dyenet.ensemble import BACKBONES, ENSEMBLE, ensemble_network, join_weights
 from tinct.methods.dyenet.loop import DyeNet
 from tinct.methods.dyenet.options import ADVANCED, PRESETS, Options
@@ -59,6 +60,7 @@ def build(
 def _has_second_stream(weights: Path) -> bool:
     """Whether a file of one network, or of an ensemble, has a flow stream; a broken one may."""
     try:
+        check_regular(weights)
         with safe_open(weights, framework="pt") as file:
             return any("motion" in name.split(".") for name in file.keys())  # noqa: SIM118 (not a dict)
     except (OSError, SafetensorError):

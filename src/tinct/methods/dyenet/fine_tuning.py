@@ -1,9 +1,9 @@
 """DyeNet's online training per video: a copy of the network learns from clips made of the annotated frames.
 
 ECCV paper: synthetic clips of the first frame, after LucidTracker, join the training set. It reports
-2,000 steps for all videos together (`tinct train dyenet`, stage "online"); here one video's own. What
-is tuned are the heads; the features, which cost most and are shared, stay as they are (inferred: the
-paper says no more than that it trains online).
+2,000 steps for all videos together (`tinct train dyenet`, stage "online"); here one video's own. The preset
+"paper" learns what the training before learnt, by the same loss (`PAPER_TRAINING`). The other presets tune
+the heads alone: the features, which cost most and are shared, stay as they are.
 """
 
 from __future__ import annotations
@@ -23,20 +23,21 @@ from tinct.data.online_clips import AnnotatedRegions, LabelledFrame, OnlineClips
 from tinct.data.region_clips import RegionOptions
 from tinct.errors import OptionError
 from tinct.fine_tuning.budget import Budget
-from tinct.fine_tuning.fine_tune import FineTuningWarning, mix_in_parent, rate_factor
+from tinct.fine_tuning.descent import check_descent, clip_gradients, make_optimiser, set_rate
+from tinct.fine_tuning.fine_tune import FineTuningWarning, mix_in_parent
 from tinct.inference.callbacks import FineTuningProgress, report_fine_tuning
 from tinct.networks.dyenet.network import DyeNetNetwork
 from tinct.networks.dyenet.oim import OnlineInstanceMatching
-from tinct.networks.dyenet.training_network import DyeNetLearning, DyeNetLossOptions
+from tinct.networks.dyenet.training_network import PAPER_LOSS, DyeNetLearning, DyeNetLossOptions
 from tinct.networks.flow import DisFlow, FlowEstimator, backward_flow
-from tinct.networks.rates import rate_groups
+from tinct.networks.rates import RateFactors
 from tinct.ops.losses import RegionLossOptions
 from tinct.ops.precision import bfloat16_is_faster
 
 TUNED = ("mask_network.", "reid.", "recurrent.")
-"""What learns from a video's own frames, by the names of its layers."""
+"""The heads, by the names of their layers."""
 
-RATES = (("reid.", 0.1),)
+RATES: RateFactors = (("reid.", 0.1), ("extractor.identity.", 0.1))
 """Re-identification learns slower, as in the recipe: a space that moves fast leaves its templates behind."""
 
 Progress = Callable[[int, float, float], None]
@@ -57,35 +58,76 @@ class OnlineTraining:
 
     Attributes:
         budget: How long; by default not at all.
-        learning_rate: Of AdamW; it rises over the first 10 steps, and falls to a tenth.
+        learning_rate: The largest.
+        schedule: Of the rate; see `tinct.fine_tuning.fine_tune.FineTuning`.
+        clip_gradient_norm: Likewise; 0 clips nothing.
+        optimiser: "adamw", or "sgd" with momentum 0.9.
+        weight_decay: Of the optimiser.
+        rates: Which layers learn slower.
+        tuned: How the names of the layers that learn begin; empty: all that the training before teaches.
         batch: Clips of a step.
         height: Rows of a clip; its columns follow from the frames' shape.
         clips: What else they look like; sizes and seed are taken from here.
+        lucid: Share of clips that are put together anew, object by object (LucidTracker: all); the others are
+            an annotated frame that moves as a whole.
         loss: Its parts.
         tuned_share: The result is so much of the tuned layers and the rest of the parent's, as in
             `tinct.fine_tuning.fine_tune.FineTuning`.
         seed: Of the clips.
 
     Raises:
-        OptionError: A number is out of its range.
+        OptionError: No such optimiser or schedule, or a number out of its range.
     """
 
     budget: Budget = field(default_factory=lambda: Budget(steps=0))
     learning_rate: float = 3e-4
+    schedule: str = "warm-cosine"
+    clip_gradient_norm: float = 2.0
+    optimiser: str = "adamw"
+    weight_decay: float = 1e-4
+    rates: RateFactors = RATES
+    tuned: tuple[str, ...] = TUNED
     batch: int = 1
     height: int = 256
     clips: RegionOptions = field(default_factory=lambda: RegionOptions(frames=5, paste=0.0, colour=0.7))
+    lucid: float = 0.6
     loss: DyeNetLossOptions = TUNING_LOSS
     tuned_share: float = 0.75
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_descent(self.optimiser, self.schedule, self.clip_gradient_norm)
         if not 0 < self.tuned_share <= 1 or self.batch < 1 or self.height < 32 or self.clips.frames < 3:
             raise OptionError(
                 f"tuned_share = {self.tuned_share}, batch = {self.batch}, height = {self.height} and clips "
                 f"of {self.clips.frames} frames came; the share lies in (0, 1], batches start at 1, heights "
                 "at 32, and clips at 3 frames."
             )
+
+
+PAPER_CLIPS = RegionOptions(max_objects=10, frames=4, max_step=1, paste=0.0, degrade=1.0, colour=0.0)
+"""A reference, and three frames in a row (ECCV paper: 8 videos of 4 frames); the text does not say which."""
+
+PAPER_TRAINING = OnlineTraining(
+    learning_rate=1e-4, schedule="constant", clip_gradient_norm=0.0, optimiser="sgd", weight_decay=5e-4,
+    rates=(), tuned=(), batch=8, height=480, clips=replace(PAPER_CLIPS, colour=0.7), lucid=1.0,
+    loss=PAPER_LOSS, tuned_share=1.0,
+)  # fmt: skip
+"""The layers, loss, optimiser and batch of the training before; the text gives no rate for 2,000 steps
+online, and LucidTracker changes the light of every image."""
+
+
+def compact_paper_training(enlargement: tuple[float, float]) -> OnlineTraining:
+    """The paper's layers, loss and clips; optimiser, rates and batch are a compact network's.
+
+    Args:
+        enlargement: Of the recurrence's boxes, on which its weights were trained.
+    """
+    paper = PAPER_TRAINING
+    return OnlineTraining(
+        tuned=paper.tuned, height=paper.height, clips=paper.clips, lucid=paper.lucid, tuned_share=1.0,
+        loss=replace(paper.loss, enlargement=enlargement),
+    )  # fmt: skip
 
 
 def trained_online(
@@ -114,11 +156,8 @@ def trained_online(
     regions = AnnotatedRegions(annotated)
     rows, columns = annotated[0].labels.shape
     size = (options.height, max(8, round(options.height * columns / rows / 8) * 8))
-    clips = OnlineClips(regions, replace(options.clips, size=size, seed=options.seed))
-    layers = [parameter for name, parameter in tuned.named_parameters() if name.startswith(TUNED)]
-    tuned.requires_grad_(False)
-    for layer in layers:
-        layer.requires_grad_(True)
+    clips = OnlineClips(regions, replace(options.clips, size=size, seed=options.seed), options.lucid)
+    layers = _set_to_learn(tuned, options.tuned)
     table = OnlineInstanceMatching(regions.identities, queue=200).to(layers[0].device)
     run = _Run(DyeNetLearning(tuned, table, options.loss), layers, clips, options, flow or DisFlow())
     with torch.random.fork_rng():
@@ -135,6 +174,18 @@ def trained_online(
         return deepcopy(network)
     mix_in_parent(tuned.parameters(), network.parameters(), options.tuned_share)
     return tuned
+
+
+def _set_to_learn(network: DyeNetNetwork, tuned: tuple[str, ...]) -> list[nn.Parameter]:
+    """The layers that are to learn; all others are taken out of training."""
+    if not tuned:
+        network.freeze_for_training()
+        return [layer for layer in network.parameters() if layer.requires_grad]
+    network.requires_grad_(False)
+    layers = [layer for name, layer in network.named_parameters() if name.startswith(tuned)]
+    for layer in layers:
+        layer.requires_grad_(True)
+    return layers
 
 
 def tuned_for_video(
@@ -189,10 +240,9 @@ class _Run:
             flow,
         )
         self.step = 0
-        groups = rate_groups(learning.network.named_parameters(), RATES)
-        self.optimiser = torch.optim.AdamW(
-            [{"params": layers_of_rate, "factor": rate} for layers_of_rate, rate in groups],
-            lr=options.learning_rate, weight_decay=1e-4,
+        self.optimiser = make_optimiser(
+            options.optimiser, learning.network.named_parameters(), options.learning_rate,
+            options.weight_decay, options.rates,
         )  # fmt: skip
         self.device = layers[0].device
         self.lowered = bfloat16_is_faster(self.device.type)
@@ -201,9 +251,7 @@ class _Run:
         """All steps, one at least; False if the loss is no number any more."""
         started = time.monotonic()
         for share in self._shares(started):
-            factor = rate_factor(self.step, share)
-            for group in self.optimiser.param_groups:
-                group["lr"] = self.options.learning_rate * factor * group["factor"]
+            set_rate(self.optimiser, self.options.schedule, self.step, share)
             loss = self._train_step()
             if not math.isfinite(loss):
                 return False
@@ -225,7 +273,7 @@ class _Run:
             parts = self.learning.parts({name: x.to(self.device) for name, x in batch.items()})
         loss = self.options.loss.weighted(parts)
         loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.layers, 2.0)
+        clip_gradients(self.layers, self.options.clip_gradient_norm)
         self.optimiser.step()
         self.optimiser.zero_grad()
         return float(loss.detach())

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from tinct.errors import OptionError
-from tinct.methods.dyenet.fine_tuning import OnlineTraining
+from tinct.methods.dyenet.fine_tuning import PAPER_TRAINING, OnlineTraining, compact_paper_training
 from tinct.methods.dyenet.linking import LinkingRules
 from tinct.networks.dyenet.network import COMPACT as COMPACT_CONFIG
 from tinct.networks.dyenet.network import DyeNetConfig
+from tinct.networks.dyenet.patches import PATCH_SIDE
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,9 @@ class Options:
         flip: Average with what the network says of mirrored frames (VS-ReID).
         patches: Propagate on size-normalised patches that enclose each object, cut from the frame at its
             full resolution (3, "advanced").
-        patch_side: Of those, in pixels (VS-ReID: 449).
-        fine_tuning: Online training on the annotated frames (ECCV paper); by default none.
+        patch_side: Of those, in pixels.
+        fine_tuning: Online training on the annotated frames (ECCV paper); by default none, and the paper's
+            layers and loss are those of the preset "paper".
         feature_budget_mb: Features and flow are cached up to this, and computed anew past it.
         working_height: Short side in pixels to which frames are brought; None leaves them.
 
@@ -75,7 +77,7 @@ class Options:
     compete: bool = False
     flip: bool = False
     patches: bool = False
-    patch_side: int = 448
+    patch_side: int = PATCH_SIDE
     fine_tuning: OnlineTraining = field(default_factory=OnlineTraining)
     feature_budget_mb: float = 650.0
     working_height: int | None = None
@@ -108,11 +110,11 @@ class Options:
         return (-1, 1)
 
 
-PAPER = Options(working_height=480)
+PAPER = Options(fine_tuning=PAPER_TRAINING, working_height=480)
 """Frames of 480 pixels, as the benchmark that the paper reports on gives them."""
 
-COMPACT_MARGIN = 0.15
-"""Within the range that the compact recipe trains on: sides of 1.15 to 1.5."""
+COMPACT_MARGIN, COMPACT_ENLARGEMENT = 0.15, (1.15, 1.5)
+"""Of boxes at test, on each side; and the range of the factor on their sides in training."""
 
 COMPACT = Options(
     config=COMPACT_CONFIG,
@@ -133,7 +135,12 @@ PRESETS: Mapping[str, Mapping[str, Options]] = {
     "mobilenetv2": {
         "default": COMPACT,
         "fast": replace(COMPACT, working_height=288, max_proposals=50, rounds=2),
-        "paper": replace(PAPER, config=COMPACT_CONFIG, box_margin=COMPACT_MARGIN),
+        "paper": replace(
+            PAPER,
+            config=COMPACT_CONFIG,
+            box_margin=COMPACT_MARGIN,
+            fine_tuning=compact_paper_training(COMPACT_ENLARGEMENT),
+        ),
         "advanced": replace(
             COMPACT, config=replace(COMPACT_CONFIG, two_streams=True), patches=True, flip=True
         ),

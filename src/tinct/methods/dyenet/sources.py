@@ -22,12 +22,12 @@ from tinct.methods.dyenet.members import EncodedViews, Member, averaged, joined
 from tinct.methods.dyenet.options import Options
 from tinct.methods.dyenet.reid import Candidates
 from tinct.methods.dyenet.tracklets import RoiMask
+from tinct.networks.dyenet.patches import patch_view
 from tinct.networks.dyenet.proposal_sources import ProposalSource
 from tinct.networks.flow import FlowEstimator
 from tinct.networks.frame_features import FrameFeatures
-from tinct.ops.boxes import enlarged_boxes
 from tinct.ops.resize import working_frame, working_size
-from tinct.ops.views import View, cut, cut_flow, full_view
+from tinct.ops.views import cut, cut_flow, full_view
 from tinct.shapes import Image
 
 FRAMES_AT_ONCE = 16
@@ -38,12 +38,6 @@ CHUNKS = 3
 
 FLOW_SHARE = 0.3
 """Of the memory budget."""
-
-PATCH_MARGIN = 0.15
-"""By which a patch is wider on each side than the box that it encloses (VS-ReID)."""
-
-LEAST_PATCH_SHARE = 0.25
-"""Of the working frame's short side: a smaller patch would be enlarged beyond what there is to see."""
 
 Value = TypeVar("Value")
 
@@ -218,17 +212,3 @@ def _stored(features: FrameFeatures) -> FrameFeatures:
 
 def _features_size(features: tuple[FrameFeatures, ...]) -> int:
     return sum(maps.nbytes for of_member in features for maps in of_member if maps is not None)
-
-
-def patch_view(box: Float[Tensor, "4"], size: tuple[int, int], side: int) -> View:
-    """A square view that encloses a box of the working frame (section 3).
-
-    Args:
-        box: Around the object.
-        size: (H, W) of the working frame.
-        side: Of the picture, in pixels.
-    """
-    x0, y0, x1, y1 = (float(edge) for edge in enlarged_boxes(box[None], 1 + 2 * PATCH_MARGIN)[0])
-    reach = max(x1 - x0, y1 - y0, LEAST_PATCH_SHARE * min(size)) / 2
-    x, y = (x0 + x1) / 2, (y0 + y1) / 2
-    return View((x - reach, y - reach, x + reach, y + reach), (side, side))

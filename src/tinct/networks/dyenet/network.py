@@ -146,7 +146,7 @@ class DyeNetNetwork(nn.Module):
         tensors, origin = imagenet_tensors(self.config.backbone, source)
         for module in self.modules():
             if isinstance(module, FirstStages | LastStage):
-                module.take(tensors)
+                module.load_imagenet(tensors)
         return origin
 
     def freeze_for_training(self) -> None:

@@ -21,6 +21,7 @@ from jaxtyping import Float
 
 from tinct.errors import DatasetError, OptionError, WeightsError, near_match
 from tinct.io.json_files import read_json
+from tinct.io.regular_files import check_regular, read_regular
 from tinct.io.video import Video
 from tinct.shapes import Image
 
@@ -199,7 +200,7 @@ def _check_known(path: Path, name: str) -> None:
 
 
 def _file_name(path: Path) -> str:
-    return f"boxes-{hashlib.sha256(path.read_bytes()).hexdigest()[:12]}"
+    return f"boxes-{hashlib.sha256(read_regular(path)).hexdigest()[:12]}"
 
 
 DETECTORS = ("fasterrcnn_mobilenet_v3_large_fpn", "fasterrcnn_resnet50_fpn_v2", "retinanet_resnet50_fpn_v2")
@@ -234,6 +235,8 @@ class DetectorProposals:
 
         record = get_model_weights(detector).DEFAULT
         try:
+            if weights is not None:
+                check_regular(weights)
             state = (
                 torch.load(weights, map_location="cpu", weights_only=True)
                 if weights is not None

@@ -17,7 +17,8 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from tinct.networks.dyenet.network import DyeNetNetwork, FrameFeatures, Propagated
+from tinct.networks.dyenet.network import DyeNetNetwork, Propagated
+from tinct.networks.dyenet.patches import SeenFrames
 from tinct.networks.dyenet.template_guide import TemplateCells
 from tinct.ops.boxes import enlarged_boxes, mask_boxes
 from tinct.ops.rois import cropped, pasted, warped_between_boxes
@@ -70,7 +71,7 @@ TEMPLATE_ENLARGEMENT = 1.8
 
 def templates_of(
     network: DyeNetNetwork,
-    features: FrameFeatures,
+    frames: SeenFrames,
     index: Int64[Tensor, "N"],
     masks: Float[Tensor, "N H W"],
 ) -> TemplateCells | None:
@@ -78,17 +79,17 @@ def templates_of(
 
     Args:
         network: On its device.
-        features: Of a batch of frames, seen in full.
+        frames: A batch of them.
         index: Which of them each object lies in.
         masks: Of the objects there, probabilities.
     """
     boxes = region_boxes(masks, TEMPLATE_ENLARGEMENT)
-    return network.remember(features, boxes, index, cropped(masks, boxes, network.mask_grid))
+    return network.remember(*frames.around(boxes, index), cropped(masks, boxes, network.mask_grid))
 
 
 def begin_to_follow(
     network: DyeNetNetwork,
-    features: FrameFeatures,
+    frames: SeenFrames,
     index: Int64[Tensor, "N"],
     masks: Float[Tensor, "N H W"],
     enlargement: float,
@@ -98,7 +99,7 @@ def begin_to_follow(
 
     Args:
         network: On its device.
-        features: Of a batch of frames, seen in full.
+        frames: A batch of them.
         index: Which of them each object lies in.
         masks: The given masks, probabilities.
         enlargement: Factor on the boxes' sides.
@@ -106,13 +107,14 @@ def begin_to_follow(
     """
     boxes = region_boxes(masks, enlargement)
     given = cropped(masks, boxes, network.mask_grid)
-    hidden = network.begin(features, boxes, index, given, templates)
-    return Followed(masks, boxes, hidden, network.remember(features, boxes, index, given))
+    seen = frames.around(boxes, index)
+    hidden = network.begin(*seen, given, templates)
+    return Followed(masks, boxes, hidden, network.remember(*seen, given))
 
 
 def follow(
     network: DyeNetNetwork,
-    features: FrameFeatures,
+    frames: SeenFrames,
     index: Int64[Tensor, "N"],
     before: Followed,
     flow: Float[Tensor, "B 2 H W"],
@@ -124,7 +126,7 @@ def follow(
 
     Args:
         network: On its device.
-        features: Of a batch of frames, seen in full.
+        frames: A batch of them.
         index: Which of them each object lies in now.
         before: The objects in the frame before.
         flow: Of each clip: it lives on the new frame and leads to the frame before.
@@ -138,10 +140,11 @@ def follow(
         boxes = region_boxes(warped, enlargement)
         hidden = warped_between_boxes(before.hidden.float(), before.boxes, boxes, flow, flow_index)
         guides = cropped(warped, boxes, network.mask_grid)
-    propagated: Propagated = network(features, boxes, index, hidden, guides, templates, before.cells)
+    seen = frames.around(boxes, index)
+    propagated: Propagated = network(*seen, hidden, guides, templates, before.cells)
     size = (warped.shape[-2], warped.shape[-1])
     probs = torch.sigmoid(propagated.mask_logits.float())
     with _exact(flow):
         masks = pasted(probs, boxes, size)
-    cells = network.remember(features, boxes, index, probs)
+    cells = network.remember(*seen, probs)
     return RolledOut(Followed(masks, boxes, propagated.hidden, cells), propagated.mask_logits, present)

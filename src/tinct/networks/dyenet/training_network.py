@@ -25,6 +25,7 @@ from torchvision.ops import box_iou
 
 from tinct.networks.dyenet.network import DyeNetNetwork, FrameFeatures
 from tinct.networks.dyenet.oim import UNLABELLED, OnlineInstanceMatching
+from tinct.networks.dyenet.patches import Patches, SeenFrames, WholeFrames
 from tinct.networks.dyenet.roll_out import begin_to_follow, follow, templates_of
 from tinct.networks.dyenet.template_guide import TemplateCells
 from tinct.ops.boxes import mask_boxes
@@ -51,6 +52,9 @@ class DyeNetLossOptions:
         overlap: Largest IoU of those with an object.
         enlargement: Range of the factor on the sides of the boxes of the recurrence.
         min_pixels: Objects that show less of themselves in a frame teach no identity there.
+        patch_side: Masks and their recurrence learn on square patches of so many pixels, one for each box (3,
+            "advanced"); 0: on whole frames.
+        most_objects: Of a batch for the recurrence; of more, some are drawn.
         references_first: Beyond the paper: what a clip's reference shows enters the table before the loss,
             as a template does at test. So a photo's object can be recognised in its very first clip;
             in the paper's order it would have to wait for the photo's next turn.
@@ -69,12 +73,17 @@ class DyeNetLossOptions:
     overlap: float = 0.3
     enlargement: tuple[float, float] = (1.15, 1.5)
     min_pixels: int = 60
+    patch_side: int = 0
+    most_objects: int = 1000
     references_first: bool = False
 
     def weighted(self, parts: Mapping[str, Float[Tensor, ""]]) -> Float[Tensor, ""]:
         """The sum of the parts that have a weight."""
         return torch.stack([getattr(self, name) * parts[name] for name in PARTS if name in parts]).sum()
 
+
+PAPER_LOSS = DyeNetLossOptions(enlargement=(1.0, 1.0))
+"""The paper's: cross-entropy alone, on tight boxes; and the proposals' losses, which the text takes apart."""
 
 PARTS = ("proposals", "identities", "masks", "propagation")
 
@@ -174,13 +183,16 @@ class DyeNetLearning:
         if self.network.config.two_streams:
             flows = _flow_of(batch, pictures)
         features = self.network.features(pictures, flows)
+        seen: SeenFrames = WholeFrames(features)
+        if self.options.patch_side:
+            seen = Patches(self.network, pictures, flows, self.options.patch_side)
         parts: dict[str, Tensor] = {}
         if self.options.proposals:
             parts["proposals"] = self._proposals(features, labels)
         if T > 1 and (self.options.identities or self.options.masks):
-            parts.update(self._regions(features, batch))
+            parts.update(self._regions(features, seen, batch))
         if T > 2 and self.options.propagation:
-            parts.update(self._propagation(features, batch))
+            parts.update(self._propagation(seen, batch))
         return parts
 
     def _proposals(self, features: FrameFeatures, labels: Int64[Tensor, "B T H W"]) -> Float[Tensor, ""]:
@@ -192,7 +204,9 @@ class DyeNetLearning:
         losses = self.network.proposal_losses(features.select(drawn), targets)
         return torch.stack(list(losses.values())).sum()
 
-    def _regions(self, features: FrameFeatures, batch: Mapping[str, Tensor]) -> dict[str, Float[Tensor, ""]]:
+    def _regions(
+        self, features: FrameFeatures, seen: SeenFrames, batch: Mapping[str, Tensor]
+    ) -> dict[str, Float[Tensor, ""]]:
         """L_reid and L_mask on a clip's reference and one more of its frames."""
         labels, options = batch["labels"].long(), self.options
         B, T, H, W = labels.shape
@@ -207,7 +221,7 @@ class DyeNetLearning:
         found = {}
         if options.masks:
             chosen = torch.randperm(len(boxes))[: options.most_masks].to(index.device)
-            logits = self.network.mask_logits(features, boxes[chosen], index[chosen])
+            logits = self.network.mask_logits(*seen.around(boxes[chosen], index[chosen]))
             found["masks"] = self._mask_loss(logits, shown[frame[chosen]], object_id[chosen], boxes[chosen])
         if options.identities:
             identities = batch["identities"].flatten()[
@@ -259,9 +273,7 @@ class DyeNetLearning:
         nearest = (embeddings[labelled] @ self.matching.table.T).argmax(1)
         return (nearest == identities[labelled]).float().sum() / labelled.sum().clamp_min(1)
 
-    def _propagation(
-        self, features: FrameFeatures, batch: Mapping[str, Tensor]
-    ) -> dict[str, Float[Tensor, ""]]:
+    def _propagation(self, seen: SeenFrames, batch: Mapping[str, Tensor]) -> dict[str, Float[Tensor, ""]]:
         """L_remp: masks handed on from the start frame to the last, each object by itself.
 
         An object that is hidden teaches an empty mask for as long as the warped mask still shows
@@ -270,16 +282,19 @@ class DyeNetLearning:
         labels, previous = batch["labels"].long(), batch["previous"]
         T = labels.shape[1]
         clip, k = (previous > 127).flatten(2).any(2).nonzero(as_tuple=True)
+        if len(clip) > self.options.most_objects:
+            chosen = torch.randperm(len(clip))[: self.options.most_objects].to(clip.device)
+            clip, k = clip[chosen], k[chosen]
         low, high = self.options.enlargement
         enlargement = low + (high - low) * float(torch.rand(()))
         start = previous[clip, k].float() / 255
-        templates = self._templates(features, labels, clip, k, start)
-        followed = begin_to_follow(self.network, features, clip * T + 1, start, enlargement, templates)
+        templates = self._templates(seen, labels, clip, k, start)
+        followed = begin_to_follow(self.network, seen, clip * T + 1, start, enlargement, templates)
         alive = torch.ones_like(clip, dtype=torch.bool)
         losses, overlaps = [], []
         for t in range(2, T):
             flow = batch["flow_backward"][:, t].permute(0, 3, 1, 2).float()
-            step = follow(self.network, features, clip * T + t, followed, flow, clip, enlargement, templates)
+            step = follow(self.network, seen, clip * T + t, followed, flow, clip, enlargement, templates)
             followed, alive = step.followed, alive & step.present
             shown = labels[clip[alive], t]
             losses.append(
@@ -290,7 +305,7 @@ class DyeNetLearning:
 
     def _templates(
         self,
-        features: FrameFeatures,
+        seen: SeenFrames,
         labels: Int64[Tensor, "B T H W"],
         clip: Int64[Tensor, "N"],
         k: Int64[Tensor, "N"],
@@ -302,7 +317,7 @@ class DyeNetLearning:
         of_start = (torch.rand(len(k)) < 0.3).to(k.device)
         of_start |= shown.flatten(1).sum(1) < self.options.min_pixels
         masks = torch.where(of_start.view(-1, 1, 1), start, shown)
-        return templates_of(self.network, features, clip * T + of_start.long(), masks)
+        return templates_of(self.network, seen, clip * T + of_start.long(), masks)
 
     def _mask_loss(
         self,

@@ -8,14 +8,16 @@ Online per data set (what the paper reports, 2,000 steps): all first frames of a
 tinct train dyenet --data DAVIS --split val --init runs/dyenet/long.safetensors --out runs/dyenet-online \
     --steps proposals=0,identities=0,joint=0,long=0,online=2000
 
-The second stream of the advanced form, on top of trained weights:
+The second stream and the patches of the advanced form, on top of trained weights:
 
-tinct train dyenet --with two-streams --data DAVIS --stills STILLS --init runs/dyenet/long.safetensors \
-    --steps proposals=0,identities=0,joint=0,long=500 --out runs/dyenet-two-streams
+tinct train dyenet --with two-streams,patches --data DAVIS --stills STILLS \
+    --init runs/dyenet/long.safetensors --steps proposals=0,identities=0,joint=0,long=500 \
+    --out runs/dyenet-advanced
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -26,8 +28,11 @@ from torch import Tensor, nn
 from tinct.data.online_clips import AnnotatedRegions, OnlineClips
 from tinct.data.region_clips import PhotoRegions, RegionClips, RegionOptions, RegionSource, VideoRegions
 from tinct.data.samplers import Samples
+from tinct.methods.dyenet.fine_tuning import PAPER_CLIPS, PAPER_TRAINING
+from tinct.methods.dyenet.options import COMPACT_ENLARGEMENT
 from tinct.networks.dyenet.network import COMPACT, PAPER, DyeNetConfig, DyeNetNetwork
-from tinct.networks.dyenet.training_network import DyeNetLossOptions
+from tinct.networks.dyenet.patches import PATCH_SIDE
+from tinct.networks.dyenet.training_network import PAPER_LOSS, DyeNetLossOptions
 from tinct.networks.flow import DisFlow
 from tinct.networks.guided_pyramid import take_over_pyramid
 from tinct.ops.losses import RegionLossOptions
@@ -40,7 +45,7 @@ from tinct.training.stages import SGD, Stage, StairSchedule
 COMPACT_LOSS = DyeNetLossOptions(
     proposals=0.5, identities=0.5, masks=1.0, propagation=2.0,
     mask=RegionLossOptions(cross_entropy=1.0, hardest=0.5, dice=0.5), most_masks=16,
-    references_first=True,
+    references_first=True, enlargement=COMPACT_ENLARGEMENT,
 )  # fmt: skip
 
 COMPACT_RATES = (("extractor.extractor.", 0.5), ("extractor.identity.", 0.1), ("reid.", 0.1))
@@ -94,7 +99,7 @@ def compact_stages(data: Sources, steps: Mapping[str, int], seed: int) -> list[S
             stage = compact_stage(name, clips, steps[name], batch, rate, average)
             stages.append(replace(stage, unused=UNUSED.get(name, ())))
     if steps.get("online", 0):
-        clips = _online_clips(data, options)
+        clips = _online_clips(data, options, lucid=0.6)
         stages.append(compact_stage("online", clips, steps["online"], 2, 2e-4, 0.99))
     return stages
 
@@ -110,16 +115,14 @@ def _clips(data: Sources, options: RegionOptions, photos: float, stored_px: int)
     return FlowClips(clips, DisFlow()) if options.frames > 2 else clips
 
 
-def _online_clips(data: Sources, options: RegionOptions) -> Samples:
+def _online_clips(data: Sources, options: RegionOptions, lucid: float) -> Samples:
     """All first frames of the split, put together anew."""
     regions = AnnotatedRegions.of_first_frames(data.first_frames())
-    return FlowClips(OnlineClips(regions, options), DisFlow())
+    return FlowClips(OnlineClips(regions, options, lucid), DisFlow())
 
 
 PAPER_STEPS = {"proposals": 8000, "identities": 0, "joint": 24_000, "online": 0}
 """Those of the joint training are the paper's; proposals are trained before it, for how long is not said."""
-
-PAPER_LOSS = DyeNetLossOptions(proposals=1.0, enlargement=(1.0, 1.0))
 
 
 def paper_stages(data: Sources, steps: Mapping[str, int], seed: int) -> list[Stage]:
@@ -128,36 +131,35 @@ def paper_stages(data: Sources, steps: Mapping[str, int], seed: int) -> list[Sta
     Sizes, and how the four frames of a clip are drawn, are not published: a reference, and three
     frames in a row here. "identities" is no stage of the paper; it is for those who want it.
     """
-    options = RegionOptions(
-        size=(480, 854), max_objects=10, max_step=1, paste=0.0, degrade=1.0, colour=0.0, seed=seed
-    )
+    options = replace(PAPER_CLIPS, size=(480, 854), seed=seed)
     stages = []
     for name, frames in (("proposals", 1), ("identities", 2), ("joint", 4)):
         if steps.get(name, 0):
             clips = _clips(data, replace(options, frames=frames), photos=0.0, stored_px=480)
             stages.append(_paper_stage(name, clips, steps[name], 1e-3))
     if steps.get("online", 0):
-        clips = _online_clips(data, replace(options, frames=4))
-        stages.append(_paper_stage("online", clips, steps["online"], 1e-4))
+        online = replace(PAPER_TRAINING.clips, size=options.size, seed=seed)
+        clips = _online_clips(data, online, PAPER_TRAINING.lucid)
+        stages.append(_paper_stage("online", clips, steps["online"], PAPER_TRAINING.learning_rate))
     return stages
 
 
 def _paper_stage(name: str, clips: Samples, steps: int, learning_rate: float) -> Stage:
     return Stage(
         name, clips, steps, batch=8, learning_rate=learning_rate, schedule=StairSchedule(8000, 0.1),
-        optimiser=SGD(momentum=0.9, weight_decay=5e-4), clip_gradient_norm=10.0, ema_decay=0.0,
+        optimiser=SGD(momentum=0.9, weight_decay=5e-4), clip_gradient_norm=math.inf, ema_decay=0.0,
         unused=UNUSED.get(name, ()),
     )  # fmt: skip
 
 
-def paper_task(config: DyeNetConfig) -> DyeNetTask:
+def paper_task(config: DyeNetConfig, loss: DyeNetLossOptions = PAPER_LOSS) -> DyeNetTask:
     """The network of a paper's variant, randomly initialised."""
     network = DyeNetNetwork(config)
     network.freeze_for_training()
-    return DyeNetTask(network, PAPER_LOSS, rates=())
+    return DyeNetTask(network, loss, rates=())
 
 
-def compact_task(config: DyeNetConfig) -> DyeNetTask:
+def compact_task(config: DyeNetConfig, loss: DyeNetLossOptions = COMPACT_LOSS) -> DyeNetTask:
     """The compact network, randomly initialised.
 
     Its backbone is frozen, as most of the paper's is (conv1 to conv4_20): a step then takes half the
@@ -165,10 +167,7 @@ def compact_task(config: DyeNetConfig) -> DyeNetTask:
     """
     network = DyeNetNetwork(config)
     network.freeze_for_training()
-    for name, parameter in network.named_parameters():
-        if ".backbone." in name:
-            parameter.requires_grad_(False)
-    return DyeNetTask(network, COMPACT_LOSS, COMPACT_RATES, queue=400, memory=24)
+    return DyeNetTask(network, loss, COMPACT_RATES, queue=400, memory=24)
 
 
 def _from_imagenet(network: nn.Module, source: str) -> str:
@@ -181,25 +180,38 @@ def _from_feelvos(network: nn.Module, tensors: dict[str, Tensor]) -> int:
     return take_over_pyramid(network.extractor, tensors, "")
 
 
-def recipe_of(config: DyeNetConfig) -> Recipe:
+PATCHES_AT_ONCE = 16
+"""Of a batch: every object's patch costs as much as a whole frame."""
+
+
+def recipe_of(config: DyeNetConfig, *, patches: bool = False) -> Recipe:
     """The recipe of a network of some config.
 
     Region attention can be left out (table 1: "Re-MP, no attention"); what makes the advanced form of it
-    (3), the second stream and the pyramid, can be added where it is missing.
+    (3), the second stream, the pyramid and patches for masks and their recurrence, can be added where it is
+    missing.
     """
 
-    def changed(**changes: Any) -> Callable[[Recipe], Recipe]:
-        return lambda _: recipe_of(replace(config, **changes))
+    def changed(*, on_patches: bool = patches, **changes: Any) -> Callable[[Recipe], Recipe]:
+        return lambda _: recipe_of(replace(config, **changes), patches=on_patches)
 
     additions = {} if config.two_streams else {"two-streams": changed(two_streams=True)}
     if not config.pyramid:
         additions["pyramid"] = changed(pyramid=True)
+    if not patches:
+        additions["patches"] = changed(on_patches=True)
     compact = config.backbone == COMPACT.backbone
+    loss = COMPACT_LOSS if compact else PAPER_LOSS
+    if patches:
+        loss = replace(
+            loss, patch_side=PATCH_SIDE, most_objects=PATCHES_AT_ONCE,
+            most_masks=min(loss.most_masks, PATCHES_AT_ONCE),
+        )  # fmt: skip
     return Recipe(
         "dyenet",
         config.backbone,
         COMPACT_STEPS if compact else PAPER_STEPS,
-        partial(compact_task if compact else paper_task, config),
+        partial(compact_task if compact else paper_task, config, loss),
         compact_stages if compact else paper_stages,
         _from_imagenet,
         {"feelvos": _from_feelvos} if compact else {},

@@ -15,7 +15,8 @@ from functools import partial
 from torch import nn
 
 from tinct.data.samplers import ClipOptions, Clips, MixedClips, StillClips, VideoClips
-from tinct.methods.feelvos import COMPACT, FeelvosNetwork, Options
+from tinct.methods.feelvos import COMPACT, Options
+from tinct.networks.feelvos import FeelvosNetwork
 from tinct.training.recipes.feelvos_task import COMPACT_LOSS, FeelvosTask, LossOptions
 from tinct.training.recipes.recipe import Recipe, compact_stage
 from tinct.training.sources import Sources

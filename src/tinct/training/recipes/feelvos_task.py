@@ -15,15 +15,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from tinct.methods.feelvos import (
-    FAR,
-    FeelvosNetwork,
-    FrameEncoding,
-    HeadOutput,
-    ObjectMatches,
-    Options,
-    match,
-)
+from tinct.methods.feelvos import Options, match
+from tinct.networks.feelvos import FAR, FeelvosNetwork, FrameEncoding, HeadOutput, ObjectMatches
 from tinct.ops.losses import bootstrapped_cross_entropy, bootstrapping_schedule, soft_dice
 from tinct.ops.membership import PixelSet, label_membership
 from tinct.ops.resize import resize_area, resize_nearest
@@ -123,11 +116,17 @@ class FeelvosTask(Task):
         self, encoding: FrameEncoding, b: int, labels: Tensor, previous: Tensor, objects: int
     ) -> _ClipRun:
         options, grid = self.options, encoding.grid
-        membership = label_membership(labels, objects, grid, soft=options.soft_minimum is not None)
+        soft, corners = options.soft_minimum is not None, options.align_corners
+        membership = label_membership(labels, objects, grid, soft=soft, align_corners=corners)
         reference = PixelSet.of_frame(encoding.embedding[b], membership)
-        masks = resize_area(previous[:objects].float() / 255, grid)
-        probs = torch.cat([(1 - masks.sum(0, keepdim=True)).clamp_min(0), masks])
-        return _ClipRun(reference.subsampled(options.reference_pixels), self._membership(probs), probs)
+        masks = previous[:objects].float() / 255
+        if soft:
+            masks = resize_area(masks, grid)
+            probs = torch.cat([(1 - masks.sum(0, keepdim=True)).clamp_min(0), masks])
+        else:
+            before = torch.cat([(1 - masks.sum(0, keepdim=True)).clamp_min(0), masks]).argmax(0)
+            probs = label_membership(before, objects, grid, soft=False, align_corners=corners)
+        return _ClipRun(reference.subsampled(options.reference_pixels), probs, probs)
 
     def _membership(self, probs: Float[Tensor, "L H W"]) -> Float[Tensor, "L H W"]:
         if self.options.soft_minimum is not None:
@@ -168,7 +167,7 @@ class FeelvosTask(Task):
     ) -> None:
         scores = F.interpolate(
             stack_scores([output.logits for output in outputs]),
-            size=labels.shape[-2:], mode="bilinear", align_corners=False,
+            size=labels.shape[-2:], mode="bilinear", align_corners=self.options.align_corners,
         )  # fmt: skip
         share = bootstrapping_schedule(step, self.loss.bootstrap_steps, self.loss.kept_fraction)
         found = {"bootstrapped": bootstrapped_cross_entropy(scores, labels, share)}

@@ -9,6 +9,7 @@ a row; ten epochs of Adam each. The paper gives neither batches nor sizes; these
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
@@ -88,7 +89,7 @@ def paper_stages(data: Sources, steps: Mapping[str, int], seed: int) -> list[Sta
         stages.append(
             Stage(
                 name, clips, steps[name], batch, learning_rate=1e-5, schedule=PolynomialSchedule(0.9),
-                optimiser=AdamW(weight_decay=0.0), clip_gradient_norm=10.0, ema_decay=0.0,
+                optimiser=AdamW(weight_decay=0.0), clip_gradient_norm=math.inf, ema_decay=0.0,
                 unused=SIDE_SCORES,
             )
         )  # fmt: skip
@@ -106,14 +107,14 @@ class PaperTask(MaskRnnTask):
 def paper_task() -> MaskRnnTask:
     """The paper's network, randomly initialised."""
     network = MaskRnnNetwork(PAPER)
-    return PaperTask(network, network.streams, PAPER_LOSS)
+    return PaperTask(network, PAPER_LOSS)
 
 
 def compact_task(loss: MaskRnnLossOptions = COMPACT_LOSS) -> MaskRnnTask:
     """The compact network, randomly initialised."""
     network = MaskRnnNetwork(COMPACT)
     network.streams.freeze_for_training()
-    return MaskRnnTask(network, network.streams, loss)
+    return MaskRnnTask(network, loss)
 
 
 def _without_recurrence(recipe: Recipe) -> Recipe:

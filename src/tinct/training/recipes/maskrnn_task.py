@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from tinct.networks.localization import proposals_of
-from tinct.networks.two_streams import StreamFeatures, TwoStreamOutput, TwoStreams, VggTwoStreams
-from tinct.ops.boxes import box_deltas, mask_boxes
+from tinct.methods.maskrnn import MaskRnnNetwork
+from tinct.networks.localization import box_loss, located, proposals_of
+from tinct.networks.two_streams import StreamFeatures, TwoStreamOutput
+from tinct.ops.boxes import inside_boxes
 from tinct.ops.losses import FrameLossOptions, at_size, frame_losses
 from tinct.ops.warp import magnitude_image, warp
 from tinct.training.recipes.clip_task import dilated
@@ -32,6 +32,8 @@ class MaskRnnLossOptions:
         union: Join the unwarped mask to the warped one (beyond the paper), so that wrong flow does
             not lose the object.
         dilation_px: Guiding masks are dilated by so much.
+        enlargement: Of the box outside of which a map is 0 before it is handed on, as at test; without a
+            localization loss there is no box.
     """
 
     frame: FrameLossOptions
@@ -40,17 +42,17 @@ class MaskRnnLossOptions:
     blind: float = 0.5
     union: bool = True
     dilation_px: int = 1
+    enlargement: float = 1.25
 
 
 class MaskRnnTask(Task):
     """The loss of a batch of clips with flow both ways."""
 
-    def __init__(
-        self, network: nn.Module, streams: TwoStreams | VggTwoStreams, loss: MaskRnnLossOptions
-    ) -> None:
+    network: MaskRnnNetwork
+
+    def __init__(self, network: MaskRnnNetwork, loss: MaskRnnLossOptions) -> None:
         super().__init__()
-        self.network = network
-        self.streams, self.loss = streams, loss
+        self.network, self.loss = network, loss
 
     def parameter_groups(self) -> list[tuple[list[nn.Parameter], float]]:
         """Backbones learn at a tenth of the rate, the appearance stream, which is trained, at a third."""
@@ -72,17 +74,27 @@ class MaskRnnTask(Task):
         parts: dict[str, list[Tensor]] = {}
         for t in range(2, T):
             warped = warp(guide, batch["flow_backward"][:, t].float().permute(0, 3, 1, 2))
-            guide = torch.maximum(guide, warped) if self.loss.union else warped
-            coarse = dilated(guide, self.loss.dilation_px)
+            before, guide = guide, torch.maximum(guide, warped) if self.loss.union else warped
             proposals = proposals_of(warped)
             at = slice((t - 2) * B, (t - 1) * B)
             features = StreamFeatures([m[at] for m in seen.appearance], [m[at] for m in seen.motion])
-            output = self.streams(features, coarse, proposals)
+            output = self.network(features, dilated(guide, self.loss.dilation_px), proposals)
             self._add_losses(output, proposals, labels[:, t], parts)
-            guide = torch.sigmoid(at_size(output.fused, (guide.shape[-2], guide.shape[-1]))).unsqueeze(1)
+            guide = self._handed_on(output, warped, before)
         means = {name: torch.stack(values).mean() for name, values in parts.items()}
         total = torch.stack([self._weight(name) * value for name, value in means.items()]).sum()
         return total, {"loss": total.detach(), **{name: value.detach() for name, value in means.items()}}
+
+    def _handed_on(
+        self, output: TwoStreamOutput, warped: Float[Tensor, "B 1 H W"], before: Float[Tensor, "B 1 H W"]
+    ) -> Float[Tensor, "B 1 H W"]:
+        """b_t: the map, 0 outside its box."""
+        size = (warped.shape[-2], warped.shape[-1])
+        probs = torch.sigmoid(at_size(output.fused, size)).unsqueeze(1)
+        if not self.loss.localization:
+            return probs
+        boxes = located(warped, output.deltas, self.loss.enlargement, before if self.loss.union else None)
+        return probs * inside_boxes(boxes, size).unsqueeze(1)
 
     def _features(self, batch: Mapping[str, Tensor]) -> StreamFeatures:
         frames = batch["frames"][:, 2:].transpose(0, 1).flatten(0, 1).permute(0, 3, 1, 2).float() / 255
@@ -93,7 +105,7 @@ class MaskRnnTask(Task):
         magnitudes = torch.stack([magnitude_image(flow) for flow in flows], 1)
         if torch.rand(()) < self.loss.blind:
             magnitudes[:, 1] = 0
-        return self.streams.features(frames, magnitudes)
+        return self.network.features(frames, magnitudes)
 
     def _weight(self, name: str) -> float:
         if name == "iou":
@@ -116,11 +128,7 @@ class MaskRnnTask(Task):
         for name in ("appearance", "motion"):
             of_stream = frame_losses(getattr(output, name), labels, plain)
             found[name] = of_stream["cross_entropy"] + of_stream["dice"]
-        truth = labels == 1
-        targets = box_deltas(proposals, mask_boxes(truth))
-        shown = truth.flatten(1).any(1).float()
-        distance = F.smooth_l1_loss(output.deltas, targets.clamp(-2, 2), reduction="none").sum(1)
-        found["localization"] = (distance * shown).sum() / shown.sum().clamp_min(1)
+        found["localization"] = box_loss(output.deltas, proposals, labels == 1)
         found["iou"] = overlap_of(output.fused, labels)
         for name, value in found.items():
             parts.setdefault(name, []).append(value)

@@ -15,6 +15,7 @@ from tinct import zoo
 from tinct.data.samplers import Samples
 from tinct.errors import OptionError, WeightsError, near_match
 from tinct.inference.segmenter import StreamingSegmenter
+from tinct.io.regular_files import check_regular
 from tinct.networks.weights import load_weights
 from tinct.training.checkpoint import FILE_NAME as CHECKPOINT
 from tinct.training.dev_score import scored_on
@@ -178,6 +179,7 @@ def method_of_weights(path: Path) -> str:
         WeightsError: It is missing, or no weights file of tinct.
     """
     try:
+        check_regular(path)
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
     except (OSError, SafetensorError) as error:

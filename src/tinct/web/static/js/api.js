@@ -90,7 +90,7 @@ export const api = {
   pause: (p) => askJson("POST", `${at(p)}/pause`),
   resume: (p) => askJson("POST", `${at(p)}/resume`),
   cancel: (p) => askJson("POST", `${at(p)}/cancel`),
-  claim: (p, force) => askJson("POST", `${at(p)}/claim`, { json: { force } }),
+  acquireWriterLock: (p, force) => askJson("POST", `${at(p)}/writer-lock`, { json: { force } }),
 
   importMasks: (p, file, frame) =>
     askJson("POST", `${at(p)}/import`, { body: formOf([["frame", String(frame)], ["file", file]]) }),

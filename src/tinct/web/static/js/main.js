@@ -5,7 +5,7 @@ import { redrawGestures, startGestures } from "./gestures.js";
 import { complain } from "./notices.js";
 import { showPresence, startObjects } from "./objects.js";
 import { startPlayback } from "./playback.js";
-import { adopt, claim, closeProject, openProject, seek } from "./project.js";
+import { acquireWriterLock, adopt, closeProject, openProject, seek } from "./project.js";
 import { startRunPanel } from "./run-panel.js";
 import { startSaver } from "./saver.js";
 import { startShortcuts } from "./shortcuts.js";
@@ -97,7 +97,7 @@ async function start() {
   store.watch(["project", "frame"], showHint);
   store.watch(["saving"], showSaving);
   store.watch(["mayWrite"], ({ mayWrite }) => ($("watching").hidden = mayWrite));
-  $("take-over").addEventListener("click", () => claim(true).catch(complain));
+  $("take-over").addEventListener("click", () => acquireWriterLock(true).catch(complain));
   $("home").addEventListener("click", () => (location.hash = "#/"));
   window.addEventListener("hashchange", go);
   await keepIcons().catch(complain);

@@ -83,8 +83,9 @@ export async function openProject(id, frame) {
   store.set({ hidden: new Set(), project: newest, run: newest.run, frame: Math.min(frame, newest.frames - 1) });
   store.set({ object: newest.objects[0]?.id ?? null });
   explainRun(newest.run);
+  for (const remark of newest.remarks) notify(remark[0].toUpperCase() + remark.slice(1) + ".");
   stopListening = listen(id, handlers());
-  await claim(false);
+  await acquireWriterLock(false);
 }
 
 export function closeProject() {
@@ -97,9 +98,9 @@ export function closeProject() {
 }
 
 /** Becomes the writer; a tab that works already keeps the video unless `force`. */
-export async function claim(force) {
+export async function acquireWriterLock(force) {
   try {
-    adopt(await api.claim(store.now.project.id, force));
+    adopt(await api.acquireWriterLock(store.now.project.id, force));
     store.set({ mayWrite: true });
     if (force) await renew(true);
   } catch (error) {
@@ -156,7 +157,7 @@ function handlers() {
     found: () => {
       told?.();
       announce("The server is back.");
-      claim(false).then(() => renew(true)).then(saveAgain).catch(complain);
+      acquireWriterLock(false).then(() => renew(true)).then(saveAgain).catch(complain);
     },
   };
 }

@@ -1,0 +1,172 @@
+"""Every paper's recipe in small: the recipe's own code at a reduced size, in minutes on two processor cores.
+
+    python benchmarks/reproduction.py --root DAVIS --stills STILLS --vgg16 vgg16.safetensors --out runs/small
+
+Trains each paper's variant on the split `fit` for a few steps of small samples, from ImageNet's VGG-16
+where the paper starts from it and from chance elsewhere; then segments some frames of `dev`, before
+and after fine-tuning where the method has that. What comes of it says that a recipe learns, and nothing
+of how well the paper's variant would do. The last lines are a table in Markdown; `losses.png` has the curves.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tinct.errors import OptionError, TinctError
+from tinct.evaluation.results import read_scores
+
+QUALITY = Path(__file__).with_name("quality.py")
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """One recipe in small.
+
+    Attributes:
+        method: Such as "osvos".
+        variant: The paper's.
+        steps: Of its stages, as `tinct train --steps` takes them.
+        judged: The stage whose weights segment frames; None for a method that sees the whole video.
+        from_vgg16: Whether it starts from ImageNet's VGG-16; else from chance.
+        of_stills: Whether it learns from photos alone.
+        fine_tunes: Whether its objects are fine-tuned.
+    """
+
+    method: str
+    variant: str
+    steps: str
+    judged: str | None
+    from_vgg16: bool = False
+    of_stills: bool = False
+    fine_tunes: bool = True
+
+    @property
+    def name(self) -> str:
+        """Of its folder and its curve."""
+        return f"{self.method}-{self.variant}"
+
+
+REPRODUCTIONS = (
+    Reproduction("osvos", "vgg16", "sides=60,half_sides=30,fused=30", "fused", from_vgg16=True),
+    Reproduction("masktrack", "vgg16", "stills=100", "stills", from_vgg16=True, of_stills=True),
+    Reproduction("masktrack", "resnet101", "stills=40", "stills", of_stills=True),
+    Reproduction("maskrnn", "vgg16", "frames=50,recurrence=20", "recurrence", from_vgg16=True),
+    Reproduction("feelvos", "xception65", "video=40", "video", fine_tunes=False),
+    Reproduction("dyenet", "resnet101", "proposals=15,joint=15", None),
+    Reproduction("dyenet", "xception65", "proposals=15,joint=15", None),
+)
+
+ROWS_PX = 120
+"""Frames are segmented at this height."""
+
+
+def training_command(small: Reproduction, options: argparse.Namespace) -> list[str]:
+    """`tinct train` for a recipe in small."""
+    data = ["--stills", options.stills] if small.of_stills else ["--data", options.root, "--split", "fit"]
+    imagenet = options.vgg16 if small.from_vgg16 else "none"
+    shape = ["--steps", small.steps, "--crop", options.crop, "--batch", options.batch, "--log-every", "5"]
+    out = ["--out", options.out / small.name, "--variant", small.variant, "--imagenet", imagenet]
+    return [str(word) for word in ("train", small.method, *data, *shape, *out)]
+
+
+def judging_command(small: Reproduction, options: argparse.Namespace, tuning: str, scores: Path) -> list[str]:
+    """`benchmarks/quality.py` for the weights that came of it."""
+    weights = options.out / small.name / f"{small.judged}.safetensors"
+    what = ["--root", options.root, "--split", "dev", "--sequences", options.sequences, "--every", "4"]
+    how = ["--method", small.method, "--variant", small.variant, "--preset", "paper", "--weights", weights]
+    tuned = ["--fine-tune", tuning] if small.fine_tunes else []
+    size = ["--max-frames", "5", "--set", f"working_height={ROWS_PX}", "--json", scores]
+    return [str(word) for word in (*what, *how, *tuned, *size)]
+
+
+def reproduce(small: Reproduction, options: argparse.Namespace) -> list[float]:
+    """Train, then segment before and after fine-tuning; the mean J of each."""
+    folder: Path = options.out / small.name
+    if not (folder / "done").exists():
+        _run("-m", "tinct", *training_command(small, options))
+        (folder / "done").touch()
+    found = []
+    for tuning in ("none", options.fine_tune)[: 1 + small.fine_tunes] if small.judged else ():
+        scores = folder / f"scores-{tuning}.json"
+        if not scores.exists():
+            _run(str(QUALITY), *judging_command(small, options, tuning, scores))
+        found.append(read_scores(scores).statistics["J"].mean)
+    return found
+
+
+def losses(folder: Path) -> list[float]:
+    """The loss of every line of a run's curve."""
+    lines = (folder / "curve.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line)["loss"] for line in lines if line]
+
+
+def row(small: Reproduction, of_run: Sequence[float], j: Sequence[float]) -> str:
+    """A line of the table: the first and the last loss, and J."""
+    start = "ImageNet" if small.from_vgg16 else "chance"
+    figures = [*(f"{value:.3f}" for value in j), "–", "–"][:2]
+    loss = f"{of_run[0]:.3f} → {of_run[-1]:.3f}"
+    return f"| {small.name} | {start} | `{small.steps}` | {loss} | {figures[0]} | {figures[1]} |"
+
+
+def draw(curves: Mapping[str, Sequence[float]], path: Path) -> None:
+    """The losses of all recipes, each in a plot of its own."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(2.4 * len(curves), 2.2), layout="constrained")
+    for axes, (name, values) in zip(
+        figure.subplots(1, len(curves), squeeze=False)[0], curves.items(), strict=True
+    ):
+        axes.plot([5 * (i + 1) for i in range(len(values))], values)
+        axes.set_title(name, fontsize=8)
+        axes.set_xlabel("step", fontsize=7)
+        axes.tick_params(labelsize=7)
+    figure.savefig(path, dpi=110)
+
+
+def main() -> int:
+    """Run all recipes, or those that are named."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("recipes", nargs="*", help="such as osvos-vgg16 (default: all)")
+    parser.add_argument("--root", type=Path, required=True, help="a dataset in the layout of DAVIS-2016")
+    parser.add_argument("--stills", type=Path, required=True, help="photos with object masks")
+    parser.add_argument("--vgg16", type=Path, required=True, help="a file with ImageNet's VGG-16")
+    parser.add_argument("--out", type=Path, required=True, help="one folder a recipe, and the curves")
+    parser.add_argument("--crop", default="96x176", help="size of the samples")
+    parser.add_argument("--batch", default="2", help="samples of a step")
+    parser.add_argument("--fine-tune", default="30", help="steps of fine-tuning")
+    parser.add_argument("--sequences", default="car-turn,lucia", help="of dev")
+    options = parser.parse_args()
+    chosen = [small for small in REPRODUCTIONS if not options.recipes or small.name in options.recipes]
+    curves: dict[str, list[float]] = {}
+    table = ["| recipe | from | steps | loss | J, parent | J, fine-tuned |", "|---|---|---|---|---|---|"]
+    try:
+        if len(chosen) < len(options.recipes):
+            names = ", ".join(small.name for small in REPRODUCTIONS)
+            raise OptionError(f"{' '.join(options.recipes)} came; there are {names}.")
+        for small in chosen:
+            j = reproduce(small, options)
+            curves[small.name] = losses(options.out / small.name)
+            table.append(row(small, curves[small.name], j))
+        draw(curves, options.out / "losses.png")
+    except (TinctError, OSError) as error:
+        print(f"reproduction: error: {error}", file=sys.stderr)
+        return 1
+    except subprocess.CalledProcessError as error:
+        return error.returncode
+    print("\n".join(table))
+    return 0
+
+
+def _run(*words: str) -> None:
+    print("python", *words, flush=True)
+    subprocess.run([sys.executable, *words], check=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
