@@ -122,6 +122,15 @@ def write_complete_run(path: Path) -> None:
     write_run(path, complete=True)
 
 
+def write_journal(path: Path) -> None:
+    """The journal that a killed process left in a run."""
+    from tinct.errors import OutputError
+    from tinct.runs.run_file import RunFile
+
+    with mock.patch.object(RunFile, "end", side_effect=OutputError("killed")):
+        write_run(path)
+
+
 def write_lock(path: Path) -> None:
     """The lock that a killed process left in a run."""
     from tinct.io.processes import host_name
@@ -378,6 +387,7 @@ WORK_KINDS: Mapping[str, FileKind] = {
         FileKind("state", "state.safetensors", write_state, read_state, has_checksum=True),
         of_run("state, resumed", "state.safetensors", write_run),
         of_run("run.json, resumed", "run.json", write_run, form="json"),
+        of_run("run.jsonl, resumed", "run.jsonl", write_journal, form="text"),
         of_run("run.json, complete, resumed", "run.json", write_complete_run, form="json"),
         of_run("lock of a run, resumed", ".lock", write_lock),
         of_run("mask of a run, resumed", "masks/00002.png", write_run),

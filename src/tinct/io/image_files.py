@@ -75,7 +75,7 @@ def opened_picture(
 
 
 def _check_sums(file: Path | io.BytesIO | io.BufferedReader) -> None:
-    """ValueError if a part of a PNG is not what its checksum says: Pillow does not look at those of pixels."""
+    """ValueError if part of a PNG is not what its checksum says; Pillow does not look at those of pixels."""
     if isinstance(file, Path):
         data = file.read_bytes()
     else:
