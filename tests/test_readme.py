@@ -150,7 +150,7 @@ def test_make_targets_that_the_pages_name_exist(target: str) -> None:
 @pytest.mark.parametrize("method", METHODS)
 def test_a_methods_page_names_every_option(method: str) -> None:
     page = (ROOT / f"docs/methods/{method}.md").read_text(encoding="utf-8")
-    options = type(preset_options(method, None, "paper"))
+    options = type(preset_options(method, None, "default"))
     assert [field.name for field in dataclasses.fields(options) if f"`{field.name}`" not in page] == []
 
 
@@ -167,7 +167,7 @@ def test_a_methods_page_has_the_papers_ablation(method: str) -> None:
             doubtful = table.measure == "J" and result.measures["J"].doubtful
             mean = result.j_and_f if table.measure == "G" else result.measures["J"].mean
             assert f"| {mean:.3f}{' (?)' * doubtful} |" in line
-        elif row.against:
+        elif row.direction:
             assert f"| {'up' if row.direction > 0 else 'down'} |" in line
 
 

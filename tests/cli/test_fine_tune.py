@@ -269,7 +269,7 @@ def test_what_cannot_be_is_refused_before_anything_is_written(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["feelvos"], "no table of ablations for 'feelvos'"),
+        (["xmem"], "no table of ablations for 'xmem'"),
         (["osvos", "--rows", "ful"], "Did you mean 'full'"),
         (["osvos", "--weights", "a.safetensors", "--weights", "b.safetensors"], "came as weights for all"),
         (["osvos", "--weights", "full=a", "--weights", "full=b"], "Two files of weights"),

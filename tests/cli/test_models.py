@@ -75,7 +75,7 @@ def test_json_holds_every_preset_with_its_options(monkeypatch: pytest.MonkeyPatc
     ]
     assert {score["source"] for row in rows for score in row["paper_scores"].values()} == {"paper"}
     for row in rows:
-        assert list(row["presets"]) == list(zoo.METHODS[row["method"]].presets)
+        assert list(row["presets"]) == list(zoo.METHODS[row["method"]].presets_of(row["variant"]))
         for preset, options in row["presets"].items():
             known = zoo.preset_options(row["method"], row["variant"], preset)
             assert set(options) == {field.name for field in dataclasses.fields(known)}

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -233,6 +234,29 @@ def test_debug_shows_the_traceback(
     words = ("segment", "none.mp4", "--mask", "first.png", "--out", "out")
     assert tinct_command(monkeypatch, "--debug", *words) == 1
     assert "Traceback" in capsys.readouterr().err
+
+
+def test_what_the_system_refuses_is_one_line(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def locked(*_: Any) -> None:
+        raise PermissionError(13, "Permission denied", "locked/clip")
+
+    monkeypatch.setattr(Video, "open", locked)
+    assert tinct_command(monkeypatch, "segment", "clip", "--mask", "first.png", "--out", "out") == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("tinct: error: locked/clip cannot be read or written: Permission denied. Check")
+
+
+def test_an_image_that_promises_too_much_is_one_line(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "huge.pgm").write_bytes(b"P5 13000 13000 255 0")
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        assert tinct_command(monkeypatch, "segment", "clip", "--mask", "huge.pgm", "--out", "out") == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "13000×13000 pixels" in line
 
 
 def test_ctrl_c_ends_with_130_and_says_how_to_go_on(

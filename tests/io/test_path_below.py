@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from drift_kit import Drift
-from hostile_names import HARMLESS_NAMES, HOSTILE_NAMES
+from hostile_names import CURIOUS_NAMES, HARMLESS_NAMES, HOSTILE_NAMES
 from PIL import Image
 from run_kit import run_to_folder
 
@@ -19,16 +20,20 @@ from tinct.data.lists import read_list
 from tinct.data.occlusion.files import visibility_file
 from tinct.errors import DatasetError, OutputError, TinctError
 from tinct.evaluation.pack import pack
-from tinct.interchange.exports import LabelledVideo, export
+from tinct.interchange.exports import FORMATS, LabelledVideo, export
+from tinct.io import atomic
 from tinct.io.atomic import path_below
+from tinct.io.masks import ObjectMasks
 from tinct.io.soft_masks import soft_path
 from tinct.io.video import Video
 
 H, W = 6, 8
 
 
-def test_there_are_two_hundred_hostile_names() -> None:
-    assert len(HOSTILE_NAMES) == len(set(HOSTILE_NAMES)) == 200
+def test_there_are_two_hundred_of_each_kind() -> None:
+    for names in (HOSTILE_NAMES, CURIOUS_NAMES):
+        assert len(names) == len(set(names)) == 200
+    assert not {*HOSTILE_NAMES} & {*CURIOUS_NAMES}
 
 
 @pytest.fixture
@@ -68,6 +73,64 @@ def test_a_suffix_counts(tmp_path: Path) -> None:
         path_below(tmp_path, "x" * 255, ".png")
 
 
+@pytest.fixture
+def linked(inside: Path) -> Path:
+    """A folder with links that lead out of it."""
+    folder = inside / "linked"
+    for link in (folder / "link", folder / "a" / "link"):
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(inside.parents[1])
+    return folder
+
+
+def test_what_curious_names_write_lies_inside(linked: Path) -> None:
+    taken = []
+    for name in CURIOUS_NAMES:
+        try:
+            path = path_below(linked, name, ".png")
+        except OutputError:
+            continue
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+        taken.append(name)
+    assert len(taken) > 100
+    assert not [name for name in taken if "link/" in name]
+    assert len([path for path in linked.rglob("*") if path.is_file()]) == len(taken)
+
+
+@pytest.mark.parametrize("name", ["NUL", "con.png", "a/aux", "COM1 .x", "lpt9:", "CONIN$"])
+def test_devices_of_windows_are_refused_there(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not atomic._not_below(name, ".png")
+    monkeypatch.setattr(atomic.os, "name", "nt")
+    assert "device" in atomic._not_below(name, ".png")
+    assert not atomic._not_below("control", ".png")
+
+
+@pytest.mark.parametrize("to", FORMATS)
+def test_names_of_frames_and_objects_in_every_format(to: str, inside: Path) -> None:
+    if FORMATS[to].extra:
+        pytest.importorskip("OpenEXR")
+    labels = np.ones((H, W), np.uint8)
+    soft = ObjectMasks.from_label_map(labels)
+    names = [*HOSTILE_NAMES, *CURIOUS_NAMES]
+    written = 0
+    for number, name in enumerate(names if not FORMATS[to].one_file else names[::8]):
+        for frame, named in ((name, "cow"), ("00000", name))[: 1 + (number % 4 == 0)]:
+            source = LabelledVideo(
+                [frame], (H, W), (1,), lambda _: labels, video_of_one(), object_names={1: named},
+                soft=lambda _: soft, title=name,
+            )  # fmt: skip
+            with suppress(TinctError):
+                written += export(source, to, inside / f"{number}-{named == name}").exists()
+    assert written > 10
+
+
+def video_of_one() -> Video:
+    return Video.from_arrays([np.zeros((H, W, 3), np.uint8)])
+
+
 class Named(type(Video.from_arrays([np.zeros((H, W, 3), np.uint8)]))):  # type: ignore[misc]
     """A video whose frames are called as somebody likes."""
 
@@ -93,8 +156,6 @@ def test_frames_of_a_video(inside: Path) -> None:
 
 @pytest.mark.parametrize("to", ["palette-png", "object-png", "soft-png"])
 def test_frames_of_an_export(to: str, inside: Path) -> None:
-    from tinct.io.masks import ObjectMasks
-
     labels = np.ones((H, W), np.uint8)
     soft = ObjectMasks.from_label_map(labels)
     for number, name in enumerate(HOSTILE_NAMES):
@@ -123,6 +184,10 @@ def test_sequences_of_a_list(inside: Path) -> None:
         except DatasetError:
             continue
         raise AssertionError(f"{name!r} was taken")
+    for name in CURIOUS_NAMES:
+        listing.write_bytes(name.encode("utf-8", "surrogateescape"))
+        with suppress(DatasetError):
+            taken += read_list(listing)
     # What is left of a path is its folder's name, as in DAVIS-2016's own lists.
     assert all(path_below(inside, name).parent == inside for name in taken)
 

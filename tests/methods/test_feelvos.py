@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from tinct.errors import WeightsError
-from tinct.methods.feelvos import COMPACT, PRESETS, Feelvos, Options, build, match
+from tinct.errors import OptionError, WeightsError
+from tinct.methods.feelvos import COMPACT, PRESETS, Feelvos, Options, build, match, without_parts
 from tinct.networks.feelvos import (
     FeelvosConfig,
     FeelvosNetwork,
@@ -101,7 +101,7 @@ def test_the_embedding_starts_near_identity() -> None:
     assert (SemanticEmbedding(12, 8)(features) - features[:, :8]).abs().mean() < 0.5
 
 
-@pytest.mark.parametrize("preset", ["default", "fast", "paper"])
+@pytest.mark.parametrize("preset", PRESETS["mobilenetv2"])
 def test_every_preset_gives_probabilities_of_the_frames_own_size(weights: Path, preset: str) -> None:
     segmenter = build("mobilenetv2", preset, weights, CPU, working_height=48)
     first, *later = clip(4, (61, 47))
@@ -182,19 +182,61 @@ def test_the_refinement_is_left_out_where_the_options_say_so(compact: FeelvosNet
         assert state.labels.shape == (6 * scale, 8 * scale)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"global_matching": False}, {"previous_matching": "none"}, {"previous_matching": "frame"},
+        {"previous_prediction": False},
+    ],
+)  # fmt: skip
+def test_every_part_of_the_papers_ablation_can_be_left_out_at_test(
+    compact: FeelvosNetwork, change: dict[str, object]
+) -> None:
+    first, second, third = clip()
+    seen = []
+    for options in (COMPACT, replace(COMPACT, **change)):
+        segmenter = Feelvos(compact, replace(options, working_height=None, local_radius=1))
+        state, _ = segmenter.step(segmenter.start(first, two_objects()), second)
+        seen.append(segmenter.step(state, third)[1].probs)
+    assert np.abs(seen[0] - seen[1]).max() > 1e-4
+
+
+def test_a_part_that_is_left_out_says_nothing() -> None:
+    matches = ObjectMatches(torch.rand(2, 3, 3), torch.rand(2, 3, 3), torch.rand(2, 3, 3))
+    nothing = without_parts(
+        matches, Options(global_matching=False, previous_matching="none", previous_prediction=False)
+    )
+    maps = nothing.head_maps(PAPER_MAPS, None)
+    assert torch.equal(maps, torch.tensor([1.0, 0.0, 1.0]).view(1, 3, 1, 1).expand(2, 3, 3, 3))
+    assert torch.equal(without_parts(matches, Options()).global_distances, matches.global_distances)
+
+
+def test_unknown_previous_matching() -> None:
+    with pytest.raises(OptionError, match="Did you mean 'window'"):
+        Options(previous_matching="windo")
+
+
 def test_weights_of_one_variant_do_not_fit_another(weights: Path) -> None:
     with pytest.raises(WeightsError, match="mobilenetv2"):
         build("xception65", "paper", weights, CPU)
 
 
 def test_the_paper_preset_switches_off_all_that_goes_beyond_it() -> None:
-    for presets in PRESETS.values():
-        paper = presets["paper"]
-        assert paper.soft_minimum is None
-        assert paper.memory_frames == 0
-        assert not paper.gate
-        assert not paper.refinement
-        assert paper.soft_feedback
+    paper = PRESETS["xception65"]["paper"]
+    assert paper.soft_minimum is None
+    assert paper.memory_frames == 0
+    assert not paper.gate
+    assert not paper.refinement
+    assert paper.soft_feedback
+    assert paper.align_corners
+
+
+def test_the_compact_network_is_not_run_without_what_it_learnt_with() -> None:
+    assert "paper" not in PRESETS["mobilenetv2"]
+    for options in PRESETS["mobilenetv2"].values():
+        assert options.soft_minimum == COMPACT.soft_minimum
+        assert options.refinement
+        assert not options.align_corners
 
 
 def test_the_defaults_are_the_papers() -> None:

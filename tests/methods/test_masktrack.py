@@ -82,6 +82,30 @@ def test_from_a_box_in_which_nothing_is_found_the_box_is_the_mask() -> None:
     np.testing.assert_array_equal(state.previous[0].numpy() > 0.5, filled_box(annotated() == 3))
 
 
+@pytest.mark.parametrize("tuning", [0, 1])
+def test_the_network_may_see_the_masks_box_or_nothing_of_it(tuning: int) -> None:
+    """In fine-tuning as at test: two masks of one box, or any two, give the same."""
+    box = filled_box(annotated() == 3).astype(np.uint8) * 3
+    seen = {}
+    for mask_input in ("mask", "box", "none"):
+        options = replace(UNTUNED, mask_input=mask_input, fine_tuning=FineTuning(Budget(steps=tuning)))
+        runner = segmenter(options)
+        state = runner.start(frame(), annotated())
+        _, masks = runner.step(state, frame(1))
+        seen[mask_input] = masks.probs
+        if mask_input != "mask" and not tuning:
+            others = {"box": box, "none": np.roll(annotated(), 9, 1)}
+            _, same = runner.step(runner.start(frame(), others[mask_input]), frame(1))
+            np.testing.assert_array_equal(masks.probs, same.probs)
+    for one, other in (("mask", "box"), ("mask", "none"), ("box", "none")):
+        assert np.abs(seen[one] - seen[other]).max() > 1e-4, (one, other)
+
+
+def test_an_unknown_mask_input() -> None:
+    with pytest.raises(OptionError, match="Did you mean 'box'"):
+        replace(UNTUNED, mask_input="bo")
+
+
 def test_the_mask_may_be_moved_along_the_flow() -> None:
     mask = annotated() == 3
     moved = guide(replace(UNTUNED, warp_previous="warped")) > 0.5

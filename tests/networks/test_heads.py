@@ -13,6 +13,9 @@ from tinct.networks.heads import Refinement, SharedInputConv, UnitEmbedding, con
 @pytest.mark.parametrize("separable", [False, True])
 def test_shared_input_convolution_equals_one_over_both_inputs(separable: bool) -> None:
     layer = SharedInputConv(5, 2, 4, 3, separable=separable)
+    for name, parameter in layer.named_parameters():
+        if name.endswith(".bias"):
+            nn.init.normal_(parameter)
     features, maps = torch.randn(2, 5, 6, 7), torch.randn(3, 2, 6, 7)
     owners = torch.tensor([0, 0, 1])
     together = torch.cat([features[owners], maps], 1)
@@ -33,6 +36,11 @@ def test_shared_input_convolution_equals_one_over_both_inputs(separable: bool) -
 @pytest.mark.parametrize("separable", [False, True])
 def test_convolution_keeps_the_size(separable: bool) -> None:
     assert convolution(3, 8, 7, separable=separable, bias=True)(torch.rand(1, 3, 5, 9)).shape == (1, 8, 5, 9)
+
+
+def test_separable_convolutions_start_without_biases() -> None:
+    layer = convolution(3, 8, 7, separable=True, bias=True)
+    assert all(not p.any() for name, p in layer.named_parameters() if name.endswith("bias"))
 
 
 def test_refinement_starts_as_plain_enlargement() -> None:

@@ -167,6 +167,25 @@ def test_not_safetensors(tmp_path: Path, data: bytes) -> None:
     refused(path, "not a safetensors file")
 
 
+@pytest.mark.parametrize(
+    "header",
+    [
+        '{"__metadata__": [1]}',
+        '{"__metadata__": "x"}',
+        '{"a": ' + "[" * 10**5,
+        '{"a": {"data_offsets": [0, "x"]}}',
+        '{"a": {"data_offsets": [0, 1e999]}}',
+        '{"a": {"data_offsets": [0, NaN]}}',
+        '{"a": {"data_offsets": [0, [1]]}}',
+        '{"a": 3}',
+    ],
+)
+def test_a_header_that_says_nothing_possible(tmp_path: Path, header: str) -> None:
+    path = tmp_path / "weights.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header.encode())
+    refused(path, "not a safetensors file")
+
+
 def test_a_header_that_lies_about_its_tensors(tmp_path: Path) -> None:
     header = b'{"a":{"dtype":"F16","shape":[3],"data_offsets":[0,4]},"__metadata__":' + (
         f'{{"format":"{FORMAT}","method":"feelvos","variant":"mobilenetv2"}}}}'.encode()
@@ -174,14 +193,6 @@ def test_a_header_that_lies_about_its_tensors(tmp_path: Path) -> None:
     path = tmp_path / "weights.safetensors"
     path.write_bytes(len(header).to_bytes(8, "little") + header + b"\0" * 4)
     refused(path, "damaged")
-
-
-def test_one_changed_byte_changes_the_hash(saved: Path) -> None:
-    sha256 = file_sha256(saved)
-    data = bytearray(saved.read_bytes())
-    data[-1] ^= 1
-    saved.write_bytes(data)
-    refused(saved, f"{sha256} is on record", sha256=sha256)
 
 
 def test_any_changed_byte_of_a_tensor_is_seen_without_a_hash_on_record(saved: Path) -> None:

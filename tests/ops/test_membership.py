@@ -75,3 +75,11 @@ def test_area_and_nearest_resizing() -> None:
     maps = torch.arange(16.0).view(1, 4, 4)
     torch.testing.assert_close(resize_area(maps, (2, 2)), torch.tensor([[[2.5, 4.5], [10.5, 12.5]]]))
     assert resize_nearest(maps, (2, 2)).tolist() == [[[0.0, 2.0], [8.0, 10.0]]]
+
+
+def test_labels_by_the_corners_of_the_grid_come_from_every_fourth_pixel() -> None:
+    """TensorFlow's rule: pixel (i, j) of a grid of stride 4 sits on (4 i, 4 j), to the last row."""
+    labels = torch.arange(465).remainder(200).repeat(465, 1)
+    membership = label_membership(labels, 199, (117, 117), soft=False, align_corners=True)
+    assert torch.equal(membership.argmax(0), labels[::4, ::4])
+    assert not torch.equal(label_membership(labels, 199, (117, 117), soft=False).argmax(0), labels[::4, ::4])

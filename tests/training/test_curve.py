@@ -3,6 +3,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
+from tinct.errors import OutputError
 from tinct.training import curve
 
 STAGES = ["stills", "video"]
@@ -43,6 +46,19 @@ def test_a_line_that_was_cut_off_is_dropped(tmp_path: Path) -> None:
     assert lines(tmp_path) == everything
 
 
+def test_a_full_disk_is_named(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=r"curve\.jsonl cannot be written: No such file.*--resume"):
+        curve.append_figures(tmp_path / "gone", "video", 1, 1.0, {})
+
+
 def test_no_curve_stays_none(tmp_path: Path) -> None:
     curve.rewind(tmp_path, STAGES, 0, 0, score="score")
     assert not (tmp_path / curve.FILE_NAME).exists()
+
+
+def test_a_line_that_was_damaged_is_dropped(tmp_path: Path) -> None:
+    everything = written(tmp_path)
+    with (tmp_path / curve.FILE_NAME).open("ab") as file:
+        file.write(b'\xff\xfe{"stage"\n' + b"[" * 10**5 + b"\n[]\n")
+    curve.rewind(tmp_path, STAGES, 2, 0, score="score")
+    assert lines(tmp_path) == everything

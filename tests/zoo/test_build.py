@@ -162,12 +162,20 @@ def test_what_a_method_takes_is_what_its_row_says() -> None:
         module = importlib.import_module(record.module)
         assert set(module.PRESETS) == set(record.variants)
         for variant in record.variants:
-            assert set(module.PRESETS[variant]) == set(record.presets)
-            for preset in record.presets:
+            assert set(module.PRESETS[variant]) == set(record.presets_of(variant))
+            for preset in record.presets_of(variant):
                 options = zoo.preset_options(method, variant, preset)
                 assert hasattr(options, "fine_tuning") == record.fine_tunes
         taken = inspect.signature(module.build).parameters
         assert (("flow" in taken), ("proposals" in taken)) == (record.uses_flow, record.uses_proposals)
+
+
+def test_a_preset_that_another_variant_has_is_named_with_it() -> None:
+    """The compact network learnt with what the paper lacks: taken away, it is no network that was trained."""
+    with pytest.raises(OptionError, match=r"feelvos mobilenetv2 has no preset 'paper'\. xception65 has it"):
+        zoo.preset_options("feelvos", None, "paper")
+    with pytest.raises(OptionError, match=r"no preset 'papr'\. Did you mean 'paper'"):
+        zoo.preset_options("feelvos", "xception65", "papr")
 
 
 def test_what_a_row_says_of_recipes_and_ablations_is_so() -> None:

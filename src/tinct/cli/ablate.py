@@ -36,7 +36,10 @@ def ablate(
     rows: Annotated[str | None, typer.Option(metavar="NAME,...", help="Only these rows.")] = None,
     weights: RowWeights = None,
     variant: choosing.Variant = None,
-    preset: Annotated[str, typer.Option(help="From which the rows start: default, paper or fast.")] = "paper",
+    preset: Annotated[
+        str | None,
+        typer.Option(help="From which the rows start; paper where the variant has it, else default."),
+    ] = None,
     device: choosing.Device = "auto",
     fine_tune: choosing.FineTune = None,
     flow: choosing.Flow = None,
@@ -56,8 +59,12 @@ def ablate(
     from tinct.evaluation.ablation_rows import ablation_of
     from tinct.evaluation.dataset_split import DatasetSplit
     from tinct.runs.segmenter_config import SegmenterConfig
+    from tinct.zoo import check_variant, method_record
 
     ablation_of(method)
+    if preset is None:
+        presets = method_record(method).presets_of(check_variant(method, variant))
+        preset = "paper" if "paper" in presets else "default"
     for_all, of_rows = parse_weights(weights or ())
     flow_chosen = choosing.flow_choice(flow, flow_weights, flow_cache)
     config = SegmenterConfig(method, variant, preset, for_all, device, fine_tune, flow_chosen)

@@ -72,6 +72,8 @@ def main() -> None:
     try:
         with warnings.catch_warnings():
             warnings.showwarning = show_warning
+            # Pillow's warning of large images; tinct has a limit of its own, and says so itself.
+            warnings.filterwarnings("ignore", "Image size .* exceeds limit")
             app()
     except TinctError as error:
         if os.environ.get("TINCT_DEBUG", "0") not in ("", "0"):

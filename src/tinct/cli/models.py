@@ -80,6 +80,8 @@ def method_lines(method: str) -> list[str]:
     lines = [method, *_wrapped("", record.title), ""]
     lines += _wrapped("can: ", "; ".join(_abilities(record)) + ".")
     lines += _wrapped("presets: ", ", ".join(record.presets))
+    for variant, lacking in record.lacking.items():
+        lines += _wrapped("  ", f"{variant} has no {', '.join(lacking)}")
     if record.recipe_parts:
         lines += _wrapped("tinct train --without: ", ", ".join(record.recipe_parts))
     if record.recipe_additions:
@@ -120,7 +122,10 @@ def _json_row(method: str, record: MethodRecord, variant: str) -> dict[str, Any]
         "description": record.variants[variant],
         "title": record.title,
         "default": variant == record.default_variant,
-        "presets": {preset: _plain(zoo.preset_options(method, variant, preset)) for preset in record.presets},
+        "presets": {
+            preset: _plain(zoo.preset_options(method, variant, preset))
+            for preset in record.presets_of(variant)
+        },
         **{capability: getattr(record, capability) for capability in zoo.CAPABILITIES},
         "streams": record.streams,
         "recipe_parts": list(record.recipe_parts),

@@ -58,10 +58,16 @@ class DavisFrames(Pictures):
 
 
 class StillPictures(Pictures):
-    """Photos with masks, as single pictures."""
+    """Photos with masks, as single pictures.
 
-    def __init__(self, stills: StaticImages) -> None:
-        self._stills = stills
+    Args:
+        stills: The photos.
+        most: Only this many of them, evenly chosen; None takes all.
+    """
+
+    def __init__(self, stills: StaticImages, most: int | None = None) -> None:
+        places = np.linspace(0, len(stills) - 1, min(len(stills), most or len(stills))).round().astype(int)
+        self._stills = [stills[int(place)] for place in places]
 
     def __len__(self) -> int:
         return len(self._stills)

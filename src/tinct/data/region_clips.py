@@ -149,13 +149,16 @@ class VideoRegions(RegionSource):
     Args:
         sequences: Annotated sequences.
         stored_px: The short side of cached frames; see `StoredFrames`.
+        motion: Of the clips, beside that of their frames.
     """
 
     OBJECTS = 8
     """Number of ids of a sequence that are identities; higher ones are `UNKNOWN`."""
 
-    def __init__(self, sequences: SequenceDataset, *, stored_px: int = 400) -> None:
-        self.sequences = sequences
+    def __init__(
+        self, sequences: SequenceDataset, *, stored_px: int = 400, motion: Motion = OVER_VIDEO
+    ) -> None:
+        self.sequences, self.motion = sequences, motion
         self._stored = StoredFrames(stored_px)
         self.identities = len(sequences) * self.OBJECTS
 
@@ -170,7 +173,9 @@ class VideoRegions(RegionSource):
         sequence = self.sequences[chosen]
         pairs = [self._stored.read(sequence, i) for i in _frame_indices(sequence, frames, max_step, random)]
         known = {i + 1: chosen * self.OBJECTS + i for i in range(self.OBJECTS)}
-        return SourceFrames([image for image, _ in pairs], [labels for _, labels in pairs], known, OVER_VIDEO)
+        return SourceFrames(
+            [image for image, _ in pairs], [labels for _, labels in pairs], known, self.motion
+        )
 
 
 def _frame_indices(sequence: Sequence, frames: int, max_step: int, random: Random) -> list[int]:
@@ -276,7 +281,7 @@ class RegionClips(Samples):
         maps = draw_motion(random, [0.0], source_frames.motion, (shape[0], shape[1]), size)
         if times:
             maps += draw_motion(random, times, source_frames.motion, (shape[0], shape[1]), size)
-        return move_each(images, labels, None, maps)
+        return move_each(images, labels, None, maps, blank_rim=source_frames.motion.blank_rim)
 
     def _pasted(
         self, source_frames: SourceFrames, times: list[float], object_id: int, random: Random

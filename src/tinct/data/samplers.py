@@ -8,7 +8,7 @@ objects, each with its own motion, in front of or behind the others.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -82,6 +82,12 @@ OVER_VIDEO = Motion(
     step_scale=0.015, step_turn_degrees=1.0, step_shift=0.01, bend=0.004,
 )  # fmt: skip
 """The additional motion of a clip of a real video."""
+
+WHOLE_CLIP = replace(
+    OVER_VIDEO, step_scale=0.0, step_turn_degrees=0.0, step_shift=0.0, bend=0.0, blank_rim=True
+)
+"""A clip as the papers vary it: resized, turned, cropped and mirrored as a whole; its frames' own motion is
+all that moves, and what the picture leaves free shows nothing."""
 
 
 class Samples(Dataset[dict[str, Tensor]], ABC):
@@ -215,10 +221,14 @@ class VideoClips(Clips):
         sequences: The annotated sequences.
         options: Options of the clips.
         stored_px: The short side to which larger frames are reduced when they are cached (`StoredFrames`).
+        motion: Of the clips, beside that of their frames.
     """
 
-    def __init__(self, sequences: Davis, options: ClipOptions, *, stored_px: int = 400) -> None:
+    def __init__(
+        self, sequences: Davis, options: ClipOptions, *, stored_px: int = 400, motion: Motion = OVER_VIDEO
+    ) -> None:
         super().__init__(options)
+        self.motion = motion
         self.sequences = sequences
         self.stored_px = stored_px
         self._stored = StoredFrames(stored_px)
@@ -234,8 +244,8 @@ class VideoClips(Clips):
         images, labels = self._read(sequence, self._frame_indices(sequence, random))
         times = self.times(random)
         size = self.options.size
-        maps = draw_motion(random, times, OVER_VIDEO, labels[0].shape, size)
-        layers = [move_each(images, labels, None, maps)]
+        maps = draw_motion(random, times, self.motion, labels[0].shape, size)
+        layers = [move_each(images, labels, None, maps, blank_rim=self.motion.blank_rim)]
         if random.random() < self.options.paste:
             other = sequence if random.random() < 0.25 else self._any_sequence(random)
             pasted = self._read(other, self._frame_indices(other, random))

@@ -17,7 +17,8 @@ from pathlib import Path
 from tinct import zoo
 from tinct.data.occlusion.files import read_visibility, visibility_file
 from tinct.errors import OptionError, TinctError, WeightsError, near_match
-from tinct.evaluation.ablation_rows import AblationRow, AblationTable, ablation_of
+from tinct.evaluation.ablation_row import AblationRow, AblationTable
+from tinct.evaluation.ablation_rows import ablation_of
 from tinct.evaluation.dataset_split import DatasetSplit
 from tinct.evaluation.evaluate import evaluate
 from tinct.evaluation.occlusion import phase_scores

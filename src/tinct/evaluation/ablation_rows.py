@@ -2,7 +2,7 @@
 
 A row is compared with another one of its table (`against`). The papers' figures are those of
 `published.json`; where a paper says in words alone which way a row moved, `direction` holds that.
-Sources: OSVOS, ablation table; MaskTrack, ablation table; MaskRNN, ablation study; DyeNet, table 1 of the
+Sources: the ablation tables of FEELVOS, OSVOS and MaskTrack; MaskRNN, ablation study; DyeNet, table 1 of the
 DAVIS-2018 report, and the ECCV paper on rounds. What the summaries at hand do not say is left out, not
 guessed.
 """
@@ -10,82 +10,10 @@ guessed.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from tinct.errors import OptionError, near_match
-
-
-@dataclass(frozen=True)
-class AblationRow:
-    """One row.
-
-    Attributes:
-        name: On the command line, and of the row's folder.
-        title: In tables.
-        options: Fields of the method's `Options`, in the place of the preset's.
-        method: The method that the row runs, where it is not the table's own; its weights are then that
-            method's too.
-        config: Fields of `Options.config` that differ in weights of the row's own (`--weights NAME=FILE`).
-        fine_tuned: Whether objects are fine-tuned at all.
-        needs_weights: What weights of its own the row needs; it then runs only with
-            `--weights NAME=FILE`. Empty if the method's own weights serve.
-        published: The variant of its method in `published.json`; None if there is no figure.
-        paper: As `published.json` calls the row's method, where it is not the table's own.
-        against: The row that it is compared with, and others for where that one could not be run;
-            empty for the first.
-        direction: Which way the paper says that the row moved against these, +1 or -1, where it
-            gives no figure; 0 where figures say it, or nobody does.
-        note: What a reader should know.
-    """
-
-    name: str
-    title: str
-    options: Mapping[str, Any] = field(default_factory=dict)
-    method: str = ""
-    config: Mapping[str, Any] = field(default_factory=dict)
-    fine_tuned: bool = True
-    needs_weights: str = ""
-    published: str | None = None
-    paper: str = ""
-    against: tuple[str, ...] = ()
-    direction: int = 0
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class AblationTable:
-    """The rows of one paper.
-
-    Attributes:
-        method: As in the zoo.
-        paper: As `published.json` calls the method.
-        dataset: Where the paper measured.
-        split: Likewise.
-        rows: In the paper's order.
-        measure: What the rows are compared by: "J", or "G", the mean of J and F; that on occlusion clips
-            is of the frames after a reappearance ("G after").
-    """
-
-    method: str
-    paper: str
-    dataset: str
-    split: str
-    rows: tuple[AblationRow, ...]
-    measure: str = "J"
-
-    def chosen(self, names: list[str] | None) -> tuple[AblationRow, ...]:
-        """The rows of these names, in the table's order; all for None.
-
-        Raises:
-            OptionError: There is no such row.
-        """
-        known = [row.name for row in self.rows]
-        for name in names or ():
-            if name not in known:
-                raise OptionError(f"{self.method} has no ablation row {name!r}. {near_match(name, known)}")
-        return tuple(row for row in self.rows if names is None or row.name in names)
-
+from tinct.evaluation.ablation_row import AblationRow, AblationTable
 
 OSVOS = AblationTable(
     "osvos",
@@ -131,6 +59,11 @@ OSVOS = AblationTable(
 
 _PLAIN = {"flow_stream": False, "crf": False}
 """MaskTrack's ablations are of the network without flow stream and CRF."""
+
+_OWN_MASKS = (
+    "The paper trains this row again (tinct train masktrack --with box-mask, or --without mask, then "
+    "--weights NAME=FILE); without such weights this row does so in fine-tuning and at test alone."
+)
 
 MASKTRACK = AblationTable(
     "masktrack",
@@ -197,6 +130,38 @@ MASKTRACK = AblationTable(
             needs_weights="trained without thin-plate splines",
             published="without non-rigid deformation",
             against=("without-flow",),
+        ),
+        AblationRow(
+            "few-photos",
+            "trained on fewer images",
+            _PLAIN,
+            needs_weights="trained on 5,000 photos",
+            published="trained on 5,000 images",
+            against=("without-flow",),
+        ),
+        AblationRow(
+            "video",
+            "trained on video",
+            _PLAIN,
+            needs_weights="trained on frames of videos",
+            published="trained offline on video",
+            against=("without-flow",),
+        ),
+        AblationRow(
+            "box-mask",
+            "the mask's box in the place of the mask",
+            {**_PLAIN, "mask_input": "box"},
+            published="a box as fourth channel",
+            against=("without-flow",),
+            note=_OWN_MASKS,
+        ),
+        AblationRow(
+            "without-mask",
+            "without the mask",
+            {**_PLAIN, "mask_input": "none"},
+            published="without the mask channel",
+            against=("without-flow",),
+            note=_OWN_MASKS,
         ),
     ),
 )
@@ -362,8 +327,47 @@ DYENET = AblationTable(
     measure="G",
 )
 
+_FEELVOS_NOTE = (
+    "The paper trains each row anew (tinct train feelvos --without PART, then --weights NAME=FILE); without "
+    "such weights the part says nothing at test alone."
+)
+_TRAINED_ON = "without YouTube-VOS"
+"""All of the table's networks are."""
+
+
+_NO_WINDOW = "previous frame matched globally"
+_NO_LOCAL = "without matching to the previous frame"
+_GLOBAL = "without matching to the previous frame and its prediction"
+_NO_PREDICTION = "without the previous prediction"
+_NO_GLOBAL = "without global matching to the first frame"
+_WHOLE, _NO_PREVIOUS = {"previous_matching": "frame"}, {"previous_matching": "none"}
+_UNSEEN, _UNMATCHED = {"previous_prediction": False}, {"global_matching": False}
+
+
+def _feelvos_row(name: str, title: str, published: str | None, options: Mapping[str, Any]) -> AblationRow:
+    known = None if published is None else f"{_TRAINED_ON}, {published}"
+    return AblationRow(name, title, options, published=known, against=("full",), note=_FEELVOS_NOTE)
+
+
+FEELVOS = AblationTable(
+    "feelvos",
+    "FEELVOS",
+    "davis-2017",
+    "val",
+    (
+        AblationRow("full", "everything", published=_TRAINED_ON),
+        _feelvos_row("without-window", "previous frame matched globally", _NO_WINDOW, _WHOLE),
+        _feelvos_row("without-local", "no matching with the previous frame", _NO_LOCAL, _NO_PREVIOUS),
+        _feelvos_row("global-alone", "global matching alone", _GLOBAL, {**_NO_PREVIOUS, **_UNSEEN}),
+        _feelvos_row("without-prediction", "no previous prediction", _NO_PREDICTION, _UNSEEN),
+        _feelvos_row("without-global", "no global matching", _NO_GLOBAL, _UNMATCHED),
+        _feelvos_row("local-alone", "local matching alone", None, {**_UNMATCHED, **_UNSEEN}),
+    ),
+    measure="G",
+)
+
 ABLATIONS: Mapping[str, AblationTable] = {
-    table.method: table for table in (OSVOS, MASKTRACK, MASKRNN, DYENET)
+    table.method: table for table in (FEELVOS, OSVOS, MASKTRACK, MASKRNN, DYENET)
 }
 """Method → its table."""
 

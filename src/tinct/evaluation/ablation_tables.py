@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tinct.evaluation.ablate import Ablation, Change, RowResult
 from tinct.evaluation.results import number_or_none
-from tinct.evaluation.tables import DASH, markdown_lines
+from tinct.evaluation.tables import DASH, fraction, markdown_lines
 from tinct.io.atomic import atomic_write
 
 if TYPE_CHECKING:
@@ -105,9 +105,9 @@ def _cells(ablation: Ablation, result: RowResult) -> list[str]:
     doubt = " (?)" if _doubtful(result) else ""
     return [
         result.row.title,
-        *(_figure(result.ours.get(measure, math.nan)) for measure in ablation.measures),
+        *(fraction(result.ours.get(measure, math.nan)) for measure in ablation.measures),
         DASH if change is None else _signed(change.ours),
-        _figure(result.paper_figure(ablation.table.measure)) + doubt,
+        fraction(result.paper_figure(ablation.table.measure)) + doubt,
         DASH if change is None else _paper_change(change),
         DASH if change is None else change.against,
         DASH if change is None else SIGNS[change.verdict],
@@ -185,10 +185,6 @@ def _row_json(ablation: Ablation, result: RowResult) -> dict[str, Any]:
             "verdict": change.verdict or None,
         }
     return content
-
-
-def _figure(value: float) -> str:
-    return DASH if math.isnan(value) else f"{value:.3f}"
 
 
 def _signed(value: float) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 from tinct.errors import OutputError
 from tinct.io.json_files import parse_json, reading
+from tinct.io.regular_files import read_regular
 from tinct.runs.traces import TRACE_FILE
 
 
@@ -41,7 +42,7 @@ def read_traces(out: Path, sequences: Iterable[str]) -> list[dict[str, Any]]:
         if not path.exists():
             return []
         with reading(path, "a trace", "Remove its folder and run again.", OutputError):
-            traces.append(_checked(parse_json(path.read_bytes())))
+            traces.append(_checked(parse_json(read_regular(path))))
     return traces
 
 

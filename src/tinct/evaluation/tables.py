@@ -81,7 +81,7 @@ def console_table(scores: Scores) -> Table:
 
     def add(rows: Iterable[Row], style: str = "") -> None:
         for name, statistics in rows:
-            cells = [_fraction(column.value(statistics)) for column in columns]
+            cells = [fraction(column.value(statistics)) for column in columns]
             table.add_row(Text(name), *cells, style=style)
 
     add(_overall_rows(scores), "bold")
@@ -274,7 +274,8 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def _fraction(value: float) -> str:
+def fraction(value: float) -> str:
+    """A fraction with three decimals; a dash where it is undefined."""
     return DASH if math.isnan(value) else f"{value:.3f}"
 
 

@@ -21,6 +21,7 @@ MAX_NAME_BYTES = 255
 """Of a file or folder, on the file systems in use."""
 
 _PART = re.compile(r"\..*\.([0-9a-f]{8})-(\d+)-\w+\.part(\.[^.]*)?", re.DOTALL)
+_DEVICE = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|com\d|lpt\d) *(\.|:|$)", re.IGNORECASE)
 _open_parts: set[str] = set()
 """The names of what this very process is writing."""
 
@@ -123,9 +124,9 @@ def path_below(folder: Path, name: str, suffix: str = "", *, error: type[TinctEr
 
     Raises:
         TinctError: Of the class `error`: the name is empty, absolute, begins with a drive, climbs out with
-            "..", or holds what no file system takes.
+            "..", leads out by a link, or holds what no file system takes.
     """
-    reason = _not_below(name, suffix)
+    reason = _not_below(name, suffix) or _leads_out(folder, name)
     if reason:
         raise error(
             f"The name {name[:100]!r} {reason}, so that no file in {folder} can have it; rename it where it "
@@ -146,8 +147,18 @@ def _not_below(name: str, suffix: str) -> str:
         return "is an absolute path"
     if any(part.strip(" ") in ("", ".", "..") for part in parts):
         return "leads elsewhere"
+    if os.name == "nt" and any(_DEVICE.match(part) for part in parts):
+        return "is a device of Windows"
     longest = max(len(os.fsencode(part)) for part in [*parts[:-1], parts[-1] + suffix])
     return f"is longer than {MAX_NAME_BYTES} bytes" if longest > MAX_NAME_BYTES else ""
+
+
+def _leads_out(folder: Path, name: str) -> str:
+    """Whether a link below the folder takes a name of several parts out of it; empty if not."""
+    if "/" not in name and "\\" not in name:
+        return ""
+    inside = (folder / name).parent.resolve().is_relative_to(folder.resolve())
+    return "" if inside else "leads out by a link"
 
 
 def sweep(folder: Path, *, locked: bool = False) -> None:

@@ -19,7 +19,7 @@ matching); a small head that all objects share turns these distances into masks.
 | posterior over all objects | a softmax over the logits of `FeelvosNetwork.forward` |
 | bootstrapped cross-entropy (3.7) | `losses.bootstrapped_cross_entropy`, in `FeelvosTask` |
 
-What goes beyond the paper is an `Options` field that the preset "paper" switches off; the page
+What goes beyond the paper is an `Options` field that the paper's variant leaves off; the page
 docs/methods/feelvos.md gives the reason for each.
 """
 
@@ -137,11 +137,10 @@ PRESETS: Mapping[str, Mapping[str, Options]] = {
     "mobilenetv2": {
         "default": replace(_COMPACT_MEMORY, working_height=432, local_radius=13, memory_frames=5),
         "fast": replace(_COMPACT_MEMORY, working_height=272, local_radius=8, memory_frames=3),
-        "paper": replace(COMPACT, working_height=480, local_radius=14, soft_minimum=None, refinement=False),
     },
     "xception65": {"default": Options(), "fast": Options(output_stride=16), "paper": Options()},
 }
-"""Variant → preset → options; "paper" switches off what goes beyond the paper, but for the config."""
+"""Variant → preset → options. There is no compact "paper": the network learnt with what goes beyond it."""
 
 
 def without_parts(matches: ObjectMatches, options: Options) -> ObjectMatches:

@@ -45,9 +45,11 @@ from tinct.inference.segmenter import VideoSegmenter
 from tinct.io.masks import ObjectMasks
 from tinct.io.video import Video
 from tinct.networks.flow import DisFlow, FlowEstimator
+from tinct.networks.guided_pyramid import GuidedPyramid
 from tinct.networks.localization import box_loss, located, proposals_of
 from tinct.networks.presets import variant_options
 from tinct.networks.two_streams import StreamFeatures, TwoStreamOutput, TwoStreams, VggTwoStreams
+from tinct.networks.vgg import VggStream
 from tinct.networks.weights import load_weights
 from tinct.ops.boxes import inside_boxes
 from tinct.ops.losses import BALANCED, at_size
@@ -59,8 +61,6 @@ COMPACT_BACKBONES = {"mobilenetv2": "mobilenetv2_100"}
 """Backbones of compact variants, and timm's names for them."""
 
 BACKBONES = (*COMPACT_BACKBONES, "vgg16")
-
-STREAMS = ("appearance", "motion")
 
 OUTSIDE_LOGIT = -20.0
 """The logit that stands for a probability of 0."""
@@ -123,7 +123,7 @@ COMPACT = Options(
 PAPER_FINE_TUNING = FineTuning(
     Budget(steps=200), learning_rate=1e-5, schedule="polynomial", clip_gradient_norm=0.0, weight_decay=0.0,
     augmentation=OnlineAugmentation(
-        replace(WHOLE_FRAME, bend=0.0), lucid=0.0, damaged=0.0, lost=0.0, colour=0.0
+        replace(WHOLE_FRAME, bend=0.0, blank_rim=True), lucid=0.0, damaged=0.0, lost=0.0, colour=0.0
     ),
     loss=BALANCED,
 )  # fmt: skip
@@ -192,11 +192,17 @@ class MaskRnnNetwork(nn.Module):
                 tuned |= {"motion": self.streams.motion, "fusion": self.streams.fusion}
             if self.options.localization:
                 tuned["localization"] = self.streams.localization
-        layers = {}
-        for part, module in tuned.items():
-            of_part = module.object_layers() if part in STREAMS else dict(module.named_parameters())
-            layers |= {f"streams.{part}.{name}": layer for name, layer in of_part.items()}
-        return layers
+        return {
+            f"streams.{part}.{name}": layer
+            for part, module in tuned.items()
+            for name, layer in _layers_of(module).items()
+        }
+
+
+def _layers_of(module: nn.Module) -> Mapping[str, nn.Parameter]:
+    if isinstance(module, GuidedPyramid | VggStream):
+        return module.object_layers()
+    return dict(module.named_parameters())
 
 
 def segmented_and_located(network: Any, batch: TuningBatch) -> tuple[Tensor, Tensor]:
@@ -265,7 +271,9 @@ class MaskRnn(FineTunedSegmenter[MaskRnnState]):
         """As `start`; fine-tuning sees the flow to the frame that follows."""
         image = self.working(frame)
         unknown = torch.zeros(1, 2, *image.shape[:2], device=self.device)
-        (state,) = self.start_at_each([frame], [labels], [self._tuning_magnitudes(image, unknown, following)])
+        ahead = None if following is None else self.working(following)
+        magnitudes = self._tuning_magnitudes(image, unknown, ahead)
+        (state,) = self.start_at_each([frame], [labels], [magnitudes])
         return state
 
     @torch.inference_mode()
@@ -284,23 +292,25 @@ class MaskRnn(FineTunedSegmenter[MaskRnnState]):
             following: The one after it, if it is known; else its flow counts as zero.
             labels: The frame's annotation, which corrects what is found.
         """
-        image = self.working(frame)
+        image, ahead = self.working(frame), None if following is None else self.working(following)
         backward = self._flow(image, state.image)
         warped = warp(state.previous[None], backward)[0]
         guides = torch.maximum(warped, state.previous) if self.options.union else warped
         with self.autocast():
             features = self.network.features(
-                frame_tensor(image, self.device), self._magnitudes(image, backward, following)
+                frame_tensor(image, self.device), self._magnitudes(image, backward, ahead)
             )
         logits = torch.stack(
             [
-                self._segment(features, *(each[None, None] for each in maps), weights)
-                for *maps, weights in zip(guides, warped, state.previous, state.weights, strict=True)
+                self._segment(features, guide[None, None], moved[None, None], before[None, None], weights)
+                for guide, moved, before, weights in zip(
+                    guides, warped, state.previous, state.weights, strict=True
+                )
             ]
         )
         masks = object_masks(state.object_ids, logits, frame.shape[:2])
         if labels is not None:
-            magnitudes = self._tuning_magnitudes(image, backward, following)
+            magnitudes = self._tuning_magnitudes(image, backward, ahead)
             return self.corrected(state, frame, labels, masks, magnitudes)
         return replace(state, image=image, previous=logits.sigmoid()), masks
 
@@ -310,7 +320,7 @@ class MaskRnn(FineTunedSegmenter[MaskRnnState]):
         """The magnitude images of a working frame's flow to both neighbours."""
         forward = torch.zeros_like(backward)
         if following is not None and self.options.flow_stream:
-            forward = self._flow(image, self.working(following))
+            forward = self._flow(image, following)
         return torch.stack([magnitude_image(flow) for flow in (backward, forward)], 1)
 
     def _tuning_magnitudes(

@@ -38,7 +38,7 @@ from tinct.data.online_samples import OnlineAugmentation
 from tinct.data.synthetic import Motion
 from tinct.errors import OptionError, near_match
 from tinct.fine_tuning.budget import Budget
-from tinct.fine_tuning.fine_tune import COMPACT_GUIDED, FineTuning
+from tinct.fine_tuning.fine_tune import COMPACT_GUIDED, Answer, FineTuning, TuningBatch, answer_of_stream
 from tinct.fine_tuning.per_object import ObjectWeights
 from tinct.fine_tuning.segmenter import FineTunedSegmenter, FineTunedState, Learnt
 from tinct.io.masks import ObjectMasks, object_ids_of
@@ -64,6 +64,8 @@ BACKBONES = (*COMPACT_BACKBONES, *DeepLabV2Stream.BACKBONES)
 
 WARPING = ("no", "warped", "union")
 
+MASK_INPUTS = ("mask", "box", "none")
+
 
 @dataclass(frozen=True)
 class Options:
@@ -86,11 +88,13 @@ class Options:
         crf: Draw the masks to the frame's edges by a dense CRF (3.4); needs pydensecrf2.
         box: Of an annotated mask its box alone is used: the network makes a mask of it first, and goes on
             from that (3.4; the paper has a network of its own for this).
+        mask_input: What the network sees of a previous mask: the "mask" (3.1), or in the paper's ablation its
+            filled "box", or "none" of it. Weights learn with one of them.
         fine_tuning: On the annotated frames (3.3).
         working_height: Short side in pixels to which frames are brought; None leaves them.
 
     Raises:
-        OptionError: No such backbone or `warp_previous`.
+        OptionError: No such backbone, `warp_previous` or `mask_input`.
     """
 
     backbone: str = "vgg16"
@@ -102,6 +106,7 @@ class Options:
     flow_stream: bool = False
     crf: bool = False
     box: bool = False
+    mask_input: str = "mask"
     fine_tuning: FineTuning = field(default_factory=FineTuning)
     working_height: int | None = None
 
@@ -111,6 +116,10 @@ class Options:
         if self.warp_previous not in WARPING:
             raise OptionError(
                 f"Unknown warp_previous {self.warp_previous!r}. {near_match(self.warp_previous, WARPING)}"
+            )
+        if self.mask_input not in MASK_INPUTS:
+            raise OptionError(
+                f"Unknown mask_input {self.mask_input!r}. {near_match(self.mask_input, MASK_INPUTS)}"
             )
 
     @property
@@ -131,7 +140,8 @@ COMPACT = Options(
 )
 
 PAPER_FINE_TUNING = FineTuning(
-    Budget(steps=200), learning_rate=1e-3, optimiser="sgd", weight_decay=5e-4, rates=SCORE_RATES, batch=10,
+    Budget(steps=200), learning_rate=1e-3, schedule="polynomial", clip_gradient_norm=0.0, optimiser="sgd",
+    weight_decay=5e-4, rates=SCORE_RATES, batch=10,
     augmentation=OnlineAugmentation(
         Motion(
             scale=(1.0, 1.0), turn_degrees=20.0, shift=0.0, step_scale=0.0, step_turn_degrees=0.0,
@@ -142,7 +152,7 @@ PAPER_FINE_TUNING = FineTuning(
     loss=PLAIN,
 )  # fmt: skip
 """All layers, 200 steps on mirrored and turned frames with deformed masks (3.3); the paper gives no learning
-rate, so it is that of the training before."""
+rate, so that and its schedule are those of the training before."""
 
 PAPER = Options(fine_tuning=PAPER_FINE_TUNING)
 
@@ -189,9 +199,19 @@ class MaskTrackNetwork(nn.Module):
     ) -> SideLogits:
         """Logits of stride 4, or of the frame's size in the paper's variants."""
         output: SideLogits = self.stream(
-            self.stream.features(frames), previous, deep_supervision=deep_supervision
+            self.stream.features(frames), self.seen_of(previous), deep_supervision=deep_supervision
         )
         return output
+
+    def seen_of(self, masks: Float[Tensor, "*N H W"]) -> Float[Tensor, "*N H W"]:
+        """What the stream is shown of previous masks: themselves, their filled boxes, or nothing."""
+        if self.options.mask_input == "mask":
+            return masks
+        if self.options.mask_input == "none":
+            return torch.zeros_like(masks)
+        certain = (masks > 0.5).flatten(0, -3).cpu().numpy()
+        boxes = np.stack([filled_box(mask) for mask in certain]).reshape(masks.shape)
+        return torch.from_numpy(boxes).to(masks)
 
 
 @holds_arrays
@@ -233,6 +253,15 @@ class MaskTrack(FineTunedSegmenter[MaskTrackState]):
         self.flow = flow or DisFlow()
         if self.options.crf:
             check_dense_crf()
+
+    @property
+    def answer(self) -> Answer:
+        """How fine-tuning asks the network: with what it is shown of masks at test."""
+
+        def of_seen(stream: Any, batch: TuningBatch) -> tuple[Tensor, Tensor]:
+            return answer_of_stream(stream, batch._replace(guides=self.network.seen_of(batch.guides)))
+
+        return answer_of_stream if self.options.mask_input == "mask" else of_seen
 
     def certain_state(self, learnt: Learnt, frame: Image, masks: ObjectMasks) -> MaskTrackState:
         """Masks that are certain are the previous ones of the frame that comes next."""
@@ -293,7 +322,7 @@ class MaskTrack(FineTunedSegmenter[MaskTrackState]):
             features = stream.features(picture)
             logits = [
                 w.call(stream, features, guide[None, None]).fused[0].float()
-                for w, guide in zip(weights, guides, strict=True)
+                for w, guide in zip(weights, self.network.seen_of(guides), strict=True)
             ]
         return torch.stack(logits)
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from tinct.networks.backbones import PyramidBackbone
 from tinct.networks.side_outputs import SideLogits, SideOutputs
-from tinct.ops.resize import resize_area
+from tinct.ops.resize import resize_area, resize_like
 
 
 class GuidedPyramid(nn.Module):
@@ -78,9 +78,9 @@ class GuidedPyramid(nn.Module):
         )
         guided = self._guided(guides, features)
         top = F.relu(self.smooth_32(F.relu(lateral_32 + next(guided))))
-        merged_16 = F.relu(self.smooth_16(F.relu(lateral_16 + next(guided) + _resize(top, lateral_16))))
-        merged_8 = F.relu(self.smooth_8(F.relu(lateral_8 + next(guided) + _resize(merged_16, lateral_8))))
-        coarse = _resize(self.narrow(merged_8), stride_4)
+        merged_16 = F.relu(self.smooth_16(F.relu(lateral_16 + next(guided) + resize_like(top, lateral_16))))
+        merged_8 = F.relu(self.smooth_8(F.relu(lateral_8 + next(guided) + resize_like(merged_16, lateral_8))))
+        coarse = resize_like(self.narrow(merged_8), stride_4)
         fine = F.relu(self.smooth_4(F.relu(self.skip(stride_4) + next(guided) + coarse)))
         size = (stride_4.shape[-2], stride_4.shape[-1])
         output: SideLogits = self.side_outputs(
@@ -106,10 +106,6 @@ def _guide(guides: int, width: int) -> nn.Sequential:
     out = nn.Conv2d(width // 2, width, 3, padding=1, bias=False)
     nn.init.normal_(out.weight, std=0.02)
     return nn.Sequential(nn.Conv2d(guides, width // 2, 5, padding=2), nn.ReLU(), out)
-
-
-def _resize(coarse: Tensor, like: Tensor) -> Tensor:
-    return F.interpolate(coarse, size=like.shape[-2:], mode="bilinear", align_corners=False)
 
 
 def take_over_pyramid(network: nn.Module, tensors: dict[str, torch.Tensor], prefix: str) -> int:

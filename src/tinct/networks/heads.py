@@ -40,6 +40,9 @@ def convolution(inputs: int, channels: int, kernel: int, *, separable: bool, bia
     pointwise = nn.Conv2d(inputs, channels, 1, bias=bias)
     nn.init.trunc_normal_(depthwise.weight, std=0.33)  # the authors' code's starting values
     nn.init.trunc_normal_(pointwise.weight, std=0.06)
+    for layer in (depthwise, pointwise):
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
     return nn.Sequential(depthwise, nn.ReLU(), pointwise)
 
 

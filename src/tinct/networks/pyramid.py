@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from tinct.networks.backbones import PyramidBackbone
+from tinct.ops.resize import resize_like
 
 
 class PyramidFeatures(NamedTuple):
@@ -52,13 +53,9 @@ class FeaturePyramid(nn.Module):
         lateral_8, lateral_16, lateral_32 = (
             lateral(x) for lateral, x in zip(self.laterals, (stride_8, stride_16, stride_32), strict=True)
         )
-        merged_16 = F.relu(self.smooth_16(F.relu(lateral_16 + _resize(lateral_32, lateral_16))))
-        merged_8 = F.relu(self.smooth_8(F.relu(lateral_8 + _resize(merged_16, lateral_8))))
+        merged_16 = F.relu(self.smooth_16(F.relu(lateral_16 + resize_like(lateral_32, lateral_16))))
+        merged_8 = F.relu(self.smooth_8(F.relu(lateral_8 + resize_like(merged_16, lateral_8))))
         stacked = torch.cat(
-            [F.normalize(_resize(x, stride_8), dim=1) for x in (stride_8, stride_16, stride_32)], dim=1
+            [F.normalize(resize_like(x, stride_8), dim=1) for x in (stride_8, stride_16, stride_32)], dim=1
         )
         return PyramidFeatures(merged_8, stacked, F.relu(self.skip(stride_4)))
-
-
-def _resize(coarse: Tensor, like: Tensor) -> Tensor:
-    return F.interpolate(coarse, size=like.shape[-2:], mode="bilinear", align_corners=False)

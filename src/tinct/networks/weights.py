@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from tinct.errors import MissingWeightsError, OutputError, WeightsError
 from tinct.io.atomic import atomic_write
+from tinct.io.json_files import parse_json
 from tinct.io.regular_files import read_regular
 
 FORMAT = "tinct-weights-1"
@@ -180,9 +181,9 @@ def _read_metadata(path: Path, data: bytes) -> dict[str, str]:
     if len(data) < 8 + length or len(data) < 9:
         raise WeightsError(f"{path} is truncated: it ends inside its header; download it again.")
     try:
-        header = json.loads(data[8 : 8 + length])
-        metadata = dict(header.pop("__metadata__", {}))
-        ends = [entry["data_offsets"][1] for entry in header.values()]
+        header = parse_json(data[8 : 8 + length])
+        metadata = {str(key): str(value) for key, value in header.pop("__metadata__", {}).items()}
+        ends = [int(entry["data_offsets"][1]) for entry in header.values()]
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
         raise WeightsError(strange) from error
     promised = 8 + length + max(ends, default=0)
@@ -191,7 +192,7 @@ def _read_metadata(path: Path, data: bytes) -> dict[str, str]:
         raise WeightsError(
             f"{path} is {state}: it has {len(data)} bytes, its header promises {promised}; download it again."
         )
-    return {str(key): str(value) for key, value in metadata.items()}
+    return metadata
 
 
 def _check_owner(path: Path, metadata: Mapping[str, str], method: str, variant: str) -> None:

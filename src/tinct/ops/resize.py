@@ -61,6 +61,12 @@ def resize_nearest(
     return maps[:, rows][:, :, columns]
 
 
+def resize_like(maps: Float[Tensor, "B C h w"], like: Float[Tensor, "B2 D H W"]) -> Float[Tensor, "B C H W"]:
+    """Bilinear interpolation to the size of other maps."""
+    size = (like.shape[-2], like.shape[-1])
+    return F.interpolate(maps, size=size, mode="bilinear", align_corners=False)
+
+
 def resize_area(maps: Float[Tensor, "*L H W"], grid: tuple[int, int]) -> Float[Tensor, "*L h w"]:
     """The mean of each cell."""
     return F.adaptive_avg_pool2d(maps, grid)

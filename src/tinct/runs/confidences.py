@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeGuard
 
 from tinct.inference.confidence import frame_confidence, most_helpful_frame
 from tinct.io.masks import ObjectMasks
@@ -78,5 +78,5 @@ class Confidences:
         return found | {"most_helpful_frame": most_helpful_frame(least, prompts)}
 
 
-def _is_share(value: Any) -> bool:
+def _is_share(value: Any) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1

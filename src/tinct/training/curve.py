@@ -32,8 +32,7 @@ def append_figures(folder: Path, stage: str, step: int, seconds: float, figures:
             curve.write(json.dumps(line) + "\n")
     except OSError as error:
         raise OutputError(
-            f"{path} cannot be written: {error.strerror or error}. Free some space and resume; the "
-            "checkpoint is whole."
+            f"{path} cannot be written: {error.strerror or error}. Free some space, and go on with --resume."
         ) from error
 
 

@@ -26,6 +26,7 @@ from tinct.io.atomic import atomic_write
 from tinct.io.json_files import parse_json, reading
 from tinct.io.mask_files import read_label_png, write_mask
 from tinct.io.masks import object_ids_of, voc_palette
+from tinct.io.regular_files import read_regular
 from tinct.io.video import Video
 from tinct.shapes import LabelMap
 from tinct.web.http_errors import NotFoundError
@@ -84,7 +85,7 @@ class ProjectInfo:
         """Read the file; TinctError if it is missing or damaged."""
         path = folder / "project.json"
         with reading(path, "a project of tinct", "Put back a copy of it, or move the folder elsewhere."):
-            values = parse_json(path.read_bytes())
+            values = parse_json(read_regular(path))
             height, width = (int(side) for side in values["size"])
             texts = {name: str(values[name]) for name in ("id", "name", "video")}
             info = ProjectInfo(

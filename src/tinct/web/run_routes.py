@@ -29,13 +29,18 @@ def methods(first: SegmenterConfig) -> list[dict[str, Any]]:
             "variant": record.default_variant,
             "title": record.title,
             "streams": record.streams,
-            "presets": sorted(record.presets, key=lambda preset: preset != first.preset),
+            "presets": _first(first.preset, record.presets_of(record.default_variant)),
             "fine_tunes": record.fine_tunes,
         }
         for name, record in zoo.METHODS.items()
         if zoo.weights_record(name, record.default_variant) is not None
     ]
     return sorted(rows, key=lambda row: row["method"] != first.method)
+
+
+def _first(chosen: str, presets: tuple[str, ...]) -> list[str]:
+    """The presets, the chosen one before the others."""
+    return sorted(presets, key=lambda preset: preset != chosen)
 
 
 def status(request: Request) -> Response:

@@ -312,10 +312,9 @@ def _streams(config: SegmenterConfig) -> bool:
     from tinct.errors import near_match
 
     record = zoo.method_record(config.method)
-    if config.preset not in record.presets:
-        raise OptionError(
-            f"There is no preset {config.preset!r}. {near_match(config.preset, record.presets)}"
-        )
+    presets = record.presets_of(config.variant or record.default_variant)
+    if config.preset not in presets:
+        raise OptionError(f"There is no preset {config.preset!r}. {near_match(config.preset, presets)}")
     if config.fine_tune not in (None, "none") and not record.fine_tunes:
         raise OptionError(
             f"{config.method} does not fine-tune; leave fine-tuning out, or take another method."

@@ -272,10 +272,14 @@ def build_segmenter(
 def preset_options(method: str, variant: str | None, preset: str) -> Any:
     """A preset's `Options`; an unknown method, variant or preset raises OptionError."""
     variant = check_variant(method, variant)
-    presets = importlib.import_module(method_record(method).module).PRESETS[variant]
-    if preset not in presets:
-        raise OptionError(f"{method} {variant} has no preset {preset!r}. {near_match(preset, presets)}")
-    return presets[preset]
+    presets = importlib.import_module(method_record(method).module).PRESETS
+    if preset not in presets[variant]:
+        others = [name for name, known in presets.items() if preset in known]
+        hint = f"{' and '.join(others)} {'have' if len(others) > 1 else 'has'} it; " if others else ""
+        raise OptionError(
+            f"{method} {variant} has no preset {preset!r}. {hint}{near_match(preset, presets[variant])}"
+        )
+    return presets[variant][preset]
 
 
 def fine_tuning_budget(

@@ -58,7 +58,8 @@ class MethodRecord:
         default_variant: The one taken when none is named.
         paper_variant: The one that follows the paper.
         paper_scores: The paper's own figures, with the table or section as their command.
-        presets: Names of settings; each variant has all of them.
+        presets: Names of settings.
+        lacking: Variant → those of the presets that it lacks; the others have all of them.
         fine_tunes: It learns from the annotated frames: its `Options` have a field `fine_tuning`.
         uses_flow: Its `build` takes a `FlowEstimator`.
         uses_proposals: Its `build` takes a `ProposalSource`.
@@ -79,6 +80,7 @@ class MethodRecord:
     paper_variant: str
     paper_scores: Mapping[str, Score]
     presets: tuple[str, ...] = PRESETS
+    lacking: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     fine_tunes: bool = False
     uses_flow: bool = False
     uses_proposals: bool = False
@@ -89,6 +91,10 @@ class MethodRecord:
     recipe_additions: tuple[str, ...] = ()
     joined: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     streams: bool = True
+
+    def presets_of(self, variant: str) -> tuple[str, ...]:
+        """The presets that a variant has."""
+        return tuple(preset for preset in self.presets if preset not in self.lacking.get(variant, ()))
 
 
 @dataclass(frozen=True)
@@ -155,15 +161,18 @@ METHODS: Mapping[str, MethodRecord] = {
             "DAVIS-2016 val J&F": _paper(0.817, "results on the DAVIS 2016 validation set"),
             "DAVIS-2017 val J&F": _paper(0.715, "results on the DAVIS 2017 validation set, with YouTube-VOS"),
         },
+        lacking={"mobilenetv2": ("paper",)},
         training=TrainingHelp(
             "Train FEELVOS; the result is OUT/video.safetensors, for `tinct segment --weights`.",
             needs_videos=True,
             stills="Photos with object masks, for the first stage.",
             steps="stills=1200,video=1900",
             dev="Measure J and F on it at the end of every stage.",
-            init="Start from these weights, not from ImageNet's.",
+            init="Start from these weights, not from ImageNet's; xception65 also from DeepLabv3+'s (.npz).",
             samples="clips",
         ),
+        has_ablation=True,
+        recipe_parts=("global-matching", "local-matching", "window", "previous-prediction"),
     ),
     "osvos": MethodRecord(
         title="OSVOS: One-Shot Video Object Segmentation (Caelles 2017)",
@@ -198,7 +207,8 @@ METHODS: Mapping[str, MethodRecord] = {
         fine_tunes=True,
         uses_flow=True,
         has_ablation=True,
-        recipe_parts=("damage", "deformation", "dilation", "non-rigid"),
+        recipe_parts=("damage", "deformation", "dilation", "mask", "non-rigid"),
+        recipe_additions=("box-mask", "few-photos", "video"),
         training=TrainingHelp("Train MaskTrack; the result is OUT/clips.safetensors."),
     ),
     "maskrnn": MethodRecord(

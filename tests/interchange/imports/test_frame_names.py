@@ -136,3 +136,18 @@ def test_frames_that_count_from_one_themselves_are_named_so(save: Save) -> None:
     counted = Video.from_arrays(frames, [f"{t:04d}" for t in range(1, 6)])
     content = coco(*(f"frame_{i:04d}.png" for i in range(1, 6)), painted=(1, 4))
     assert list(read_annotations(save(content), counted).prompts) == [1, 4]
+
+
+@pytest.mark.parametrize("length", [15, 16, 19, 240])
+def test_frames_of_long_names_are_found_by_them(length: int, tmp_path: Path) -> None:
+    """Longer than any number: a date and a camera, or a count of nanoseconds."""
+    for letter in ("x", "1"):
+        folder = tmp_path / letter
+        folder.mkdir()
+        names = [letter * (length - 1) + str(index) for index in range(3)]
+        for name in names:
+            Image.new("RGB", (W, H)).save(folder / f"{name}.png")
+        found = FrameNames(Video.open(folder))
+        assert [found.index(f"{name}.png") for name in names] == [0, 1, 2]
+        assert found.index("mask.png") is None
+        assert found.index(f"{letter}_{names[1]}.png") == (1 if letter == "1" else None)

@@ -131,9 +131,7 @@ def test_frames_without_objects_are_refused(network: DyeNetNetwork, annotated: l
         trained_online(network, [empty], OPTIONS)
 
 
-@pytest.mark.parametrize(
-    "changes", [{"tuned_share": 0.0}, {"batch": 0}, {"height": 8}, {"schedule": "steep"}]
-)
+@pytest.mark.parametrize("changes", [{"tuned_share": 0.0}, {"batch": 0}, {"height": 8}])
 def test_options_out_of_range(changes: dict[str, Any]) -> None:
     with pytest.raises(OptionError, match="came"):
         OnlineTraining(**changes)

@@ -44,7 +44,7 @@ def test_training_sees_the_patches_that_the_loop_sees() -> None:
     flows = torch.cat([torch.zeros(1, 2, H, W), sources.flow(1, 0)])
     seen = Patches(network, pictures, flows, 64).around(boxes, torch.tensor([1, 1]))
     torch.testing.assert_close(seen.boxes, placed)
-    assert seen.index.tolist() == [0, 1]
+    assert seen.picture.tolist() == [0, 1]
     torch.testing.assert_close(seen.features.coarse, at_test.features.coarse, atol=1e-4, rtol=1e-4)
     assert seen.features.motion is not None
     assert seen.features.motion.shape == seen.features.coarse.shape

@@ -128,6 +128,18 @@ def test_gradients_are_not_clipped_in_the_papers_recipe(data: Sources) -> None:
     assert {stage.clip_gradient_norm for stage in stages} == {float("inf")}
 
 
+def test_the_papers_clips_move_by_their_frames_alone_and_show_no_mirror_images(data: Sources) -> None:
+    [stage] = paper_stages(data, {"joint": 1}, 0)
+    clips: Any = stage.clips
+    [source] = clips.clips.sources
+    assert source.motion.blank_rim
+    assert (source.motion.step_scale, source.motion.step_turn_degrees, source.motion.bend) == (0.0, 0.0, 0.0)
+    # A picture of 0.95 of the frame, and shifted, leaves some of it free.
+    labels = [stage.clips[i]["labels"] for i in range(4)]
+    assert any((y == 255).any() for y in labels)
+    assert all(torch.equal(y[1] == 255, y[2] == 255) for y in labels)
+
+
 def test_it_starts_from_compact_feelvos(tmp_path: Path) -> None:
     task = compact_task(TINY)
     name = "extractor.smooth_8.weight"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,18 +11,23 @@ import torch
 from accelerate.state import AcceleratorState
 from PIL import Image as PillowImage
 
+from tinct.data.frame_triplets import FrameTriplets
 from tinct.data.samplers import ClipOptions, MixedClips, StillClips, VideoClips
 from tinct.errors import DatasetError, OptionError, WeightsError
-from tinct.methods.feelvos import build
-from tinct.networks.feelvos import FeelvosNetwork
+from tinct.methods.feelvos import Options, build
+from tinct.networks.deeplab import DeepLabV3Plus
+from tinct.networks.feelvos import FeelvosConfig, FeelvosNetwork
 from tinct.networks.weights import save_weights
 from tinct.training import stage_run
 from tinct.training.options import LoopOptions, Outcome
 from tinct.training.recipes import feelvos
 from tinct.training.recipes import recipe as shared
 from tinct.training.recipes.feelvos import RECIPES
+from tinct.training.recipes.feelvos_task import FeelvosTask, LossOptions
 from tinct.training.recipes.recipe import train_by_recipe
 from tinct.training.sources import Sources
+from tinct.training.stages import SGD
+from tinct.zoo.methods import METHODS
 
 
 @pytest.fixture(scope="module")
@@ -77,9 +83,13 @@ def test_the_compact_recipe(folder: Path) -> None:
 def test_the_papers_recipe(folder: Path) -> None:
     [stage] = RECIPES["xception65"].build_stages(data(folder), None, seed=0)
     assert (stage.name, stage.steps, stage.ema_decay) == ("video", 200_000, 0.0)
+    # Real frames alone: scaled by 1 to 1.3, cropped and mirrored, and nothing else.
+    assert isinstance(stage.clips, FrameTriplets)
     options = stage.clips.options
-    assert (options.size, options.frames, options.max_step) == ((465, 465), 3, 1)
-    assert (options.paste, options.degrade, options.colour) == (0.0, 0.0, 0.0)
+    assert (options.size, options.scale, options.min_cells) == ((465, 465), (1.0, 1.3), 10)
+    assert stage.optimiser == SGD(momentum=0.9, weight_decay=4e-5)
+    assert (stage.batch, stage.learning_rate) == (6, 7e-4)
+    assert (stage.clip_gradient_norm, stage.clip_each) == (5.0, True)
     assert stage.schedule(100_000, 200_000) == pytest.approx(0.5**0.9)
 
 
@@ -116,6 +126,52 @@ def test_tasks_start_from_what_was_asked(folder: Path, monkeypatch: pytest.Monke
     assert not next(one.network.extractor.backbone.parameters()).requires_grad
     with pytest.raises(WeightsError, match="cannot be read"):
         RECIPES["mobilenetv2"].build_task(init=folder / "none.safetensors")
+
+
+def test_the_papers_start_may_be_deeplabs_weights(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = FeelvosNetwork(FeelvosConfig(backbone="mobilenetv2_035", feature_channels=8))
+    task = FeelvosTask(network, Options(), LossOptions())
+    asked: list[tuple[object, Path]] = []
+
+    def load(extractor: DeepLabV3Plus, path: Path) -> str:
+        asked.append((extractor, path))
+        return "taken"
+
+    monkeypatch.setattr(feelvos, "load_deeplab", load)
+    np.savez(folder / "deeplab.npz", aspp0=np.zeros(1))
+    replace(RECIPES["xception65"], task=lambda: task).build_task(init=folder / "deeplab.npz")
+    assert asked == [(network.extractor, folder / "deeplab.npz")]
+    # The compact variant knows no such file, nor does either know one that is not there.
+    for variant, file in (("mobilenetv2", "deeplab.npz"), ("xception65", "none.npz")):
+        with pytest.raises(WeightsError, match="cannot be read"):
+            replace(RECIPES[variant], task=lambda: task).build_task(init=folder / file)
+
+
+@pytest.mark.parametrize("variant", ["mobilenetv2", "xception65"])
+@pytest.mark.parametrize(
+    ("part", "changes"),
+    [
+        ("global-matching", {"global_matching": False}),
+        ("local-matching", {"previous_matching": "none"}),
+        ("window", {"previous_matching": "frame"}),
+        ("previous-prediction", {"previous_prediction": False}),
+    ],
+)
+def test_parts_of_the_papers_ablation_can_be_left_out(
+    variant: str, part: str, changes: dict[str, Any]
+) -> None:
+    whole = RECIPES[variant]
+    without = whole.without([part])
+    before, after = whole.task.args[0], without.task.args[0]  # type: ignore[attr-defined]
+    assert after == replace(before, **changes)
+    assert after != before
+    assert without.dev_options == changes
+    assert set(METHODS["feelvos"].recipe_parts) == set(whole.parts)
+
+
+def test_something_must_be_matched() -> None:
+    with pytest.raises(OptionError, match="leave out one"):
+        RECIPES["mobilenetv2"].without(["global-matching", "local-matching"])
 
 
 def run(folder: Path, out: Path, **changes: Any) -> Outcome:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import replace
 
 import pytest
@@ -7,9 +8,16 @@ import torch
 from torch import Tensor
 
 from tinct.methods.feelvos import COMPACT, Options
-from tinct.networks.feelvos import FeelvosConfig, FeelvosNetwork
+from tinct.networks.feelvos import FeelvosConfig, FeelvosNetwork, FrameEncoding
 from tinct.training.recipes.feelvos import RECIPES
-from tinct.training.recipes.feelvos_task import COMPACT_LOSS, FeelvosTask, LossOptions, stack_scores
+from tinct.training.recipes.feelvos_task import (
+    COMPACT_LOSS,
+    PAPER_LOSS,
+    FeelvosTask,
+    LossOptions,
+    paper_rate,
+    stack_scores,
+)
 
 H, W = 48, 64
 
@@ -113,6 +121,56 @@ def test_learning_rates_of_the_parts(compact: FeelvosTask) -> None:
     assert len(groups[0.3]) == 1
     trained = [p for p in compact.network.parameters() if p.requires_grad]
     assert sum(len(parameters) for parameters in groups.values()) == len(trained)
+
+
+def test_the_papers_rates_are_one_for_all_and_twice_that_for_biases() -> None:
+    for name, rate in {
+        "extractor.backbone.stem_0.conv.weight": 1.0,
+        "extractor.backbone.stem_0.bn.bias": 1.0,
+        "extractor.aspp.project.1.bias": 1.0,
+        "embedding.pointwise.weight": 1.0,
+        "embedding.pointwise.bias": 2.0,
+        "head.score.bias": 2.0,
+    }.items():
+        assert paper_rate(name) == rate, name
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"global_matching": False}, {"previous_matching": "none"}, {"previous_matching": "frame"},
+        {"previous_prediction": False},
+    ],
+)  # fmt: skip
+def test_every_part_that_is_left_out_changes_the_loss_and_all_is_still_taught(
+    compact: FeelvosTask, change: dict[str, object]
+) -> None:
+    network, losses = deepcopy(compact.network), []
+    torch.nn.init.normal_(network.head.score.weight, std=0.5)
+    options = replace(compact.options, local_radius=1)
+    for chosen in (options, replace(options, **change)):
+        task = FeelvosTask(network, chosen, compact.loss)
+        task.zero_grad()
+        torch.manual_seed(0)
+        loss, _ = task(batch(3), 0)
+        loss.backward()
+        losses.append(loss.item())
+        assert all(p.grad is not None for p in network.parameters() if p.requires_grad)
+    assert abs(losses[0] - losses[1]) > 1e-4
+
+
+def test_the_papers_labels_are_hard_and_on_the_corners_of_the_grid(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tinct.networks.feelvos.DeepLabV3Plus", _SmallExtractor)
+    config = FeelvosConfig(feature_channels=8, embedding_channels=8, head_channels=8)
+    task = FeelvosTask(FeelvosNetwork(config, 16), Options(config, local_radius=3), PAPER_LOSS)
+    embedding = torch.rand(1, 8, 17, 17)
+    labels = torch.zeros(65, 65, dtype=torch.int64)
+    labels[64, 64] = 1  # The corner of the frame is the corner of the grid.
+    previous = (labels == 1)[None].to(torch.uint8) * 255
+    run = task._start(FrameEncoding(embedding, embedding, None), 0, labels, previous, 1)
+    assert run.membership[1].nonzero().tolist() == [[16, 16]]
+    assert run.probs[1, 16, 16] == 1
+    assert set(run.probs.unique().tolist()) == {0.0, 1.0}
 
 
 def test_the_papers_step(monkeypatch: pytest.MonkeyPatch) -> None:

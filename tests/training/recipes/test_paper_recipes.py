@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -63,7 +64,7 @@ def test_osvos_stages(data: Sources) -> None:
         assert isinstance(stage.optimiser, SGD)
         assert stage.optimiser.momentum == 0.9
         assert stage.learning_rate * stage.optimiser.weight_decay == pytest.approx(1e-8 * 2e-4)
-        assert (stage.batch, stage.ema_decay) == (10, 0.0)
+        assert (stage.batch, stage.ema_decay, stage.clip_gradient_norm) == (10, 0.0, math.inf)
     sample = stages[1].clips[0]
     assert sample["frames"].shape == (480, 854, 3)
     assert sample["side_weight"] == 0.5
@@ -74,7 +75,7 @@ def test_masktrack_stage(data: Sources) -> None:
     for variant in ("vgg16", "resnet101"):
         (stage,) = of(masktrack.RECIPES[variant], replace(data, davis=None))
         assert (stage.name, stage.steps, stage.batch, stage.learning_rate) == ("stills", 20_000, 10, 1e-3)
-        assert stage.schedule == PolynomialSchedule(0.9)
+        assert (stage.schedule, stage.clip_gradient_norm) == (PolynomialSchedule(0.9), math.inf)
         assert stage.optimiser == SGD(momentum=0.9, weight_decay=5e-4)
         deformation = stage.clips.options.deformation  # type: ignore[attr-defined]
         assert (deformation.scale, deformation.shift, deformation.bend) == (0.05, 0.10, 0.10)
@@ -163,9 +164,30 @@ def test_maskrnn_learns_the_balanced_loss_and_the_box_alone(thin_networks: Thin)
     assert list(frame_losses(torch.zeros(1, 8, 8), labels, PLAIN)) == ["cross_entropy"]
 
 
+def test_maskrnn_without_its_parts(data: Sources, thin_networks: Thin) -> None:
+    """The rows of the paper's ablation are trained anew."""
+    plain = PAPERS[2].without(["recurrence"])
+    assert [stage.name for stage in of(plain, data)] == ["frames"]
+    with thin_networks():
+        task = plain.without(["localization"]).task()
+    assert (task.loss.localization, task.loss.frame) == (0.0, BALANCED)
+
+
+def test_maskrnn_sees_no_mirror_images(data: Sources) -> None:
+    for stage in of(PAPERS[2], data):
+        motion = stage.clips.clips.motion  # type: ignore[attr-defined]
+        assert (motion.blank_rim, motion.step_shift, motion.bend, motion.flip) == (True, 0.0, 0.0, True)
+    assert maskrnn_method.PAPER_FINE_TUNING.augmentation.frame.blank_rim
+
+
+def test_maskrnn_clips_no_gradient(data: Sources) -> None:
+    assert {stage.clip_gradient_norm for stage in of(PAPERS[2], data)} == {float("inf")}
+
+
 def test_online_recipes_of_the_papers() -> None:
     osvos_tuning = osvos_method.PRESETS["vgg16"]["paper"].fine_tuning
     assert (osvos_tuning.budget.steps, osvos_tuning.optimiser) == (2000, "sgd")
+    assert (osvos_tuning.schedule, osvos_tuning.clip_gradient_norm) == ("constant", 0.0)
     assert osvos_tuning.learning_rate == pytest.approx(1e-8 * 480 * 854)
     assert osvos_tuning.learning_rate * osvos_tuning.weight_decay == pytest.approx(1e-8 * 2e-4)
     assert osvos_tuning.loss == maskrnn_method.PAPER_FINE_TUNING.loss == BALANCED
@@ -173,6 +195,8 @@ def test_online_recipes_of_the_papers() -> None:
         options = masktrack_method.PRESETS[variant]["paper"]
         assert (options.backbone, options.dilation_px, options.soft_feedback) == (variant, 5, False)
         assert (options.fine_tuning.budget.steps, options.fine_tuning.loss) == (200, PLAIN)
+        assert options.fine_tuning.schedule == "polynomial"
+        assert options.fine_tuning.clip_gradient_norm == 0.0
     maskrnn_tuning = maskrnn_method.PAPER_FINE_TUNING
     assert (maskrnn_tuning.budget.steps, maskrnn_tuning.learning_rate) == (200, 1e-5)
 

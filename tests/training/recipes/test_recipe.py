@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from tinct.data.masked_frames import FrameOptions
+from tinct.data.masked_frames import DavisFrames, FrameOptions
 from tinct.errors import OptionError, TinctError, WeightsError
 from tinct.methods.osvos import COMPACT, OsvosNetwork
 from tinct.networks.weights import save_weights
@@ -126,6 +126,38 @@ def test_parts_of_masktracks_samples_are_left_out_one_after_another(data: Source
     [exact] = ALL[1].without(["damage", "deformation"]).build_stages(data, {"clips": 0}, 5)
     deformation = exact.clips.options.deformation  # type: ignore[attr-defined]
     assert (deformation.scale, deformation.shift, deformation.bend, deformation.dilation_px) == (0, 0, 0, 0)
+
+
+def test_masktracks_network_may_see_the_masks_box_or_nothing_of_it() -> None:
+    shown = {}
+    for name, recipe in {
+        "mask": ALL[1], "box": ALL[1].with_added(["box-mask"]), "none": ALL[1].without(["mask"]),
+    }.items():  # fmt: skip
+        network = recipe.task().network
+        masks = torch.zeros(2, 1, 8, 8)
+        masks[0, 0, [2, 5], [1, 6]] = 1
+        shown[name] = network.seen_of(masks)
+        assert network.options.mask_input == name
+        assert recipe.dev_options == ({} if name == "mask" else {"mask_input": name})
+    box = torch.zeros(2, 1, 8, 8)
+    box[0, 0, 2:6, 1:7] = 1
+    assert torch.equal(shown["mask"], masks)
+    assert torch.equal(shown["box"], box)
+    assert not shown["none"].any()
+
+
+def test_masktrack_may_learn_from_fewer_photos_or_from_videos(
+    data: Sources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(masktrack, "FEW_PHOTOS", 1)
+    steps = {"clips": 0}
+    [whole] = ALL[1].build_stages(data, steps, 0)
+    [few] = ALL[1].with_added(["few-photos"]).without(["damage"]).build_stages(data, steps, 0)
+    [video] = ALL[1].with_added(["video"]).build_stages(replace(data, stills=None), {**steps, "stills": 1}, 0)
+    pictures = [stage.clips.sources[0][0] for stage in (whole, few, video)]
+    assert [len(each) for each in pictures] == [2, 1, 9]
+    assert isinstance(pictures[2], DavisFrames)
+    assert few.clips.options.damaged == 0  # Changes of samples and of pictures go together.
 
 
 def test_maskrnn_without_recurrence_sees_as_many_frames_a_step(data: Sources) -> None:

@@ -11,6 +11,8 @@ are in the header. Compression is ZIP, without loss.
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 
 from tinct.interchange.exports.formats import ExportJob
@@ -35,4 +37,6 @@ def write_exrs(job: ExportJob) -> None:
             header["frameRate"] = str(job.rate)
         maps = source.read_object(index, soft=job.soft).astype(np.float16)
         with atomic_write(job.frame_path(index, ".exr")) as part:
-            exr.File(header, dict(zip(channels, maps, strict=True))).write(str(part))
+            content = io.BytesIO()  # as a path, OpenEXR takes text only, which not every name is
+            exr.File(header, dict(zip(channels, maps, strict=True))).write(content)
+            part.write_bytes(content.getvalue())

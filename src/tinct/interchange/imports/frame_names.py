@@ -41,10 +41,9 @@ class FrameNames:
         self._forms = [re.compile(r"(\d{1,15})", re.ASCII), _FRAME]
         if video.path is not None:
             path, width = video.path.resolve(), min(len(name) for name in names)
-            self._forms += [
-                re.compile(rf"{re.escape(title)}[ ._-](\d{{{digits},15}})", re.ASCII | re.IGNORECASE)
-                for title, digits in ((path.stem, width), (path.name, 1 if path.suffix else width))
-            ]
+            for title, least in ((path.stem, width), (path.name, 1 if path.suffix else width)):
+                form = rf"{re.escape(title)}[ ._-](\d{{{least},{max(least, 15)}}})"
+                self._forms.append(re.compile(form, re.ASCII | re.IGNORECASE))
 
     def named(self, picture: str) -> int | None:
         """The index of the frame that is called exactly like the picture, or None."""

@@ -49,12 +49,12 @@ class Seen(NamedTuple):
     Attributes:
         features: Of the pictures.
         boxes: In pixels of their pictures.
-        index: Which picture each lies in.
+        picture: Which picture each lies in.
     """
 
     features: FrameFeatures
     boxes: Float[Tensor, "N 4"]
-    index: Int64[Tensor, "N"]
+    picture: Int64[Tensor, "N"]
 
 
 class SeenFrames(ABC):

@@ -83,6 +83,8 @@ def templates_of(
         index: Which of them each object lies in.
         masks: Of the objects there, probabilities.
     """
+    if network.template_guide is None:
+        return None
     boxes = region_boxes(masks, TEMPLATE_ENLARGEMENT)
     return network.remember(*frames.around(boxes, index), cropped(masks, boxes, network.mask_grid))
 

@@ -63,7 +63,8 @@ class ClipTask(FrameTask):
                 flow = batch["flow_backward"][:, t].float().permute(0, 3, 1, 2)
                 guide = torch.maximum(guide, warp(guide, flow))
             features = [maps[(t - 2) * B : (t - 1) * B] for maps in seen]
-            logits = self.network.stream(features, dilated(guide, self.roll_out.dilation_px)).fused
+            seen_mask = self.network.seen_of(dilated(guide, self.roll_out.dilation_px))
+            logits = self.network.stream(features, seen_mask).fused
             for name, value in frame_losses(logits, labels[:, t], self.loss).items():
                 parts.setdefault(name, []).append(value)
             parts.setdefault("iou", []).append(overlap_of(logits, labels[:, t]))

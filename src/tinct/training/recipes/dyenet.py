@@ -27,7 +27,8 @@ from torch import Tensor, nn
 
 from tinct.data.online_clips import AnnotatedRegions, OnlineClips
 from tinct.data.region_clips import PhotoRegions, RegionClips, RegionOptions, RegionSource, VideoRegions
-from tinct.data.samplers import Samples
+from tinct.data.samplers import OVER_VIDEO, WHOLE_CLIP, Samples
+from tinct.data.synthetic import Motion
 from tinct.methods.dyenet.fine_tuning import PAPER_CLIPS, PAPER_TRAINING
 from tinct.methods.dyenet.options import COMPACT_ENLARGEMENT
 from tinct.networks.dyenet.network import COMPACT, PAPER, DyeNetConfig, DyeNetNetwork
@@ -104,10 +105,12 @@ def compact_stages(data: Sources, steps: Mapping[str, int], seed: int) -> list[S
     return stages
 
 
-def _clips(data: Sources, options: RegionOptions, photos: float, stored_px: int) -> Samples:
+def _clips(
+    data: Sources, options: RegionOptions, photos: float, stored_px: int, motion: Motion = OVER_VIDEO
+) -> Samples:
     """Clips of videos and, by a share, of photos; with flow where they are long enough for a recurrence."""
     sources: list[tuple[RegionSource, float]] = [
-        (VideoRegions(data.videos(), stored_px=stored_px), 1 - photos)
+        (VideoRegions(data.videos(), stored_px=stored_px, motion=motion), 1 - photos)
     ]
     if data.stills is not None and photos:
         sources.append((PhotoRegions(data.photos()), photos))
@@ -135,7 +138,9 @@ def paper_stages(data: Sources, steps: Mapping[str, int], seed: int) -> list[Sta
     stages = []
     for name, frames in (("proposals", 1), ("identities", 2), ("joint", 4)):
         if steps.get(name, 0):
-            clips = _clips(data, replace(options, frames=frames), photos=0.0, stored_px=480)
+            clips = _clips(
+                data, replace(options, frames=frames), photos=0.0, stored_px=480, motion=WHOLE_CLIP
+            )
             stages.append(_paper_stage(name, clips, steps[name], 1e-3))
     if steps.get("online", 0):
         online = replace(PAPER_TRAINING.clips, size=options.size, seed=seed)

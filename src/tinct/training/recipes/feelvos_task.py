@@ -7,7 +7,7 @@ meets its own errors.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -55,6 +55,23 @@ COMPACT_LOSS = LossOptions(
 )  # fmt: skip
 
 
+PAPER_LOSS = LossOptions(bootstrapped=3.0)
+"""The authors' code adds up the losses of a GPU's three clips, and takes the mean over its two GPUs."""
+
+RateOf = Callable[[str], float]
+"""A parameter's name → its factor on the learning rate."""
+
+
+def compact_rate(name: str) -> float:
+    """The backbone learns at a tenth of the rate, the embedding's projection at 0.3 of it."""
+    return 0.1 if ".backbone." in name else 0.3 if ".projection." in name else 1.0
+
+
+def paper_rate(name: str) -> float:
+    """Biases learn twice as fast, but for batch norm's; the backbone learns as all else (authors' code)."""
+    return 2.0 if name.endswith(".bias") and not name.startswith("extractor.") else 1.0
+
+
 @holds_arrays
 @dataclass(repr=False)
 class _ClipRun:
@@ -72,22 +89,23 @@ class FeelvosTask(Task):
         network: What is trained.
         options: How it is run; their config is the network's.
         loss: Of what the loss consists.
+        rate: Which layers learn slower or faster.
     """
 
     network: FeelvosNetwork
 
-    def __init__(self, network: FeelvosNetwork, options: Options, loss: LossOptions) -> None:
+    def __init__(
+        self, network: FeelvosNetwork, options: Options, loss: LossOptions, rate: RateOf = compact_rate
+    ) -> None:
         super().__init__()
-        self.network, self.options, self.loss = network, options, loss
+        self.network, self.options, self.loss, self.rate = network, options, loss, rate
 
     def parameter_groups(self) -> list[tuple[list[nn.Parameter], float]]:
-        """The backbone learns at a tenth of the rate, the embedding's projection at 0.3 of it."""
+        """Trained parameters, with their factors on the learning rate."""
         groups: dict[float, list[nn.Parameter]] = {}
         for name, parameter in self.network.named_parameters():
-            if not parameter.requires_grad:
-                continue
-            slow = 0.1 if ".backbone." in name else 0.3 if ".projection." in name else 1.0
-            groups.setdefault(slow, []).append(parameter)
+            if parameter.requires_grad:
+                groups.setdefault(self.rate(name), []).append(parameter)
         return [(parameters, factor) for factor, parameters in groups.items()]
 
     def forward(

@@ -16,7 +16,7 @@ from functools import partial
 
 from torch import Tensor, nn
 
-from tinct.data.samplers import ClipOptions, MixedClips, StillClips, VideoClips
+from tinct.data.samplers import WHOLE_CLIP, ClipOptions, MixedClips, StillClips, VideoClips
 from tinct.methods.maskrnn import COMPACT, PAPER, MaskRnnNetwork
 from tinct.networks.flow import DisFlow
 from tinct.networks.guided_pyramid import take_over_pyramid
@@ -85,7 +85,9 @@ def paper_stages(data: Sources, steps: Mapping[str, int], seed: int) -> list[Sta
             size=(480, 854), frames=frames, max_objects=1, max_step=1, paste=0.0, degrade=1.0, colour=0.0,
             seed=seed,
         )  # fmt: skip
-        clips = FlowClips(VideoClips(data.videos(), options, stored_px=480), DisFlow(), forward=True)
+        clips = FlowClips(
+            VideoClips(data.videos(), options, stored_px=480, motion=WHOLE_CLIP), DisFlow(), forward=True
+        )
         stages.append(
             Stage(
                 name, clips, steps[name], batch, learning_rate=1e-5, schedule=PolynomialSchedule(0.9),
@@ -104,10 +106,9 @@ class PaperTask(MaskRnnTask):
         return rate_groups(self.network.named_parameters(), ())
 
 
-def paper_task() -> MaskRnnTask:
+def paper_task(loss: MaskRnnLossOptions = PAPER_LOSS) -> MaskRnnTask:
     """The paper's network, randomly initialised."""
-    network = MaskRnnNetwork(PAPER)
-    return PaperTask(network, PAPER_LOSS)
+    return PaperTask(MaskRnnNetwork(PAPER), loss)
 
 
 def compact_task(loss: MaskRnnLossOptions = COMPACT_LOSS) -> MaskRnnTask:
@@ -119,12 +120,15 @@ def compact_task(loss: MaskRnnLossOptions = COMPACT_LOSS) -> MaskRnnTask:
 
 def _without_recurrence(recipe: Recipe) -> Recipe:
     """Every frame is segmented from the true mask of the one before, damaged."""
+    if recipe.variant == "vgg16":
+        return replace(recipe, steps={**recipe.steps, "recurrence": 0})
     return replace(recipe, stages=partial(compact_stages, frames=3))
 
 
 def _without_localization(recipe: Recipe) -> Recipe:
     """The localization net learns nothing, and changes nothing of the features that it sees."""
-    return replace(recipe, task=partial(compact_task, replace(COMPACT_LOSS, localization=0.0)))
+    task, loss = (paper_task, PAPER_LOSS) if recipe.variant == "vgg16" else (compact_task, COMPACT_LOSS)
+    return replace(recipe, task=partial(task, replace(loss, localization=0.0)))
 
 
 def _from_imagenet(network: nn.Module, source: str) -> str:
@@ -142,14 +146,16 @@ def _from_masktrack(network: nn.Module, tensors: dict[str, Tensor]) -> int:
 ONE_BY_ONE = {"look_ahead": False}
 """Scores at a stage's end are taken frame by frame, so there is no looking ahead."""
 
+PARTS = {"recurrence": _without_recurrence, "localization": _without_localization}
+
 RECIPES = {
     "mobilenetv2": Recipe(
         "maskrnn", "mobilenetv2", {"recurrence": 400}, compact_task, compact_stages, _from_imagenet,
-        {"masktrack": _from_masktrack},
-        {"recurrence": _without_recurrence, "localization": _without_localization}, dev_options=ONE_BY_ONE,
+        {"masktrack": _from_masktrack}, PARTS, dev_options=ONE_BY_ONE,
     ),
     "vgg16": Recipe(
-        "maskrnn", "vgg16", PAPER_STEPS, paper_task, paper_stages, _from_imagenet, dev_options=ONE_BY_ONE,
+        "maskrnn", "vgg16", PAPER_STEPS, paper_task, paper_stages, _from_imagenet, parts=PARTS,
+        dev_options=ONE_BY_ONE,
     ),
 }  # fmt: skip
 """Variant → recipe. Its first stages are MaskTrack's: it starts from a compact MaskTrack (`--init`)."""

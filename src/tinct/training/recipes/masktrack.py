@@ -10,6 +10,7 @@ how photos are cropped; here it is as in DeepLab, to 321 × 321, with some zoom.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -18,7 +19,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from tinct.data.deform import MaskDeformation
-from tinct.data.masked_frames import FrameOptions, MaskedFrames, StillPictures
+from tinct.data.masked_frames import DavisFrames, FrameOptions, MaskedFrames, Pictures, StillPictures
 from tinct.data.samplers import ClipOptions, MixedClips, StillClips, VideoClips
 from tinct.data.synthetic import Motion
 from tinct.methods.masktrack import COMPACT, PRESETS, MaskTrackNetwork
@@ -41,13 +42,39 @@ SAMPLES = FrameOptions(
 """At 256 rows: the mask deformed as in the paper, or damaged as a network damages it; a few boxes."""
 
 
+PicturesOf = Callable[[Sources], Pictures]
+"""What the stage "stills" learns from."""
+
+FEW_PHOTOS = 5_000
+"""Of the paper's ablation."""
+
+
+def all_photos(data: Sources) -> Pictures:
+    """The stills."""
+    return StillPictures(data.photos())
+
+
+def few_photos(data: Sources) -> Pictures:
+    """Some of the stills (the paper's ablation)."""
+    return StillPictures(data.photos(), FEW_PHOTOS)
+
+
+def video_frames(data: Sources) -> Pictures:
+    """Frames of videos in the place of stills (the paper's ablation)."""
+    return DavisFrames(data.videos())
+
+
 def compact_stages(
-    data: Sources, steps: Mapping[str, int], seed: int, samples: FrameOptions = SAMPLES
+    data: Sources,
+    steps: Mapping[str, int],
+    seed: int,
+    samples: FrameOptions = SAMPLES,
+    pictures: PicturesOf = all_photos,
 ) -> list[Stage]:
     """Photos with deformed masks as in the paper; then, beyond it, clips whose masks are handed on."""
     stages = []
     if steps.get("stills", 0):
-        photos = MaskedFrames([(StillPictures(data.photos()), 1.0)], replace(samples, seed=seed))
+        photos = MaskedFrames([(pictures(data), 1.0)], replace(samples, seed=seed))
         stages.append(compact_stage("stills", photos, steps["stills"], 8, 1e-3))
     if steps.get("clips", 0):
         options = ClipOptions(size=(256, 448), frames=5, max_objects=1, seed=seed)
@@ -69,30 +96,34 @@ PAPER_SAMPLES = FrameOptions(
 
 
 def paper_stages(
-    data: Sources, steps: Mapping[str, int], seed: int, samples: FrameOptions = PAPER_SAMPLES
+    data: Sources,
+    steps: Mapping[str, int],
+    seed: int,
+    samples: FrameOptions = PAPER_SAMPLES,
+    pictures: PicturesOf = all_photos,
 ) -> list[Stage]:
     """Photos with deformed masks; SGD, poly (3.2)."""
     if not steps.get("stills", 0):
         return []
-    photos = MaskedFrames([(StillPictures(data.photos()), 1.0)], replace(samples, seed=seed))
+    photos = MaskedFrames([(pictures(data), 1.0)], replace(samples, seed=seed))
     return [
         Stage(
             "stills", photos, steps["stills"], batch=10, learning_rate=1e-3,
             schedule=PolynomialSchedule(0.9), optimiser=SGD(momentum=0.9, weight_decay=5e-4),
-            clip_gradient_norm=10.0, ema_decay=0.0,
+            clip_gradient_norm=math.inf, ema_decay=0.0,
         )
     ]  # fmt: skip
 
 
-def paper_task(variant: str) -> FrameTask:
+def paper_task(variant: str, mask_input: str = "mask") -> FrameTask:
     """The network of a paper's variant, randomly initialised."""
-    network = MaskTrackNetwork(PRESETS[variant]["paper"])
+    network = MaskTrackNetwork(replace(PRESETS[variant]["paper"], mask_input=mask_input))
     return FrameTask(network, network, PLAIN, rates=SCORE_RATES)
 
 
-def compact_task() -> ClipTask:
+def compact_task(mask_input: str = "mask") -> ClipTask:
     """The compact network, randomly initialised."""
-    network = MaskTrackNetwork(COMPACT)
+    network = MaskTrackNetwork(replace(COMPACT, mask_input=mask_input))
     _pyramid(network).backbone.freeze_to_stride_4()
     return ClipTask(network, COMPACT_LOSS, rates=((".backbone.", 0.1),), roll_out=RollOut())
 
@@ -121,9 +152,9 @@ def _parts(samples: FrameOptions) -> dict[str, Callable[[Recipe], Recipe]]:
     def change(of_frame: dict[str, Any], of_mask: dict[str, Any]) -> Callable[[Recipe], Recipe]:
         def changed(recipe: Recipe) -> Recipe:
             stages: Any = recipe.stages
-            before = stages.keywords["samples"] if isinstance(stages, partial) else samples
+            before = getattr(stages, "keywords", {}).get("samples", samples)
             after = replace(before, deformation=replace(before.deformation, **of_mask), **of_frame)
-            return replace(recipe, stages=partial(getattr(stages, "func", stages), samples=after))
+            return replace(recipe, stages=partial(stages, samples=after))
 
         return changed
 
@@ -132,18 +163,44 @@ def _parts(samples: FrameOptions) -> dict[str, Callable[[Recipe], Recipe]]:
         "deformation": change({}, {"scale": 0.0, "shift": 0.0, "bend": 0.0, "dilation_px": 0}),
         "dilation": change({}, {"dilation_px": 0}),
         "non-rigid": change({}, {"bend": 0.0}),
+        "mask": _seeing("none"),
     }
+
+
+def _seeing(mask_input: str) -> Callable[[Recipe], Recipe]:
+    """The recipe whose network sees this of previous masks; what measures it shows it the same."""
+
+    def changed(recipe: Recipe) -> Recipe:
+        dev_options = {**recipe.dev_options, "mask_input": mask_input}
+        return replace(recipe, task=partial(recipe.task, mask_input=mask_input), dev_options=dev_options)
+
+    return changed
+
+
+def _learning_from(pictures: PicturesOf) -> Callable[[Recipe], Recipe]:
+    def changed(recipe: Recipe) -> Recipe:
+        return replace(recipe, stages=partial(recipe.stages, pictures=pictures))
+
+    return changed
+
+
+ADDITIONS = {
+    "box-mask": _seeing("box"),
+    "few-photos": _learning_from(few_photos),
+    "video": _learning_from(video_frames),
+}
+"""What the paper's ablation puts in the place of masks and of all photos."""
 
 
 RECIPES = {
     "mobilenetv2": Recipe(
         "masktrack", "mobilenetv2", {"stills": 1300, "clips": 700}, compact_task, compact_stages,
-        _from_imagenet, {"feelvos": _from_feelvos}, _parts(SAMPLES),
+        _from_imagenet, {"feelvos": _from_feelvos}, _parts(SAMPLES), ADDITIONS,
     ),
     **{
         name: Recipe(
             "masktrack", name, {"stills": 20_000}, partial(paper_task, name), paper_stages, _from_imagenet,
-            parts=_parts(PAPER_SAMPLES),
+            parts=_parts(PAPER_SAMPLES), additions=ADDITIONS,
         )
         for name in DeepLabV2Stream.BACKBONES
     },

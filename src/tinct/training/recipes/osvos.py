@@ -9,6 +9,7 @@ count fully, half, and not at all; batches of 10 in the place of 10 gradients in
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -105,7 +106,7 @@ def paper_stages(data: Sources, steps: Mapping[str, int], seed: int) -> list[Sta
         Stage(
             name, SideWeighted(frames, PAPER_STAGES[name].side_weight), steps[name], batch=10,
             learning_rate=1e-8 * PAPER_PIXELS, schedule=StepSchedule(PAPER_STAGES[name].full_rate, 0.1),
-            optimiser=SGD(momentum=0.9, weight_decay=PAPER_DECAY), clip_gradient_norm=10.0, ema_decay=0.0,
+            optimiser=SGD(momentum=0.9, weight_decay=PAPER_DECAY), clip_gradient_norm=math.inf, ema_decay=0.0,
             unused=() if PAPER_STAGES[name].side_weight else SIDE_SCORES,
         )
         for name in wanted

@@ -45,6 +45,7 @@ class Recipe:
         additions: What may be added: its name → how to get the recipe with it.
         may_lack: How the names of tensors begin that weights to start from may lack.
         dev_options: The segmenter's that a stage's end is measured with, where they are not the preset's.
+        foreign: Starts a network from a file of other authors; says what was taken. None where none is known.
         optional: Stages of photos that are left out where no photos are given, unless steps are asked for.
     """
 
@@ -59,6 +60,7 @@ class Recipe:
     additions: Mapping[str, Callable[[Recipe], Recipe]] = field(default_factory=dict)
     may_lack: tuple[str, ...] = ()
     dev_options: Mapping[str, Any] = field(default_factory=dict)
+    foreign: Callable[[nn.Module, Path], str] | None = None
     optional: tuple[str, ...] = ()
 
     def without(self, parts: Iterable[str]) -> Recipe:
@@ -114,7 +116,8 @@ class Recipe:
         Args:
             imagenet: Where the backbones' ImageNet weights come from (`load_imagenet`), if there is
                 no `init`; None leaves them randomly initialised, for a checkpoint to fill.
-            init: Weights of this method, or of one that the recipe builds on.
+            init: Weights of this method, of one that the recipe builds on, or of the other authors that it
+                knows (`foreign`).
 
         Raises:
             WeightsError: Weights are missing, do not fit, or belong to a method that is of no use.
@@ -136,6 +139,9 @@ class Recipe:
         return segmenter
 
     def _start_from(self, network: nn.Module, init: Path) -> None:
+        if self.foreign is not None and init.is_file() and not is_own_file(init):
+            self.foreign(network, init)
+            return
         method = method_of_weights(init)
         if method == self.method:
             load_weights(init, network, method=self.method, variant=self.variant, may_lack=self.may_lack)
@@ -170,6 +176,15 @@ def compact_stage(
         name, samples, steps, batch, learning_rate, schedule=CosineSchedule(warm_up_steps),
         optimiser=AdamW(weight_decay=1e-3), clip_gradient_norm=2.0, ema_decay=ema_decay,
     )  # fmt: skip
+
+
+def is_own_file(path: Path) -> bool:
+    """Whether a file is one of weights that tinct wrote."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return "method" in (file.metadata() or {})
+    except (OSError, SafetensorError):
+        return False
 
 
 def method_of_weights(path: Path) -> str:

@@ -1,7 +1,7 @@
 // Loads what is wanted soon, most urgent first, keeps what was wanted lately, and gives up what nobody waits for.
 
 export class Loader {
-  #kept = new Map(); // key -> {value, size}, the longest unused first
+  #entries = new Map(); // key -> {value, size}, the longest unused first
   #loading = new Map(); // key -> {promise, abort}
   #wanted = [];
   #bytes = 0;
@@ -9,50 +9,50 @@ export class Loader {
   /**
    * @param load (key, signal) => Promise of a value
    * @param size bytes of a value
-   * @param limit bytes that may be kept
+   * @param limit bytes that may be cached
    * @param atOnce how many requests may be under way: a browser opens six connections to one server
    * @param arrived called with the key when a value came
    * @param failed called with the error of a load that was not given up
-   * @param discard called with a value that is no longer kept
+   * @param discard called with a value that is no longer cached
    */
   constructor({ load, size, limit, atOnce, arrived, failed, discard = () => {} }) {
     Object.assign(this, { load, size, limit, atOnce, arrived, failed, discard });
   }
 
   peek(key) {
-    const entry = this.#kept.get(key);
+    const entry = this.#entries.get(key);
     if (!entry) return undefined;
-    this.#kept.delete(key);
-    this.#kept.set(key, entry);
+    this.#entries.delete(key);
+    this.#entries.set(key, entry);
     return entry.value;
   }
 
   has(key) {
-    return this.#kept.has(key);
+    return this.#entries.has(key);
   }
 
   put(key, value) {
     this.drop(key);
     const size = this.size(value);
-    this.#kept.set(key, { value, size });
+    this.#entries.set(key, { value, size });
     this.#bytes += size;
-    for (const oldest of this.#kept.keys()) {
+    for (const oldest of this.#entries.keys()) {
       if (this.#bytes <= this.limit || oldest === key) break;
       if (!this.#wanted.includes(oldest)) this.drop(oldest);
     }
   }
 
   drop(key) {
-    const entry = this.#kept.get(key);
+    const entry = this.#entries.get(key);
     if (!entry) return;
-    this.#kept.delete(key);
+    this.#entries.delete(key);
     this.#bytes -= entry.size;
     this.discard(entry.value);
   }
 
   clear() {
     this.want([]);
-    for (const key of [...this.#kept.keys()]) this.drop(key);
+    for (const key of [...this.#entries.keys()]) this.drop(key);
   }
 
   /** Says what is wanted, most urgent first; what is under way and not in the list is given up. */

@@ -51,7 +51,7 @@ let addressing = 0;
 function keepAddress({ project, frame }) {
   clearTimeout(addressing);
   if (!project) return;
-  // Not at every frame of a film that plays: browsers refuse too many.
+  // Not at every frame of a video that plays: browsers refuse too many.
   const address = `#/${encodeURIComponent(project.id)}/${frame}`;
   addressing = setTimeout(() => history.replaceState(null, "", address), 250);
 }

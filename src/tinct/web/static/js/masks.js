@@ -1,4 +1,4 @@
-// The label maps of the frames: what was painted or computed, kept until the server has something newer.
+// The label maps of the frames: what was painted or computed, cached until the server has something newer.
 import { api } from "./api.js";
 import { Loader } from "./loader.js";
 import { decodeLabels } from "./png.js";

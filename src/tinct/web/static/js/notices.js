@@ -1,15 +1,15 @@
-// What the page has to say: news go soon, errors after a while, and what asks for an answer stays.
+// What the page has to say: messages go soon, errors after a while, and what asks for an answer stays.
 import { $, icon, iconButton, make } from "./dom.js";
 
-const SHOWN_MS = { news: 6000, error: 30000 };
+const SHOWN_MS = { info: 6000, error: 30000 };
 
 /**
  * @param text what happened, and what to do
- * @param kind "error" or "news"
+ * @param kind "error" or "info"
  * @param actions {label: function}: buttons; the notice goes when one is pressed
  * @returns a function that takes the notice away
  */
-export function notify(text, kind = "news", actions = {}) {
+export function notify(text, kind = "info", actions = {}) {
   for (const other of $("notices").children) if (other.dataset.text === text) other.remove();
   const close = () => notice.remove();
   const buttons = Object.entries(actions).map(([label, act]) =>

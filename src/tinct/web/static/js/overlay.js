@@ -1,7 +1,7 @@
 // A label map as colours: translucent fills, one texel per pixel, and crisp outlines.
 import { outlinesOf } from "./outlines.js";
 
-const BAND = 64; // outlines are kept in bands of rows, so that a stroke renews only the bands it touches
+const BAND = 64; // outlines are cached in bands of rows, so that a stroke renews only the bands it touches
 const EXACT_FROM = 4; // screen pixels per pixel of the frame: from here on outlines follow the pixels' edges
 const LITTLE_ENDIAN = new Uint8Array(new Uint32Array([1]).buffer)[0] === 1;
 

@@ -129,7 +129,7 @@ function explainRun(run) {
 }
 
 function handlers() {
-  let told = null; // the connection's notice
+  let closeNotice = null; // the connection's notice
   return {
     frame: ({ index, confidence }) => {
       const { project } = store.now;
@@ -152,10 +152,10 @@ function handlers() {
     error: (text) => notify(text, "error"),
     lost: () => {
       const text = "The connection to the server is lost. What was saved is safe; this page goes on when it is back.";
-      told = notify(text, "error", { "Try now": () => renew(true).catch(complain) });
+      closeNotice = notify(text, "error", { "Try now": () => renew(true).catch(complain) });
     },
     found: () => {
-      told?.();
+      closeNotice?.();
       announce("The server is back.");
       acquireWriterLock(false).then(() => renew(true)).then(saveAgain).catch(complain);
     },

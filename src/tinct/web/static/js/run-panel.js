@@ -127,7 +127,7 @@ function progressOf(run) {
   return run?.stage_total ? [run.stage_done, run.stage_total] : [run?.done ?? 0, run?.total ?? 0];
 }
 
-let told = ""; // what screen readers heard last
+let announced = ""; // what screen readers heard last
 
 function showRun({ run: now }) {
   const box = $("run-progress");
@@ -145,14 +145,14 @@ function showRun({ run: now }) {
   if (total) bar.value = done / total;
   else bar.removeAttribute("value");
   $("pause").textContent = RESTING.includes(now?.status) ? "Go on" : "Pause";
-  if (now) tell(now, words);
+  if (now) announceChange(now, words);
 }
 
-function tell(now, words) {
+function announceChange(now, words) {
   const tenth = now.total ? Math.floor((10 * now.done) / now.total) * 10 : 0;
   const text = now.status === "running" ? `${words}, ${tenth} percent` : words;
-  if (text !== told) announce(text);
-  told = text;
+  if (text !== announced) announce(text);
+  announced = text;
 }
 
 function rate(fps) {

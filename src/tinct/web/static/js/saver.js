@@ -1,4 +1,4 @@
-// Sends painted frames to the server, one after the other, and says openly whether they are kept.
+// Sends painted frames to the server, one after the other, and says openly whether they are saved.
 import { api } from "./api.js";
 import { masks } from "./masks.js";
 import { complain } from "./notices.js";

@@ -7,7 +7,7 @@ function fresh() {
   return Array.from(bytes, (byte) => byte.toString(36).padStart(2, "0")).join("");
 }
 
-function kept() {
+function storedId() {
   try {
     return sessionStorage.getItem(KEY);
   } catch {
@@ -15,7 +15,7 @@ function kept() {
   }
 }
 
-export const tab = { id: kept() ?? fresh() };
+export const tab = { id: storedId() ?? fresh() };
 
 function keep() {
   try {
