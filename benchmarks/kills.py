@@ -28,6 +28,10 @@ from typing import Any
 
 from kills_work import Work, works
 
+SHARE_AT_FIRST, GROWTH = 0.4, 1.15
+"""The first kill comes within so much of the time that the work takes; from kill to kill the time grows, so
+that work that begins anew after each comes to its end, too."""
+
 Files = dict[str, bytes]
 """Name below a folder → content."""
 
@@ -172,8 +176,9 @@ def kill_often(
     while goes_on():
         work, out = kinds[number % len(kinds)], folder / f"out-{number}"
         whole, before, done = bool(work.words) and draws.random() < whole_share, Files(), False
+        within_s = SHARE_AT_FIRST * took[work.name, whole]
         while not done and goes_on():
-            after_s = draws.uniform(0, 1.3) * took[work.name, whole]
+            after_s, within_s = draws.uniform(0, within_s), GROWTH * within_s
             done = run_and_kill(work, out, after_s, whole=whole)
             found = contents(out / work.results, work.ignored)
             faults = faults_of(work, found, before, right[work.name])
@@ -199,7 +204,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seconds", type=float, default=600.0, help="at most")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--whole", type=float, default=0.1, help="share of works that are whole commands")
+    parser.add_argument("--whole", type=float, default=0.05, help="share of works that are whole commands")
     parser.add_argument("--quiet", action="store_true", help="print the end only")
     chosen = parser.parse_args()
     torch.set_num_threads(1)  # a forked process has no other threads
