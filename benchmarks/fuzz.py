@@ -239,13 +239,13 @@ def fuzz(
     """
     report, begun = Report(), time.monotonic()
     originals: dict[str, tuple[bytes, Any]] = {}
-    for name in kinds:
-        (folder / name).mkdir()
-        path = folder / name / KINDS[name].file
-        KINDS[name].write(path)
-        originals[name] = path.read_bytes(), KINDS[name].read(path)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        for name in kinds:
+            (folder / name).mkdir()
+            path = folder / name / KINDS[name].file
+            KINDS[name].write(path)
+            originals[name] = path.read_bytes(), KINDS[name].read(path)
         while report.files < files and time.monotonic() - begun < seconds:
             for name in kinds:
                 before = len(report.faults)

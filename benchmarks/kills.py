@@ -205,13 +205,15 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=600.0, help="at most")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--whole", type=float, default=0.05, help="share of works that are whole commands")
+    parser.add_argument("--work", action="append", help="only this kind of work; may be given several times")
     parser.add_argument("--quiet", action="store_true", help="print the end only")
     chosen = parser.parse_args()
     torch.set_num_threads(1)  # a forked process has no other threads
     cv2.setNumThreads(1)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        kinds, listener = works(folder, do_apart), (lambda line: None) if chosen.quiet else print
+        kinds = [each for each in works(folder, do_apart) if each.name in (chosen.work or [each.name])]
+        listener: Callable[[str], Any] = (lambda line: None) if chosen.quiet else print
         limits = chosen.kills, chosen.seconds, chosen.seed
         report = kill_often(folder, kinds, *limits, whole_share=chosen.whole, listener=listener)
     print(f"{'work':<24}{'kills':>7}{'completed':>11}")

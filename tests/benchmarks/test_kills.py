@@ -71,7 +71,7 @@ def test_another_result_is_seen(bench: ModuleType, tmp_path: Path) -> None:
             (out / "masks" / "0.png").write_bytes(b"a")
         time.sleep(0.01)
 
-    report = bench.kill_often(tmp_path, [bench.Work("forgetful", forgetful)], kills=3, seconds=60.0)
+    report = bench.kill_often(tmp_path, [bench.Work("forgetful", forgetful)], kills=50, seconds=60.0)
     assert any("not that of undisturbed work" in fault for fault in report.faults)
 
 

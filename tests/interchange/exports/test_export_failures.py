@@ -22,15 +22,13 @@ def files_of(path: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize(
     "to", [pytest.param(name, marks=() if name in FAST else pytest.mark.slow) for name in FORMATS]
 )
-def test_an_export_is_there_as_a_whole_or_not_at_all(
-    to: str, labelled: LabelledVideo, tmp_path: Path
-) -> None:
+def test_an_export_is_there_as_a_whole_or_not_at_all(to: str, soft: LabelledVideo, tmp_path: Path) -> None:
     pytest.importorskip("OpenEXR") if to == "exr" else None
-    undisturbed = files_of(export(labelled, to, tmp_path / "undisturbed"))
+    undisturbed = files_of(export(soft, to, tmp_path / "undisturbed"))
     for name, target in DISK_CALLS.items():
         for failing in every_failure(target):
             folder = tmp_path / f"{name} {failing.n}"
-            raised = failing.during(lambda: export(labelled, to, folder / "made"))  # noqa: B023
+            raised = failing.during(lambda: export(soft, to, folder / "made"))  # noqa: B023
             if raised is None:
                 assert not failing.failed or name == "unlink"
             else:
@@ -38,7 +36,7 @@ def test_an_export_is_there_as_a_whole_or_not_at_all(
                 assert "No space left on device" in str(raised)
                 assert is_one_line(raised)
                 assert not folder.exists() or list(folder.iterdir()) == []
-                export(labelled, to, folder / "made")
+                export(soft, to, folder / "made")
             [made] = folder.iterdir()
             assert files_of(made).keys() == undisturbed.keys()
             assert to.endswith("prores") or files_of(made) == undisturbed
