@@ -30,7 +30,7 @@ class Work:
     results: str = "masks"
     words: tuple[str, ...] = ()
     appears_whole: bool = False
-    ignored: tuple[str, ...] = ("run.json", "state.safetensors")
+    ignored: tuple[str, ...] = ("run.json", "run.jsonl", "state.safetensors")
 
 
 def pictures() -> tuple[list[np.ndarray], list[np.ndarray]]:
@@ -104,7 +104,9 @@ def evaluating(data: Path) -> Work:
     # What the run cost stands in the scores.
     given = f"--dataset davis-2017 --root {data} --split train --preset fast --device cpu --threads 1"
     words = ("evaluate", *given.split(), "--no-report", "--out", "OUT")
-    return Work("evaluate", work, "", words, ignored=("run.json", "state.safetensors", "scores.json"))
+    return Work(
+        "evaluate", work, "", words, ignored=("run.json", "run.jsonl", "state.safetensors", "scores.json")
+    )
 
 
 def training(data: Path) -> Work:
