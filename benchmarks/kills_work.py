@@ -11,6 +11,9 @@ import numpy as np
 
 FRAMES, H, W = 12, 64, 96
 
+UNDER_WAY = ("run.json", "run.jsonl", "state.safetensors")
+"""What a run changes, or removes when it is complete."""
+
 
 @dataclass(frozen=True)
 class Work:
@@ -30,7 +33,7 @@ class Work:
     results: str = "masks"
     words: tuple[str, ...] = ()
     appears_whole: bool = False
-    ignored: tuple[str, ...] = ("run.json", "run.jsonl", "state.safetensors")
+    ignored: tuple[str, ...] = UNDER_WAY
 
 
 def pictures() -> tuple[list[np.ndarray], list[np.ndarray]]:
