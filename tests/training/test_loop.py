@@ -408,6 +408,28 @@ def test_a_damaged_checkpoint_is_named(damage: Callable[[bytes], bytes], tmp_pat
         run(tmp_path, resume=True)
 
 
+def test_a_changed_tensor_of_a_checkpoint_is_seen(tmp_path: Path) -> None:
+    """torch alone would take it."""
+    task, _ = run(tmp_path, stop_after_s=0.0)
+    path = tmp_path / "checkpoint.pt"
+    data, tensor = path.read_bytes(), task.network[0].bias.detach().numpy().tobytes()
+    at = data.index(tensor)
+    path.write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
+    with pytest.raises(TinctError, match=r"the checksum of its part .* does not fit"):
+        run(tmp_path, resume=True)
+
+
+@pytest.mark.parametrize(
+    "line", [b"\xff\xfe\n", b"[" * 100_000 + b"\n", b'{"stage": "fi\xc3rst", "step": 1}\n']
+)
+def test_a_damaged_line_of_the_curve_is_dropped(line: bytes, tmp_path: Path, uninterrupted: Any) -> None:
+    run(tmp_path, stop_after_s=0.0)
+    with (tmp_path / "curve.jsonl").open("ab") as file:
+        file.write(line)
+    run(tmp_path, resume=True)
+    assert curve(tmp_path) == uninterrupted[1]
+
+
 def test_a_full_disk_keeps_the_checkpoint_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run(tmp_path, stop_after_s=0.0)
     before = (tmp_path / "checkpoint.pt").read_bytes()
