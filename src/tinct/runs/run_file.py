@@ -98,8 +98,8 @@ class RunFile:
         fix = "So nobody knows which run this is. Choose another folder."
         with reading(self.path, "a run's record", fix, OutputError):
             content = parse_json(read_regular(self.path))
-            if not isinstance(content, dict):
-                raise ValueError("it holds no JSON object")
+            if not isinstance(content, dict) or not isinstance(content.get("run", {}), dict):
+                raise ValueError("it, or its entry run, is no JSON object")
         return content
 
     def begin(self, **values: Any) -> None:
@@ -210,9 +210,15 @@ def costs(out: Path, names: Collection[str]) -> dict[str, Any]:
         tuning_seconds and tuning_steps (medians over objects) and tuning_diverged (how many did).
 
     Raises:
-        OutputError: A record cannot be read.
+        OutputError: A record cannot be read, or holds something else.
     """
     records = [read_record(out / name / "run.json") for name in names]
+    fix = "Remove the folder of the damaged one, and run again."
+    with reading(out, "the records of its runs", fix, OutputError):
+        return _costs_of(records)
+
+
+def _costs_of(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
     versions = [record["versions"] for record in records]
     found = {key: _common(record[key] for record in records) for key in ("device", "threads", "platform")}
     found |= {key: _common(version[key] for version in versions) for key in ("tinct", "torch", "python")}
