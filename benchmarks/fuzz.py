@@ -2,16 +2,19 @@
 
     python benchmarks/fuzz.py --files 10000 --seconds 600
 
-A reader may give a value or raise a TinctError. It may not raise anything else, hang, or, where a file bears
-a checksum, give another value than the one that was written. The seed of every fault is printed: with
-`--kind KIND --seed N --files 1` it is made again.
+A reader may give a value or raise a TinctError. It may not raise anything else, hang, take a gigabyte, or,
+where a file bears a checksum, give another value than the one that was written. The seed of every fault is
+printed: with `--kind KIND --seed N --files 1` it is made again.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import logging
 import random
+import re
+import resource
 import signal
 import sys
 import tempfile
@@ -25,12 +28,21 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from fuzz_kinds import KINDS, FileKind
+from fuzz_kinds import FILE_KINDS, FileKind
+from fuzz_work import WORK_KINDS
+
+KINDS = {**FILE_KINDS, **WORK_KINDS}
 
 LONGEST_S = 20.0
 """A reader that takes longer for a small file hangs."""
 
+MOST_BYTES = 2**30
+"""A reader that takes more memory for a small file is one that files can bring down."""
+
 HUGE = (
+    "1",
+    "2",
+    "5",
     "1e999",
     "-1e999",
     "NaN",
@@ -44,6 +56,18 @@ HUGE = (
     "[]",
     "{}",
     "[[[]]]",
+)
+
+HOSTILE_TEXTS = (
+    "../../outside",
+    "\0",
+    "\ud800",
+    "[" * 5000,
+    "<a>" * 5000,
+    "&lol;",
+    '<!DOCTYPE a [<!ENTITY b SYSTEM "file:///etc/hostname">]>',
+    "1;2",
+    "999999999",
 )
 
 
@@ -114,6 +138,20 @@ def damage_json(data: bytes, draws: random.Random) -> bytes:
     return text.replace('"EXCHANGED"', draws.choice(HUGE)).encode()
 
 
+def damage_text(data: bytes, draws: random.Random) -> bytes:
+    """Exchange, drop or repeat one number, quoted value, element or line of a text."""
+    pieces = list(re.finditer(rb'"[^"\n]*"|[\d.]+|<[^<>]*>|[^\n]*\n', data))
+    if not pieces:
+        return damage_bytes(data, draws)
+    piece = draws.choice(pieces)
+    hostile = draws.choice((*HUGE, *HOSTILE_TEXTS)).encode("utf-8", "surrogatepass")
+    quoted = piece[0].startswith(b'"')
+    new = (b"", piece[0] * draws.choice((2, 50)), b'"%b"' % hostile if quoted else hostile)[
+        draws.randrange(3)
+    ]
+    return data[: piece.start()] + new + data[piece.end() :]
+
+
 def _spots(content: Any) -> Iterator[tuple[Any, Any]]:
     """Every (container, key or index) of a JSON value."""
     items = content.items() if isinstance(content, dict) else enumerate(content)
@@ -121,6 +159,9 @@ def _spots(content: Any) -> Iterator[tuple[Any, Any]]:
         yield content, key
         if isinstance(value, (dict, list)):
             yield from _spots(value)
+
+
+FORMS = {"bytes": damage_bytes, "json": damage_json, "text": damage_text}
 
 
 class Hang(Exception):  # noqa: N818 - not an error of the reader's own
@@ -143,29 +184,39 @@ def at_most(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
+def peak_bytes() -> int:
+    """The most memory that this process ever had."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
 def try_one(kind: FileKind, original: bytes, expected: Any, folder: Path, seed: int, report: Report) -> None:
     """Damage the file by one seed, read it, and note what happened."""
     from tinct.errors import TinctError
 
     draws = random.Random(f"{kind.name} {seed}")
-    damage = damage_json if kind.is_json and draws.random() < 0.6 else damage_bytes
+    damage = FORMS[kind.form] if draws.random() < 0.6 else damage_bytes
     damaged = damage(original, draws)
     path = folder / kind.file
     path.write_bytes(damaged)
+    before, refused, fault = peak_bytes(), False, ""
     try:
         with at_most(LONGEST_S):
             value = kind.read(path)
-    except TinctError:
-        report.refused[kind.name] += 1
-    except BaseException as error:
-        if isinstance(error, KeyboardInterrupt):
-            raise
-        report.faults.append((kind.name, seed, f"{type(error).__name__}: {error}"[:300]))
-    else:
         if kind.has_checksum and damaged != original and value != expected:
-            report.faults.append((kind.name, seed, "another value came, without a word"))
-        else:
-            report.read[kind.name] += 1
+            fault = "another value came, without a word"
+    except TinctError:
+        refused = True
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        fault = f"{type(error).__name__}: {error}"[:300]
+    taken = peak_bytes() - before
+    if taken > MOST_BYTES:
+        fault = f"it took {taken / 2**30:.1f} GiB"
+    if fault:
+        report.faults.append((kind.name, seed, fault))
+    else:
+        (report.refused if refused else report.read)[kind.name] += 1
 
 
 def fuzz(
@@ -188,13 +239,13 @@ def fuzz(
     """
     report, begun = Report(), time.monotonic()
     originals: dict[str, tuple[bytes, Any]] = {}
-    for name in kinds:
-        (folder / name).mkdir()
-        path = folder / name / KINDS[name].file
-        KINDS[name].write(path)
-        originals[name] = path.read_bytes(), KINDS[name].read(path)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        for name in kinds:
+            (folder / name).mkdir()
+            path = folder / name / KINDS[name].file
+            KINDS[name].write(path)
+            originals[name] = path.read_bytes(), KINDS[name].read(path)
         while report.files < files and time.monotonic() - begun < seconds:
             for name in kinds:
                 before = len(report.faults)
@@ -221,6 +272,7 @@ def main() -> int:
     """Print the faults, then a table; 1 if there was a fault."""
     chosen = arguments()
     kinds = chosen.kind or list(KINDS)
+    logging.disable()  # libraries say much of damaged files
     with tempfile.TemporaryDirectory() as folder:
         report = fuzz(Path(folder), kinds, chosen.files, chosen.seconds, chosen.seed, print)
     print(f"{'kind':<24}{'read':>8}{'refused':>9}{'faults':>8}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ class FileKind:
         file: The file's name.
         write: Writes a good one.
         read: Reads one, with all that tinct itself would read of it; gives something that compares.
-        is_json: The whole file is JSON.
+        form: "bytes", "json" or "text" (XML, YAML, lists): how it is damaged, beside its bytes.
         has_checksum: A damaged one is never read as another value.
     """
 
@@ -30,8 +31,13 @@ class FileKind:
     file: str
     write: Callable[[Path], None]
     read: Callable[[Path], Any]
-    is_json: bool = False
+    form: str = "bytes"
     has_checksum: bool = False
+
+
+def digest(value: Any) -> int:
+    """A checksum of an array's bytes, or of bytes."""
+    return zlib.crc32(np.ascontiguousarray(value) if isinstance(value, np.ndarray) else value)
 
 
 def frame(seed: int = 0) -> np.ndarray:
@@ -101,7 +107,7 @@ def read_folder(path: Path) -> Any:
     from tinct.io.video import Video
 
     video = Video.open(path.parent)
-    return video.size, [picture.sum() for picture in video]
+    return video.size, [digest(picture) for picture in video]
 
 
 def write_video(path: Path) -> None:
@@ -118,7 +124,7 @@ def read_video(path: Path) -> Any:
     from tinct.io.video import Video
 
     video = Video.open(path)
-    return len(video), video.size, [picture.sum() for picture in video]
+    return len(video), video.size, [digest(picture) for picture in video]
 
 
 def write_mask_file(path: Path) -> None:
@@ -129,26 +135,27 @@ def write_mask_file(path: Path) -> None:
 
 
 def read_mask_file(path: Path) -> Any:
-    """As a first mask, and as an annotation and a prediction of a dataset."""
-    from tinct.data.images import read_indices
-    from tinct.errors import TinctError
-    from tinct.evaluation.predictions import read_prediction
-    from tinct.io.mask_files import read_label_png, read_mask
+    """As a mask that somebody painted."""
+    from tinct.io.mask_files import read_mask
 
-    found: list[Any] = []
-    readers: tuple[Callable[[], Any], ...] = (
-        lambda: read_mask(path, frame_size=(H, W)),
-        lambda: read_mask(path, frame_size=(H, W), repair=True),
-        lambda: read_label_png(path),
-        lambda: read_indices(path)[0],
-        lambda: read_prediction(path, (H, W), merged=False),
-    )
-    for read in readers:
-        try:
-            found.append(read().sum())
-        except TinctError as error:
-            found.append(type(error).__name__)
-    return found
+    return digest(read_mask(path, frame_size=(H, W)))
+
+
+def repair_mask_file(path: Path) -> Any:
+    """As a mask that somebody painted, with stray colours mended."""
+    from tinct.io.mask_files import read_mask
+
+    return digest(read_mask(path, frame_size=(H, W), repair=True))
+
+
+def read_label_file(path: Path) -> Any:
+    """As a mask of tinct's own, an annotation, and a prediction."""
+    from tinct.data.images import read_indices
+    from tinct.evaluation.predictions import read_prediction
+    from tinct.io.mask_files import read_label_png
+
+    read_prediction(path, (H, W), merged=False)
+    return digest(read_indices(path)[0]), digest(read_label_png(path))
 
 
 def write_soft(path: Path) -> None:
@@ -162,7 +169,7 @@ def read_soft(path: Path) -> Any:
     """Probabilities of one object."""
     from tinct.io.soft_masks import read_soft_mask
 
-    return float(read_soft_mask(path, (H, W)).sum())
+    return digest(read_soft_mask(path, (H, W)))
 
 
 def write_coco(path: Path) -> None:
@@ -208,17 +215,25 @@ def write_cvat(path: Path) -> None:
 
 
 def write_cvat_tracks(path: Path) -> None:
-    """CVAT's XML for video, in a ZIP."""
-    import zipfile
-
+    """CVAT's XML for video."""
     box = 'outside="0" keyframe="1" xtl="6" ytl="4" xbr="18" ybr="12" z_order="0"'
-    text = f"""<annotations><meta><task><labels><label><name>dog</name></label></labels></task></meta>
+    path.write_text(
+        f"""<annotations><meta><task><labels><label><name>dog</name></label></labels></task></meta>
         <track id="1" label="dog"><box frame="0" {box}></box><polygon frame="1" keyframe="1" outside="0"
         points="4.0,4.0;14.0,4.0;14.0,12.0" z_order="0"></polygon></track>
         <track id="2" label="dog"><mask frame="1" keyframe="1" outside="0" rle="2, 3, 3" left="20" top="2"
         width="4" height="2" z_order="1"></mask></track></annotations>"""
+    )
+
+
+def write_cvat_zip(path: Path) -> None:
+    """CVAT's XML for video, in a ZIP."""
+    import zipfile
+
+    xml = path.with_name("annotations.xml")
+    write_cvat_tracks(xml)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("annotations.xml", text)
+        archive.write(xml, xml.name)
 
 
 def read_annotation_file(path: Path) -> Any:
@@ -226,83 +241,7 @@ def read_annotation_file(path: Path) -> Any:
     from tinct.interchange.imports import read_annotations
 
     found = read_annotations(path, a_video())
-    return {index: labels.sum() for index, labels in found.prompts.items()}, dict(found.names)
-
-
-@dataclass(frozen=True)
-class State:
-    """As large as a state has to be to have every type in it."""
-
-    embedding: Any
-    labels: np.ndarray
-    object_ids: tuple[int, ...]
-    name: str
-    seconds: float
-
-
-def a_state() -> Any:
-    """A state of a made-up method, whose annotation names its tensor."""
-    import torch
-
-    State.__annotations__["embedding"] = torch.Tensor
-    return State(torch.arange(60.0).reshape(3, 4, 5).permute(2, 0, 1), labels(), (1, 5), "é", 0.5)
-
-
-def write_state(path: Path) -> None:
-    """A state file with a word beside it."""
-    from tinct.inference.state_files import save_state
-
-    save_state(path, a_state(), {"frames": 7, "run": "abc"})
-
-
-def read_state(path: Path) -> Any:
-    """The state and the words."""
-    from tinct.inference.state_files import load_state, read_extra
-
-    a_state()
-    extra = read_extra(path)
-    state = load_state(path, State)
-    values = state.embedding.tolist(), state.embedding.stride(), state.labels.tolist()
-    return values, state.object_ids, state.name, state.seconds, extra
-
-
-def a_network() -> Any:
-    """Three tensors."""
-    import torch
-
-    torch.manual_seed(0)
-    return torch.nn.Sequential(torch.nn.Conv2d(2, 3, 3), torch.nn.BatchNorm2d(3))
-
-
-def write_weights(path: Path) -> None:
-    """Weights of a made-up method."""
-    from tinct.networks.weights import save_weights
-
-    save_weights(path, a_network(), method="osvos", variant="mobilenetv2")
-
-
-def read_weights(path: Path) -> Any:
-    """Weights into a network."""
-    from tinct.networks.weights import load_weights
-
-    network = a_network()
-    metadata = load_weights(path, network, method="osvos", variant="mobilenetv2")
-    return metadata, [float(value.float().nansum()) for value in network.state_dict().values()]
-
-
-def write_flow(path: Path) -> None:
-    """A Middlebury flow file."""
-    from tinct.io.flow_files import write_flo
-
-    write_flo(path, np.ones((H, W, 2), np.float32))
-
-
-def read_flow(path: Path) -> Any:
-    """A flow file, with and without a size that it must have."""
-    from tinct.io.flow_files import check_flo, read_flo
-
-    check_flo(path)
-    return read_flo(path).shape, float(np.nansum(read_flo(path, (H, W))))
+    return {index: digest(labels) for index, labels in found.prompts.items()}, dict(found.names)
 
 
 def write_proposals(path: Path) -> None:
@@ -360,6 +299,37 @@ def read_meta_file(path: Path) -> Any:
     return str(read_meta(path.parent))
 
 
+def write_list(path: Path) -> None:
+    """A list of DAVIS's sequences, with what it lists around it."""
+    root = path.parent
+    for name in ("bear", "camel"):
+        for folder, write in (("JPEGImages", picture_writer()), ("Annotations", write_mask_file)):
+            (root / folder / "480p" / name).mkdir(parents=True, exist_ok=True)
+            write(root / folder / "480p" / name / f"00000.{'jpg' if folder == 'JPEGImages' else 'png'}")
+    path.write_text("bear\ncamel\n")
+
+
+def read_listed(path: Path) -> Any:
+    """The sequences that it lists, and their annotations."""
+    from tinct.data.davis import Davis
+
+    (path.parent / "ImageSets" / "2017").mkdir(parents=True, exist_ok=True)
+    (path.parent / "ImageSets" / "2017" / "train.txt").write_bytes(path.read_bytes())
+    return [(each.name, len(each)) for each in Davis(path.parent, "train", year="2017")]
+
+
+def write_attributes(path: Path) -> None:
+    """DAVIS's attributes of two sequences."""
+    path.write_text("sequences:\n- name: bear\n  attributes: [AC, BC]\n- name: camel\n  attributes: [CS]\n")
+
+
+def read_attributes_file(path: Path) -> Any:
+    """DAVIS's attributes."""
+    from tinct.data.attributes import read_attributes
+
+    return read_attributes(path)
+
+
 def write_card(path: Path) -> None:
     """A model card of the package."""
     import tinct
@@ -376,32 +346,36 @@ def read_card_file(path: Path) -> Any:
     return str(read_card(path))
 
 
-KINDS = {
+FILE_KINDS = {
     kind.name: kind
     for kind in (
-        FileKind("frame PNG", "00000.png", picture_writer(), read_folder),
+        FileKind("frame PNG", "00000.png", picture_writer(), read_folder, has_checksum=True),
         FileKind("frame JPEG", "00000.jpg", picture_writer(), read_folder),
         FileKind("frame JPEG, turned", "00000.jpg", exif_writer, read_folder),
-        FileKind("frame PNG, 16 bits", "00000.png", deep_writer, read_folder),
+        FileKind("frame PNG, 16 bits", "00000.png", deep_writer, read_folder, has_checksum=True),
         FileKind("frame TIFF", "00000.tif", picture_writer(), read_folder),
         FileKind("frame WebP", "00000.webp", picture_writer(lossless=True), read_folder),
-        FileKind("frame PNG, 16 bits of colour", "00000.png", deep_colour_writer, read_folder),
+        FileKind("frame PNG, 16 bits of colour", "00000.png", deep_colour_writer, read_folder, "bytes", True),
         FileKind("frame TIFF, 16 bits of colour", "00000.tif", deep_colour_writer, read_folder),
         FileKind("pages TIFF", "clip.tif", pages_writer, read_video),
         FileKind("pages WebP", "clip.webp", pages_writer, read_video),
         FileKind("video MP4", "clip.mp4", write_video, read_video),
-        FileKind("mask PNG", "mask.png", write_mask_file, read_mask_file),
-        FileKind("soft mask", "soft.png", write_soft, read_soft),
-        FileKind("COCO", "coco.json", write_coco, read_annotation_file, is_json=True),
-        FileKind("LabelMe", "labelme.json", write_labelme, read_annotation_file, is_json=True),
-        FileKind("CVAT", "cvat.xml", write_cvat, read_annotation_file),
-        FileKind("CVAT tracks", "tracks.zip", write_cvat_tracks, read_annotation_file),
-        FileKind("state", "state.safetensors", write_state, read_state, has_checksum=True),
-        FileKind("weights", "weights.safetensors", write_weights, read_weights),
-        FileKind("flow", "flow.flo", write_flow, read_flow),
-        FileKind("proposals", "boxes.json", write_proposals, read_proposals, is_json=True),
-        FileKind("scores", "scores.json", write_scores_file, read_scores_file, is_json=True),
-        FileKind("YouTube-VOS meta", "meta.json", write_meta, read_meta_file, is_json=True),
-        FileKind("model card", "card.json", write_card, read_card_file, is_json=True),
+        FileKind("mask PNG", "mask.png", write_mask_file, read_mask_file, has_checksum=True),
+        FileKind("mask PNG, repaired", "mask.png", write_mask_file, repair_mask_file, has_checksum=True),
+        FileKind("mask PNG of a folder", "mask.png", write_mask_file, read_label_file, has_checksum=True),
+        FileKind("soft mask", "soft.png", write_soft, read_soft, has_checksum=True),
+        FileKind("COCO", "coco.json", write_coco, read_annotation_file, form="json"),
+        FileKind("LabelMe", "labelme.json", write_labelme, read_annotation_file, form="json"),
+        FileKind("CVAT", "cvat.xml", write_cvat, read_annotation_file, "text"),
+        FileKind("CVAT tracks", "tracks.xml", write_cvat_tracks, read_annotation_file, "text"),
+        FileKind(
+            "CVAT tracks, zipped", "tracks.zip", write_cvat_zip, read_annotation_file, has_checksum=True
+        ),
+        FileKind("proposals", "boxes.json", write_proposals, read_proposals, form="json"),
+        FileKind("scores", "scores.json", write_scores_file, read_scores_file, form="json"),
+        FileKind("YouTube-VOS meta", "meta.json", write_meta, read_meta_file, form="json"),
+        FileKind("list of sequences", "train.txt", write_list, read_listed, "text"),
+        FileKind("attributes", "db_info.yml", write_attributes, read_attributes_file, "text"),
+        FileKind("model card", "card.json", write_card, read_card_file, form="json"),
     )
 }

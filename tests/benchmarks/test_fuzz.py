@@ -74,6 +74,26 @@ def test_another_value_is_a_fault_where_there_is_a_checksum(
     assert len(report.faults) == 2 * has_checksum
 
 
+def test_a_reader_that_takes_much_memory_is_a_fault(
+    bench: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    taken = iter(range(0, 100 * 2**30, 2**30 + 1))
+    monkeypatch.setattr(bench, "peak_bytes", lambda: next(taken))
+    with_reader(bench, monkeypatch, lambda path: "good")
+    report = bench.fuzz(tmp_path, ["made up"], files=1, seconds=60.0)
+    assert [what for _, _, what in report.faults] == ["it took 1.0 GiB"]
+
+
+@pytest.mark.parametrize("form", ["bytes", "json", "text"])
+def test_every_form_is_damaged_by_its_seed(bench: ModuleType, form: str) -> None:
+    content = b'{"a": [1, {"b": "c"}]}\n<x y="1"/>\n' if form == "text" else b'{"a": [1, {"b": "c"}]}'
+    results = [
+        {bench.FORMS[form](content, bench.random.Random(seed)) for seed in range(50)} for _ in range(2)
+    ]
+    assert results[0] == results[1]
+    assert len(results[0]) > 20
+
+
 def test_a_reader_that_does_not_come_back_is_a_fault(
     bench: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

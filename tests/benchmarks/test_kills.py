@@ -8,13 +8,14 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from bench_kit import load_benchmark
+from bench_kit import FOLDER, load_benchmark
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks")
 
 
 @pytest.fixture
-def bench() -> ModuleType:
+def bench(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(FOLDER))
     return load_benchmark("kills")
 
 
@@ -42,31 +43,48 @@ def careless(out: Path) -> None:
 
 
 def test_careful_runs_come_through(bench: ModuleType, tmp_path: Path) -> None:
-    report = bench.kill_often(tmp_path, [bench.KindOfRun("careful", careful)], kills=5, seconds=60.0)
+    report = bench.kill_often(tmp_path, [bench.Work("careful", careful)], kills=5, seconds=60.0)
     assert report.faults == []
-    assert report.kills == 5
+    assert report.kills == {"careful": 5}
 
 
 def test_torn_files_are_seen(bench: ModuleType, tmp_path: Path) -> None:
-    report = bench.kill_often(tmp_path, [bench.KindOfRun("careless", careless)], kills=5, seconds=60.0)
+    report = bench.kill_often(tmp_path, [bench.Work("careless", careless)], kills=5, seconds=60.0)
     assert any("is not as it should be" in fault for fault in report.faults)
 
 
 def test_lost_files_are_seen(bench: ModuleType) -> None:
-    kind = bench.KindOfRun("any", careful)
+    kind = bench.Work("any", careful)
     found = bench.faults_of(kind, {"a": b"1"}, {"a": b"1", "b": b"2"}, {"a": b"1", "b": b"2"})
     assert found == ["any: b was there, and is gone"]
 
 
 def test_half_an_export_is_seen(bench: ModuleType) -> None:
-    kind = bench.KindOfRun("any", careful, appears_whole=True)
+    kind = bench.Work("any", careful, appears_whole=True)
     assert bench.faults_of(kind, {"a": b"1"}, {}, {"a": b"1", "b": b"2"}) == ["any: 1 of 2 files appeared"]
+
+
+def test_another_result_is_seen(bench: ModuleType, tmp_path: Path) -> None:
+    def forgetful(out: Path) -> None:
+        (out / "masks").mkdir(parents=True, exist_ok=True)
+        if "undisturbed" in out.name:
+            (out / "masks" / "0.png").write_bytes(b"a")
+        time.sleep(0.01)
+
+    report = bench.kill_often(tmp_path, [bench.Work("forgetful", forgetful)], kills=50, seconds=60.0)
+    assert any("not that of undisturbed work" in fault for fault in report.faults)
+
+
+def test_whole_commands_are_killed_too(bench: ModuleType, tmp_path: Path) -> None:
+    """A command that ends at once, before it is killed."""
+    work = bench.Work("version", lambda out: time.sleep(0.01), words=("--version",))
+    assert bench.run_and_kill(work, tmp_path, after_s=60.0, whole=True)
+    assert not bench.run_and_kill(work, tmp_path, after_s=0.0, whole=True)
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded")
-def test_real_runs_come_through(bench: ModuleType, tmp_path: Path) -> None:
-    kinds = bench.kinds_of_runs(tmp_path)
-    report = bench.kill_often(tmp_path, kinds, kills=6, seconds=240.0)
+def test_real_work_comes_through(bench: ModuleType, tmp_path: Path) -> None:
+    report = bench.kill_often(tmp_path, bench.works(tmp_path, bench.do_apart), kills=12, seconds=240.0)
     assert report.faults == []
-    assert report.kills + report.completed > 0
+    assert report.kills.total() + report.completed.total() > 0

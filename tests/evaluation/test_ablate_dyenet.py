@@ -164,9 +164,14 @@ def test_shares_are_of_all_videos_and_an_ended_loop_stays_where_it_was() -> None
 def test_accounts_that_are_not_there_or_broken(tmp_path: Path) -> None:
     (tmp_path / "cow").mkdir()
     assert read_traces(tmp_path, ["cow"]) == []
-    (tmp_path / "cow" / "why.json").write_text("{")
-    with pytest.raises(OutputError, match=r"why\.json cannot be read"):
-        read_traces(tmp_path, ["cow"])
+    whole = account_of(10, 1, 0.1)
+    shares = [{"retrieved_share": 7, "masks_share": 1}, {"retrieved_share": 10**400, "masks_share": 1}]
+    broken = [{**whole, "rounds": [share]} for share in (*shares, {}, 3)]
+    texts = map(json.dumps, [*broken, {**whole, "frames": 3}, {**whole, "rounds": []}, {}, [], 3])
+    for text in ("{", "[" * 100_000, *texts):
+        (tmp_path / "cow" / "why.json").write_text(text)
+        with pytest.raises(OutputError, match=r"why\.json cannot be read"):
+            read_traces(tmp_path, ["cow"])
 
 
 def test_occlusion_clips_are_compared_after_reappearances(masked_photos: Path, tmp_path: Path) -> None:

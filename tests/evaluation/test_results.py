@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -51,6 +52,25 @@ def scores(average_over: str, *, merged: bool = False, groups: bool = False) -> 
     return Scores(
         "davis-2016", "a rule", merged, average_over, (first, second), {"split": "val"}, {"device": "cpu"}
     )
+
+
+@pytest.mark.parametrize("frames", [{}, [1], None, "x", 4])
+def test_a_changed_count_of_frames_is_seen(frames: Any, tmp_path: Path) -> None:
+    content = scores("objects").to_json(per_frame=True)
+    content["sequences"]["b"]["frames_scored"] = frames
+    (tmp_path / "scores.json").write_text(json.dumps(content))
+    with pytest.raises(OptionError, match="scores of tinct"):
+        read_scores(tmp_path / "scores.json")
+
+
+@pytest.mark.parametrize("place", ["set", "sequence", "object"])
+def test_a_changed_mean_is_seen(place: str, tmp_path: Path) -> None:
+    content = scores("objects").to_json(per_frame=True)
+    sequence = content["sequences"]["b"]
+    {"set": content, "sequence": sequence, "object": sequence["objects"]["5"]}[place]["J"]["mean"] = 0.123
+    (tmp_path / "scores.json").write_text(json.dumps(content))
+    with pytest.raises(OptionError, match=r"the mean J of (the set|b) is .* there, and .* by its objects"):
+        read_scores(tmp_path / "scores.json")
 
 
 @pytest.mark.parametrize(

@@ -148,6 +148,22 @@ def test_malformed_neighbours_of_the_orientation_do_no_harm(monkeypatch: pytest.
     assert orientation(turned) == 1
 
 
+@pytest.mark.parametrize("in_memory", [False, True])
+def test_every_changed_byte_of_a_png_is_seen(tmp_path: Path, in_memory: bool) -> None:
+    """Of those that tell the pixels; Pillow by itself takes some for other pixels."""
+    buffer = io.BytesIO()
+    picture().save(buffer, "PNG")
+    data, path = buffer.getvalue(), tmp_path / "a.png"
+    for at in range(data.index(b"IDAT") + 4, data.index(b"IEND") - 4):
+        damaged = data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+        path.write_bytes(damaged)
+        source = io.BytesIO(damaged) if in_memory else path
+        with pytest.raises(VideoError), opened_picture(source, explain) as opened:
+            np.asarray(opened)
+        with opened_picture(source if not in_memory else io.BytesIO(damaged), explain) as opened:
+            assert opened.size == (6, 4)  # the header alone is not held up
+
+
 def test_whatever_a_decoder_raises_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     picture().save(tmp_path / "a.png")
     with pytest.raises(VideoError, match="unpack requires"), opened_picture(tmp_path / "a.png", explain):

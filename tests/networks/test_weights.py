@@ -14,7 +14,7 @@ from safetensors.torch import load, save, save_file
 from torch import nn
 
 from tinct.errors import OutputError, WeightsError
-from tinct.networks.weights import FORMAT, canonical, load_weights, save_weights
+from tinct.networks.weights import CHECKSUM, FORMAT, PICKLE_MAGIC, canonical, load_weights, save_weights
 from tinct.zoo import file_sha256
 
 OWNER = {"method": "feelvos", "variant": "mobilenetv2"}
@@ -131,6 +131,17 @@ def test_a_pickle_is_refused_whatever_it_is_called(tmp_path: Path, name: str, zi
     refused(path, "is a pickle")
 
 
+@pytest.mark.parametrize("length", [0x280, 0x380, 0x480])
+def test_a_header_whose_length_begins_like_a_pickle(length: int, tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    for size in range(length):
+        save_weights(path, network(), **OWNER, extra={"note": "x" * size})
+        if int.from_bytes(path.read_bytes()[:8], "little") == length:
+            break
+    assert path.read_bytes()[:2] in PICKLE_MAGIC
+    assert load_weights(path, network(), **OWNER)["note"]
+
+
 def test_a_safetensors_file_named_as_a_pickle_is_refused(saved: Path) -> None:
     refused(saved.rename(saved.with_suffix(".pt")), "is a pickle")
 
@@ -182,6 +193,20 @@ def test_a_header_that_lies_about_its_tensors(tmp_path: Path) -> None:
     path = tmp_path / "weights.safetensors"
     path.write_bytes(len(header).to_bytes(8, "little") + header + b"\0" * 4)
     refused(path, "damaged")
+
+
+def test_any_changed_byte_of_a_tensor_is_seen_without_a_hash_on_record(saved: Path) -> None:
+    whole = saved.read_bytes()
+    start = 8 + int.from_bytes(whole[:8], "little")
+    for at in range(start, len(whole)):
+        saved.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        assert "its checksum does not fit" in refused(saved, "is damaged")
+
+
+def test_files_without_a_checksum_are_read(saved: Path) -> None:
+    """Those of earlier versions, such as the weights of the package."""
+    saved.write_bytes(canonical(saved.read_bytes(), {CHECKSUM: None}))
+    assert load_weights(saved, network(), **OWNER)["format"] == FORMAT
 
 
 def test_weights_of_another_method_or_variant_say_whose_they_are(saved: Path) -> None:
@@ -236,7 +261,9 @@ def test_the_library_reads_what_we_wrote_in_order(width: int, tmp_path: Path) ->
     length = int.from_bytes(path.read_bytes()[:8], "little")
     assert length % 8 == 0
     with safe_open(path, framework="pt") as file:
-        assert file.metadata() == {**extra, "format": FORMAT, **OWNER}
+        metadata = file.metadata()
+        assert len(metadata.pop(CHECKSUM)) == 64
+        assert metadata == {**extra, "format": FORMAT, **OWNER}
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     expected = network(width=width).state_dict()
     assert tensors.keys() == expected.keys()

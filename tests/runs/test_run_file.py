@@ -69,7 +69,7 @@ def test_costs_of_several_runs(tmp_path: Path) -> None:
 def test_costs_of_a_damaged_record_are_an_error(change: dict[str, Any], tmp_path: Path) -> None:
     written(tmp_path / "a", GOOD)
     written(tmp_path / "b", {**GOOD, **change})
-    with pytest.raises(OutputError, match="records of its runs"):
+    with pytest.raises(OutputError, match="as a folder of runs"):
         costs(tmp_path, ["a", "b"])
 
 

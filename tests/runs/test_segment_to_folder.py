@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -223,6 +224,26 @@ def test_a_record_that_cannot_be_read_is_refused(
 ) -> None:
     (tmp_path / "run.json").write_text(text)
     with pytest.raises(OutputError, match="cannot be read"):
+        run(video, prompts, tmp_path, resume=True)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"fine_tuned": [{}]},
+        {"fine_tuned": [3]},
+        {"object_ids": 3},
+        {"frames_done": [1]},
+        {"run": 3},
+    ],
+)
+def test_a_malformed_record_is_refused(
+    video: Video, prompts: dict[int, np.ndarray], tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    run(video, prompts, tmp_path)
+    record = json.loads((tmp_path / "run.json").read_text())
+    (tmp_path / "run.json").write_text(json.dumps({**record, **changes}))
+    with pytest.raises(OutputError, match=r"cannot be read as|holds another run"):
         run(video, prompts, tmp_path, resume=True)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ from PIL import Image as Pictures
 from web_kit import FRAMES, SMALL, Desk, H, W, frame_of, painting, png, write_frames
 
 from tinct.web import durable_log
+from tinct.web.library import Library
 
 
 def video_file(path: Path, frames: int = 5, size: tuple[int, int] = (H, W)) -> Path:
@@ -76,6 +78,37 @@ def test_an_uploaded_playlist_opens_no_file_of_the_server(desk: Desk, tmp_path: 
 def test_uploaded_pictures_are_the_frames_of_one_video(desk: Desk) -> None:
     answer = upload(desk, *((f"f{i}.png", png(frame_of(i))) for i in range(4)), name="walk")
     assert (answer.json()["name"], answer.json()["frames"]) == ("walk", 4)
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("project.json", '{"size": [1'),
+        ("project.json", "[" * 100_000),
+        ("project.json", '{"id": "x", "name": "x", "video": "x", "uploaded": 1, "frames": 2, "size": 3}'),
+        ("project.json", None),
+        ("journal.jsonl", '{"redo": 1}\n'),
+        ("journal.jsonl", '{"step": 3}\n'),
+        ("journal.jsonl", '{"step": {"number": 1, "parent": 0, "objects": [], "prompts": {}}}\n'),
+        ("runs.jsonl", '{"run": {"legs": 3}}\n'),
+        ("runs.jsonl", '{"run": []}\n'),
+    ],
+)
+def test_a_broken_project_is_listed_with_its_reason(
+    desk: Desk, tmp_path: Path, file: str, content: str | None
+) -> None:
+    upload(desk, *((f"f{i}.png", png(frame_of(i))) for i in range(2)), name="walk")
+    desk.library.close()
+    path = desk.library.folder / "walk" / file
+    if content is None:  # a rate that is none
+        values = json.loads(path.read_text())
+        content = json.dumps({**values, "rate": "1/0"})
+    path.write_text(content)
+    library = Library(desk.library.folder, SMALL)
+    [listed] = [each for each in library.summaries() if each["id"] == "walk"]
+    library.close()
+    assert listed["status"] == "failed"
+    assert "walk cannot be opened" in listed["error"]
 
 
 def test_removing_a_named_video_removes_the_work_and_not_the_video(desk: Desk, clip: Path) -> None:

@@ -43,6 +43,18 @@ def test_a_log_cut_anywhere_holds_its_whole_lines_and_can_go_on(
     assert DurableLog(path).entries == [*ENTRIES[:whole], {"new": True}]
 
 
+def test_a_damaged_line_in_the_middle_is_no_end(tmp_path: Path) -> None:
+    """What follows was confirmed: it is neither dropped nor written over."""
+    path = tmp_path / "log"
+    for entry in ENTRIES:
+        DurableLog(path).append(entry)
+    for damage in (b"{", b"[" * 100_000, b"3", b"\xff"):
+        lines = path.read_bytes().splitlines(keepends=True)
+        path.write_bytes(b"".join([lines[0], damage + b"\n", lines[2]]))
+        with pytest.raises(OutputError, match="is damaged in line 2"):
+            DurableLog(path)
+
+
 def test_what_could_not_be_written_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log = DurableLog(tmp_path / "log")
     log.append(ENTRIES[0])

@@ -63,7 +63,9 @@ def read_attributes(path: Path) -> dict[str, tuple[str, ...]]:
     try:
         content = yaml.safe_load(read_regular(path).decode())
         return {str(entry["name"]): _letters(entry) for entry in content["sequences"]}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError) as error:
+    except (
+        OSError, ValueError, yaml.YAMLError, KeyError, TypeError, AttributeError, RecursionError,
+    ) as error:  # fmt: skip
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise DatasetError(
             f"{path} cannot be read as the benchmark's attributes ({reason}); expected "

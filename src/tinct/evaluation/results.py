@@ -235,7 +235,7 @@ class Scores:
             sequences = tuple(
                 _sequence_from(name, content["merged"], entry) for name, entry in content["sequences"].items()
             )
-            return cls(
+            scores = cls(
                 content["protocol"],
                 content["rule"],
                 content["merged"],
@@ -244,6 +244,13 @@ class Scores:
                 dict(content["settings"]),
                 dict(content["run"]),
             )
+            recorded = content.get("frames_scored", scores.frames_scored)
+            if recorded != scores.frames_scored:
+                raise ValueError(f"{recorded} frames are said to be scored, of {scores.frames_scored}")
+            _check_means(content, scores.statistics, "the set")
+            for sequence in sequences:
+                _check_means(content["sequences"][sequence.name], sequence.statistics, sequence.name)
+            return scores
         except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
             raise OptionError(
                 f"These are not scores of tinct ({type(error).__name__}: {error}); give a JSON file that "
@@ -338,6 +345,16 @@ def _value(number: float | None) -> float:
     return NAN if number is None else float(number)
 
 
+def _check_means(entry: Any, statistics: Mapping[str, Statistics], name: str) -> None:
+    """ValueError if means that stand in a file are not those of its objects: it was changed."""
+    for measure, of in statistics.items():
+        recorded = _value(entry[measure]["mean"]) if measure in entry else of.mean
+        if not math.isclose(recorded, of.mean, abs_tol=1e-6) and not math.isnan(recorded + of.mean):
+            raise ValueError(
+                f"the mean {measure} of {name} is {recorded:g} there, and {of.mean:g} by its objects"
+            )
+
+
 def _object_from(object_id: int, entry: Any) -> ObjectScores:
     statistics = {
         measure: Statistics(**{name: _value(number) for name, number in entry[measure].items()})
@@ -357,6 +374,6 @@ def _sequence_from(name: str, merged: bool, entry: Any) -> SequenceScores:
     return SequenceScores(
         name,
         tuple(_object_from(int(number), scores) for number, scores in objects.items()),
-        entry["frames_scored"],
+        int(entry["frames_scored"]),
         tuple(entry.get("missing_frames", ())),
     )

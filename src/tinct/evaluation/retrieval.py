@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from tinct.errors import OutputError
-from tinct.io.json_files import read_json
+from tinct.io.json_files import parse_json, reading
+from tinct.io.regular_files import read_regular
 from tinct.runs.traces import TRACE_FILE
 
 
@@ -40,8 +41,18 @@ def read_traces(out: Path, sequences: Iterable[str]) -> list[dict[str, Any]]:
     for path in (out / name / TRACE_FILE for name in sequences):
         if not path.exists():
             return []
-        traces.append(read_json(path, "a trace", "Remove its folder and run again.", OutputError))
+        with reading(path, "a trace", "Remove its folder and run again.", OutputError):
+            traces.append(_checked(parse_json(read_regular(path))))
     return traces
+
+
+def _checked(trace: dict[str, Any]) -> dict[str, Any]:
+    """The trace, if it holds what `shares_of_rounds` reads; otherwise an error that `reading` explains."""
+    list(trace["frames"]), list(trace["object_ids"])
+    shares = [float(each[key]) for each in trace["rounds"] for key in ("retrieved_share", "masks_share")]
+    if not shares or not all(0 <= share <= 1 for share in shares):
+        raise ValueError("the shares of its rounds are not from 0 to 1")
+    return trace
 
 
 def shares_of_rounds(traces: Iterable[Mapping[str, Any]]) -> tuple[RoundShares, ...]:

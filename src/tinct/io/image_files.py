@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -59,6 +60,8 @@ def opened_picture(
             if not several and (number := pictures_in(picture)) > 1:
                 raise ValueError(f"it holds {number} pictures, and one is expected")
             yield picture
+            if picture.format == "PNG" and not picture.tile:  # it was decoded
+                _check_sums(file)
     except TinctError:
         raise
     except UnidentifiedImageError as error:
@@ -69,6 +72,22 @@ def opened_picture(
         Exception
     ) as error:  # decoders raise whatever they stumble over: struct.error, KeyError, SyntaxError
         raise explain(str(error) or type(error).__name__) from error
+
+
+def _check_sums(file: Path | io.BytesIO | io.BufferedReader) -> None:
+    """ValueError if part of a PNG is not what its checksum says; Pillow does not look at those of pixels."""
+    if isinstance(file, Path):
+        data = file.read_bytes()
+    else:
+        file.seek(0)
+        data = file.read()
+    start = len(b"\x89PNG\r\n\x1a\n")
+    while start + 12 <= len(data):
+        end = start + 8 + int.from_bytes(data[start : start + 4])
+        kind = data[start + 4 : start + 8]
+        if len(data) >= end + 4 and zlib.crc32(data[start + 4 : end]) != int.from_bytes(data[end : end + 4]):
+            raise ValueError(f"the checksum of its part {kind.decode('latin-1')} does not fit: it is damaged")
+        start = end + 4
 
 
 def _check_size(picture: Pictures.Image) -> None:

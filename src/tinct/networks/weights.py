@@ -12,6 +12,7 @@ import json
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 from safetensors import SafetensorError
@@ -25,6 +26,9 @@ from tinct.io.regular_files import read_regular
 
 FORMAT = "tinct-weights-1"
 """The `format` entry of the file's metadata."""
+
+CHECKSUM = "content_sha256"
+"""The entry of the metadata with the SHA-256 of the file as it is without that entry."""
 
 PICKLE_SUFFIXES = (".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin")
 PICKLE_MAGIC = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
@@ -64,6 +68,7 @@ def save_weights(
     tensors = {name: _to_half(name, tensor) for name, tensor in network.state_dict().items()}
     metadata = {**(extra or {}), "format": FORMAT, "method": method, "variant": variant}
     data = canonical(save(tensors, metadata))
+    data = canonical(data, {CHECKSUM: hashlib.sha256(data).hexdigest()})
     with atomic_write(path) as part, part.open("wb") as file:
         file.write(data)
         file.flush()
@@ -71,15 +76,20 @@ def save_weights(
     return hashlib.sha256(data).hexdigest()
 
 
-def canonical(data: bytes) -> bytes:
+def canonical(data: bytes, changes: Mapping[str, str | None] = MappingProxyType({})) -> bytes:
     """A safetensors file with the entries of its header in order, as the library writes them at random.
 
     Equal tensors with equal metadata are equal bytes then, and have one hash. The tensors' bytes are taken as
     they are; the header is padded with spaces to a multiple of 8, as the format wants.
+
+    Args:
+        data: The file.
+        changes: Entries of the metadata that are added, or removed where they are None.
     """
     end = 8 + int.from_bytes(data[:8], "little")
     header = json.loads(data[8:end])
-    metadata = {"__metadata__": dict(sorted(header.pop("__metadata__", {}).items()))}
+    entries = sorted({**header.pop("__metadata__", {}), **changes}.items())
+    metadata = {"__metadata__": {name: text for name, text in entries if text is not None}}
     text = json.dumps({**metadata, **dict(sorted(header.items()))}, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     return len(text).to_bytes(8, "little") + text + data[end:]
@@ -114,6 +124,9 @@ def load_weights(
     _refuse_pickle(path, data)
     metadata = _read_metadata(path, data)
     _check_owner(path, metadata, method, variant)
+    checksum = metadata.pop(CHECKSUM, None)
+    if checksum is not None and checksum != hashlib.sha256(canonical(data, {CHECKSUM: None})).hexdigest():
+        raise WeightsError(f"{path} is damaged: its checksum does not fit; restore it, or save it again.")
     try:
         tensors = load(data)
     except (SafetensorError, ValueError, KeyError) as error:
@@ -151,7 +164,8 @@ def _read(path: Path) -> bytes:
 
 
 def _refuse_pickle(path: Path, data: bytes) -> None:
-    if path.suffix in PICKLE_SUFFIXES or data.startswith(PICKLE_MAGIC):
+    # The length of a safetensors header may begin like a pickle; but byte 8 is its opening brace.
+    if path.suffix in PICKLE_SUFFIXES or (data.startswith(PICKLE_MAGIC) and data[8:9] != b"{"):
         raise WeightsError(
             f"{path} is a pickle, which could run any code when opened, and is refused: "
             "give a .safetensors file that tinct saved."

@@ -83,7 +83,8 @@ class RunFile:
         with reading(self.path, "a run's record", "Choose another folder.", OutputError):
             self.object_ids = tuple(int(i) for i in previous.get("object_ids", ()))
             self.frames_done = int(previous.get("frames_done", 0))
-            self.fine_tuned = [dict(entry) for entry in previous.get("fine_tuned", ())]
+            entries = previous.get("fine_tuned", ())
+            self.fine_tuned = [{**entry, "frame": int(entry["frame"])} for entry in entries]
         self._take_journal(range(int(self.identity["frames"])))
 
     def _take_journal(self, frames: Collection[int]) -> None:
@@ -91,7 +92,8 @@ class RunFile:
         entries = self._journal.read()
         self.confidences.take_record(self._content.get("confidence"), frames)
         self.confidences.take_entries(entries, frames)
-        found = [entry["fine_tuned"] for entry in entries if isinstance(entry.get("fine_tuned"), dict)]
+        found = [tuned for entry in entries if isinstance(tuned := entry.get("fine_tuned"), dict)]
+        found = [tuned for tuned in found if isinstance(tuned.get("frame"), int)]
         self.fine_tuned += [entry for entry in found if entry not in self.fine_tuned]
 
     def _read(self) -> dict[str, Any]:
@@ -99,7 +101,7 @@ class RunFile:
         with reading(self.path, "a run's record", fix, OutputError):
             content = parse_json(read_regular(self.path))
             if not isinstance(content, dict) or not isinstance(content.get("run", {}), dict):
-                raise ValueError("it, or its entry run, is no JSON object")
+                raise ValueError("it holds no JSON object, or an entry `run` that is none")
         return content
 
     def begin(self, **values: Any) -> None:
@@ -210,15 +212,15 @@ def costs(out: Path, names: Collection[str]) -> dict[str, Any]:
         tuning_seconds and tuning_steps (medians over objects) and tuning_diverged (how many did).
 
     Raises:
-        OutputError: A record cannot be read, or holds something else.
+        OutputError: A record cannot be read.
     """
     records = [read_record(out / name / "run.json") for name in names]
-    fix = "Remove the folder of the damaged one, and run again."
-    with reading(out, "the records of its runs", fix, OutputError):
-        return _costs_of(records)
+    fix = "Remove the run whose run.json is broken, and run again."
+    with reading(out, "a folder of runs", fix, OutputError):
+        return _costs(records)
 
 
-def _costs_of(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _costs(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     versions = [record["versions"] for record in records]
     found = {key: _common(record[key] for record in records) for key in ("device", "threads", "platform")}
     found |= {key: _common(version[key] for version in versions) for key in ("tinct", "torch", "python")}

@@ -15,15 +15,16 @@ threads; up to the order of sums elsewhere.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
 
-from tinct.errors import OptionError
+from tinct.errors import OptionError, TinctError
 from tinct.io.atomic import sweep
 from tinct.ops.allocator import keep_freed_memory
 from tinct.ops.precision import bfloat16_is_faster
+from tinct.runs.failures import one_line
 from tinct.runs.folder_lock import folder_lock
 from tinct.training import checkpoint as checkpoints
 from tinct.training import curve
@@ -38,6 +39,7 @@ def train(
     stages: Sequence[Stage],
     options: LoopOptions,
     *,
+    sources: str = "",
     progress: Progress | None = None,
     on_stage_end: OnStageEnd | None = None,
 ) -> Outcome:
@@ -47,6 +49,7 @@ def train(
         task: The network and its loss.
         stages: In order; each starts from the averaged weights of the one before.
         options: Folder, precision, resume.
+        sources: What the samples are drawn from, in words; a resumed run must have the same.
         progress: Called after every step.
         on_stage_end: Called at the end of every stage, by the main process, while the others wait.
 
@@ -58,6 +61,7 @@ def train(
         TinctError: The checkpoint is damaged.
         OutputError: The folder cannot be written, or another process trains in it.
         NumericalError: The loss or its gradient became NaN or infinite.
+        TinctError: Memory ran out, or torch failed.
         TrainingInterrupted: Ctrl-C or SIGTERM; the step under way was finished and saved.
     """
     if not stages:
@@ -72,6 +76,7 @@ def train(
         variant=options.variant,
         seed=options.seed,
         processes=processes.num_processes,
+        sources=sources,
     )
     # The main process's lock counts for those that train with it.
     with folder_lock(options.out) if processes.is_main_process else nullcontext():
@@ -96,13 +101,28 @@ def _train_from(
         stage = stages[here.stage]
         with stage.frozen(task.network):
             run = StageRun(task, stage, here, options, started)
-            completed = run.train(progress)
+            with _explained(run):
+                completed = run.train(progress)
         steps_taken += run.step - here.step
         if not completed:
             return Outcome(False, stage.name, run.step, steps_taken)
         here = run.hand_over(on_stage_end)
     task.network.load_state_dict(here.network)
     return Outcome(True, stages[-1].name, stages[-1].steps, steps_taken)
+
+
+@contextmanager
+def _explained(run: StageRun) -> Iterator[None]:
+    """What torch or an allocator raises in this block becomes an error of tinct that says how to go on."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, (RecursionError, NotImplementedError)):
+            raise
+        raise TinctError(
+            f"Step {run.step + 1} of stage {run.stage.name!r} failed: {one_line(error)}. The last checkpoint "
+            "is whole; go on with --resume, once other programs are closed or with --cpu."
+        ) from error
 
 
 def _open_run(

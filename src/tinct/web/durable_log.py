@@ -16,26 +16,30 @@ Entry = dict[str, Any]
 class DurableLog:
     """A file of JSON lines that only grows.
 
-    An entry is on disk when `append` returns. A line that was cut short by a kill or by a full disk was
-    never confirmed to anyone: the next entry overwrites it and whatever follows it.
+    An entry is on disk when `append` returns. A last line that was cut short by a kill or by a full disk was
+    never confirmed to anyone: the next entry overwrites it.
 
     Args:
         path: The file; it is created with the first entry.
 
     Raises:
-        OutputError: The file exists and cannot be read.
+        OutputError: The file exists and cannot be read, or a line before its last one is damaged: what
+            follows was confirmed, and must not be lost.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.entries: list[Entry] = []
         self._length = 0
-        for line in self._lines():
-            try:
-                entry = json.loads(line)
-            except (ValueError, RecursionError):
-                break
-            if not line.endswith(b"\n") or not isinstance(entry, dict):
+        lines = self._lines()
+        for number, line in enumerate(lines, start=1):
+            entry = _entry(line)
+            if entry is None and any(_entry(later) is not None for later in lines[number:]):
+                raise OutputError(
+                    f"{path} is damaged in line {number}, and whole lines follow it. Put back a copy of it, "
+                    "or move it elsewhere to go on without it."
+                )
+            if entry is None:
                 break
             self.entries.append(entry)
             self._length += len(line)
@@ -80,3 +84,12 @@ class DurableLog:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def _entry(line: bytes) -> Entry | None:
+    """The entry of a whole line; None for anything else."""
+    try:
+        entry = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return entry if line.endswith(b"\n") and isinstance(entry, dict) else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import shutil
 import sys
 import tempfile
@@ -15,6 +16,7 @@ from typing import IO, Any
 
 from tinct.errors import OutputError, TinctError, VideoError
 from tinct.io.atomic import fsync_path
+from tinct.io.json_files import reading
 from tinct.io.picture_frames import holds_several
 from tinct.io.video import IMAGE_SUFFIXES, Video
 from tinct.web.http_errors import CallError, NotFoundError, TooMuchError
@@ -69,8 +71,9 @@ class Library:
     def _load(self, path: Path) -> None:
         """Open a project that is on disk; one that cannot be opened is listed with its error."""
         try:
-            self._projects[path.name] = Project(path)
-        except (TinctError, OSError, ValueError, KeyError, TypeError) as error:
+            with reading(path, "a project of tinct", "Put back a copy of its files, or move it elsewhere."):
+                self._projects[path.name] = Project(path)
+        except TinctError as error:
             self._broken[path.name] = f"The project {path} cannot be opened: {error}"
 
     def close(self) -> None:
@@ -224,7 +227,8 @@ class Library:
             *self._command_line,
             *(p.name for p in self.folder.iterdir()),
         }
-        return next(i for i in (base, *(f"{base}-{n}" for n in range(2, 10**6))) if i not in taken)
+        numbered = (f"{base}-{n}" for n in itertools.count(2))
+        return next(i for i in itertools.chain([base], numbered) if i not in taken)
 
     def remove(self, project: Project) -> None:
         """Remove a project's folder; a video of the command line itself stays.

@@ -21,10 +21,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from tinct.errors import OptionError, TinctError, VideoError
+from tinct.errors import OptionError, VideoError
 from tinct.io.atomic import atomic_write, sweep
+from tinct.io.json_files import parse_json, reading
 from tinct.io.mask_files import read_label_png, write_mask
 from tinct.io.masks import object_ids_of, voc_palette
+from tinct.io.regular_files import read_regular
 from tinct.io.video import Video
 from tinct.shapes import LabelMap
 from tinct.web.http_errors import NotFoundError
@@ -81,13 +83,18 @@ class ProjectInfo:
     @staticmethod
     def read(folder: Path) -> ProjectInfo:
         """Read the file; TinctError if it is missing or damaged."""
-        try:
-            values = json.loads((folder / "project.json").read_text(encoding="utf-8"))
-            return ProjectInfo(**{**values, "size": tuple(values["size"])})
-        except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
-            raise TinctError(
-                f"{folder} is no project of tinct, or a damaged one ({error}); move it elsewhere."
-            ) from error
+        path = folder / "project.json"
+        with reading(path, "a project of tinct", "Put back a copy of it, or move the folder elsewhere."):
+            values = parse_json(read_regular(path))
+            height, width = (int(side) for side in values["size"])
+            texts = {name: str(values[name]) for name in ("id", "name", "video")}
+            info = ProjectInfo(
+                **texts, uploaded=bool(values["uploaded"]), frames=int(values["frames"]),
+                size=(height, width), rate=None if values["rate"] is None else str(values["rate"]),
+            )  # fmt: skip
+            if (info.fps is not None and info.fps <= 0) or min(height, width, info.frames) < 1:
+                raise ValueError("its frames, their size or their rate are not positive")
+            return info
 
 
 class Project:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -246,6 +247,31 @@ def test_what_is_no_run_is_refused(tmp_path: Path, content: str | None) -> None:
         (tmp_path / "run.json").write_text(content)
     with pytest.raises(OutputError, match=r"run\.json"):
         LabelledVideo.of_run(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"object_ids": 3},
+        {"object_ids": ["x"]},
+        {"object_names": ["dog"]},
+        {"object_names": {"x": "dog"}},
+        {"frame_rate": "1/0"},
+        {"frame_rate": "-25"},
+        {"frame_rate": []},
+        {"video_path": 3},
+        {"run": {"frames": 4, "size": [H, W], "levels": 3}},
+        {"run": {"frames": 4, "size": [H, W], "frame_range": "x"}},
+    ],
+)
+def test_a_record_with_malformed_entries_is_refused(
+    video_file: Path, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    run = run_of(video_file, tmp_path / "run")
+    record = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps({**record, **changes}))
+    with pytest.raises(OutputError, match=r"run\.json cannot be read as a run's record"):
+        LabelledVideo.of_run(run)
 
 
 def test_an_unfinished_run_exports_the_frames_that_it_has(video_file: Path, tmp_path: Path) -> None:

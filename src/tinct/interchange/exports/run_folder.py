@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -69,8 +70,21 @@ def read_run(folder: Path) -> dict[str, Any]:
         )
     with reading(path, "a run's record", "Run `tinct segment` again.", OutputError):
         record = parse_json(read_regular(path))
-        int(record["run"]["frames"]), [int(side) for side in record["run"]["size"]][1]
+        _check_entries(record)
         return dict(record)
+
+
+def _check_entries(record: dict[str, Any]) -> None:
+    """What `reading` explains, if an entry that exports use is of another type or out of its range."""
+    run = record["run"]
+    int(run["frames"]), [int(side) for side in run["size"]][1]
+    [int(i) for i in record.get("object_ids", ())]
+    [int(i) for i, _ in record.get("object_names", {}).items()]
+    [int(part) for part in run.get("frame_range", "0:1").split(":")][1]
+    run.get("levels", "0:1").split(":"), Path(record.get("video_path") or "")
+    rate = record.get("frame_rate")
+    if rate is not None and not Fraction(rate) > 0:
+        raise ValueError(f"its frame_rate is {rate}")
 
 
 def _check_same(video: Video, run: dict[str, Any], folder: Path) -> None:

@@ -66,7 +66,7 @@ class LabelledVideo:
         run = record["run"]
         video = video_of_run(folder, record, video)
         names = video.names if video is not None else mask_names(folder, int(run["frames"]))
-        object_ids = tuple(record.get("object_ids", ()))
+        object_ids = tuple(int(i) for i in record.get("object_ids", ()))
         rate = record.get("frame_rate") if video is None or video.rate is None else video.rate
 
         def labels(index: int) -> LabelMap:
