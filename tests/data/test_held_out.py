@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -38,8 +39,8 @@ def test_the_benchmark_and_training_share_no_photo(masked_photos: Path) -> None:
 
 
 def test_a_recipe_can_leave_them_out(masked_photos: Path) -> None:
-    assert len(Sources(None, stills=masked_photos).photos()) == 20
-    kept = Sources(None, stills=masked_photos, keep_held_out=False).photos()
+    assert len(Sources.of_folders(stills=masked_photos).photos()) == 20
+    kept = replace(Sources.of_folders(stills=masked_photos), keep_held_out=False).photos()
     assert set(kept) == set(StaticImages(masked_photos, without=held_out))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,9 @@ from tinct.data.region_clips import (
     SourceFrames,
     VideoRegions,
 )
-from tinct.data.samplers import OVER_VIDEO
+from tinct.data.samplers import OVER_VIDEO, WHOLE_CLIP
 from tinct.data.static_images import StaticImages
-from tinct.data.synthetic import Motion
+from tinct.data.synthetic import BLANK, Motion
 from tinct.errors import DatasetError, OptionError
 from tinct.shapes import VOID
 
@@ -191,3 +192,17 @@ def test_what_it_says_of_itself(root: Path) -> None:
     text = mixed(root).describe()
     assert "2 sequences of 4 frames at 400 px (0.50), 2 photos (0.50)" in text
     assert "frames=4" in text
+
+
+def test_nothing_is_mirrored_beyond_a_blank_rim(root: Path) -> None:
+    videos = VideoRegions(Davis(root, "train"), motion=WHOLE_CLIP)
+    clips = RegionClips([(videos, 1.0)], replace(OPTIONS, paste=0.0, colour=0.0))
+    rims = 0
+    for index in range(40):
+        clip = clips[index]
+        blank = (clip["frames"] == torch.tensor(BLANK, dtype=torch.uint8)).all(-1)
+        rims += int(blank.any())
+        assert (clip["labels"][blank] == VOID).all()
+    assert rims > 3
+    assert "blank_rim=True" in clips.describe()
+    assert "Motion" not in mixed(root).describe()

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from tinct.errors import OptionError
-from tinct.training.arguments import parse_duration, parse_steps
+from tinct.training.arguments import parse_by_stage, parse_duration, parse_size, parse_steps
 
 
 def test_steps_of_stages() -> None:
@@ -31,3 +31,28 @@ def test_durations(text: str, seconds: float) -> None:
 def test_durations_that_cannot_be_understood(text: str) -> None:
     with pytest.raises(OptionError, match="write it as 90s, 30m"):
         parse_duration(text)
+
+
+def test_a_number_for_all_stages_or_for_each() -> None:
+    assert parse_by_stage("8", int, "") == {"": 8}
+    assert parse_by_stage("stills=1e-3, video = 0.5", float, "") == {"stills": 0.001, "video": 0.5}
+    assert parse_by_stage("4,video=2", int, "") == {"": 4, "video": 2}
+
+
+@pytest.mark.parametrize("text", ["", "0", "-1", "x", "=3", "a=", "a=1,a=2", "1.5", "inf", "a=b=3,"])
+def test_numbers_that_cannot_be_understood(text: str) -> None:
+    with pytest.raises(OptionError, match=r"came; give one number above 0, .* such as a=2"):
+        parse_by_stage(text, int, "a=2")
+
+
+def test_rates_are_finite() -> None:
+    for text in ("inf", "nan", "1e999"):
+        with pytest.raises(OptionError, match="above 0"):
+            parse_by_stage(text, float, "a=2")
+
+
+def test_sizes() -> None:
+    assert parse_size("321x480") == (321, 480)
+    for text in ("321", "0x4", "3x", "axb", "3x4x5"):
+        with pytest.raises(OptionError, match="321x321"):
+            parse_size(text)

@@ -335,6 +335,39 @@ def test_a_run_is_resumed_by_its_own_recipe_only(
         loop.train(Segmenting(), stages(**changes), options(tmp_path, resume=True, **loop_changes))
 
 
+def test_a_run_is_resumed_on_its_own_data_only(tmp_path: Path) -> None:
+    first = options(tmp_path, stop_after_s=0.0)
+    loop.train(Segmenting(), stages(), first, sources="davis-2016 (30 sequences)")
+    with pytest.raises(OptionError, match=r"sources was 'davis-2016 .* and is 'coco"):
+        loop.train(Segmenting(), stages(), options(tmp_path, resume=True), sources="coco (5 photos)")
+    again = options(tmp_path, resume=True)
+    assert loop.train(Segmenting(), stages(), again, sources="davis-2016 (30 sequences)").finished
+
+
+def test_accumulated_gradients_are_those_of_the_batch(tmp_path: Path) -> None:
+    """Two parts of two clips each learn what one batch of four does, to rounding."""
+
+    class WithoutChance(Segmenting):
+        def forward(self, batch: Mapping[str, Tensor], step: int) -> tuple[Tensor, dict[str, Tensor]]:
+            frames = batch["frames"].flatten(0, 1).permute(0, 3, 1, 2).float() / 255
+            loss = F.cross_entropy(self.network(frames), batch["labels"].flatten(0, 1).long())
+            return loss, {"loss": loss.detach()}
+
+    learnt = []
+    for parts in (1, 2, 4):
+        task, out = WithoutChance(), tmp_path / str(parts)
+        loop.train(task, stages(batch=4, accumulate=parts), options(out))
+        learnt.append(weights(task))
+        losses = [[row["loss"] for row in curve(of)] for of in (out, tmp_path / "1")]
+        assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+    for other in learnt[1:]:
+        for name, tensor in learnt[0].items():
+            assert torch.allclose(other[name], tensor, rtol=1e-4, atol=1e-6), name
+    for parts, shown in ((4, "4"), (1, "None")):
+        with pytest.raises(OptionError, match=f"accumulate of stage 'first' was 2 and is {shown}"):
+            loop.train(Segmenting(), stages(batch=4, accumulate=parts), options(tmp_path / "2", resume=True))
+
+
 def test_a_stage_that_is_still_to_come_may_take_more_steps(tmp_path: Path) -> None:
     with pytest.raises(PowerCutError):
         loop.train(Segmenting(), stages(), options(tmp_path), progress=at(5, cut_power))

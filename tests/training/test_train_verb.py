@@ -11,9 +11,11 @@ import pytest
 from command_kit import tinct_command
 
 from tinct.errors import OptionError
+from tinct.networks.flow import DisFlow
 from tinct.training import stage_run
 from tinct.training.interruption import TrainingInterrupted
 from tinct.training.options import Outcome
+from tinct.training.overrides import Overrides
 from tinct.training.recipes import recipe as recipes
 from tinct.training.sources import Sources
 
@@ -37,20 +39,26 @@ def test_every_option_arrives(
     method: str, calls: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     code = tinct_command(
-        monkeypatch, "train", method, "--data", "D", "--out", "O", "--split", "fit", "--year", "2017",
+        monkeypatch, "train", method, "--data", "davis=D", "--out", "O", "--split", "fit", "--year", "2017",
         "--stills", "S", "--variant", "mobilenetv2", "--steps", "a=5,b=3", "--dev", "dev", "--seed", "7",
         "--init", "W.safetensors", "--imagenet", "hub", "--mixed-precision", "bf16", "--cpu", "--workers",
-        "2", "--save-every", "9", "--stop-after", "30m", "--resume",
+        "2", "--save-every", "9", "--stop-after", "30m", "--resume", "--batch", "a=2,b=6", "--learning-rate",
+        "1e-4", "--accumulate", "2", "--crop", "321x320", "--log-every", "5", "--flow", "dis",
     )  # fmt: skip
     assert code == 0
     [(recipe, data, options, others)] = calls
     assert (recipe.method, recipe.variant) == (method, "mobilenetv2")
-    assert data == Sources(Path("D"), "fit", Path("S"), "2017")
+    assert data == Sources.of_folders(Path("D"), "fit", Path("S"), "2017")
     assert vars(options) == {
         "out": Path("O"), "method": method, "variant": "mobilenetv2", "seed": 7, "mixed_precision": "bf16",
-        "cpu": True, "workers": 2, "save_every": 9, "log_every": 20, "stop_after_s": 1800.0, "resume": True,
+        "cpu": True, "workers": 2, "save_every": 9, "log_every": 5, "stop_after_s": 1800.0, "resume": True,
     }  # fmt: skip
     assert callable(others.pop("progress"))
+    overrides = vars(others.pop("overrides"))
+    assert overrides.pop("flow").name == DisFlow().name
+    assert overrides == {
+        "batch": {"a": 2, "b": 6}, "learning_rate": {"": 1e-4}, "accumulate": 2, "crop": (321, 320)
+    }  # fmt: skip
     assert others == {
         "steps": {"a": 5, "b": 3}, "imagenet": "hub", "init": Path("W.safetensors"), "dev": "dev",
     }  # fmt: skip
@@ -58,9 +66,10 @@ def test_every_option_arrives(
 
 
 def test_little_is_needed(calls: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert tinct_command(monkeypatch, "train", "feelvos", "--data", "D", "--out", "O") == 0
+    assert tinct_command(monkeypatch, "train", "feelvos", "--data", "davis-2016=D", "--out", "O") == 0
     [(_, data, options, others)] = calls
-    assert data == Sources(Path("D"))
+    assert data == Sources.of_folders(Path("D"))
+    assert others["overrides"] == Overrides()
     assert (options.seed, options.mixed_precision, options.stop_after_s, options.resume) == (
         0,
         "auto",
@@ -74,7 +83,7 @@ def test_photos_alone_are_enough_for_masktrack_and_not_for_feelvos(
     calls: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert tinct_command(monkeypatch, "train", "masktrack", "--stills", "S", "--out", "O") == 0
-    assert calls[0][1] == Sources(None, "train", Path("S"))
+    assert calls[0][1] == Sources.of_folders(stills=Path("S"))
     assert tinct_command(monkeypatch, "train", "feelvos", "--stills", "S", "--out", "O") == 2
     assert "'--data'" in capsys.readouterr().err
 
@@ -82,7 +91,7 @@ def test_photos_alone_are_enough_for_masktrack_and_not_for_feelvos(
 def test_a_variant_without_a_recipe(
     calls: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = ["--data", "D", "--out", "O", "--variant", "mobilnetv2"]
+    arguments = ["--data", "davis=D", "--out", "O", "--variant", "mobilnetv2"]
     assert tinct_command(monkeypatch, "train", "feelvos", *arguments) == 1
     assert "Did you mean 'mobilenetv2'" in capsys.readouterr().err
     assert not calls
@@ -90,7 +99,7 @@ def test_a_variant_without_a_recipe(
 
 @pytest.mark.parametrize(
     ("method", "option", "shown"),
-    [("feelvos", "--without", False), ("masktrack", "--without", True), ("dyenet", "--with", True)],
+    [("osvos", "--without", False), ("masktrack", "--without", True), ("dyenet", "--with", True)],
 )
 def test_parts_are_offered_where_there_are_some(
     method: str, option: str, shown: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -109,7 +118,7 @@ def test_a_part_is_left_out(calls: Any, monkeypatch: pytest.MonkeyPatch) -> None
 def test_threads_are_the_networks(calls: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
     monkeypatch.setattr("torch.set_num_threads", asked.append)
-    assert tinct_command(monkeypatch, "train", "feelvos", "--data", "D", "--out", "O", "--threads", "3") == 0
+    assert tinct_command(monkeypatch, "train", "feelvos", "--data=davis=D", "--out=O", "--threads=3") == 0
     assert asked[0] == 3
 
 
@@ -119,7 +128,7 @@ def test_threads_are_the_networks(calls: Any, monkeypatch: pytest.MonkeyPatch) -
 def test_values_that_cannot_be_understood(
     words: list[str], calls: Any, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
-    assert tinct_command(monkeypatch, "train", "feelvos", "--data", "D", "--out", "O", *words) == 1
+    assert tinct_command(monkeypatch, "train", "feelvos", "--data", "davis=D", "--out", "O", *words) == 1
     assert "tinct: error:" in capsys.readouterr().err
     assert not calls
 
@@ -129,7 +138,7 @@ def test_an_interruption_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch, caps
         raise TrainingInterrupted("Stopped after step 3; go on with --resume.", signal.SIGTERM)
 
     monkeypatch.setattr(recipes, "train_by_recipe", train)
-    assert tinct_command(monkeypatch, "train", "feelvos", "--data", "D", "--out", "O") == 143
+    assert tinct_command(monkeypatch, "train", "feelvos", "--data", "davis=D", "--out", "O") == 143
     assert "go on with --resume" in capsys.readouterr().err
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +12,8 @@ import pytest
 from fake_worker import DIES, HANGS, RAISES, SLOW
 from PIL import Image
 from web_kit import FRAMES, Desk, H, Tab, W, painting, pixels, png, until, write_frames
+
+from tinct.io.processes import host_tag
 
 
 def test_a_new_project_tells_its_video_and_nothing_else(desk: Desk) -> None:
@@ -182,6 +186,22 @@ def test_a_run_that_fails_keeps_its_masks_and_says_why(desk: Desk, trick: int, s
     assert any(said in data["error"] for kind, data in events if kind == "error")
     desk.tab.paint(0, painting(1))
     assert desk.tab.run(0)["run"]["status"] == "done"
+
+
+def test_what_a_killed_server_was_writing_is_swept_by_the_next(
+    open_desk: Callable[..., Desk], clip: Path, tmp_path: Path
+) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    project = tmp_path / "projects" / open_desk(clip).tab.project
+    left = [
+        project / name / f".0.{host_tag()}-{gone.pid}-abc_1234.part.png"
+        for name in ("", "prompts", "masks", "states", "exports")
+    ]
+    for path in left:
+        path.write_bytes(b"half")
+    open_desk(clip)
+    assert not any(path.exists() for path in left)
 
 
 def test_everything_is_there_again_in_a_new_server(open_desk: Callable[..., Desk], clip: Path) -> None:

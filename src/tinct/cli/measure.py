@@ -43,7 +43,7 @@ Markdown = Annotated[bool, typer.Option("--markdown", help="Print the table in M
 Dataset = Annotated[str, typer.Option(help=f"{', '.join(DATASETS)}; also the protocol.")]
 Compat = Annotated[
     str | None,
-    typer.Option(metavar="TOOLKIT", help="Reproduce davis2017-evaluation, davis-2016-matlab or -python."),
+    typer.Option(metavar="TOOLKIT", help="Reproduce davis2017-evaluation, davis-2016-matlab, -python."),
 ]
 AllowMissing = Annotated[
     bool, typer.Option("--allow-missing", help="Score what is there, and say what is not.")

@@ -13,20 +13,56 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tinct.cli.application import app
+from tinct.cli.choosing import FlowWeights
 from tinct.cli.measure import listed
 from tinct.zoo.methods import METHODS, MethodRecord, TrainingHelp
 
 if TYPE_CHECKING:
+    from tinct.networks.flow import FlowEstimator
     from tinct.training.options import LoopOptions
     from tinct.training.sources import Sources
 
 train_app = typer.Typer(help="Train a method by its recipe.", no_args_is_help=True)
 app.add_typer(train_app, name="train")
 
-Data = Annotated[Path | None, typer.Option(help="Data in the layout of DAVIS.")]
+Data = Annotated[
+    list[str],
+    typer.Option(
+        metavar="[LAYOUT=]PATH[:WEIGHT]",
+        help="Videos or photos, and their share of the samples; may be given several times. Layouts, which "
+        "are recognised: davis-2016, davis-2017, youtube-vos, stills, saliency, coco.",
+    ),
+]
 Out = Annotated[Path, typer.Option(help="The run's folder.")]
-Split = Annotated[str, typer.Option(help="The list to train on.")]
-Year = Annotated[str, typer.Option(help="Of the lists, as in ImageSets/2016.")]
+Split = Annotated[str, typer.Option(help="The list of DAVIS to train on.")]
+Year = Annotated[
+    str | None,
+    typer.Option(help="Of DAVIS's lists, as in ImageSets/2016; by default the first that is there."),
+]
+Batch = Annotated[
+    str | None,
+    typer.Option(metavar="N|STAGE=N,...", help="Samples of a step and process; by default the recipe's."),
+]
+LearningRate = Annotated[
+    str | None,
+    typer.Option(metavar="RATE|STAGE=RATE,...", help="The largest learning rate; by default the recipe's."),
+]
+Accumulate = Annotated[
+    int | None,
+    typer.Option(
+        min=1, metavar="PARTS", help="Parts in which a step's batch goes through the network, to save memory."
+    ),
+]
+Crop = Annotated[
+    str | None, typer.Option(metavar="HxW", help="Size of the samples in pixels; by default the recipe's.")
+]
+LogEvery = Annotated[int, typer.Option(min=1, help="Steps between lines of the curve.")]
+Flow = Annotated[
+    str | None,
+    typer.Option(
+        metavar="dis|raft-small|raft-large", help="Optical flow of clips; by default the recipe's, dis."
+    ),
+]
 Variant = Annotated[str, typer.Option(help="See `tinct models`.")]
 Seed = Annotated[int, typer.Option(min=0, help="Of everything that is drawn.")]
 Imagenet = Annotated[str, typer.Option(help="auto, hub, or a file with ImageNet weights.")]
@@ -69,12 +105,23 @@ def _train(
 
         torch.set_num_threads(threads)
     try:
-        with progress_display() as progress:
+        with progress_display(every=options.log_every) as progress:
             outcome = train_by_recipe(recipe, data, options, steps=counts, progress=progress, **start)
     except TrainingInterrupted as interruption:
         print(f"tinct: {interruption}", file=sys.stderr)
         raise typer.Exit(128 + interruption.signal_number) from None
     print(outcome.summary(options.out))
+
+
+def _flow(name: str | None, weights: Path | None) -> "FlowEstimator | None":
+    """The estimator that clips are made with; the processes that make them have no GPU."""
+    if name is None and weights is None:
+        return None
+    import torch
+
+    from tinct.networks.flow_choice import FlowChoice
+
+    return FlowChoice(name or "dis", weights).estimator(torch.device("cpu"))
 
 
 def training_verb(method: str, record: MethodRecord, about: TrainingHelp) -> Callable[..., None]:
@@ -95,9 +142,9 @@ def training_verb(method: str, record: MethodRecord, about: TrainingHelp) -> Cal
 
     def verb(
         out: Out,
-        data: Data = ... if about.needs_videos else None,  # type: ignore[assignment]
+        data: Data = ... if about.needs_videos else [],  # type: ignore[assignment]
         split: Split = "train",
-        year: Year = "2016",
+        year: Year = None,
         stills: Annotated[Path | None, typer.Option(help=about.stills)] = None,
         variant: Variant = "mobilenetv2",
         steps: Annotated[str | None, typer.Option(metavar="NAME=COUNT,...", help=steps_help)] = None,
@@ -106,26 +153,41 @@ def training_verb(method: str, record: MethodRecord, about: TrainingHelp) -> Cal
         init: Annotated[Path | None, typer.Option(help=about.init)] = None,
         without: Annotated[str | None, without_option] = None,
         added: Annotated[str | None, added_option] = None,
+        batch: Batch = None,
+        learning_rate: LearningRate = None,
+        accumulate: Accumulate = None,
+        crop: Crop = None,
+        flow: Flow = None,
+        flow_weights: FlowWeights = None,
         imagenet: Imagenet = "auto",
         mixed_precision: MixedPrecision = "auto",
         cpu: Cpu = False,
         workers: Annotated[int, typer.Option(min=0, help=workers_help)] = 1,
         threads: Threads = None,
         save_every: SaveEvery = 100,
+        log_every: LogEvery = 20,
         stop_after: StopAfter = None,
         resume: Resume = False,
     ) -> None:
-        from tinct.training.arguments import parse_duration
+        from tinct.training.arguments import parse_by_stage, parse_duration, parse_size
         from tinct.training.options import LoopOptions
-        from tinct.training.sources import Sources
+        from tinct.training.overrides import Overrides
+        from tinct.training.sources import sources_of
 
         options = LoopOptions(
-            out, method, variant, seed, mixed_precision, cpu, workers, save_every, resume=resume,
+            out, method, variant, seed, mixed_precision, cpu, workers, save_every, log_every, resume=resume,
             stop_after_s=None if stop_after is None else parse_duration(stop_after),
         )  # fmt: skip
+        overrides = Overrides(
+            None if batch is None else parse_by_stage(batch, int, "8 or stills=8,video=4"),
+            None if learning_rate is None else parse_by_stage(learning_rate, float, "1e-3 or video=5e-4"),
+            accumulate,
+            None if crop is None else parse_size(crop),
+            _flow(flow, flow_weights),
+        )
         _train(
-            options, Sources(data, split, stills, year), without=without, added=added, steps=steps,
-            threads=threads, imagenet=imagenet, init=init, dev=dev,
+            options, sources_of(data, stills=stills, split=split, year=year), without=without, added=added,
+            steps=steps, threads=threads, imagenet=imagenet, init=init, dev=dev, overrides=overrides,
         )  # fmt: skip
 
     verb.__doc__ = about.verb
@@ -134,4 +196,6 @@ def training_verb(method: str, record: MethodRecord, about: TrainingHelp) -> Cal
 
 for _method, _record in METHODS.items():
     if _record.training is not None:
-        train_app.command(_method)(training_verb(_method, _record, _record.training))
+        train_app.command(_method, epilog=_record.training.defaults)(
+            training_verb(_method, _record, _record.training)
+        )

@@ -80,14 +80,13 @@ class FrameTriplets(Samples):
 
     def describe(self) -> str:
         """The number of sequences and frames, and the options."""
-        frames = sum(len(sequence) for sequence in self.sequences)
-        return f"{len(self.sequences)} sequences of {frames} frames, {self.stored_px} px, {self.options}"
+        return f"{self.sequences.describe()}, {self.stored_px} px, {self.options}"
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         """Sample `index`; DatasetError if the data are broken, or too small for their objects to be seen."""
         for attempt in range(self.ATTEMPTS):
             random = np.random.default_rng([self.options.seed, index, attempt])
-            sequence = self.sequences[int(random.integers(len(self.sequences)))]
+            sequence = self.sequences[self.sequences.draw(random)]
             if len(sequence.annotated) < 3:
                 continue
             images, labels = self._draw(sequence, random)

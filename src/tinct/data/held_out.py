@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import hashlib
 
-from tinct.data.static_images import Still
+from tinct.data.static_images import Photo
 
 HELD_OUT_ONE_IN = 10
 """One photo in this number is held out."""
 
 
-def held_out(still: Still) -> bool:
+def held_out(still: Photo) -> bool:
     """Whether a still is held out; train on `StaticImages(root, without=held_out)`."""
     name = f"{still.image.parent.parent.name}/{still.image.stem}"
     return int(hashlib.sha256(name.encode()).hexdigest(), 16) % HELD_OUT_ONE_IN == 0

@@ -13,12 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tinct.data.davis import Davis
 from tinct.data.deform import MaskDeformation, deform_mask, filled_box
 from tinct.data.degrade import degrade_mask
+from tinct.data.mixture import Mixture
 from tinct.data.pasting import pasted_layer
 from tinct.data.samplers import Samples
-from tinct.data.static_images import StaticImages
+from tinct.data.sequences import SequenceDataset
+from tinct.data.static_images import Photos
 from tinct.data.synthetic import Motion, compose, draw_motion, move_each
 from tinct.data.transforms import jitter_colours
 from tinct.errors import DatasetError, OptionError
@@ -41,12 +42,19 @@ class Pictures(ABC):
     def read(self, index: int) -> tuple[Image, LabelMap]:
         """Read picture `index`, uint8 RGB, and its label map."""
 
+    def draw(self, random: Random) -> int:
+        """The index of a picture to train on."""
+        return int(random.integers(len(self)))
+
 
 class DavisFrames(Pictures):
     """All annotated frames of a split, as single pictures."""
 
-    def __init__(self, split: Davis) -> None:
-        self._frames = [(sequence, i) for sequence in split for i in range(len(sequence))]
+    def __init__(self, split: SequenceDataset) -> None:
+        self._frames = [(sequence, i) for sequence in split for i in sequence.annotated]
+        counts, parts = [len(sequence.annotated) for sequence in split], split.mixture
+        of_parts = (sum(counts[a : a + n]) for a, n in zip(parts.firsts, parts.counts, strict=True))
+        self._mixture = Mixture(tuple(of_parts), parts.weights)
 
     def __len__(self) -> int:
         return len(self._frames)
@@ -55,6 +63,10 @@ class DavisFrames(Pictures):
         """Frame and label map; DatasetError if either is broken."""
         sequence, frame = self._frames[index]
         return sequence.read_frame(frame), sequence.read_labels(frame)
+
+    def draw(self, random: Random) -> int:
+        """A frame of a dataset that is drawn by its share."""
+        return self._mixture.draw(random)
 
 
 class StillPictures(Pictures):
@@ -65,9 +77,8 @@ class StillPictures(Pictures):
         most: Only this many of them, evenly chosen; None takes all.
     """
 
-    def __init__(self, stills: StaticImages, most: int | None = None) -> None:
-        places = np.linspace(0, len(stills) - 1, min(len(stills), most or len(stills))).round().astype(int)
-        self._stills = [stills[int(place)] for place in places]
+    def __init__(self, stills: Photos, most: int | None = None) -> None:
+        self._stills = stills if most is None else stills.thinned(most)
 
     def __len__(self) -> int:
         return len(self._stills)
@@ -75,6 +86,10 @@ class StillPictures(Pictures):
     def read(self, index: int) -> tuple[Image, LabelMap]:
         """Photo and label map; DatasetError if either is broken."""
         return self._stills[index].read()
+
+    def draw(self, random: Random) -> int:
+        """A photo of a set that is drawn by its share."""
+        return self._stills.draw(random)
 
 
 @dataclass(frozen=True)
@@ -170,7 +185,7 @@ class MaskedFrames(Samples):
 
     def _read(self, random: Random) -> tuple[Image, LabelMap]:
         pictures, _ = self.sources[random.choice(len(self.sources), p=self._shares)]
-        return pictures.read(int(random.integers(len(pictures))))
+        return pictures.read(pictures.draw(random))
 
     def _target(self, labels: LabelMap, random: Random) -> LabelMap | None:
         """A label map of 0, 1 and void; None if there is no object of `min_pixels`."""

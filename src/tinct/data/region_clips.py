@@ -24,7 +24,7 @@ from tinct.data.degrade import degrade_mask
 from tinct.data.pasting import PASTED, concatenate, crossing, hidden_behind, ids_in, pasted_layer
 from tinct.data.samplers import CAMERA, OVER_VIDEO, Samples
 from tinct.data.sequences import Sequence, SequenceDataset
-from tinct.data.static_images import StaticImages
+from tinct.data.static_images import Photos
 from tinct.data.stored_frames import StoredFrames
 from tinct.data.synthetic import Layer, Motion, compose, draw_motion, move_each
 from tinct.data.transforms import jitter_colours
@@ -124,17 +124,17 @@ class PhotoRegions(RegionSource):
     OBJECTS = 3
     """Number of objects of a photo with an identity, by lowest id; others are `UNKNOWN`."""
 
-    def __init__(self, stills: StaticImages) -> None:
+    def __init__(self, stills: Photos) -> None:
         self.stills = stills
         self.identities = len(stills) * self.OBJECTS
 
     def describe(self) -> str:
         """The number of photos."""
-        return f"{len(self.stills)} photos"
+        return self.stills.describe()
 
     def draw(self, frames: int, max_step: int, random: Random) -> SourceFrames:
         """Draw a photo."""
-        index = int(random.integers(len(self.stills)))
+        index = self.stills.draw(random)
         image, labels = self.stills[index].read()
         known = {
             object_id: index * self.OBJECTS + rank
@@ -164,12 +164,12 @@ class VideoRegions(RegionSource):
 
     def describe(self) -> str:
         """The number of sequences and frames."""
-        frames = sum(len(sequence) for sequence in self.sequences)
-        return f"{len(self.sequences)} sequences of {frames} frames at {self._stored.short_side_px} px"
+        motion = "" if self.motion == OVER_VIDEO else f", {self.motion}"
+        return f"{self.sequences.describe()} at {self._stored.short_side_px} px{motion}"
 
     def draw(self, frames: int, max_step: int, random: Random) -> SourceFrames:
         """Draw a reference from anywhere in a sequence, then consecutive frames, forward or backward."""
-        chosen = int(random.integers(len(self.sequences)))
+        chosen = self.sequences.draw(random)
         sequence = self.sequences[chosen]
         pairs = [self._stored.read(sequence, i) for i in _frame_indices(sequence, frames, max_step, random)]
         known = {i + 1: chosen * self.OBJECTS + i for i in range(self.OBJECTS)}

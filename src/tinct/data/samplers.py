@@ -16,10 +16,10 @@ from jaxtyping import UInt8
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from tinct.data.davis import Davis, Sequence
 from tinct.data.degrade import degrade_mask
 from tinct.data.pasting import hidden_behind, pasted_layer
-from tinct.data.static_images import StaticImages
+from tinct.data.sequences import Sequence, SequenceDataset
+from tinct.data.static_images import Photos
 from tinct.data.stored_frames import StoredFrames
 from tinct.data.synthetic import Motion, compose, draw_motion, move_each
 from tinct.data.transforms import jitter_colours
@@ -187,13 +187,13 @@ def _to_tensors(
 class StillClips(Clips):
     """Clips synthesised from photos: the photo drifts and bends, objects of other photos move over it."""
 
-    def __init__(self, stills: StaticImages, options: ClipOptions) -> None:
+    def __init__(self, stills: Photos, options: ClipOptions) -> None:
         super().__init__(options)
         self.stills = stills
 
     def describe(self) -> str:
         """The number of photos, and the options."""
-        return f"{len(self.stills)} photos, {self.options}"
+        return f"{self.stills.describe()}, {self.options}"
 
     def draw(self, random: Random) -> tuple[ClipImages, ClipLabels]:
         """A photo as background; with probability `paste` one or two objects over it."""
@@ -211,7 +211,7 @@ class StillClips(Clips):
         return compose(layers)
 
     def _read(self, random: Random) -> tuple[Image, LabelMap]:
-        return self.stills[int(random.integers(len(self.stills)))].read()
+        return self.stills[self.stills.draw(random)].read()
 
 
 class VideoClips(Clips):
@@ -225,7 +225,12 @@ class VideoClips(Clips):
     """
 
     def __init__(
-        self, sequences: Davis, options: ClipOptions, *, stored_px: int = 400, motion: Motion = OVER_VIDEO
+        self,
+        sequences: SequenceDataset,
+        options: ClipOptions,
+        *,
+        stored_px: int = 400,
+        motion: Motion = OVER_VIDEO,
     ) -> None:
         super().__init__(options)
         self.motion = motion
@@ -235,8 +240,8 @@ class VideoClips(Clips):
 
     def describe(self) -> str:
         """The number of sequences and frames, and the options."""
-        frames = sum(len(sequence) for sequence in self.sequences)
-        return f"{len(self.sequences)} sequences of {frames} frames, {self.stored_px} px, {self.options}"
+        motion = "" if self.motion == OVER_VIDEO else f", {self.motion}"
+        return f"{self.sequences.describe()}, {self.stored_px} px, {self.options}{motion}"
 
     def draw(self, random: Random) -> tuple[ClipImages, ClipLabels]:
         """Frames of one sequence, under a slight motion of the camera."""
@@ -256,7 +261,7 @@ class VideoClips(Clips):
         return compose(layers)
 
     def _any_sequence(self, random: Random) -> Sequence:
-        return self.sequences[int(random.integers(len(self.sequences)))]
+        return self.sequences[self.sequences.draw(random)]
 
     def _frame_indices(self, sequence: Sequence, random: Random) -> list[int]:
         """A reference from anywhere; then consecutive frames, forward or backward, 1 to max_step apart.

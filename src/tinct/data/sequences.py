@@ -11,6 +11,7 @@ import numpy as np
 
 from tinct.data.annotations import AnnotationFile, read_annotation
 from tinct.data.images import read_rgb
+from tinct.data.mixture import Mixture, fingerprint
 from tinct.errors import DatasetError, OptionError, near_match
 from tinct.io.masks import object_ids_of
 from tinct.shapes import BACKGROUND, VOID, Image, LabelMap
@@ -82,6 +83,11 @@ class Sequence:
             )
         return prompts
 
+    def of_annotated(self) -> Sequence:
+        """The annotated frames alone."""
+        frames = tuple(self.frames[i] for i in self.annotated)
+        return replace(self, frames=frames, label_maps=tuple(self.label_maps[i] for i in self.annotated))
+
     def thinned(self, every: int, most: int | None = None) -> Sequence:
         """Every `every`-th frame, and at most `most` of these."""
         frames, label_maps = self.frames[::every][:most], self.label_maps[::every][:most]
@@ -93,10 +99,33 @@ class SequenceDataset:
 
     Args:
         sequences: The sequences.
+        mixture: How often each is drawn, where they come from several datasets.
     """
 
-    def __init__(self, sequences: tuple[Sequence, ...]) -> None:
+    def __init__(self, sequences: tuple[Sequence, ...], mixture: Mixture | None = None) -> None:
         self.sequences = sequences
+        self.mixture = Mixture.of_one(len(sequences)) if mixture is None else mixture
+
+    @classmethod
+    def mixed(cls, sets: Names[tuple[SequenceDataset, float]]) -> SequenceDataset:
+        """Several datasets as one, each with its weight; a single one as it is."""
+        if len(sets) == 1:
+            return sets[0][0]
+        sequences = tuple(sequence for dataset, _ in sets for sequence in dataset)
+        counts, weights = tuple(len(dataset) for dataset, _ in sets), tuple(weight for _, weight in sets)
+        return SequenceDataset(sequences, Mixture(counts, weights))
+
+    def draw(self, random: np.random.Generator) -> int:
+        """The index of a sequence to train on."""
+        return self.mixture.draw(random)
+
+    def describe(self) -> str:
+        """The number of sequences and frames."""
+        return f"{len(self)} sequences of {sum(len(sequence) for sequence in self)} frames"
+
+    def fingerprint(self) -> str:
+        """What tells the sequences and their frames from others."""
+        return fingerprint(f"{s.name}/{frame.stem}" for s in self for frame in s.frames)
 
     def __len__(self) -> int:
         return len(self.sequences)

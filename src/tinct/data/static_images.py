@@ -2,23 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import numpy as np
 
 from tinct.data.images import read_indices, read_rgb
+from tinct.data.mixture import Mixture, fingerprint
 from tinct.errors import DatasetError
 from tinct.shapes import Image, LabelMap
 
 PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
 
 
+@runtime_checkable
+class Photo(Protocol):
+    """A photo with a label map."""
+
+    @property
+    def image(self) -> Path:
+        """The photo's file."""
+        ...
+
+    def read(self) -> tuple[Image, LabelMap]:
+        """Read the photo as uint8 RGB, and its label map (ids, 0 background, 255 void).
+
+        Raises:
+            DatasetError: A file is broken, or both are of different sizes.
+        """
+        ...
+
+
+SALIENT_ABOVE = 127
+"""Grey levels above it are of the salient object: what half of PASCAL-S's twelve subjects, or more, chose."""
+
+
 @dataclass(frozen=True)
 class Still:
-    """A photo and its label PNG, grey or palette (ids, 0 background, 255 void)."""
+    """A photo and its label PNG, grey or palette (ids, 0 background, 255 void).
+
+    Attributes:
+        image: The photo's file.
+        mask: The label PNG's.
+        saliency: The mask is of grey levels, above `SALIENT_ABOVE` of object 1.
+    """
 
     image: Path
     mask: Path
+    saliency: bool = False
 
     def read(self) -> tuple[Image, LabelMap]:
         """Read the photo as uint8 RGB, and its label map.
@@ -32,27 +65,83 @@ class Still:
                 f"{self.mask} is {labels.shape[1]}×{labels.shape[0]}, but its photo {self.image.name} is "
                 f"{image.shape[1]}×{image.shape[0]}; make the mask again, at the photo's size."
             )
-        return image, labels
+        return image, (labels > SALIENT_ABOVE).astype(np.uint8) if self.saliency else labels
 
 
-StillFilter = Callable[[Still], bool]
-"""A predicate on stills, such as `tinct.data.held_out.held_out`."""
+StillFilter = Callable[[Photo], bool]
+"""A predicate on photos, such as `tinct.data.held_out.held_out`."""
 
 
-class StaticImages:
+class Photos:
+    """Photos with object masks, in order.
+
+    Args:
+        stills: The photos.
+        mixture: How often each is drawn, where they come from several sets.
+    """
+
+    def __init__(self, stills: tuple[Photo, ...], mixture: Mixture | None = None) -> None:
+        self.stills = stills
+        self.mixture = Mixture.of_one(len(stills)) if mixture is None else mixture
+
+    @classmethod
+    def mixed(cls, sets: Sequence[tuple[Photos, float]]) -> Photos:
+        """Several sets as one, each with its weight; a single one as it is."""
+        if len(sets) == 1:
+            return sets[0][0]
+        counts, weights = tuple(len(part) for part, _ in sets), tuple(weight for _, weight in sets)
+        return Photos(tuple(still for part, _ in sets for still in part), Mixture(counts, weights))
+
+    def __len__(self) -> int:
+        return len(self.stills)
+
+    def __iter__(self) -> Iterator[Photo]:
+        return iter(self.stills)
+
+    def __getitem__(self, index: int) -> Photo:
+        return self.stills[index]
+
+    def thinned(self, most: int) -> Photos:
+        """At most this many of the photos, evenly chosen from each set."""
+        places = self.mixture.evenly(most)
+        counts = tuple(len(of_set) for of_set in places)
+        return Photos(
+            tuple(self[i] for of_set in places for i in of_set), replace(self.mixture, counts=counts)
+        )
+
+    def draw(self, random: np.random.Generator) -> int:
+        """The index of a photo to train on."""
+        return self.mixture.draw(random)
+
+    def describe(self) -> str:
+        """The number of photos."""
+        return f"{len(self)} photos"
+
+    def fingerprint(self) -> str:
+        """What tells the photos from others."""
+        return fingerprint(f"{still.image.parent.parent.name}/{still.image.stem}" for still in self)
+
+
+class StaticImages(Photos):
     """All stills below a folder: every `images` folder with a `masks` folder beside it.
 
     Args:
         root: The folder.
         only: Only the stills for which it is true.
         without: Without the stills for which it is true.
+        saliency: Masks are grey levels of one object, as of MSRA10K, ECSSD, PASCAL-S, SOD and HKU-IS.
 
     Raises:
         DatasetError: There is no such pair of folders, no photo, a photo without a mask, or no still left.
     """
 
     def __init__(
-        self, root: Path, *, only: StillFilter | None = None, without: StillFilter | None = None
+        self,
+        root: Path,
+        *,
+        only: StillFilter | None = None,
+        without: StillFilter | None = None,
+        saliency: bool = False,
     ) -> None:
         folders = sorted(p for p in root.rglob("images") if p.is_dir() and (p.parent / "masks").is_dir())
         if not folders:
@@ -60,32 +149,29 @@ class StaticImages:
                 f"{root} holds no folder `images` with a folder `masks` beside it; "
                 "images/NAME.jpg belongs to masks/NAME.png."
             )
-        found = tuple(still for folder in folders for still in _stills(folder))
+        found = tuple(still for folder in folders for still in _stills(folder, saliency))
         if not found:
             raise DatasetError(f"The folders `images` below {root} hold no photo (.jpg, .jpeg, .png).")
-        self.stills = tuple(
-            still for still in found if (not only or only(still)) and not (without and without(still))
+        super().__init__(filtered(found, root, only=only, without=without))
+
+
+def filtered(
+    found: Sequence[Photo], root: Path, *, only: StillFilter | None = None, without: StillFilter | None = None
+) -> tuple[Photo, ...]:
+    """The photos that two filters leave; DatasetError, which names `root`, if there is none."""
+    stills = tuple(s for s in found if (not only or only(s)) and not (without and without(s)))
+    if not stills:
+        raise DatasetError(
+            f"None of the {len(found)} photos below {root} was chosen; give more photos, or choose less "
+            "narrowly."
         )
-        if not self.stills:
-            raise DatasetError(
-                f"None of the {len(found)} photos below {root} was chosen; give more photos, or choose less "
-                "narrowly."
-            )
-
-    def __len__(self) -> int:
-        return len(self.stills)
-
-    def __iter__(self) -> Iterator[Still]:
-        return iter(self.stills)
-
-    def __getitem__(self, index: int) -> Still:
-        return self.stills[index]
+    return stills
 
 
-def _stills(folder: Path) -> Iterator[Still]:
+def _stills(folder: Path, saliency: bool) -> Iterator[Still]:
     masks = folder.parent / "masks"
     for image in sorted(p for p in folder.iterdir() if p.suffix.lower() in PHOTO_SUFFIXES):
         mask = masks / f"{image.stem}.png"
         if not mask.is_file():
             raise DatasetError(f"{image} has no mask; {mask} was expected.")
-        yield Still(image, mask)
+        yield Still(image, mask, saliency)

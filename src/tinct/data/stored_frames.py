@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
 import cv2
 import numpy as np
 from jaxtyping import UInt8
@@ -23,14 +25,15 @@ class StoredFrames:
 
     def __init__(self, short_side_px: int) -> None:
         self.short_side_px = short_side_px
-        self._stored: dict[tuple[str, int], tuple[Image, LabelMap]] = {}
+        self._stored: dict[Hashable, tuple[Image, LabelMap]] = {}
 
     def __len__(self) -> int:
         return len(self._stored)
 
     def read(self, sequence: Sequence, index: int) -> tuple[Image, LabelMap]:
         """Read frame `index` of a sequence and its label map; DatasetError if a file is broken."""
-        key = (sequence.name, index)
+        # Two datasets may have a sequence of the same name.
+        key = (sequence.frames[index], sequence.label_maps[index], sequence.merged)
         if key in self._stored:
             return self._stored[key]
         image, labels = sequence.read_frame(index), sequence.read_labels(index)

@@ -49,17 +49,21 @@ class YouTubeVos(SequenceDataset):
         root: The folder that holds the splits.
         split: Such as "train", "valid" or "test"; any folder in this layout.
         only: Only these videos.
+        unannotated: Keep frames without an annotation: of all but train, and of the archives of all frames.
 
     Raises:
         DatasetError: A folder, frame or annotation is missing, or meta.json is broken.
         OptionError: `only` names a video that the split does not hold.
     """
 
-    def __init__(self, root: Path, split: str, *, only: Collection[str] | None = None) -> None:
+    def __init__(
+        self, root: Path, split: str, *, only: Collection[str] | None = None, unannotated: bool = True
+    ) -> None:
         self.folder = split_folder(root, split)
         self.meta = read_meta(self.folder)
         names = sorted(self.meta) or video_names(self.folder)
-        super().__init__(tuple(self._sequence(name) for name in select(names, only, f"split {split!r}")))
+        sequences = (self._sequence(name) for name in select(names, only, f"split {split!r}"))
+        super().__init__(tuple(s if unannotated else s.of_annotated() for s in sequences))
 
     def _sequence(self, name: str) -> Sequence:
         folder = self.folder / "JPEGImages" / name

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Callable
+from typing import TypeVar
 
 from tinct.errors import OptionError
+
+Number = TypeVar("Number", int, float)
 
 SECONDS = {"s": 1, "m": 60, "h": 3600}
 
@@ -22,6 +27,39 @@ def parse_steps(text: str) -> dict[str, int]:
             raise OptionError(f"Steps {text!r} came; give each stage once, such as stills=1500,video=2700.")
         steps[found[1]] = int(found[2])
     return steps
+
+
+def parse_by_stage(text: str, of: Callable[[str], Number], example: str) -> dict[str, Number]:
+    """A number for all stages, such as `8`, under the key ""; or one each: `stills=8,video=4`.
+
+    Raises:
+        OptionError: It is not written like that, or a number is not above 0.
+    """
+    values: dict[str, Number] = {}
+    for part in text.split(","):
+        name, separator, number = part.rpartition("=")
+        try:
+            value = of(number)
+            if not 0 < value < math.inf or name.strip() in values or bool(separator) != bool(name.strip()):
+                raise ValueError
+        except ValueError:
+            raise OptionError(
+                f"{text!r} came; give one number above 0, or one for each stage, such as {example}."
+            ) from None
+        values[name.strip()] = value
+    return values
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """`321x321`, height and width in pixels, as (H, W).
+
+    Raises:
+        OptionError: It is not written like that, or a side is 0.
+    """
+    found = re.fullmatch(r"\s*(\d+)\s*[x×]\s*(\d+)\s*", text, re.ASCII)
+    if found is None or not int(found[1]) or not int(found[2]):
+        raise OptionError(f"The size {text!r} came; write height and width in pixels, such as 321x321.")
+    return int(found[1]), int(found[2])
 
 
 def parse_duration(text: str) -> float:

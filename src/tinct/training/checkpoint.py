@@ -106,11 +106,12 @@ def _check_sums(path: Path) -> None:
 
 
 def recipe_of(
-    stages: Sequence[Stage], *, method: str, variant: str, seed: int, processes: int
+    stages: Sequence[Stage], *, method: str, variant: str, seed: int, processes: int, sources: str = ""
 ) -> dict[str, Any]:
     """What decides which weights a run ends with, but for the precision and the machine."""
     described = [stage.describe() for stage in stages]
-    return {"method": method, "variant": variant, "seed": seed, "processes": processes, "stages": described}
+    run = {"method": method, "variant": variant, "seed": seed, "processes": processes, "sources": sources}
+    return {**run, "stages": described}
 
 
 def check_recipe(checkpoint: Checkpoint, recipe: Mapping[str, Any], path: Path) -> None:
@@ -121,8 +122,9 @@ def check_recipe(checkpoint: Checkpoint, recipe: Mapping[str, Any], path: Path) 
     """
     differences = [
         f"{name} was {checkpoint.recipe.get(name)!r} and is {recipe[name]!r}"
-        for name in ("method", "variant", "seed", "processes")
-        if checkpoint.recipe.get(name) != recipe[name]
+        for name in ("method", "variant", "seed", "processes", "sources")
+        # Runs of older versions do not know their sources.
+        if checkpoint.recipe.get(name, recipe[name] if name == "sources" else None) != recipe[name]
     ]
     before, now = checkpoint.recipe.get("stages", []), recipe["stages"]
     # A stage with no step done is still to come.
@@ -131,9 +133,9 @@ def check_recipe(checkpoint: Checkpoint, recipe: Mapping[str, Any], path: Path) 
         differences.append(f"stage {before[len(now)]['name']!r} was begun and is gone")
     for index, (old, new) in enumerate(zip(before, now, strict=False)):
         differences += [
-            f"{name} of stage {old['name']!r} was {old.get(name)} and is {value}"
-            for name, value in new.items()
-            if old.get(name) != value and (name != "steps" or index < begun)
+            f"{name} of stage {old['name']!r} was {old.get(name)} and is {new.get(name)}"
+            for name in {**new, **old}
+            if old.get(name) != new.get(name) and (name != "steps" or index < begun)
         ]
     if differences:
         raise OptionError(

@@ -39,6 +39,7 @@ def train(
     stages: Sequence[Stage],
     options: LoopOptions,
     *,
+    sources: str = "",
     progress: Progress | None = None,
     on_stage_end: OnStageEnd | None = None,
 ) -> Outcome:
@@ -48,6 +49,7 @@ def train(
         task: The network and its loss.
         stages: In order; each starts from the averaged weights of the one before.
         options: Folder, precision, resume.
+        sources: What the samples are drawn from, in words; a resumed run must have the same.
         progress: Called after every step.
         on_stage_end: Called at the end of every stage, by the main process, while the others wait.
 
@@ -74,6 +76,7 @@ def train(
         variant=options.variant,
         seed=options.seed,
         processes=processes.num_processes,
+        sources=sources,
     )
     # The main process's lock counts for those that train with it.
     with folder_lock(options.out) if processes.is_main_process else nullcontext():

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing, nullcontext
 from dataclasses import replace
 from datetime import timedelta
 from importlib.util import find_spec
+from itertools import islice
 from typing import Any
 
 import cv2
@@ -35,19 +36,23 @@ except ModuleNotFoundError as missing:
 
 
 class StepBatches(Sampler[list[int]]):
-    """Which clips each step takes: always the same ones, whatever came before."""
+    """Which clips each step takes, in so many parts: always the same ones, whatever came before."""
 
-    def __init__(self, first_step: int, steps: int, batch: int, process: int, processes: int) -> None:
+    def __init__(
+        self, first_step: int, steps: int, batch: int, process: int, processes: int, parts: int = 1
+    ) -> None:
         self.first_step, self.steps, self.batch = first_step, steps, batch
-        self.process, self.processes = process, processes
+        self.process, self.processes, self.parts = process, processes, parts
 
     def __iter__(self) -> Iterator[list[int]]:
+        size = self.batch // self.parts
         for step in range(self.first_step, self.steps):
             first = (step * self.processes + self.process) * self.batch
-            yield list(range(first, first + self.batch))
+            for start in range(first, first + self.batch, size):
+                yield list(range(start, start + size))
 
     def __len__(self) -> int:
-        return max(0, self.steps - self.first_step)
+        return max(0, self.steps - self.first_step) * self.parts
 
 
 def step_seed(seed: int, stage: int, step: int, process: int) -> int:
@@ -101,6 +106,7 @@ class StageRun:
             self.stage.batch,
             self.accelerator.process_index,
             self.accelerator.num_processes,
+            self.stage.accumulate,
         )
         device = self.accelerator.device
         # A worker forked while one of OpenCV's own threads holds a lock would wait for it for ever.
@@ -114,8 +120,9 @@ class StageRun:
         )
         self.task.train()
         with catch_interruption() as noted, closing(_plainly(loader)) as made:
-            for batch in made:
-                figures = self._train_step({k: v.to(device, non_blocking=True) for k, v in batch.items()})
+            while self.step < self.stage.steps:
+                # Read before the step is seeded: what makes them draws a number too.
+                figures = self._train_step(list(islice(made, self.stage.accumulate)))
                 self.step += 1
                 self._log(figures)
                 if progress is not None and self.accelerator.is_main_process:
@@ -129,15 +136,13 @@ class StageRun:
                     self.save()
         return True
 
-    def _train_step(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def _train_step(self, parts: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
         process = self.accelerator.process_index
         torch.manual_seed(step_seed(self.options.seed, self.here.stage, self.step, process))
         factor = self.stage.schedule(self.step, self.stage.steps)
         for group in self.optimiser.param_groups:
             group["lr"] = group["full_rate"] * factor
-        loss, figures = self.task(batch, self.step)
-        self._check_finite(loss, "loss")
-        self.accelerator.backward(loss)
+        figures = self._accumulate(parts)
         norm = self._clip_gradients()
         if self.accelerator.scaler is None:
             # Under fp16 gradients overflow now and then: the scaler leaves that step out, and scales less.
@@ -145,7 +150,23 @@ class StageRun:
         self.optimiser.step()
         self.optimiser.zero_grad()
         self.average.update_parameters(self.network)
-        return dict(figures)
+        return figures
+
+    def _accumulate(self, parts: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+        """The gradient of a batch from its parts, and the means of their figures."""
+        count, device = len(parts), self.accelerator.device
+        sums: dict[str, Tensor] = {}
+        for number, part in enumerate(parts, start=1):
+            # The processes exchange their gradients once a step, with the last part.
+            apart = self.accelerator.no_sync(self.task) if number < count else nullcontext()
+            with apart:
+                batch = {key: value.to(device, non_blocking=True) for key, value in part.items()}
+                loss, figures = self.task(batch, self.step)
+                self._check_finite(loss, "loss")
+                self.accelerator.backward(loss / count if count > 1 else loss)
+            for name, value in figures.items():
+                sums[name] = sums[name] + value if name in sums else value
+        return {name: value / count for name, value in sums.items()} if count > 1 else sums
 
     def _clip_gradients(self) -> Tensor:
         """Scale gradients down to the stage's norm; returns the norm that they had, of each the largest."""
@@ -188,6 +209,13 @@ class StageRun:
                 f"{self.options.out}; go on with --resume.",
                 noted.signal_number,
             )
+
+    def _how(self) -> dict[str, str]:
+        """How the weights were learnt, for their metadata."""
+        described, names = self.stage.describe(), ("batch", "learning_rate", "accumulate")
+        settings = {name: value for name, value in described.items() if name in names}
+        recipe = self.here.recipe
+        return {**settings, "processes": str(recipe["processes"]), "sources": str(recipe.get("sources", ""))}
 
     def _seconds(self) -> float:
         return self.here.seconds + time.monotonic() - self.began
@@ -238,7 +266,7 @@ class StageRun:
                 self.network,
                 method=self.options.method,
                 variant=self.options.variant,
-                extra={"stage": self.stage.name, "steps": str(self.stage.steps)},
+                extra={"stage": self.stage.name, "steps": str(self.stage.steps), **self._how()},
             )
             if on_stage_end is not None:
                 self._write_figures(on_stage_end(weights, self.accelerator.device))

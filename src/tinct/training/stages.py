@@ -167,6 +167,7 @@ class Stage:
             at first, so that it soon forgets what the stage began with. 0 keeps the weights as they are.
         unused: Parts of the names of parameters that the loss does not reach in this stage: they are frozen
             in it. Several processes would wait for their gradients for ever.
+        accumulate: The parts in which a step's batch goes through the network; their gradients are averaged.
 
     Raises:
         OptionError: A number is out of its range.
@@ -183,12 +184,18 @@ class Stage:
     ema_decay: float
     unused: tuple[str, ...] = ()
     clip_each: bool = False
+    accumulate: int = 1
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.batch < 1:
             raise OptionError(
                 f"Stage {self.name!r} has steps = {self.steps} and batch = {self.batch}; both start at 1. "
                 "Leave out a stage that is not wanted."
+            )
+        if self.accumulate < 1 or self.batch % self.accumulate:
+            raise OptionError(
+                f"Stage {self.name!r} has a batch of {self.batch}, which cannot be cut into "
+                f"{self.accumulate} equal parts to accumulate; give a number that divides it."
             )
         if self.learning_rate <= 0 or self.clip_gradient_norm <= 0 or not 0 <= self.ema_decay < 1:
             raise OptionError(
@@ -201,6 +208,7 @@ class Stage:
         """Everything that decides what the stage computes, as text: a resumed run must agree with it."""
         more = {"unused": ", ".join(self.unused)} if self.unused else {}
         more |= {"clip_each": "True"} if self.clip_each else {}
+        more |= {"accumulate": str(self.accumulate)} if self.accumulate > 1 else {}
         return {
             "name": self.name,
             "steps": str(self.steps),

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tinct.errors import OptionError, VideoError
-from tinct.io.atomic import atomic_write
+from tinct.io.atomic import atomic_write, sweep
 from tinct.io.json_files import parse_json, reading
 from tinct.io.mask_files import read_label_png, write_mask
 from tinct.io.masks import object_ids_of, voc_palette
@@ -114,8 +114,10 @@ class Project:
         self.info = info or ProjectInfo.read(folder)
         self.lock = threading.RLock()
         self._ids_of_prompt: dict[str, tuple[int, ...]] = {}
-        for name in ("prompts", "exports", "states"):
+        sweep(folder)
+        for name in ("prompts", "exports", "states", "masks"):
             (folder / name).mkdir(exist_ok=True)
+            sweep(folder / name)
         self.journal = Journal(folder / "journal.jsonl")
         self.masks = MaskStore(folder / "masks")
         self.runs = RunLog(folder / "runs.jsonl")

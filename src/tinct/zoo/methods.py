@@ -36,6 +36,7 @@ class TrainingHelp:
         dev: Of `--dev`.
         init: Of `--init`.
         samples: What `--workers` make.
+        defaults: The recipes' batches, sizes and learning rates, by variant and stage.
     """
 
     verb: str
@@ -45,6 +46,13 @@ class TrainingHelp:
     dev: str = "Measure J and F on it, untuned, at the end of every stage."
     init: str = "Start from these weights: of this method, or of the one it builds on."
     samples: str = "samples"
+    defaults: str = ""
+
+
+def _defaults(**variants: str) -> str:
+    """Paragraphs: per variant the stages, each with its samples, their size, and its rate."""
+    head = "Recipes, as samples of a step × height × width, largest learning rate:"
+    return "\n\n".join([head, *(f"{name}: {stages}" for name, stages in variants.items())])
 
 
 @dataclass(frozen=True)
@@ -170,6 +178,10 @@ METHODS: Mapping[str, MethodRecord] = {
             dev="Measure J and F on it at the end of every stage.",
             init="Start from these weights, not from ImageNet's; xception65 also from DeepLabv3+'s (.npz).",
             samples="clips",
+            defaults=_defaults(
+                mobilenetv2="stills 4 × 240×432, 0.001; video 4 × 240×432, 0.0007",
+                xception65="video 6 × 465×465, 0.0007",
+            ),
         ),
         has_ablation=True,
         recipe_parts=("global-matching", "local-matching", "window", "previous-prediction"),
@@ -189,7 +201,13 @@ METHODS: Mapping[str, MethodRecord] = {
         },
         fine_tunes=True,
         has_ablation=True,
-        training=TrainingHelp("Train OSVOS's parent network; the result is OUT/video.safetensors."),
+        training=TrainingHelp(
+            "Train OSVOS's parent network; the result is OUT/video.safetensors.",
+            defaults=_defaults(
+                mobilenetv2="stills 8 × 256×384, 0.001; video 8 × 256×384, 0.0005",
+                vgg16="sides, half_sides, fused 10 × 480×854, 0.0040992",
+            ),
+        ),
     ),
     "masktrack": MethodRecord(
         title="MaskTrack: Learning Video Object Segmentation from Static Images (Perazzi 2017)",
@@ -209,7 +227,14 @@ METHODS: Mapping[str, MethodRecord] = {
         has_ablation=True,
         recipe_parts=("damage", "deformation", "dilation", "mask", "non-rigid"),
         recipe_additions=("box-mask", "few-photos", "video"),
-        training=TrainingHelp("Train MaskTrack; the result is OUT/clips.safetensors."),
+        training=TrainingHelp(
+            "Train MaskTrack; the result is OUT/clips.safetensors.",
+            defaults=_defaults(
+                mobilenetv2="stills 8 × 256×384, 0.001; clips 4 × 256×448, 0.0005",
+                vgg16="stills 10 × 321×321, 0.001",
+                resnet101="stills 10 × 321×321, 0.001",
+            ),
+        ),
     ),
     "maskrnn": MethodRecord(
         title="MaskRNN: Instance Level Video Object Segmentation (Hu 2017)",
@@ -229,7 +254,11 @@ METHODS: Mapping[str, MethodRecord] = {
         has_ablation=True,
         recipe_parts=("localization", "recurrence"),
         training=TrainingHelp(
-            "Train MaskRNN, starting from a MaskTrack (--init); the result is OUT/recurrence.safetensors."
+            "Train MaskRNN, starting from a MaskTrack (--init); the result is OUT/recurrence.safetensors.",
+            defaults=_defaults(
+                mobilenetv2="recurrence 2 × 240×416, 0.0005",
+                vgg16="frames 4 × 480×854, 1e-05; recurrence 1 × 480×854, 1e-05",
+            ),
         ),
     ),
     "dyenet": MethodRecord(
@@ -258,7 +287,15 @@ METHODS: Mapping[str, MethodRecord] = {
         has_ablation=True,
         recipe_parts=("attention",),
         recipe_additions=("two-streams", "pyramid", "patches"),
-        training=TrainingHelp("Train DyeNet; the result is OUT/long.safetensors (papers' variants: joint)."),
+        training=TrainingHelp(
+            "Train DyeNet; the result is OUT/long.safetensors (papers' variants: joint).",
+            defaults=_defaults(
+                mobilenetv2="proposals, identities 8 × 256×448, 0.001; joint 3 × 256×448, 0.0007; "
+                "long 2 × 256×448, 0.0004; online 2 × 256×448, 0.0002",
+                resnet101="proposals, identities, joint 8 × 480×854, 0.001; online 8 × 480×854, 0.0001",
+                xception65="proposals, identities, joint 8 × 480×854, 0.001; online 8 × 480×854, 0.0001",
+            ),
+        ),
     ),
 }
 """Every method that tinct has."""

@@ -42,7 +42,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Sources:
         (kind / "steps").mkdir()
         for file in sorted((kind / "walk").iterdir())[:3]:
             shutil.copy(file, kind / "steps")
-    return Sources(root, "train", root / "stills")
+    return Sources.of_folders(root, "train", root / "stills")
 
 
 @pytest.fixture(scope="session")

@@ -63,7 +63,7 @@ def _fresh(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def data(folder: Path, stills: bool = True) -> Sources:
-    return Sources(folder, stills=folder / "stills" if stills else None)
+    return Sources.of_folders(folder, stills=folder / "stills" if stills else None)
 
 
 def test_the_compact_recipe(folder: Path) -> None:

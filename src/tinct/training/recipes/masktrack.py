@@ -171,15 +171,17 @@ def _seeing(mask_input: str) -> Callable[[Recipe], Recipe]:
     """The recipe whose network sees this of previous masks; what measures it shows it the same."""
 
     def changed(recipe: Recipe) -> Recipe:
+        task: Any = recipe.task
         dev_options = {**recipe.dev_options, "mask_input": mask_input}
-        return replace(recipe, task=partial(recipe.task, mask_input=mask_input), dev_options=dev_options)
+        return replace(recipe, task=partial(task, mask_input=mask_input), dev_options=dev_options)
 
     return changed
 
 
 def _learning_from(pictures: PicturesOf) -> Callable[[Recipe], Recipe]:
     def changed(recipe: Recipe) -> Recipe:
-        return replace(recipe, stages=partial(recipe.stages, pictures=pictures))
+        stages: Any = recipe.stages
+        return replace(recipe, stages=partial(stages, pictures=pictures))
 
     return changed
 

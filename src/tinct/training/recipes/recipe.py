@@ -21,6 +21,7 @@ from tinct.training.checkpoint import FILE_NAME as CHECKPOINT
 from tinct.training.dev_score import scored_on
 from tinct.training.loop import train
 from tinct.training.options import LoopOptions, Outcome, Progress
+from tinct.training.overrides import Overrides
 from tinct.training.sources import Sources
 from tinct.training.stages import AdamW, CosineSchedule, Stage, Task
 
@@ -213,6 +214,7 @@ def train_by_recipe(
     imagenet: str = "auto",
     init: Path | None = None,
     dev: str | None = None,
+    overrides: Overrides | None = None,
     progress: Callable[[list[Stage]], Progress] | None = None,
 ) -> Outcome:
     """Train; the result is `<last stage>.safetensors` in the run's folder.
@@ -226,6 +228,7 @@ def train_by_recipe(
         init: Weights to start from; see `Recipe.build_task`.
         dev: A split of the same data: J and F on it, without fine-tuning, are measured at the end
             of every stage and written to the curve.
+        overrides: What departs from the recipe's batches, rates, sizes and flow.
         progress: Stages → what is called after every step.
 
     Raises:
@@ -235,6 +238,8 @@ def train_by_recipe(
         TinctError: Whatever else `tinct.training.loop.train` raises.
     """
     stages = recipe.build_stages(data, steps, options.seed)
+    if overrides is not None:
+        stages = overrides.applied(stages)
     score = None
     if dev is not None:
         if not zoo.method_record(recipe.method).streams:
@@ -253,6 +258,7 @@ def train_by_recipe(
         task,
         stages,
         options,
+        sources=data.describe(),
         progress=None if progress is None else progress(stages),
         on_stage_end=score,
     )
