@@ -247,6 +247,22 @@ def test_ablate_runs_rows_and_goes_on(
     assert {p: p.stat().st_mtime_ns for p in Path("ablation").glob("*/cow/masks/*.png")} == masks
 
 
+@pytest.mark.slow
+def test_ablate_leaves_feelvos_parts_out_of_the_packages_weights(tinct: Tinct) -> None:
+    """From the preset default: the compact variant has no other that was trained."""
+    rows = ("full", "without-window", "global-alone", "without-global")
+    words = ("ablate", "feelvos", "--data", "DAVIS", "--out", "ablation", "--rows", ",".join(rows))
+    assert tinct(*words) == 0
+    content = json.loads(Path("ablation/ablation.json").read_text())
+    assert content["preset"] == "default"
+    assert all(row["ours"] is not None for row in content["rows"])
+    options = [run_record(f"ablation/{row}/cow")["run"].get("options", {}) for row in rows]
+    assert options == [
+        {}, {"previous_matching": "frame"}, {"previous_matching": "none", "previous_prediction": False},
+        {"global_matching": False},
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -369,7 +369,7 @@ def test_a_film_that_cannot_be_written_says_so(tmp_path: Path) -> None:
         write_film(tmp_path / "no" / "a.mp4", [scene(0)])
     with pytest.raises(OutputError, match="one frame at least"):
         write_film(tmp_path / "a.mp4", [])
-    with pytest.raises(OutputError, match="frame 1 is 64×47 pixels and the film 64×48"):
+    with pytest.raises(OutputError, match="frame 1 is 64×47 pixels and the video 64×48"):
         write_film(tmp_path / "a.mp4", [scene(0), scene(0)[:47]])
     assert list(tmp_path.iterdir()) == []
 

@@ -36,7 +36,7 @@ class TripletOptions:
         size: (H, W) of the crop in pixels.
         scale: Least and largest factor on the frame's size.
         min_cells: What every label of the reference, the background too, must fill of the grid of stride 4.
-        max_objects: Room for so many objects; of more, some become background.
+        max_objects: The largest number of objects; of more, some become background.
         seed: Sample i is a function of (seed, i) alone.
 
     Raises:

@@ -51,7 +51,7 @@ class Mixture:
         return tuple(weight / sum(self.weights) for weight in self.weights)
 
     def evenly(self, most: int) -> list[list[int]]:
-        """At most so many indices, of each set in proportion to what it holds (but one), evenly chosen."""
+        """At most this number of indices, evenly, of each set in proportion to its size, but one at least."""
         share = min(1.0, most / sum(self.counts))
         picked = []
         for first, count in zip(self.firsts, self.counts, strict=True):

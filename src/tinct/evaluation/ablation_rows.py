@@ -328,7 +328,7 @@ DYENET = AblationTable(
 )
 
 _FEELVOS_NOTE = (
-    "The paper trains each row anew (tinct train feelvos --without PART, then --weights NAME=FILE); without "
+    "The paper trains each row again (tinct train feelvos --without PART, then --weights NAME=FILE); without "
     "such weights the part says nothing at test alone."
 )
 _TRAINED_ON = "without YouTube-VOS"

@@ -27,7 +27,7 @@ ON_DISK_BYTES = 2**30
 """What they may take in its folder, those of all segmenters together."""
 
 MIN_STATES = 2
-"""So many states stay however large they are."""
+"""The number of states that stay however large they are."""
 
 Fingerprint = Callable[[int], str]
 """The place of a state → the fingerprint that it has if it is true."""
@@ -47,7 +47,7 @@ class Place:
 
 
 class StateCache(ABC):
-    """States by their places, thinned to so many bytes.
+    """States by their places, thinned to a number of bytes.
 
     Args:
         max_bytes: What they may take; `MIN_STATES` of them stay in any case.

@@ -1,1 +1,1 @@
-"""Everything that touches a file: videos, masks, flow, films, atomic writes."""
+"""Everything that touches a file: videos, masks, flow, atomic writes."""

@@ -10,7 +10,7 @@ from typing import Any
 
 @lru_cache(maxsize=4)
 def numbered(count: int) -> tuple[str, ...]:
-    """The names of so many frames."""
+    """The names of a number of frames."""
     return tuple(f"{i:05d}" for i in range(count))
 
 

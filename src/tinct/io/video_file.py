@@ -140,7 +140,7 @@ class VideoFile:
         first = index
         try:
             for frame in frames:
-                # A film that was cut may begin with a picture that lacks its reference; it is let through.
+                # A video that was cut may begin with a picture that lacks its reference; it is let through.
                 if frame.is_corrupt and index > first:
                     raise VideoError(self._broken(index, "its picture is damaged"))
                 yield frame
@@ -156,7 +156,7 @@ class VideoFile:
 
     def _upright(self, frame: VideoFrame, index: int = 0) -> Image:
         """The frame as RGB, turned and mirrored as the file's display matrix says."""
-        pixels = frame.to_ndarray(format="rgb24", threads=1)  # as exact as the film writer
+        pixels = frame.to_ndarray(format="rgb24", threads=1)  # as exact as the video writer
         a, b, c, d = self._display
         if abs(b) > abs(a):  # x and y change places; then what runs backwards is turned round
             pixels, a, d = pixels.transpose(1, 0, 2), c, b

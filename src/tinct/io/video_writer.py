@@ -70,8 +70,8 @@ class VideoWriter:
         self._size = self._size or (H, W)
         if self._size != (H, W):
             raise OutputError(
-                f"{self.path}: a film has frames of one size; frame {self._written} is {W}×{H} pixels and "
-                f"the film {self._size[1]}×{self._size[0]}."
+                f"{self.path}: a video has frames of one size; frame {self._written} is {W}×{H} pixels and "
+                f"the video {self._size[1]}×{self._size[0]}."
             )
         if not self._written:
             self._stream.width, self._stream.height, self._stream.pix_fmt = W + W % 2, H + H % 2, "yuv420p"
@@ -89,7 +89,7 @@ class VideoWriter:
             try:
                 with self._as_output_error():
                     if not self._written:
-                        raise OutputError(f"{self.path}: a film needs one frame at least; none was written.")
+                        raise OutputError(f"{self.path}: a video needs one frame at least; none was written.")
                     self._container.mux(self._stream.encode(None))
                     self._container.close()
             except OutputError:

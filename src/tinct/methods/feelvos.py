@@ -73,7 +73,7 @@ class Options:
         soft_minimum: Beyond the paper: temperature of a soft minimum in matching over soft
             memberships; None takes the nearest pixel, as the paper does.
         refinement: Beyond the paper: use the network's refinement, if it has one.
-        memory_frames: Beyond the paper: so many earlier frames join the global matching (0).
+        memory_frames: Beyond the paper: number of earlier frames that join the global matching (0).
         memory_every: Frames between two of them.
         memory_thinning: Only every n-th pixel of them is kept.
         memory_weight: What one frame of them counts against an annotated one, in a soft minimum.
@@ -192,7 +192,7 @@ def match_previous(
         previous_membership: Which label the pixels of the one before belong to.
         options: How it is matched.
         precision: Of the window's correlations.
-        reference_pixels: So many pixels per label are drawn from a whole frame (in training); None takes all.
+        reference_pixels: Pixels per label that are drawn from a whole frame (in training); None takes all.
     """
     if options.previous_matching != "frame":
         return local_matching(

@@ -42,7 +42,7 @@ class RunJournal:
         return found[1:] if found[:1] == [self._head] else []
 
     def begin(self, entries: Iterable[Mapping[str, Any]]) -> None:
-        """Write the file anew, with these entries.
+        """Write the file again, with these entries.
 
         Raises:
             OutputError: It cannot be written.

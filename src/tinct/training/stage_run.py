@@ -36,7 +36,7 @@ except ModuleNotFoundError as missing:
 
 
 class StepBatches(Sampler[list[int]]):
-    """Which clips each step takes, in so many parts: always the same ones, whatever came before."""
+    """Which clips each step takes, in a number of parts: always the same ones, whatever came before."""
 
     def __init__(
         self, first_step: int, steps: int, batch: int, process: int, processes: int, parts: int = 1

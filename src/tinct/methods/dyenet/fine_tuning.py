@@ -68,7 +68,7 @@ class OnlineTraining:
         batch: Clips of a step.
         height: Rows of a clip; its columns follow from the frames' shape.
         clips: What else they look like; sizes and seed are taken from here.
-        lucid: Share of clips that are put together anew, object by object (LucidTracker: all); the others are
+        lucid: Share of clips that are composed again, object by object (LucidTracker: all); the others are
             an annotated frame that moves as a whole.
         loss: Its parts.
         tuned_share: The result is so much of the tuned layers and the rest of the parent's, as in

@@ -26,9 +26,9 @@ class Options:
         re_id: Look for the objects in all frames (2.1); without it masks are only propagated from the
             annotated frames ("Re-MP" in table 1).
         rho: A box whose similarity to a template reaches this is a starting point (ρ, ECCV paper: 0.7).
-        rounds: At most so many rounds of re-identification; the loop ends sooner when nothing new is
+        rounds: Largest number of rounds of re-identification; the loop ends sooner when nothing new is
             found (2; the ECCV paper says that three suffice).
-        max_proposals: At most so many boxes of each frame (inferred).
+        max_proposals: Largest number of boxes of each frame (inferred).
         box_margin: By which a box around a mask is wider on each side, as a fraction of its own (2.2: the
             bounding box of the warped mask, so 0; VS-ReID: 0.15). Weights want that of their training.
         least_box_cells: A warped mask's box ends a propagation if both its sides are shorter than so
@@ -39,7 +39,7 @@ class Options:
             and at least as similar, has a mask already (VS-ReID).
         covered_iou: A starting point that overlaps its object's tube by more is not propagated (2.1 says
             so without a number).
-        refinements: Beyond the paper: a match's mask is looked for so many times more, each time in the box
+        refinements: Beyond the paper: a match's mask is looked for this many times more, each time in the box
             around what was found.
         doubt_margin: The trace shows a doubt where the next object is less similar by no more than this.
         linking: When tracklets contradict each other (2.2 does not say).
@@ -52,7 +52,7 @@ class Options:
         patch_side: Of those, in pixels.
         fine_tuning: Online training on the annotated frames (ECCV paper); by default none, and the paper's
             layers and loss are those of the preset "paper".
-        feature_budget_mb: Features and flow are cached up to this, and computed anew past it.
+        feature_budget_mb: Features and flow are cached up to this, and computed again past it.
         working_height: Short side in pixels to which frames are brought; None leaves them.
 
     Raises:

@@ -125,7 +125,7 @@ class Run:
             report_progress(f"round {self._round}: propagate", done, len(starts))
 
     def link(self) -> None:
-        """Link all tracklets anew: those of this round may rank above older ones (2.2)."""
+        """Link all tracklets again: those of this round may rank above older ones (2.2)."""
         tubes, self._links = linked(self.tracklets, self.options.linking)
         self.tubes = {object_id: dict(tubes.get(object_id, {})) for object_id in self.tubes}
 

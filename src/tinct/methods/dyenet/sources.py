@@ -1,7 +1,7 @@
 """What a video gives to the loop: frames, flow, features and candidates, within a memory budget.
 
 Features are computed once per frame and cached while the budget lasts, in half precision; past it they are
-computed anew when they are asked for again. A frame's candidates are taken from its features when these
+computed again when they are asked for again. A frame's candidates are taken from its features when these
 are there for the first time, whoever asked for them, and are cached: they are small.
 """
 
@@ -31,7 +31,7 @@ from tinct.ops.views import cut, cut_flow, full_view
 from tinct.shapes import Image
 
 FRAMES_AT_ONCE = 16
-"""Video files are read forwards: so many frames are read together, whichever way the loop walks."""
+"""Video files are read forwards: this number of frames is read at once, whichever way the loop walks."""
 
 CHUNKS = 3
 """How many such lots are in memory."""

@@ -23,7 +23,7 @@ Box = tuple[float, float, float, float]
 """(x0, y0, x1, y1) as in `tinct.ops.boxes`."""
 
 OVERLAP_GRID = 48
-"""Where two boxes meet, their masks are compared at so many points across and down."""
+"""Where two boxes meet, their masks are compared at this number of points across and down."""
 
 
 @holds_arrays

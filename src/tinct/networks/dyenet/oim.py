@@ -36,7 +36,7 @@ class OnlineInstanceMatching(nn.Module):
         queue: Q, places of the queue (person search: 5000); 0 for none.
         temperature: τ.
         momentum: γ.
-        memory: Beyond the paper: rows of the table that were written more than so many updates ago
+        memory: Beyond the paper: rows of the table that were written more than this number of updates ago
             count no longer. Identities that come back seldom, as those of photos, lie where the
             network's space was then: to flee from them all drives everything into one corner. None
             counts all rows for ever, those never written as vectors of length 0, as the authors' code.

@@ -76,7 +76,7 @@ class RegionProposals(nn.Module):
         Args:
             features: Of the pictures.
             size: (H, W) of the pictures.
-            count: At most so many boxes of each.
+            count: The largest number of boxes of each.
         """
         if not len(features):
             return []

@@ -52,8 +52,8 @@ class DyeNetLossOptions:
         overlap: Largest IoU of those with an object.
         enlargement: Range of the factor on the sides of the boxes of the recurrence.
         min_pixels: Objects that show less of themselves in a frame teach no identity there.
-        patch_side: Masks and their recurrence learn on square patches of so many pixels, one for each box (3,
-            "advanced"); 0: on whole frames.
+        patch_side: Side in pixels of the square patches, one for each box, on which masks and their
+            recurrence learn (3, "advanced"); 0: on whole frames.
         most_objects: Of a batch for the recurrence; of more, some are drawn.
         references_first: Beyond the paper: what a clip's reference shows enters the table before the loss,
             as a template does at test. So a photo's object can be recognised in its very first clip;
@@ -105,7 +105,7 @@ class Regions:
 
 
 def regions_of(labels: Int64[Tensor, "F H W"], most: int, min_pixels: int) -> Regions:
-    """All objects of ids 1 to `most` with so many pixels in a frame."""
+    """All objects of ids 1 to `most` with at least this number of pixels in a frame."""
     ids = torch.arange(1, most + 1, device=labels.device)
     shown = labels.unsqueeze(1) == ids.view(1, -1, 1, 1)
     frame, k = (shown.flatten(2).sum(2) >= min_pixels).nonzero(as_tuple=True)

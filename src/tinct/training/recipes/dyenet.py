@@ -119,7 +119,7 @@ def _clips(
 
 
 def _online_clips(data: Sources, options: RegionOptions, lucid: float) -> Samples:
-    """All first frames of the split, put together anew."""
+    """All first frames of the split, composed again."""
     regions = AnnotatedRegions.of_first_frames(data.first_frames())
     return FlowClips(OnlineClips(regions, options, lucid), DisFlow())
 

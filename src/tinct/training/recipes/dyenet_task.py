@@ -48,7 +48,7 @@ class DyeNetTask(Task):
         self._remember(1)
 
     def _remember(self, identities: int) -> None:
-        """An empty table for so many."""
+        """An empty table for a number of identities."""
         self.matching = OnlineInstanceMatching(identities, queue=self.queue, memory=self.table_memory)
         self.learning = DyeNetLearning(self.network, self.matching, self.loss, gathered)
 
