@@ -149,7 +149,7 @@ def test_only_flow_that_will_be_asked_for_must_be_in_a_folder(
     assert ask("masktrack", {9: one}, direction="backward") == set()
     forward = {(t, t + 1) for t in range(1, 5)}
     assert ask("maskrnn", {0: one}) == backward
-    assert ask("maskrnn", {0: one}, preset="paper") == backward | forward
+    assert ask("maskrnn", {0: one}, options={"look_ahead": True}) == backward | forward
     # Between frames 1 and 4 each run goes half the way, and the later one on to frame 2, where they meet;
     # only frame 1 shows object 2.
     runs = {(0, 1), (2, 1), (3, 4), (2, 3), (5, 4)}

@@ -17,7 +17,7 @@ is dropped. The networks were trained through time, over the warps of seven fram
 | back-propagation through time over 7 frames (3.4) | `training.recipes.maskrnn_task` |
 | online fine-tuning, 200 steps (3.5) | `fine_tuning.fine_tune`, `segmented_and_located` |
 
-What goes beyond the paper is an `Options` field that the preset "paper" switches off; the page
+What goes beyond the paper is an `Options` field that the paper's variant leaves off; the page
 docs/methods/maskrnn.md gives the reason for each.
 """
 
@@ -136,11 +136,10 @@ PRESETS: Mapping[str, Mapping[str, Options]] = {
     "mobilenetv2": {
         "default": COMPACT,
         "fast": replace(COMPACT, working_height=288, dilation_px=1),
-        "paper": Options(backbone="mobilenetv2", fine_tuning=PAPER_FINE_TUNING.with_compact_rates()),
     },
     "vgg16": {"default": PAPER, "fast": replace(PAPER, working_height=288), "paper": PAPER},
 }
-"""Variant → preset → options."""
+"""Variant → preset → options. There is no compact "paper": the network learnt with what goes beyond it."""
 
 
 class MaskRnnNetwork(nn.Module):

@@ -26,7 +26,7 @@ def variant_options(
         OptionError: Another backbone than the variant's.
     """
     options: Options = replace(presets[variant][preset], **overrides)
-    if options.backbone != presets[variant]["paper"].backbone:
+    if options.backbone != presets[variant]["default"].backbone:
         raise OptionError(
             f"backbone={options.backbone} changes the network of {variant}; train it again with that option."
         )

@@ -253,6 +253,7 @@ METHODS: Mapping[str, MethodRecord] = {
         uses_flow=True,
         has_ablation=True,
         recipe_parts=("localization", "recurrence"),
+        lacking={"mobilenetv2": ("paper",)},
         training=TrainingHelp(
             "Train MaskRNN, starting from a MaskTrack (--init); the result is OUT/recurrence.safetensors.",
             defaults=_defaults(

@@ -73,7 +73,7 @@ def test_osvos_stages(data: Sources) -> None:
 
 def test_masktrack_stage(data: Sources) -> None:
     for variant in ("vgg16", "resnet101"):
-        (stage,) = of(masktrack.RECIPES[variant], replace(data, davis=None))
+        (stage,) = of(masktrack.RECIPES[variant], replace(data, sets=data.sets[1:]))
         assert (stage.name, stage.steps, stage.batch, stage.learning_rate) == ("stills", 20_000, 10, 1e-3)
         assert (stage.schedule, stage.clip_gradient_norm) == (PolynomialSchedule(0.9), math.inf)
         assert stage.optimiser == SGD(momentum=0.9, weight_decay=5e-4)

@@ -65,16 +65,16 @@ def test_samples_are_of_the_stages_size(recipe: Recipe, shapes: list[tuple[int, 
 def test_data_that_a_stage_needs(data: Sources) -> None:
     recipe = ALL[1]
     with pytest.raises(OptionError, match="needs photos with masks"):
-        recipe.build_stages(replace(data, stills=None), None, 0)
+        recipe.build_stages(replace(data, sets=data.sets[:1]), None, 0)
     with pytest.raises(OptionError, match="needs videos"):
-        recipe.build_stages(replace(data, davis=None), None, 0)
-    assert len(recipe.build_stages(replace(data, davis=None), {"clips": 0}, 0)) == 1
+        recipe.build_stages(replace(data, sets=data.sets[1:]), None, 0)
+    assert len(recipe.build_stages(replace(data, sets=data.sets[1:]), {"clips": 0}, 0)) == 1
 
 
 def test_dev_needs_videos(data: Sources, tmp_path: Path) -> None:
     options = LoopOptions(tmp_path, "masktrack", "mobilenetv2")
     with pytest.raises(OptionError, match="no videos were given"):
-        train_by_recipe(ALL[1], replace(data, davis=None), options, steps={"clips": 0}, dev="train")
+        train_by_recipe(ALL[1], replace(data, sets=data.sets[1:]), options, steps={"clips": 0}, dev="train")
 
 
 def test_weights_of_another_method_are_taken_over_where_that_helps(tmp_path: Path) -> None:
@@ -153,7 +153,11 @@ def test_masktrack_may_learn_from_fewer_photos_or_from_videos(
     steps = {"clips": 0}
     [whole] = ALL[1].build_stages(data, steps, 0)
     [few] = ALL[1].with_added(["few-photos"]).without(["damage"]).build_stages(data, steps, 0)
-    [video] = ALL[1].with_added(["video"]).build_stages(replace(data, stills=None), {**steps, "stills": 1}, 0)
+    [video] = (
+        ALL[1]
+        .with_added(["video"])
+        .build_stages(replace(data, sets=data.sets[:1]), {**steps, "stills": 1}, 0)
+    )
     pictures = [stage.clips.sources[0][0] for stage in (whole, few, video)]
     assert [len(each) for each in pictures] == [2, 1, 9]
     assert isinstance(pictures[2], DavisFrames)
