@@ -77,11 +77,11 @@ def test_another_value_is_a_fault_where_there_is_a_checksum(
 def test_a_reader_that_takes_much_memory_is_a_fault(
     bench: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    taken = iter(range(0, 100 * 2**30, 2**30 + 1))
+    taken = iter(range(0, 100 * 2**31, 2**31 + 1))
     monkeypatch.setattr(bench, "peak_bytes", lambda: next(taken))
     with_reader(bench, monkeypatch, lambda path: "good")
     report = bench.fuzz(tmp_path, ["made up"], files=1, seconds=60.0)
-    assert [what for _, _, what in report.faults] == ["it took 1.0 GiB"]
+    assert [what for _, _, what in report.faults] == ["it took 2.0 GiB"]
 
 
 @pytest.mark.parametrize("form", ["bytes", "json", "text"])

@@ -246,3 +246,16 @@ def test_a_frame_that_changes_its_size_after_opening_is_named(tmp_path: Path) ->
 )
 def test_indices_are_spread_evenly(count: int, expected: list[int]) -> None:
     assert evenly(count, 4) == expected
+
+
+def test_a_part_that_promises_gigabytes_is_refused_before_room_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "0.png"
+    cv2.imwrite(str(path), np.full((24, 32, 3), 1000, np.uint16))
+    data = path.read_bytes()
+    at = data.index(b"IDAT") - 4
+    path.write_bytes(data[:at] + b"\xff\x00" + data[at + 2 :])
+    monkeypatch.setattr(cv2, "imreadmulti", None)
+    with pytest.raises(VideoError, match="longer than the file"):
+        list(Video.open(tmp_path))

@@ -61,7 +61,7 @@ def opened_picture(
                 raise ValueError(f"it holds {number} pictures, and one is expected")
             yield picture
             if picture.format == "PNG" and not picture.tile:  # it was decoded
-                _check_sums(file)
+                check_png(file)
     except TinctError:
         raise
     except UnidentifiedImageError as error:
@@ -74,8 +74,12 @@ def opened_picture(
         raise explain(str(error) or type(error).__name__) from error
 
 
-def _check_sums(file: Path | io.BytesIO | io.BufferedReader) -> None:
-    """ValueError if part of a PNG is not what its checksum says; Pillow does not look at those of pixels."""
+def check_png(file: Path | io.BytesIO | io.BufferedReader) -> None:
+    """Check the parts of a PNG against their lengths and checksums; decoders take some on trust.
+
+    Raises:
+        ValueError: A part does not fit its checksum, or promises more bytes than the file has.
+    """
     if isinstance(file, Path):
         data = file.read_bytes()
     else:
@@ -85,6 +89,8 @@ def _check_sums(file: Path | io.BytesIO | io.BufferedReader) -> None:
     while start + 12 <= len(data):
         end = start + 8 + int.from_bytes(data[start : start + 4])
         kind = data[start + 4 : start + 8]
+        if end > len(data):
+            raise ValueError(f"its part {kind.decode('latin-1')} is longer than the file: it is damaged")
         if len(data) >= end + 4 and zlib.crc32(data[start + 4 : end]) != int.from_bytes(data[end : end + 4]):
             raise ValueError(f"the checksum of its part {kind.decode('latin-1')} does not fit: it is damaged")
         start = end + 4

@@ -15,7 +15,7 @@ from PIL import Image as Pictures
 
 from tinct.errors import VideoError
 from tinct.io.frames import rgb_of, sizes_differ
-from tinct.io.image_files import opened_picture, pictures_in, turn_to, upright, upright_size
+from tinct.io.image_files import check_png, opened_picture, pictures_in, turn_to, upright, upright_size
 from tinct.io.levels import BitRange, Levels
 from tinct.shapes import Image, Shaped
 
@@ -199,6 +199,8 @@ class _Stored:
         if not _is_deep_colour(self._picture):
             return np.asarray(upright(self._picture))
         self._picture.load()  # finds damage that OpenCV passes over; alone it gives only the upper 8 bits
+        if self._picture.format == "PNG":
+            check_png(self._file)  # OpenCV makes room for as many bytes as a part promises
         _, pages = cv2.imreadmulti(str(self._file), self._page, 1, flags=cv2.IMREAD_UNCHANGED)
         if len(pages) != 1 or pages[0].ndim != 3 or pages[0].dtype != np.uint16:
             raise ValueError("its 16 bits of colour cannot be decoded; save it as a PNG of 8 or 16 bits")
