@@ -599,6 +599,8 @@ def test_frames_that_are_numbered_from_another_number_are_told(
         score_folders(tmp_path / "pred", tmp_path / "gt", protocol)
     assert "swapped" not in str(got.value)
     assert "score what is there" not in str(got.value)
+    scores = score_folders(tmp_path / "pred", tmp_path / "gt", protocol, allow_missing=True)
+    assert any(says in line for line in rule_lines(scores))
 
 
 def write_grey(folder: Path, *frames: Labels) -> None:

@@ -174,7 +174,7 @@ class TestRuleLines:
     def test_unusual_settings_are_mentioned(self) -> None:
         text = "\n".join(rule_lines(davis_2016(bound_th=0.01, compat="davis2017-evaluation", split="val")))
         assert "bound_th = 0.01" in text
-        assert "known faults of davis2017-evaluation" in text
+        assert "as davis2017-evaluation does it, with the known faults" in text
         assert "split = val" in text
 
     def test_names_what_is_missing(self) -> None:

@@ -115,6 +115,7 @@ def _scores_of(
         "failed_sequences": list(outcome.failures),
         "extra_sequences": mismatch.extra_sequences,
         "extra_frames": mismatch.extra_frames,
+        **({"shifts": mismatch.shifts} if mismatch.shifts else {}),
     }
     steps = {} if rules.t_steps is None else {"t_steps": rules.t_steps}
     scores = Scores(

@@ -239,10 +239,9 @@ def _setting_lines(scores: Scores) -> list[str]:
     }
     lines = []
     settings.pop("t_steps", None)  # the rule says it
+    lines += settings.pop("shifts", [])
     if compat := settings.pop("compat", None):
-        lines.append(
-            f"Computed with the known faults of {compat}, as that toolkit prints them: not the right figures."
-        )
+        lines.append(f"Computed as {compat} does it, with the known faults of that toolkit.")
     if settings.get("bound_th") == DEFAULT_BOUND_TH or "F" not in scores.measures:
         settings.pop("bound_th", None)
     if "bound_th" in settings:
