@@ -592,7 +592,7 @@ def test_frames_that_are_numbered_from_another_number_are_told(
 ) -> None:
     for folder, first in (("pred", predicted_from), ("gt", true_from)):
         (tmp_path / folder / "a").mkdir(parents=True)
-        for index in range(first, first + 6):
+        for index in range(first, first + 9):
             write_mask(tmp_path / folder / "a" / f"{name.format(index)}.png", R)
     says = f"truth is numbered from {true_from}; are the predictions numbered from {predicted_from}"
     with pytest.raises(DatasetError, match=says) as got:
