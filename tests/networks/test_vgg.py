@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
+from safetensors.torch import save_file
 from torch import nn
 from torchvision.models import vgg16
 
+from tinct.networks.backbones import IMAGENET_MEAN
 from tinct.networks.guided_input import GUIDE_RANGE, guided_input, padded_to_grid, with_drawn_channels
-from tinct.networks.vgg import Vgg16, VggStream
+from tinct.networks.vgg import CAFFE_SCALE, Vgg16, VggStream
 from tinct.ops.bilinear import enlarged_by_stride
 
 Thin = Callable[[], AbstractContextManager[None]]
@@ -143,6 +145,27 @@ def test_osvos_has_the_parameters_of_its_layer_table() -> None:
     convolutions = 14_714_688  # VGG-16's thirteen
     preps = sum(c * 16 * 9 + 16 for c in (128, 256, 512, 512))
     assert sum(p.numel() for p in stream.parameters()) == convolutions + preps + 4 * 17 + 65
+
+
+def test_maps_of_pixels_from_0_to_255_are_those_of_normalised_frames_but_larger(
+    thin_networks: Thin, tmp_path: Path
+) -> None:
+    with thin_networks():
+        plain, of_pixels = VggStream(0).eval(), VggStream(0, of_pixels=True).eval()
+        for layer in plain.backbone.features:
+            if isinstance(layer, nn.Conv2d) and layer.bias is not None:
+                nn.init.normal_(layer.bias)
+        save_file(plain.backbone.state_dict(), imagenet := tmp_path / "imagenet.safetensors")
+        for stream in (plain, of_pixels):
+            stream.start_from_imagenet(str(imagenet))
+    frames = torch.rand(1, 3, 32, 48)
+    pixels = of_pixels.normalise(frames)
+    torch.testing.assert_close(pixels, 255 * (frames - torch.tensor(IMAGENET_MEAN).view(3, 1, 1)))
+    expected = [CAFFE_SCALE * maps for maps in plain.backbone(plain.normalise(frames))]
+    torch.testing.assert_close(of_pixels.backbone(pixels), expected, atol=1e-3, rtol=1e-4)
+    assert pytest.approx(57.63) == CAFFE_SCALE
+    # Weights of the one do not fit the other.
+    assert set(of_pixels.state_dict()) - set(plain.state_dict()) == {"pixel_range"}
 
 
 def test_a_stream_without_guides_does_not_look_at_them(thin_networks: Thin) -> None:

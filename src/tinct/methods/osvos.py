@@ -145,7 +145,7 @@ class OsvosNetwork(nn.Module):
         if options.backbone in COMPACT_BACKBONES:
             self.stream = GuidedPyramid(COMPACT_BACKBONES[options.backbone], guides=0)
         else:
-            self.stream = VggStream(0)
+            self.stream = VggStream(0, of_pixels=True)
 
     def forward(self, frames: Float[Tensor, "B 3 H W"], *, deep_supervision: bool = False) -> SideLogits:
         """Logits of stride 4, or of the frame's size in the paper's variant."""

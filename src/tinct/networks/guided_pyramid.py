@@ -53,6 +53,10 @@ class GuidedPyramid(nn.Module):
         self.guides = nn.ModuleList(_guide(guides, width) for width in widths) if guides else None
         self.side_outputs = SideOutputs(widths)
 
+    def start_from_imagenet(self, source: str = "auto") -> str:
+        """ImageNet weights for the backbone; says where they came from."""
+        return self.backbone.start_from_imagenet(source)
+
     def features(self, frames: Float[Tensor, "B 3 H W"]) -> list[Tensor]:
         """What does not depend on the object: the backbone's maps of frames in [0, 1], finest first."""
         maps: list[Tensor] = self.backbone(frames)

@@ -113,8 +113,8 @@ class TwoStreams(nn.Module):
 
     def start_from_imagenet(self, source: str = "auto") -> str:
         """ImageNet weights for both backbones; says where they came from."""
-        self.motion.backbone.start_from_imagenet(source)
-        return self.appearance.backbone.start_from_imagenet(source)
+        self.motion.start_from_imagenet(source)
+        return self.appearance.start_from_imagenet(source)
 
 
 class VggTwoStreams(nn.Module):
@@ -170,5 +170,5 @@ class VggTwoStreams(nn.Module):
 
     def start_from_imagenet(self, source: str = "auto") -> str:
         """ImageNet weights for both backbones; says where they came from."""
-        self.motion.backbone.start_from_imagenet(source)
-        return self.appearance.backbone.start_from_imagenet(source)
+        self.motion.start_from_imagenet(source)
+        return self.appearance.start_from_imagenet(source)

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from tinct.networks.backbones import ImageNormalisation
+from tinct.networks.backbones import IMAGENET_STD, ImageNormalisation
 from tinct.networks.guided_input import guided_input, with_drawn_channels
 from tinct.networks.imagenet import load_imagenet
 from tinct.networks.rates import RateFactors
@@ -27,6 +28,9 @@ SIDE_STRIDES = (2, 4, 8, 16)
 
 SIDE_RATES: RateFactors = ((".bias", 2.0), (".scores.", 0.1), (".fusion.", 0.01))
 """How fast layers learn: biases twice as fast, scores a tenth, the fusion a hundredth (the authors' code)."""
+
+CAFFE_SCALE = 255 * sum(IMAGENET_STD) / 3
+"""How much larger the maps of ImageNet's VGG-16 are in Caffe, whose input lies in 0 to 255."""
 
 SIDE_WIDTH = 16
 SIDE_SPREAD = 1e-3
@@ -77,6 +81,20 @@ class Vgg16(nn.Module):
                 maps.append(seen)
         return maps
 
+    @torch.no_grad()
+    def take_pixels(self) -> None:
+        """Change weights that take normalised frames to take those of 0 to 255, less the mean, instead.
+
+        A network of convolutions, ReLUs and poolings scales with its input and its biases: all maps
+        become `CAFFE_SCALE` times as large, and stay the same but for that.
+        """
+        for layer in self.features:
+            if isinstance(layer, nn.Conv2d) and layer.bias is not None:
+                layer.bias *= CAFFE_SCALE
+        first = self.get_submodule("features.0")
+        assert isinstance(first, nn.Conv2d)
+        first.weight[:, :3] *= CAFFE_SCALE / (255 * torch.tensor(IMAGENET_STD).view(3, 1, 1))
+
     def start_from_imagenet(self, source: str = "auto") -> str:
         """ImageNet weights, drawn ones for further channels; says where they came from."""
         plain = Vgg16()
@@ -103,12 +121,17 @@ class VggStream(nn.Module):
 
     Args:
         guides: Guiding maps, further channels of the image: 0 (OSVOS) or 1 (MaskRNN).
+        of_pixels: The backbone sees frames as Caffe's networks do, from 0 to 255 less the mean. Steps of SGD
+            grow with the square of the maps, and OSVOS's rates are those of such maps (docs/experiments.md).
     """
 
-    def __init__(self, guides: int) -> None:
+    def __init__(self, guides: int, *, of_pixels: bool = False) -> None:
         super().__init__()
-        self.guided = guides > 0
-        self.normalise = ImageNormalisation()
+        self.guided, self.of_pixels = guides > 0, of_pixels
+        self.normalise = ImageNormalisation(std=(1 / 255,) * 3) if of_pixels else ImageNormalisation()
+        if of_pixels:
+            # Saved with the weights: those of a network that takes normalised frames do not fit.
+            self.register_buffer("pixel_range", torch.tensor(255.0))
         self.backbone = Vgg16(3 + guides)
         self.side_outputs = SideOutputs(self.backbone.channels[1:], SIDE_WIDTH, SIDE_STRIDES)
         for name, parameter in self.side_outputs.named_parameters():
@@ -116,6 +139,13 @@ class VggStream(nn.Module):
                 nn.init.normal_(parameter, std=SIDE_SPREAD)
             else:
                 nn.init.zeros_(parameter)
+
+    def start_from_imagenet(self, source: str = "auto") -> str:
+        """ImageNet weights for the backbone; says where they came from."""
+        origin = self.backbone.start_from_imagenet(source)
+        if self.of_pixels:
+            self.backbone.take_pixels()
+        return origin
 
     def features(self, frames: Float[Tensor, "B 3 H W"]) -> list[Tensor]:
         """The frames, in [0, 1]: all that does not depend on the object."""

@@ -136,7 +136,7 @@ def _unguided(network: OsvosNetwork) -> Segment:
 
 def _from_imagenet(network: nn.Module, source: str) -> str:
     assert isinstance(network, OsvosNetwork)
-    return network.stream.backbone.start_from_imagenet(source)
+    return network.stream.start_from_imagenet(source)
 
 
 def _from_feelvos(network: nn.Module, tensors: dict[str, Tensor]) -> int:
