@@ -147,7 +147,7 @@ def test_parts_to_leave_out_are_shown_where_there_are_some(tinct: Tinct) -> None
 def test_parts_to_add_are_shown_where_there_are_some(tinct: Tinct) -> None:
     shown = {method: tinct("train", method, "--help")[1] for method in ("osvos", "dyenet")}
     assert "--with " not in shown["osvos"]
-    assert "two-streams" in shown["dyenet"]
+    assert "pyramid" in shown["dyenet"]
     code, _, said = tinct("train", "dyenet", "--out", "o", "--with", "pyramid")
     assert code == 1
     assert "no part 'pyramid' to add" in said

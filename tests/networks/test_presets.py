@@ -16,7 +16,7 @@ class Options:
     height: int | None = None
 
 
-PRESETS = {"vgg16": {"paper": Options(), "fast": Options(height=288)}}
+PRESETS = {"vgg16": {"default": Options(), "fast": Options(height=288)}}
 
 
 def test_a_preset_with_changes() -> None:
@@ -26,4 +26,4 @@ def test_a_preset_with_changes() -> None:
 
 def test_another_backbone_needs_other_weights() -> None:
     with pytest.raises(OptionError, match="backbone=vgg19 changes the network of vgg16"):
-        variant_options(PRESETS, "vgg16", "paper", {"backbone": "vgg19"})
+        variant_options(PRESETS, "vgg16", "default", {"backbone": "vgg19"})

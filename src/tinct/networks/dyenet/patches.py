@@ -18,6 +18,7 @@ from torch import Tensor
 from tinct.networks.dyenet.network import DyeNetNetwork, FrameFeatures
 from tinct.ops.boxes import enlarged_boxes
 from tinct.ops.views import View, cut, cut_flow
+from tinct.shapes import holds_arrays
 
 PATCH_SIDE = 448
 """Of a patch, in pixels (VS-ReID: 449; a multiple of the features' stride)."""
@@ -70,7 +71,8 @@ class SeenFrames(ABC):
         """
 
 
-@dataclass(frozen=True)
+@holds_arrays
+@dataclass(frozen=True, repr=False)
 class WholeFrames(SeenFrames):
     """Frames that are seen whole.
 
@@ -85,7 +87,8 @@ class WholeFrames(SeenFrames):
         return Seen(self.features, boxes, index)
 
 
-@dataclass(frozen=True)
+@holds_arrays
+@dataclass(frozen=True, repr=False)
 class Patches(SeenFrames):
     """Frames of which every box has a patch of its own.
 
