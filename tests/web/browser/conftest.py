@@ -206,7 +206,7 @@ def serve(clip: tuple[Path, Things], tmp_path: Path) -> Callable[[int], Any]:
     return lambda port: serving(clip[0], tmp_path, port)
 
 
-@pytest.fixture(scope="package")  # not longer: its event loop runs in the main thread
+@pytest.fixture(scope="module")  # not longer: its event loop runs in the main thread
 def browser() -> Iterator[Any]:
     if CHROMIUM is None:
         pytest.skip("needs Chromium")
