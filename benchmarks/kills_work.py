@@ -136,7 +136,7 @@ def training(data: Path) -> Work:
         options = LoopOptions(
             out, "osvos", "mobilenetv2", 0, "no", cpu=True, workers=0, save_every=1, log_every=1, resume=True
         )
-        train_by_recipe(recipe, Sources(data), options)
+        train_by_recipe(recipe, Sources.of_folders(data), options)
 
     return Work("train OSVOS", work, "", ignored=("checkpoint.pt", "curve.jsonl", "tensorboard"))
 
