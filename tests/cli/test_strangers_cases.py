@@ -21,7 +21,10 @@ from tinct.io.mask_files import read_label_png
 from tinct.io.video import Video
 
 CASES = Path(__file__).resolve().parents[3] / "shared" / "cases"
-pytestmark = pytest.mark.filterwarnings("always::tinct.io.masks.MaskWarning")  # they are lines for people
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("always::tinct.io.masks.MaskWarning"),  # they are lines for people
+]
 
 SQUARE, DISC = 900, 697
 """Pixels of the two objects in the first frame of all cases."""
