@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import numpy as np
 
 from tinct.errors import OptionError
 
 Random = np.random.Generator
+
+Entry = TypeVar("Entry")
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,38 @@ class Mixture:
             return int(random.integers(self.counts[0]))
         chosen = int(random.choice(len(self.counts), p=self.shares))
         return self.firsts[chosen] + int(random.integers(self.counts[chosen]))
+
+
+class MixedEntries(Generic[Entry]):
+    """Entries of one set or of several, in order, and how often each is drawn to train on.
+
+    Args:
+        entries: Set after set.
+        mixture: How often each is drawn, where they come from several sets.
+    """
+
+    def __init__(self, entries: tuple[Entry, ...], mixture: Mixture | None = None) -> None:
+        self.entries = entries
+        self.mixture = Mixture.of_one(len(entries)) if mixture is None else mixture
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(self.entries)
+
+    def __getitem__(self, index: int) -> Entry:
+        return self.entries[index]
+
+    def draw(self, random: Random) -> int:
+        """The index of an entry to train on."""
+        return self.mixture.draw(random)
+
+
+def joined(sets: Sequence[tuple[MixedEntries[Entry], float]]) -> tuple[tuple[Entry, ...], Mixture]:
+    """The entries of several sets, and their mixture, each set with its weight."""
+    counts, weights = tuple(len(part) for part, _ in sets), tuple(weight for _, weight in sets)
+    return tuple(entry for part, _ in sets for entry in part), Mixture(counts, weights)
 
 
 def fingerprint(names: Iterable[str]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from collections.abc import Sequence as Names
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +11,7 @@ import numpy as np
 
 from tinct.data.annotations import AnnotationFile, read_annotation
 from tinct.data.images import read_rgb
-from tinct.data.mixture import Mixture, fingerprint
+from tinct.data.mixture import MixedEntries, fingerprint, joined
 from tinct.errors import DatasetError, OptionError, near_match
 from tinct.io.masks import object_ids_of
 from tinct.shapes import BACKGROUND, VOID, Image, LabelMap
@@ -94,30 +94,13 @@ class Sequence:
         return replace(self, frames=frames, label_maps=label_maps)
 
 
-class SequenceDataset:
-    """A dataset: sequences in order.
-
-    Args:
-        sequences: The sequences.
-        mixture: How often each is drawn, where they come from several datasets.
-    """
-
-    def __init__(self, sequences: tuple[Sequence, ...], mixture: Mixture | None = None) -> None:
-        self.sequences = sequences
-        self.mixture = Mixture.of_one(len(sequences)) if mixture is None else mixture
+class SequenceDataset(MixedEntries[Sequence]):
+    """A dataset: sequences in order."""
 
     @classmethod
     def mixed(cls, sets: Names[tuple[SequenceDataset, float]]) -> SequenceDataset:
         """Several datasets as one, each with its weight; a single one as it is."""
-        if len(sets) == 1:
-            return sets[0][0]
-        sequences = tuple(sequence for dataset, _ in sets for sequence in dataset)
-        counts, weights = tuple(len(dataset) for dataset, _ in sets), tuple(weight for _, weight in sets)
-        return SequenceDataset(sequences, Mixture(counts, weights))
-
-    def draw(self, random: np.random.Generator) -> int:
-        """The index of a sequence to train on."""
-        return self.mixture.draw(random)
+        return sets[0][0] if len(sets) == 1 else SequenceDataset(*joined(sets))
 
     def describe(self) -> str:
         """The number of sequences and frames."""
@@ -126,15 +109,6 @@ class SequenceDataset:
     def fingerprint(self) -> str:
         """What tells the sequences and their frames from others."""
         return fingerprint(f"{s.name}/{frame.stem}" for s in self for frame in s.frames)
-
-    def __len__(self) -> int:
-        return len(self.sequences)
-
-    def __iter__(self) -> Iterator[Sequence]:
-        return iter(self.sequences)
-
-    def __getitem__(self, index: int) -> Sequence:
-        return self.sequences[index]
 
 
 def select(names: Names[str], only: Collection[str] | None, where: str) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from tinct.data.images import read_indices, read_rgb
-from tinct.data.mixture import Mixture, fingerprint
+from tinct.data.mixture import MixedEntries, fingerprint, joined
 from tinct.errors import DatasetError
 from tinct.shapes import Image, LabelMap
 
@@ -72,34 +72,13 @@ StillFilter = Callable[[Photo], bool]
 """A predicate on photos, such as `tinct.data.held_out.held_out`."""
 
 
-class Photos:
-    """Photos with object masks, in order.
-
-    Args:
-        stills: The photos.
-        mixture: How often each is drawn, where they come from several sets.
-    """
-
-    def __init__(self, stills: tuple[Photo, ...], mixture: Mixture | None = None) -> None:
-        self.stills = stills
-        self.mixture = Mixture.of_one(len(stills)) if mixture is None else mixture
+class Photos(MixedEntries[Photo]):
+    """Photos with object masks, in order."""
 
     @classmethod
     def mixed(cls, sets: Sequence[tuple[Photos, float]]) -> Photos:
         """Several sets as one, each with its weight; a single one as it is."""
-        if len(sets) == 1:
-            return sets[0][0]
-        counts, weights = tuple(len(part) for part, _ in sets), tuple(weight for _, weight in sets)
-        return Photos(tuple(still for part, _ in sets for still in part), Mixture(counts, weights))
-
-    def __len__(self) -> int:
-        return len(self.stills)
-
-    def __iter__(self) -> Iterator[Photo]:
-        return iter(self.stills)
-
-    def __getitem__(self, index: int) -> Photo:
-        return self.stills[index]
+        return sets[0][0] if len(sets) == 1 else Photos(*joined(sets))
 
     def thinned(self, most: int) -> Photos:
         """At most this many of the photos, evenly chosen from each set."""
@@ -108,10 +87,6 @@ class Photos:
         return Photos(
             tuple(self[i] for of_set in places for i in of_set), replace(self.mixture, counts=counts)
         )
-
-    def draw(self, random: np.random.Generator) -> int:
-        """The index of a photo to train on."""
-        return self.mixture.draw(random)
 
     def describe(self) -> str:
         """The number of photos."""
