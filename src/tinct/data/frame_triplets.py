@@ -11,11 +11,10 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from tinct.data.samplers import Random, Samples
+from tinct.data.samplers import Random, Samples, clip_tensors
 from tinct.data.sequences import Sequence, SequenceDataset
 from tinct.data.stored_frames import StoredFrames
 from tinct.errors import DatasetError, OptionError
@@ -146,12 +145,7 @@ class FrameTriplets(Samples):
         previous = np.zeros((self.options.max_objects, *self.options.size), np.uint8)
         for number in range(len(objects)):
             previous[number] = 255 * (positions[1] == number + 1)
-        return {
-            "frames": torch.from_numpy(np.stack(images)),
-            "labels": torch.from_numpy(positions),
-            "previous": torch.from_numpy(previous),
-            "objects": torch.tensor(len(objects)),
-        }
+        return clip_tensors(np.stack(images), positions, previous, len(objects))
 
 
 def _scaled(

@@ -129,7 +129,7 @@ class Clips(Samples):
             chosen = choose_objects(labels, self.options, random)
             if chosen is not None:
                 images = jitter_colours(images, random, strength=self.options.colour)
-                return _to_tensors(images, *chosen)
+                return clip_tensors(images, *chosen)
         raise DatasetError(
             f"{self.ATTEMPTS} clips in a row showed no object of {self.options.min_reference_pixels} pixels "
             "in their reference frame. Look whether the masks hold objects: ids from 1 to 254, 255 is void."
@@ -173,9 +173,10 @@ def choose_objects(
     return labels, previous, n
 
 
-def _to_tensors(
+def clip_tensors(
     images: ClipImages, labels: ClipLabels, previous: UInt8[np.ndarray, "M H W"], n: int
 ) -> dict[str, Tensor]:
+    """A sample as `Clips` describes it: a clip of `n` objects, and the previous masks times 255."""
     return {
         "frames": torch.from_numpy(images),
         "labels": torch.from_numpy(labels),
