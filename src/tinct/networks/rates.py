@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Callable, Iterable
 
 from torch import nn
 
@@ -19,11 +20,19 @@ def rate_groups(
         named: Parameters with their names.
         factors: A factor of 0 takes parameters out.
     """
+
+    def factor_of(name: str) -> float:
+        return math.prod((factor for part, factor in factors if part in name), start=1.0)
+
+    return grouped_by_rate(named, factor_of)
+
+
+def grouped_by_rate(
+    named: Iterable[tuple[str, nn.Parameter]], factor_of: Callable[[str], float]
+) -> list[tuple[list[nn.Parameter], float]]:
+    """`rate_groups` by a function from a parameter's name to its factor."""
     groups: dict[float, list[nn.Parameter]] = {}
     for name, parameter in named:
-        factor = 1.0
-        for part, of_part in factors:
-            factor *= of_part if part in name else 1.0
-        if parameter.requires_grad and factor:
+        if parameter.requires_grad and (factor := factor_of(name)):
             groups.setdefault(factor, []).append(parameter)
     return [(parameters, factor) for factor, parameters in groups.items()]

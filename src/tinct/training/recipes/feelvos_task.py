@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from tinct.methods.feelvos import Options, match
 from tinct.networks.feelvos import FAR, FeelvosNetwork, FrameEncoding, HeadOutput, ObjectMatches
+from tinct.networks.rates import grouped_by_rate
 from tinct.ops.losses import bootstrapped_cross_entropy, bootstrapping_schedule, soft_dice
 from tinct.ops.membership import PixelSet, label_membership
 from tinct.ops.resize import resize_area, resize_nearest
@@ -102,11 +103,7 @@ class FeelvosTask(Task):
 
     def parameter_groups(self) -> list[tuple[list[nn.Parameter], float]]:
         """Trained parameters, with their factors on the learning rate."""
-        groups: dict[float, list[nn.Parameter]] = {}
-        for name, parameter in self.network.named_parameters():
-            if parameter.requires_grad:
-                groups.setdefault(self.rate(name), []).append(parameter)
-        return [(parameters, factor) for factor, parameters in groups.items()]
+        return grouped_by_rate(self.network.named_parameters(), self.rate)
 
     def forward(
         self, batch: Mapping[str, Tensor], step: int

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from tinct.methods.maskrnn import MaskRnnNetwork
 from tinct.networks.localization import box_loss, located, proposals_of
+from tinct.networks.rates import grouped_by_rate
 from tinct.networks.two_streams import StreamFeatures, TwoStreamOutput
 from tinct.ops.boxes import inside_boxes
 from tinct.ops.losses import FrameLossOptions, at_size, frame_losses
@@ -56,12 +57,11 @@ class MaskRnnTask(Task):
 
     def parameter_groups(self) -> list[tuple[list[nn.Parameter], float]]:
         """Backbones learn at a tenth of the rate, the appearance stream, which is trained, at a third."""
-        groups: dict[float, list[nn.Parameter]] = {}
-        for name, parameter in self.network.named_parameters():
-            if parameter.requires_grad:
-                factor = 0.1 if ".backbone." in name else 0.3 if ".appearance." in name else 1.0
-                groups.setdefault(factor, []).append(parameter)
-        return [(parameters, factor) for factor, parameters in groups.items()]
+
+        def factor_of(name: str) -> float:
+            return 0.1 if ".backbone." in name else 0.3 if ".appearance." in name else 1.0
+
+        return grouped_by_rate(self.network.named_parameters(), factor_of)
 
     def forward(
         self, batch: Mapping[str, Tensor], step: int
