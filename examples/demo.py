@@ -84,7 +84,7 @@ def find_clip(file: str) -> Path:
 
 
 def run_demo(clip: Clip, out: Path, preset: str, device: str) -> tuple[Path, Path]:
-    """Segment a clip into a folder; return the overlay film and the contact sheet.
+    """Segment a clip into a folder; return the overlay video and the contact sheet.
 
     Raises:
         TinctError: Something is missing or cannot be written; the message says what.
@@ -117,7 +117,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except TinctError as error:
         print(f"demo: error: {error}", file=sys.stderr)
         return 1
-    print(f"\noverlay film   {film}\ncontact sheet  {sheet}")
+    print(f"\noverlay video  {film}\ncontact sheet  {sheet}")
     return 0
 
 
