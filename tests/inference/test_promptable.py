@@ -32,7 +32,7 @@ def test_a_prompt_that_says_where_the_object_is_passes(prompt: ObjectPrompt) -> 
         (ObjectPrompt(points=(Point(6.5, 1),)), r"\(6.5, 1\) lies outside the frame of 6×4"),
         (ObjectPrompt(box=Box(3, 1, 3, 2)), "holds no pixel"),
         (ObjectPrompt(box=Box(6, 1, 8, 2)), "holds no pixel"),
-        (ObjectPrompt(inside=SOMEWHERE, previous=np.zeros((6, 4), np.float32)), "`previous` is 4×6"),
+        (ObjectPrompt((Point(1, 1),), previous=np.zeros((6, 4), np.float32)), "`previous` is 4×6"),
     ],
 )
 def test_any_other_says_what_is_wrong(prompt: ObjectPrompt, words: str) -> None:
