@@ -90,7 +90,7 @@ def test_alphas_lie_between_0_and_1_on_any_frame(seed: int, radius_px: int, H: i
         closed_form_alpha(frame, mask.astype(np.float32), band),
     ):
         assert np.isfinite(alpha).all()
-        assert 0 <= alpha.min()
+        assert alpha.min() >= 0
         assert alpha.max() <= 1
         np.testing.assert_array_equal(alpha[~band], mask[~band])
 

@@ -153,7 +153,9 @@ def _cut_distance(mask: BinaryMask) -> Float[np.ndarray, "H W"]:
     return np.asarray(np.clip(signed_distance_px(mask), -CHATTER_PX, CHATTER_PX), np.float32)
 
 
-def keep_apart(alphas: Float[np.ndarray, "N H W"], owners: Bool[np.ndarray, "N H W"]) -> Float[np.ndarray, "N H W"]:
+def keep_apart(
+    alphas: Float[np.ndarray, "N H W"], owners: Bool[np.ndarray, "N H W"]
+) -> Float[np.ndarray, "N H W"]:
     """Alphas whose sum is nowhere above 1: a pixel's owner has what it wants, the others share the rest.
 
     Args:
