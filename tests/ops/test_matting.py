@@ -29,7 +29,7 @@ def slow_laplacian(frame: np.ndarray) -> np.ndarray:
 
 
 def furry(seed: int = 0, size: int = 40) -> tuple[np.ndarray, np.ndarray]:
-    """A frame in which a warm object with a soft, ragged right edge lies on a cool ground, and its true alpha."""
+    """A warm object with a soft, ragged right edge on a cool ground, and its true alpha."""
     random = np.random.default_rng(seed)
     ends = size / 2 + random.normal(0, 2, (size, 1))
     alpha = np.clip((ends - np.arange(size)) / 4 + 0.5, 0, 1)

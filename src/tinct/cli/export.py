@@ -55,7 +55,7 @@ def export(
     ] = None,
     start: Annotated[
         int | None,
-        typer.Option(min=0, help="Number of the first file; by default files are named as frames."),
+        typer.Option(min=0, help="Number of the first file; else files are named as frames."),
     ] = None,
     steady: Annotated[
         int, typer.Option(metavar="FRAMES", help="Smooth the edge over so many frames before and after.")

@@ -1,8 +1,8 @@
 """Finishing: what is done to masks on their way out, without changing the masks themselves.
 
-A `Finishing` says what is done to one object's mask, in this order: steadied over time, holes filled, specks
-removed, smoothed, given a matte, grown or shrunk, feathered. `FinishingRule`s say for which objects and frames.
-Exports and the page apply them by the one function `finish`.
+A `Finishing` says what is done to one object's mask, in this order: steadied over time, holes filled,
+specks removed, smoothed, given a matte, grown or shrunk, feathered. `FinishingRule`s say for which objects
+and frames. Exports and the page apply them by the one function `finish`.
 """
 
 from __future__ import annotations
@@ -42,7 +42,9 @@ _MAY_BE_FRACTIONS = ("smooth_px", "feather_px")
 
 @dataclass(frozen=True)
 class Finishing:
-    """What is done to one object's mask; nothing by default. In the order in which it is done:
+    """What is done to one object's mask; nothing by default.
+
+    In the order in which it is done.
 
     Args:
         steady_frames: How many frames before and after take part in smoothing the edge over time; 0 to 10.

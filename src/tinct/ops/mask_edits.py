@@ -1,4 +1,4 @@
-"""Edits of one object's mask: holes filled, specks removed, the edge smoothed, moved, feathered, and steadied.
+"""Edits of one object's mask: holes, specks, and an edge that is smoothed, moved, feathered or steadied.
 
 Each is a function of arrays alone. A hard mask is bool [H, W]; an alpha is float32 [H, W] in [0, 1], and its
 edge is where it crosses a half.

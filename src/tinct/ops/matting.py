@@ -1,15 +1,15 @@
 """Mattes: a hard edge becomes the alpha that the frame's colours tell, in a band around it.
 
-Two ways, of one model: within a small window, alpha is a linear function of the colour (Levin, Lischinski, Weiss,
-"A closed-form solution to natural image matting", TPAMI 2008, eq. 6).
+Two ways, of one model: within a small window, alpha is a linear function of the colour (Levin, Lischinski,
+Weiss, "A closed-form solution to natural image matting", TPAMI 2008, eq. 6).
 
-- `guided_alpha` fits that function to the mask once, in large windows: the guided filter with a colour guide (He,
-  Sun, Tang, "Guided image filtering", TPAMI 2013, eq. 14, 15 and 8). Quick.
-- `closed_form_alpha` solves for the alpha that is such a function in all 3 × 3 windows at once, and is known
-  outside the band. Slower, and better at hair.
+- `guided_alpha` fits that function to the mask once, in large windows: the guided filter with a colour
+  guide (He, Sun, Tang, "Guided image filtering", TPAMI 2013, eq. 14, 15 and 8). Quick.
+- `closed_form_alpha` solves for the alpha that is such a function in all 3 × 3 windows at once, and is
+  known outside the band. Slower, and better at hair.
 
-Both are written here, on OpenCV and numpy: OpenCV's own guided filter is in its extra modules alone, and packages
-for closed-form matting bring a compiler of 200 MB that works for minutes before the first frame.
+Both are written here, on OpenCV and numpy: OpenCV's own guided filter is in its extra modules alone, and
+packages for closed-form matting bring a compiler of 200 MB that works for minutes before the first frame.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ GUIDED_EPSILON = 1e-4
 """Variance of colour (of 1) from which on something counts as an edge, for `guided_alpha`."""
 
 CLOSED_FORM_EPSILON = 1e-7
-"""The regularisation of `closed_form_alpha`, before it is divided by the pixels of a window (Levin, section 4)."""
+"""The regularisation of `closed_form_alpha`, divided by the 9 pixels of a window when it is used (section 4)."""
 
 TOLERANCE = 1e-3
 """Conjugate gradients end when the residual is this small beside the first one."""

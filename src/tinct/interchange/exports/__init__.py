@@ -98,8 +98,8 @@ def export(
         last: Index of the last frame, which is exported too; None for the video's last.
         names: Names of objects, which override those of `source`.
         soft: Whether alpha and channels are probabilities, in formats that can have soft edges.
-        start: The number of the first file (and time code), in formats whose frames have numbers; None for the
-            frames' own names.
+        start: The number of the first file (and time code), in formats whose frames have numbers; None for
+            the frames' own names.
         progress: Called with the number of frames done and of all frames.
 
     Returns:

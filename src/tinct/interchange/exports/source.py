@@ -124,7 +124,7 @@ class LabelledVideo:
         if self.soft is None:
             raise OptionError(
                 f"Soft masks were asked for, but {self.title} has hard ones only: probabilities are not "
-                "written unless one asks. Run `tinct segment` again with --soft, or soften them: --feather or "
+                "written unless one asks. Run `tinct segment` again with --soft, or soften them: --feather, "
                 "--matte."
             )
         masks = self.soft(index)
@@ -138,7 +138,8 @@ class LabelledVideo:
     def finished(self, rules: Sequence[FinishingRule]) -> LabelledVideo:
         """The same video with finished masks; they are made when they are read, and this one stays as it is.
 
-        Label maps hold where each object's alpha wins. There are soft masks if there were, or if a rule softens.
+        Label maps show where an object's alpha wins. There are soft masks if there were any, or if a rule
+        softens.
         """
         if not rules:
             return self
