@@ -25,7 +25,7 @@ GUIDED_EPSILON = 1e-4
 """Variance of colour (of 1) from which on something counts as an edge, for `guided_alpha`."""
 
 CLOSED_FORM_EPSILON = 1e-7
-"""The regularisation of `closed_form_alpha`, divided by the 9 pixels of a window when it is used (section 4)."""
+"""The regularisation of `closed_form_alpha`; divided by the 9 pixels of a window when used (section 4)."""
 
 TOLERANCE = 1e-3
 """Conjugate gradients end when the residual is this small beside the first one."""
