@@ -8,9 +8,9 @@
     soft_masks  probabilities of one object as 8-bit grey PNGs (255 is certain), by frame and run
     files       an embedded video or its frames, and exports; `chunks` holds their bytes
 
-A change is on disk when its method returns (write-ahead log, synchronous=FULL), all of it or none. The file is
-locked against other processes while it is open. Meanwhile the newest changes may lie in `NAME.tinct-wal`: the
-file alone is complete once it was closed; `save_copy` gives a complete one at any time.
+A change is on disk when its method returns (write-ahead log, synchronous=FULL), all of it or none. The file
+is locked against other processes while it is open. Meanwhile the newest changes may lie in `NAME.tinct-wal`:
+the file alone is complete once it was closed; `save_copy` gives a complete one at any time.
 """
 
 from __future__ import annotations
@@ -155,7 +155,7 @@ class ProjectFile:
             elif code.startswith("SQLITE_FULL"):
                 full = OSError(errno.ENOSPC, "No space left on device")
                 text = (
-                    f"{self.path} cannot be written: {full.strerror}. Nothing was changed; free some space."
+                    f"{self.path} cannot be written: {full.strerror}. Free some space; nothing was changed."
                 )
                 raise OutputError(text) from full
             elif code.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT")):
