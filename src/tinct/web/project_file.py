@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import errno
 import json
+import secrets
 import sqlite3
 import threading
 import time
@@ -28,6 +29,8 @@ from typing import Any, Literal
 from urllib.parse import quote
 
 from tinct.errors import OutputError
+from tinct.io.atomic import fsync_path
+from tinct.io.processes import process_tag
 
 SUFFIX = ".tinct"
 
@@ -119,6 +122,11 @@ class ProjectFile:
         with self.transaction() as db:  # takes the lock, which is held until the file is closed
             db.execute("DELETE FROM chunks WHERE file IN (SELECT id FROM files WHERE size IS NULL)")
             db.execute("DELETE FROM files WHERE size IS NULL")  # cut short by a kill
+
+    def check(self) -> None:
+        """Look at every page, as befits a file from a stranger; OutputError if one is damaged."""
+        if self.rows("PRAGMA quick_check(1)") != [("ok",)]:
+            raise OutputError(f"{self.path} is damaged. Put back a copy of it.")
 
     def close(self) -> None:
         """Move everything into the one file, and release it."""
@@ -296,6 +304,29 @@ class ProjectFile:
         """Write a complete and compact copy, which must not exist yet; work can go on afterwards."""
         with self._lock, self._explained():
             self._db.execute("VACUUM INTO ?", (str(path),))
+
+
+@contextmanager
+def new_project_file(path: Path) -> Iterator[ProjectFile]:
+    """A new project file, which is at `path` when the block ends, and nowhere if it fails or is killed.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    # A name that `tinct.io.atomic.sweep` knows; SQLite opens no file that `mkstemp` made.
+    part = path.with_name(f".{path.stem}.{process_tag()}-{secrets.token_hex(4)}.part{SUFFIX}")
+    file = ProjectFile(part, create=True)
+    try:
+        yield file
+        file.close()
+        part.rename(path)
+        fsync_path(path.parent)
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror}. Free some space.") from error
+    finally:
+        file.close()
+        for suffix in ("", "-wal"):
+            Path(f"{part}{suffix}").unlink(missing_ok=True)
 
 
 def _schema_of(db: sqlite3.Connection) -> list[Any]:
