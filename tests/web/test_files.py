@@ -51,7 +51,7 @@ def test_exports_that_make_no_sense(desk: Desk) -> None:
     assert "palette-png" in desk.tab.error("POST", "/export", 400, json={"format": "palette-pngs"})
     beyond = desk.tab.error("POST", "/export", 400, json={"format": "coco", "last": FRAMES})
     assert "frames 0 to 11" in beyond
-    assert not list((desk.library.folder / desk.tab.project / "exports").iterdir())
+    assert desk.library.get(desk.tab.project).file.files("export") == []
 
 
 def test_an_export_goes_on_while_frames_are_computed(desk: Desk) -> None:

@@ -14,7 +14,10 @@ from tinct.cli.application import app
 @app.command("app")
 def serve_page(
     video: Annotated[
-        list[Path] | None, typer.Argument(help="Video files or folders of frames; the page opens others too.")
+        list[Path] | None,
+        typer.Argument(
+            help="Video files, folders of frames or projects (.tinct); the page opens others too."
+        ),
     ] = None,
     host: Annotated[
         str,

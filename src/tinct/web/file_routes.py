@@ -9,11 +9,12 @@ import zipfile
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import numpy as np
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from tinct.errors import MaskError, OptionError, OutputError
@@ -69,15 +70,14 @@ def export_frames(project: Project, to: str, first: int, last: int) -> str:
     from tinct.web.labelled import labelled_project
 
     name = clean_name(f"{Path(project.info.name).stem} {to} {first}-{last}", "export")
-    folder = project.folder / "exports"
     try:
-        with tempfile.TemporaryDirectory(prefix=".part-", dir=folder) as work:
+        with tempfile.TemporaryDirectory(prefix=".part-", dir=project.scratch) as work:
             made = export(labelled_project(project), to, Path(work) / name, first, last)
             made = _zip_folder(made) if made.is_dir() else made
-            made.replace(folder / made.name)
+            project.file.add_file("export", made)
     except OSError as error:
         raise OutputError(
-            f"The export cannot be written to {folder}: {error.strerror}. Free some space and export again."
+            f"The export cannot be written: {error.strerror}. Free some space and export again."
         ) from error
     return made.name
 
@@ -95,16 +95,19 @@ def _zip_folder(folder: Path) -> Path:
 def download(request: Request) -> Response:
     """Download an exported file."""
     project, name = project_of(request), request.path_params["name"]
-    path = project.folder / "exports" / name
-    if name != Path(name).name or name.startswith(".") or "\\" in name or not path.is_file():
+    size = next((each.size for each in project.file.files("export") if each.name == name), None)
+    if size is None:
         raise NotFoundError(f"There is no export {name[:100]!r} in this project; export it again.")
-    return FileResponse(path, filename=name, headers={"cache-control": "no-store"})
+    headers = {"content-disposition": f"attachment; filename*=utf-8''{quote(name)}"}
+    headers |= {"content-length": str(size), "cache-control": "no-store"}
+    content = project.file.read_file("export", name)
+    return StreamingResponse(content, media_type="application/octet-stream", headers=headers)
 
 
 async def import_masks(request: Request) -> Response:
     """Import prompts from a file of another program."""
     services, project = services_of(request), project_of(request)
-    with tempfile.TemporaryDirectory(prefix=".part-", dir=project.folder) as work:
+    with tempfile.TemporaryDirectory(prefix=".part-", dir=project.scratch) as work:
         max_bytes = services.limits.body_bytes
         chunks = chunks_of(request, max_bytes)
         upload = await receive(request.headers.get("content-type", ""), chunks, Path(work), max_bytes, 1)

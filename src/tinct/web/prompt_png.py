@@ -48,8 +48,24 @@ def read_prompt_png(body: bytes, size: tuple[int, int], index: int) -> LabelMap:
     return check_labels(labels, frame_size=size, name=name) if ids else labels * np.uint8(0)
 
 
+def labels_of(png: bytes, size: tuple[int, int]) -> LabelMap:
+    """The label map of a stored PNG.
+
+    Raises:
+        MaskError: It is damaged, or not of the frame's size (H, W).
+    """
+
+    def explain(reason: str) -> MaskError:
+        return MaskError(f"A stored mask is damaged ({reason}). Put back a copy of the project.")
+
+    with opened_picture(io.BytesIO(png), explain, formats=("PNG",)) as picture:
+        if (picture.height, picture.width) != size or picture.mode not in ("P", "L", "1"):
+            raise explain(f"it is {picture.width}×{picture.height} pixels of mode {picture.mode}")
+        return np.array(picture, np.uint8)
+
+
 def content_name(labels: LabelMap) -> str:
-    """The file name of a label map, derived from its pixels."""
+    """The name of a stored label map, derived from its pixels."""
     digest = hashlib.sha256(repr(labels.shape).encode())
     digest.update(np.ascontiguousarray(labels).tobytes())
     return f"{digest.hexdigest()[:24]}.png"
