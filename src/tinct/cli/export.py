@@ -148,10 +148,6 @@ def parse_rate(text: str) -> Fraction:
     Raises:
         OptionError: Not a number above 0 and up to 1000.
     """
-    try:
-        rate = Fraction(text)
-    except (ValueError, ZeroDivisionError):
-        rate = Fraction(0)
-    if not 0 < rate <= 1000:
-        raise OptionError(f"--fps {text!r} came; give frames per second, such as 25 or 30000/1001.")
-    return rate
+    from tinct.interchange.exports import parsed_rate
+
+    return parsed_rate(text, "--fps")

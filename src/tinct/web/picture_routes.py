@@ -28,11 +28,11 @@ def frame(request: Request) -> Response:
         raise OptionError(
             f"A frame of the width {wanted[:20]!r} was asked for; expected pixels, such as 640."
         )
-    etag = _etag(project.id, project.info.video, index, wanted)
+    etag = etag_of(project.id, project.info.video, index, wanted)
     if request.headers.get("if-none-match") == etag:
-        return Response(status_code=304, headers=_cache_headers(etag, 3600))
+        return Response(status_code=304, headers=cache_headers(etag, 3600))
     jpeg = services_of(request).frames.jpeg(project.id, project.video, index, int(wanted))
-    return Response(jpeg, media_type="image/jpeg", headers=_cache_headers(etag, 3600))
+    return Response(jpeg, media_type="image/jpeg", headers=cache_headers(etag, 3600))
 
 
 def mask(request: Request) -> Response:
@@ -42,15 +42,15 @@ def mask(request: Request) -> Response:
     query = request.query_params
     grey, of, before = query.get("as") == "grey", _which(query.get("of", "shown")), _run(query.get("before"))
     created = project.file.path.stat().st_ino
-    etag = _etag(project.id, created, index, of, before, grey, project.mask_key(index, before))
+    etag = etag_of(project.id, created, index, of, before, grey, project.mask_key(index, before))
     if request.headers.get("if-none-match") == etag:
-        return Response(status_code=304, headers=_cache_headers(etag, 0))
+        return Response(status_code=304, headers=cache_headers(etag, 0))
     png = _mask_png(project, index, of, before, grey)
     if png is None:
         raise NotFoundError(
             f"Frame {index} has no mask yet: nothing is painted on it, and no run came so far."
         )
-    return Response(png, media_type="image/png", headers=_cache_headers(etag, 0))
+    return Response(png, media_type="image/png", headers=cache_headers(etag, 0))
 
 
 def _mask_png(project: Project, index: int, of: MaskKind, before: int | None, grey: bool) -> bytes | None:
@@ -89,11 +89,12 @@ def _outline(request: Request, project: Project, index: int, prompt: OutlineProm
     return png_of(segment_outline(image, prompt).astype(np.uint8) * np.uint8(255), grey=True)
 
 
-def _etag(*words: object) -> str:
+def etag_of(*words: object) -> str:
+    """An ETag of everything that an answer depends on."""
     return f'"{hashlib.sha256(repr(words).encode()).hexdigest()[:20]}"'
 
 
-def _cache_headers(etag: str, seconds: int) -> dict[str, str]:
+def cache_headers(etag: str, seconds: int) -> dict[str, str]:
     """Cache headers; after `seconds` the browser validates its copy."""
     return {"etag": etag, "cache-control": f"private, max-age={seconds}" if seconds else "private, no-cache"}
 

@@ -10,11 +10,11 @@ video/    an embedded video, unpacked
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -255,6 +255,12 @@ class Project:
             old = self._object(object_id)
             changed = AnnotatedObject(_clean_name(name or old.name), colour or old.colour)
             self.journal.do(objects={object_id: changed})
+
+    def set_finishing(self, object_id: int, rules: Sequence[Mapping[str, Any]]) -> None:
+        """Replace the rules by which an object's masks are finished, as one step; the masks stay as they are."""
+        with self.lock:
+            self._object(object_id)
+            self.journal.do(finishing={object_id: [dict(rule) for rule in rules] or None})
 
     def delete_object(self, object_id: int) -> None:
         """Remove an object from all prompts, and from every mask."""

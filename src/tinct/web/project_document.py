@@ -43,6 +43,9 @@ def document(project: Project) -> dict[str, Any]:
             "objects": [{"id": i, **asdict(made)} for i, made in project.journal.objects.items()],
             "prompts": list(prompts),
             "locks": ranges(locks),
+            "finishing": {str(i): rules for i, rules in project.journal.finishing.items()},
+            "soft_masks": project.file.meta("soft_masks") is True,
+            "has_soft_masks": project.file.has_soft_masks(),
             "done": ranges(mask.index for mask, _ in shown),
             "stale": ranges(mask.index for mask, stale in shown if stale and mask.index not in prompts),
             "confidence": [

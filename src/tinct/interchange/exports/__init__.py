@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from types import MappingProxyType
 
@@ -25,7 +26,7 @@ from tinct.interchange.exports.source import LabelledVideo
 from tinct.interchange.exports.youtube_vis import write_youtube_vis
 from tinct.io.atomic import atomic_folder, atomic_write, sweep
 
-__all__ = ["FORMATS", "ExportFormat", "ExportJob", "LabelledVideo", "export"]
+__all__ = ["FORMATS", "ExportFormat", "ExportJob", "LabelledVideo", "export", "format_of", "parsed_rate"]
 
 _ALL = (
     ExportFormat("palette-png", "Palette PNG sequence", write_palette_pngs, numbered=True),
@@ -142,6 +143,25 @@ def format_of(name: str) -> ExportFormat:
     if name not in FORMATS:
         raise OptionError(f"There is no export format {name!r}. {near_match(name, FORMATS)}")
     return FORMATS[name]
+
+
+def parsed_rate(text: str, what: str) -> Fraction:
+    """Frames per second, exactly: `25`, `23.976` (as 23976/1000) or `24000/1001`.
+
+    Args:
+        text: What somebody wrote.
+        what: What to call it in messages.
+
+    Raises:
+        OptionError: Not a number above 0 and up to 1000.
+    """
+    try:
+        rate = Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        rate = Fraction(0)
+    if not 0 < rate <= 1000:
+        raise OptionError(f"{what} {text!r} came; give frames per second, such as 25 or 30000/1001.")
+    return rate
 
 
 def _checked(
