@@ -114,7 +114,7 @@ def test_a_feather_leaves_the_label_map() -> None:
     masks = finished(FinishingRule(Finishing(feather_px=3)))
     np.testing.assert_array_equal(masks.label_map, two_objects())
     assert 0 < masks[3][10, 3] < 0.5 < masks[3][10, 4] < 1
-    np.testing.assert_allclose(masks.probs.sum(axis=0)[12, 12:20], 1, atol=1e-6)  # no gap between neighbours
+    np.testing.assert_allclose(masks.probs.sum(axis=0)[12, 13:20], 1, atol=1e-6)  # no gap between neighbours
 
 
 def test_probabilities_stay_where_the_mask_stays() -> None:

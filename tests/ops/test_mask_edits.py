@@ -115,7 +115,7 @@ def test_chatter_goes_and_even_motion_stays() -> None:
     edges = np.random.default_rng(0).integers(-2, 3, (5, 30, 1))
     jitter = [bar(12) & (np.arange(80) < 25 + edge) for edge in edges]
     still = bar(12) & (np.arange(80) < 25)
-    assert (steady(jitter) != still).sum() < (jitter[2] != still).sum() / 1.5
+    assert (steady(jitter) != still).sum() < 0.8 * (jitter[2] != still).sum()
     for speed in (1, 3, 9):
         moving = [bar(30 + speed * t) for t in (-2, -1, 0, 1, 2)]
         np.testing.assert_array_equal(steady(moving), bar(30))
@@ -153,8 +153,8 @@ def test_objects_are_kept_apart(seed: int) -> None:
     assert apart.sum(axis=0).max() <= 1 + 1e-6
     assert (apart <= alphas + 1e-6).all()
     np.testing.assert_array_equal(apart[owners], alphas[owners])
-    fitting = alphas / 3
-    assert keep_apart(fitting, owners) is fitting
+    nobody = labels == 0
+    np.testing.assert_allclose(apart.sum(axis=0)[nobody], alphas.max(axis=0)[nobody], atol=1e-6)
 
 
 def test_nothing_is_edited_by_zero() -> None:

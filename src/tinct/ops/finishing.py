@@ -202,9 +202,11 @@ def finish(
     if source.probabilities is not None:
         masks = source.probabilities(index)
         before = np.stack([masks[i] for i in object_ids]) if object_ids else before
+    todos = [finishing_of(rules, object_id, index) for object_id in object_ids]
+    if all(todo == Finishing() for todo in todos):
+        return ObjectMasks(tuple(object_ids), before)
     alphas = before.copy()
-    for position, object_id in enumerate(object_ids):
-        todo = finishing_of(rules, object_id, index)
+    for position, (object_id, todo) in enumerate(zip(object_ids, todos, strict=True)):
         if todo == Finishing():
             continue
         mask = _steadied(source, todo, object_id, index)

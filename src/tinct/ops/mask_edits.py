@@ -156,16 +156,18 @@ def _cut_distance(mask: BinaryMask) -> Float[np.ndarray, "H W"]:
 def keep_apart(
     alphas: Float[np.ndarray, "N H W"], owners: Bool[np.ndarray, "N H W"]
 ) -> Float[np.ndarray, "N H W"]:
-    """Alphas whose sum is nowhere above 1: a pixel's owner has what it wants, the others share the rest.
+    """Alphas that fit together, their sum nowhere above 1.
+
+    A pixel's owner has what it wants, and the others share the rest. On a pixel without an owner they share
+    what the largest of them wants: beside two objects that touch, the edge is that of both together.
 
     Args:
         alphas: float32 [N, H, W] in [0, 1].
         owners: bool [N, H, W], at most one object per pixel: whose the pixel was before the edits.
     """
-    total = alphas.sum(axis=0)
-    if total.max(initial=0) <= 1:
-        return alphas
+    others = alphas * ~owners
+    wanted = others.sum(axis=0)
     owned = (alphas * owners).sum(axis=0)
-    wanted = total - owned
-    share = np.minimum(1, (1 - owned) / np.maximum(wanted, np.float32(1e-6)))
-    return np.asarray(np.where(owners, alphas, alphas * share), np.float32)
+    room = np.where(owners.any(axis=0), 1 - owned, others.max(axis=0, initial=0))
+    share = np.minimum(1, room / np.maximum(wanted, np.float32(1e-6)))
+    return np.asarray(np.where(owners, alphas, others * share), np.float32)
