@@ -1,8 +1,11 @@
 // The page as a whole: starts its parts, and follows the address (#/video/frame).
 import { api } from "./api.js";
 import { $, keepIcons } from "./dom.js";
+import { startExports } from "./exports.js";
+import { startFinishing } from "./finishing.js";
 import { redrawGestures, startGestures } from "./gestures.js";
 import { complain } from "./notices.js";
+import { startNeighbours } from "./neighbours.js";
 import { showPresence, startObjects } from "./objects.js";
 import { startPlayback } from "./playback.js";
 import { acquireWriterLock, adopt, closeProject, openProject, seek } from "./project.js";
@@ -88,6 +91,9 @@ async function start() {
   startPlayback();
   startTimeline();
   startTransfers();
+  startExports();
+  startFinishing();
+  startNeighbours();
   startGestures(toolNamed);
   startShortcuts();
   viewer.start(redrawGestures, showPresence);

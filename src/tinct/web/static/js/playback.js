@@ -6,6 +6,7 @@ import { complain } from "./notices.js";
 import { seek } from "./project.js";
 import { store } from "./store.js";
 import { viewer } from "./viewer.js";
+import { views } from "./views.js";
 
 const AHEAD = 14; // frames loaded ahead while playing
 const AROUND = 4; // and to each side while not
@@ -35,6 +36,7 @@ const arrived = (index) => index === store.now.frame && viewer.refresh();
 export function startPlayback() {
   frames.start({ arrived, failed: complain });
   masks.start({ arrived, failed: complain });
+  views.start({ arrived, failed: complain });
   viewer.sharpened = load;
   store.watch(["frame", "project", "playing"], ({ frame }) => {
     if (frame !== before) heading = frame > before ? 1 : -1;

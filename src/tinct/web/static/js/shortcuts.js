@@ -2,6 +2,8 @@
 import { $, make } from "./dom.js";
 import { openDialog } from "./dialogs.js";
 import { acceptPending, choose, dropPending, pending, stepBackPending } from "./gestures.js";
+import { showExport } from "./exports.js";
+import { copyPrevious } from "./neighbours.js";
 import { chooseNth } from "./objects.js";
 import { stepTo, togglePlay } from "./playback.js";
 import { addObject, redo, undo } from "./project.js";
@@ -10,7 +12,7 @@ import { store } from "./store.js";
 import { goToPainted, goToSuggested } from "./timeline.js";
 import { resizeBrush } from "./toolbar.js";
 import { viewer } from "./viewer.js";
-import { showExport } from "./transfers.js";
+import { views } from "./views.js";
 
 const by = (step) => () => stepTo(store.now.frame + step);
 
@@ -28,6 +30,7 @@ const GROUPS = [
     ["[ ]", "Brush smaller, larger", { "[": () => resizeBrush(-1), "]": () => resizeBrush(1) }],
     ["1 – 9", "Choose an object", Object.fromEntries(DIGITS.map((digit) => [digit, () => chooseNth(digit)]))],
     ["N", "New object", { n: addObject }],
+    ["D", "Copy the object from the frame before", { d: copyPrevious }],
     ["Enter", "Apply a polygon or an outline", {}],
     ["Esc", "Drop it", {}],
     ["Ctrl+Z", "Undo", { "Ctrl+z": undo }],
@@ -50,6 +53,8 @@ const GROUPS = [
     ["+ −", "Zoom in, out", { "+": larger, "=": larger, "-": () => viewer.zoom(0.8) }],
     ["0", "Fit the frame", { 0: () => viewer.fit() }],
     ["H", "Hand, to drag the picture", { h: () => choose("pan") }],
+    ["V", "Next view: outline, alpha, on black …", { v: () => views.next() }],
+    ["O", "Outlines of the frame before (onion skin)", { o: () => store.set({ onion: !store.now.onion }) }],
     ["M", "Masks on, off", { m: () => store.set({ masksShown: !store.now.masksShown }) }],
     ["?", "This help", { "?": showHelp }],
   ]],
