@@ -1,11 +1,12 @@
 // The page as a whole: starts its parts, and follows the address (#/video/frame).
 import { api } from "./api.js";
 import { $, keepIcons } from "./dom.js";
+import { startCopyPrevious } from "./copy-previous.js";
 import { startExports } from "./exports.js";
 import { startFinishing } from "./finishing.js";
 import { redrawGestures, startGestures } from "./gestures.js";
 import { complain } from "./notices.js";
-import { startNeighbours } from "./neighbours.js";
+import { startOnion } from "./onion.js";
 import { showPresence, startObjects } from "./objects.js";
 import { startPlayback } from "./playback.js";
 import { acquireWriterLock, adopt, closeProject, openProject, seek } from "./project.js";
@@ -93,7 +94,8 @@ async function start() {
   startTransfers();
   startExports();
   startFinishing();
-  startNeighbours();
+  startOnion();
+  startCopyPrevious();
   startGestures(toolNamed);
   startShortcuts();
   viewer.start(redrawGestures, showPresence);

@@ -3,7 +3,7 @@ import { $, make } from "./dom.js";
 import { openDialog } from "./dialogs.js";
 import { acceptPending, choose, dropPending, pending, stepBackPending } from "./gestures.js";
 import { showExport } from "./exports.js";
-import { copyPrevious } from "./neighbours.js";
+import { copyPrevious } from "./copy-previous.js";
 import { chooseNth } from "./objects.js";
 import { stepTo, togglePlay } from "./playback.js";
 import { addObject, redo, undo } from "./project.js";

@@ -4,7 +4,7 @@ import { frames } from "./frames.js";
 import { masks } from "./masks.js";
 import { Overlay } from "./overlay.js";
 import { store } from "./store.js";
-import { drawOnion } from "./neighbours.js";
+import { drawOnion } from "./onion.js";
 import { onThemeChange, token } from "./theme.js";
 import { views } from "./views.js";
 
