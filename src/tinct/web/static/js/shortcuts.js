@@ -5,7 +5,7 @@ import { acceptPending, choose, dropPending, pending, stepBackPending } from "./
 import { showExport } from "./exports.js";
 import { copyPrevious } from "./copy-previous.js";
 import { chooseNth } from "./objects.js";
-import { stepTo, togglePlay } from "./playback.js";
+import { shuttle, stepTo, togglePlay } from "./playback.js";
 import { addObject, redo, undo } from "./project.js";
 import { run } from "./run-panel.js";
 import { store } from "./store.js";
@@ -37,7 +37,11 @@ const GROUPS = [
     ["Ctrl+Y", "Redo", { "Ctrl+y": redo, "Shift+Ctrl+Z": redo, "Shift+Ctrl+z": redo }],
   ]],
   ["Time", [
-    ["Space", "Play, pause", { " ": togglePlay }],
+    ["Space", "Play, pause", { " ": () => togglePlay() }],
+    ["J K L", "Play backward, pause, forward; again: faster", {
+      j: () => shuttle(-1), k: () => store.set({ playing: false }), l: () => shuttle(1),
+    }],
+    ["Shift+L", "Loop", { "Shift+L": () => store.set({ loop: !store.now.loop }) }],
     ["← →", "One frame", { ArrowLeft: by(-1), ArrowRight: by(1) }],
     ["Shift ← →", "Ten frames", { "Shift+ArrowLeft": by(-10), "Shift+ArrowRight": by(10) }],
     ["↑ ↓", "Painted frame before, after", { ArrowUp: () => goToPainted(-1), ArrowDown: () => goToPainted(1) }],
