@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import shutil
 import sys
 import tempfile
 import threading
@@ -98,8 +99,10 @@ def work(page: Page, confirmed: Confirmed, draws: random.Random) -> None:
             if act < 0.6 or not confirmed.painted:
                 index, labels = draws.randrange(FRAMES), painting(draws)
                 confirmed.in_flight = {**confirmed.painted, index: labels}
-                page.paint(index, labels)
+                run = page.paint(index, labels)["run"]
                 confirmed.painted, confirmed.in_flight = confirmed.in_flight, None
+                if run is not None:  # a run that was under way has begun again
+                    confirmed.runs.setdefault(run["number"], dict(confirmed.painted))
             elif act < 0.8 and len(page.frames()) >= enough:
                 enough = len(page.frames()) + draws.randrange(1, 20)  # each run comes to some frames
                 # All runs go from the first painted frame on, so that each mask has a known truth.
@@ -126,11 +129,14 @@ def note_frames(page: Page, confirmed: Confirmed) -> None:
             waiting.clear()
 
 
-def losses(page: Page, masks: Path, confirmed: Confirmed) -> list[str]:
-    """Everything that was confirmed and is not there, in words."""
-    from tinct.io.mask_files import read_label_png
-    from tinct.web.mask_store import ComputedMask
+def losses(page: Page, left: Path, confirmed: Confirmed) -> list[str]:
+    """Everything that was confirmed and is not there, in words.
 
+    Args:
+        page: On the server that was started after the kill.
+        left: A copy of the project file as the kill left it.
+        confirmed: What had been confirmed before.
+    """
     document, lost = page.call("GET"), []
     there = {i: page.mask(i, "painted") for i in document["prompts"]}
     wanted = [confirmed.painted] + ([] if confirmed.in_flight is None else [confirmed.in_flight])
@@ -138,19 +144,36 @@ def losses(page: Page, masks: Path, confirmed: Confirmed) -> list[str]:
         lost.append(f"painted frames {sorted(there)} are there, {sorted(confirmed.painted)} were confirmed")
     confirmed.painted, confirmed.in_flight = there, None
     newest: dict[int, int] = {}
-    for path in masks.iterdir():
-        mask = ComputedMask.from_name(path.name)
-        if mask is None:
-            continue
-        newest[mask.index] = max(mask.run, newest.get(mask.index, 0))
-        labels = read_label_png(path)
-        if mask.run in confirmed.runs and not (labels == moved(confirmed.runs[mask.run], mask.index)).all():
-            lost.append(f"{path.name} is not what run {mask.run} computed")
+    for (index, run), labels in masks_in(left).items():
+        newest[index] = max(run, newest.get(index, 0))
+        if run in confirmed.runs and not (labels == moved(confirmed.runs[run], index)).all():
+            lost.append(f"the mask of frame {index} is not what run {run} computed")
     done = {i for first, last in document["done"] for i in range(first, last + 1)}
     for index, run in confirmed.frames.items():
         if newest.get(index, 0) < run or index not in done:
             lost.append(f"frame {index} of run {run} was told of, and is not there")
     return lost
+
+
+def masks_in(path: Path) -> dict[tuple[int, int], np.ndarray]:
+    """The label maps in a project file, by frame and run."""
+    from tinct.web.project_file import ProjectFile
+    from tinct.web.prompt_png import labels_of
+
+    if not path.exists():
+        return {}
+    file = ProjectFile(path)
+    file.check()
+    found = {(frame, run): labels_of(file.mask(frame, run), (H, W)) for frame, run, *_ in file.masks()}
+    file.close()
+    return found
+
+
+def copied(projects: Path, folder: Path) -> Path:
+    """A copy of the only project file with the log beside it, as a kill left them."""
+    for path in projects.glob("*.tinct*"):
+        shutil.copy(path, folder / f"left{path.name[path.name.index('.tinct') :]}")
+    return folder / "left.tinct"
 
 
 def same(one: Mapping[int, np.ndarray], other: Mapping[int, np.ndarray]) -> bool:
@@ -174,10 +197,10 @@ def kill_often(folder: Path, kills: int, seed: int, most_s: float = 1.5) -> dict
     clip, projects, told = write_clip(folder / "clip"), folder / "projects", 0
     command = [sys.executable, str(Path(__file__).resolve()), "serve", str(clip), str(projects)]
     for kill in range(kills + 1):
+        left = copied(projects, folder)
         with ServerProcess(command) as server:
             page = Page(server.address)
-            masks = projects / page.project / "masks"
-            lost += [f"after kill {kill}: {each}" for each in losses(page, masks, confirmed)]
+            lost += [f"after kill {kill}: {each}" for each in losses(page, left, confirmed)]
             page.listen()
             if kill == kills:
                 finish(page, confirmed)

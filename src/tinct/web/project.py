@@ -1,7 +1,7 @@
 """A project: one video with everything that people decided on it and that was computed for it.
 
-All of it lies in one file (`tinct.web.project_file`). Beside it there is a scratch folder, which may be deleted
-while the project is closed:
+All of it lies in one file (`tinct.web.project_file`). Beside it there is a scratch folder, which may be
+deleted while the project is closed:
 
 states/   states from which the session can resume (`tinct.inference.session`)
 video/    an embedded video, unpacked

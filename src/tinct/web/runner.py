@@ -128,7 +128,7 @@ class Runner:
             self._submit(project)
 
     def resume(self, project: Project) -> None:
-        """Resume the paused run. If prompts have changed, it goes on from the earliest frame that they change.
+        """Resume the paused run; if prompts have changed, from the earliest frame that they change.
 
         Raises:
             ConflictError: No run is paused.
