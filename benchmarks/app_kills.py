@@ -62,12 +62,14 @@ class Confirmed:
     Attributes:
         painted: Frame index → label map.
         in_flight: A call whose answer did not come may have been done or not: what was painted then.
-        runs: The painted frames of each run, by its number.
+        states: The painted frames after each stroke: a run that a stroke begins again uses one of them.
+        runs: The painted frames of each other run, by its number.
         frames: The run of the newest mask that was told of each frame.
     """
 
     painted: dict[int, np.ndarray] = field(default_factory=dict)
     in_flight: dict[int, np.ndarray] | None = None
+    states: list[dict[int, np.ndarray]] = field(default_factory=list)
     runs: dict[int, dict[int, np.ndarray]] = field(default_factory=dict)
     frames: dict[int, int] = field(default_factory=dict)
 
@@ -99,10 +101,9 @@ def work(page: Page, confirmed: Confirmed, draws: random.Random) -> None:
             if act < 0.6 or not confirmed.painted:
                 index, labels = draws.randrange(FRAMES), painting(draws)
                 confirmed.in_flight = {**confirmed.painted, index: labels}
-                run = page.paint(index, labels)["run"]
+                confirmed.states.append(confirmed.in_flight)
+                page.paint(index, labels)
                 confirmed.painted, confirmed.in_flight = confirmed.in_flight, None
-                if run is not None:  # a run that was under way has begun again
-                    confirmed.runs.setdefault(run["number"], dict(confirmed.painted))
             elif act < 0.8 and len(page.frames()) >= enough:
                 enough = len(page.frames()) + draws.randrange(1, 20)  # each run comes to some frames
                 # All runs go from the first painted frame on, so that each mask has a known truth.
@@ -146,7 +147,8 @@ def losses(page: Page, left: Path, confirmed: Confirmed) -> list[str]:
     newest: dict[int, int] = {}
     for (index, run), labels in masks_in(left).items():
         newest[index] = max(run, newest.get(index, 0))
-        if run in confirmed.runs and not (labels == moved(confirmed.runs[run], index)).all():
+        known = [confirmed.runs[run]] if run in confirmed.runs else confirmed.states
+        if known and not any((labels == moved(painted, index)).all() for painted in known):
             lost.append(f"the mask of frame {index} is not what run {run} computed")
     done = {i for first, last in document["done"] for i in range(first, last + 1)}
     for index, run in confirmed.frames.items():

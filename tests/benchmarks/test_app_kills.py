@@ -45,7 +45,7 @@ def test_a_loss_would_be_seen(bench: ModuleType, tmp_path: Path) -> None:
         def mask(self, index: int, of: str) -> np.ndarray:
             return labels
 
-    confirmed = bench.Confirmed({0: labels, 5: labels}, None, {1: {0: labels}}, {1: 1, 2: 1})
+    confirmed = bench.Confirmed({0: labels, 5: labels}, None, [], {1: {0: labels}}, {1: 1, 2: 1})
     with new_project_file(tmp_path / "left.tinct") as file:
         file.add_mask(1, 1, png_of(labels, grey=False), 0.5)  # unmoved: not what that run computed
     lost = bench.losses(Page(), tmp_path / "left.tinct", confirmed)

@@ -7,6 +7,8 @@ import { showPresence, startObjects } from "./objects.js";
 import { startPlayback } from "./playback.js";
 import { acquireWriterLock, adopt, closeProject, openProject, seek } from "./project.js";
 import { startRunPanel } from "./run-panel.js";
+import { startRuns } from "./runs.js";
+import { startCopies } from "./copies.js";
 import { startSaver } from "./saver.js";
 import { startShortcuts } from "./shortcuts.js";
 import { showStart, startScreen } from "./start.js";
@@ -88,6 +90,8 @@ async function start() {
   startPlayback();
   startTimeline();
   startTransfers();
+  startCopies();
+  startRuns();
   startGestures(toolNamed);
   startShortcuts();
   viewer.start(redrawGestures, showPresence);

@@ -6,6 +6,7 @@ import { chooseNth } from "./objects.js";
 import { stepTo, togglePlay } from "./playback.js";
 import { addObject, redo, undo } from "./project.js";
 import { run } from "./run-panel.js";
+import { setStretch, toggleCompare, toggleLock } from "./runs.js";
 import { store } from "./store.js";
 import { goToPainted, goToSuggested } from "./timeline.js";
 import { resizeBrush } from "./toolbar.js";
@@ -44,6 +45,9 @@ const GROUPS = [
   ["Run", [
     ["R", "Run forward from here", { r: () => startRun("forward") }],
     ["Shift+R", "Run backward from here", { "Shift+R": () => startRun("backward") }],
+    ["I O", "First, last frame of runs (in, out)", { i: () => setStretch(0), o: () => setStretch(1) }],
+    ["W", "Compare the run with what was before", { w: toggleCompare }],
+    ["L", "Lock this frame, unlock it", { l: toggleLock }],
     ["Ctrl+E", "Export", { "Ctrl+e": showExport }],
   ]],
   ["View", [
@@ -58,7 +62,7 @@ const GROUPS = [
 const ACTIONS = new Map(GROUPS.flatMap(([, rows]) => rows.flatMap(([, , keys]) => Object.entries(keys))));
 
 function startRun(direction) {
-  if (!["starting", "running", "paused"].includes(store.now.run?.status)) run(direction);
+  if (!["queued", "starting", "running"].includes(store.now.run?.status)) run(direction);
 }
 
 export function startShortcuts() {
