@@ -15,9 +15,7 @@ from tinct.cli.application import app
 def serve_page(
     video: Annotated[
         list[Path] | None,
-        typer.Argument(
-            help="Video files, folders of frames or projects (.tinct); the page opens others too."
-        ),
+        typer.Argument(help="Videos, folders of frames or projects (.tinct); the page opens others too."),
     ] = None,
     host: Annotated[
         str,

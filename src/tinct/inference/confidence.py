@@ -27,7 +27,7 @@ _CANDIDATES = 256
 
 
 def frame_confidence(masks: ObjectMasks) -> float:
-    """The confidence of a frame's least sure object, in [0, 1]; 1 without objects: there is nothing to doubt."""
+    """The confidence of a frame's least sure object, in [0, 1]; 1 where nothing is to be doubted."""
     return min(object_confidences(masks).values(), default=1.0)
 
 

@@ -1,9 +1,9 @@
 """The changes of a project, step by step: objects, prompts and what else can be undone.
 
-The journal lies in the project file; reading it again gives the same project. A step holds the values before
-and after it, and the step that it followed (its parent). Steps that were undone and replaced by others stay in
-this tree, so that for a mask computed in any state it can be found which prompts have changed since. A
-prompt is named by its content (`tinct.web.project`), which makes that comparison exact.
+The journal lies in the project file; reading it again gives the same project. A step holds the values
+before and after it, and the step that it followed (its parent). Steps that were undone and replaced by
+others stay in this tree, so that for a mask computed in any state it can be found which prompts have changed
+since. A prompt is named by its content (`tinct.web.project`), which makes that comparison exact.
 """
 
 from __future__ import annotations

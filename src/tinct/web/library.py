@@ -101,7 +101,7 @@ class Library:
     # The videos of the command line
 
     def add_video(self, path: Path) -> str:
-        """Register a video or a project file of the command line for `open_videos`; return its project's id."""
+        """Register a video or project file of the command line for `open_videos`; return its id."""
         path = path.resolve()
         mark = hashlib.sha256(str(path).encode()).hexdigest()[:6]
         inside = path.suffix == SUFFIX and path.parent == self.folder.resolve()
@@ -253,8 +253,8 @@ class Library:
                 project.file.check()
                 if not project.info.embedded:
                     raise CallError(
-                        f"{path.name} refers to a video of the computer that it comes from. Save a copy there "
-                        "with the video inside, or open it with `tinct app FILE.tinct` beside its video."
+                        f"{path.name} refers to a video of the computer that it comes from. Save a copy "
+                        "there with the video inside, or open it with `tinct app` beside its video."
                     )
                 self.check_limits(project.video)
             finally:

@@ -1,7 +1,7 @@
 """A project: one video with everything that people decided on it and that was computed for it.
 
-All of it lies in one file (`tinct.web.project_file`). Beside it there is a scratch folder, which may be deleted
-while the project is closed:
+All of it lies in one file (`tinct.web.project_file`). Beside it there is a scratch folder, which may be
+deleted while the project is closed:
 
 states/   states from which the session can resume (`tinct.inference.session`)
 video/    an embedded video, unpacked
@@ -232,7 +232,7 @@ class Project:
 
     def _check_unlocked(self, index: int) -> None:
         if index in self.journal.locks:
-            raise ConflictError(f"Frame {index} is locked. Unlock it (L) to paint on it.")
+            raise ConflictError(f"Frame {index} is locked. Unlock it (Shift+L) to paint on it.")
 
     def add_object(self, name: str | None, colour: str | None, wanted: int | None = None) -> int:
         """Add an object; return its id: the wanted one, or a free one if any object ever had that."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import asdict
+from itertools import chain
 from typing import Any
 
 from tinct.web.mask_store import ranges
@@ -48,9 +49,8 @@ def document(project: Project) -> dict[str, Any]:
             "has_soft_masks": project.file.has_soft_masks(),
             "done": ranges(mask.index for mask, _ in shown),
             "stale": ranges(mask.index for mask, stale in shown if stale and mask.index not in prompts),
-            "confidence": [
-                [m.index, m.confidence, *(v for pair in m.objects for v in pair)] for m, _ in shown
-            ],
+            # Followed by the id and the confidence of each object: flat, since there is one per frame.
+            "confidence": [[m.index, m.confidence, *chain(*m.objects)] for m, _ in shown],
             "suggested": _suggested_frame(unsure, {*prompts, *locks}),
             "run": run_document(project),
             "history": history(project),
@@ -62,7 +62,7 @@ def document(project: Project) -> dict[str, Any]:
 
 
 def run_document(project: Project) -> dict[str, Any] | None:
-    """The latest run as JSON for the page, with the frame that a paused one goes on from; None without a run."""
+    """The latest run as JSON for the page, with the frame that a paused one goes on from."""
     with project.lock:
         run = project.run
         if run is None:

@@ -42,7 +42,7 @@ class ProjectInfo:
 
     @staticmethod
     def from_json(values: Any) -> ProjectInfo:
-        """The metadata as a project file holds them; ValueError, KeyError or TypeError if they are damaged."""
+        """The metadata as a project file holds them; ValueError, KeyError or TypeError if damaged."""
         height, width = (int(side) for side in values["size"])
         info = ProjectInfo(
             str(values["name"]), str(values["video"]), bool(values["embedded"]), int(values["frames"]),

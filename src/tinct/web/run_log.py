@@ -130,12 +130,13 @@ class RunLog:
         self.plans: dict[int, RunPlan] = {}
         self._ends: dict[int, tuple[Status, str]] = {}
         self._file = file
-        for *head, passes, settings, status, message in file.rows("SELECT * FROM runs ORDER BY number"):
+        for row in file.rows("SELECT * FROM runs ORDER BY number"):
+            number, root, state, start, direction, passes, settings, status, message = row
             in_order = tuple(FramePass(**values) for values in json.loads(passes))
-            plan = RunPlan(*head, in_order, _config_of(json.loads(settings)))
-            self.plans[plan.number] = plan
+            config = _config_of(json.loads(settings))
+            self.plans[number] = RunPlan(number, root, state, start, direction, in_order, config)
             if status is not None:
-                self._ends[plan.number] = status, message
+                self._ends[number] = status, message
 
     @property
     def latest(self) -> RunPlan | None:

@@ -98,7 +98,6 @@ def state_after_restart(runs: RunLog, finished: Callable[[int], set[int]]) -> Ru
     root = runs.plans[plan.root]
     end = runs.end_of(plan.number)
     status, message = end if end is not None else ("paused", INTERRUPTED)
-    done = len(finished(root.number) & set(root.frames))
-    return RunState(
-        plan, len(root.frames), done, status, message=message, start=root.start, direction=root.direction
-    )
+    total = len(root.frames)
+    done = total if status == "done" else len(finished(root.number) & set(root.frames))
+    return RunState(plan, total, done, status, message=message, start=root.start, direction=root.direction)

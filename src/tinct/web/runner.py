@@ -30,6 +30,9 @@ from tinct.web.worker_process import PROCESS_ENDED, WorkerMessage, WorkerProcess
 STOP_TIMEOUT_S = 0.7
 """Seconds that a cancelled worker has to end its current step before it is replaced."""
 
+QUIET_S = 0.5
+"""Seconds without a further stroke after which a run that is under way takes new prompts up."""
+
 DIED = (
     "The computing process ended in the middle (out of memory, perhaps). Every finished mask is here. "
     "Resume to go on, or take a smaller video."
@@ -74,6 +77,7 @@ class Runner:
         self._lock = threading.RLock()
         self._active: _ActiveRun | None = None
         self._queue: list[Project] = []
+        self._follow_timer = threading.Timer(0, lambda: None)
         self._tickets = itertools.count(1)
         self._stopping: set[int] = set()  # tickets that were cancelled and have not ended yet
         self.worker = WorkerProcess(command, threads, self._on_message)
@@ -128,7 +132,7 @@ class Runner:
             self._submit(project)
 
     def resume(self, project: Project) -> None:
-        """Resume the paused run. If prompts have changed, it goes on from the earliest frame that they change.
+        """Resume the paused run; if prompts have changed, from the earliest frame that they change.
 
         Raises:
             ConflictError: No run is paused.
@@ -148,13 +152,26 @@ class Runner:
                 self._begin_again(project)
 
     def follow_prompts(self, project: Project) -> None:
-        """After a change of the project: a run that is under way begins again where its prompts changed."""
+        """After a change of the project: a run that is under way begins again where its prompts changed.
+
+        It does so when nothing more was changed for `QUIET_S`, since several strokes often make one change.
+        """
         with self._lock, project.lock:
-            if self.computes(project) and project.run is not None and project.run.status != "paused":
-                if self._changed(project):
-                    self._begin_again(project)
-            elif project.run is not None and project.run.status == "paused":
+            if project.run is None or not self._changed(project):
+                return
+            if project.run.status == "paused":
                 self._publish_run(project)
+            elif self.computes(project):
+                self._follow_timer.cancel()
+                self._follow_timer = threading.Timer(QUIET_S, self._begin_again_if_running, args=(project,))
+                self._follow_timer.daemon = True
+                self._follow_timer.start()
+
+    def _begin_again_if_running(self, project: Project) -> None:
+        with self._lock, project.lock:
+            running = self.computes(project) and project.run is not None and project.run.status != "paused"
+            if running and self._changed(project):
+                self._begin_again(project)
 
     def _changed(self, project: Project) -> list[int]:
         """The frames whose prompts differ from those of the project's run."""
@@ -220,6 +237,7 @@ class Runner:
         with self._lock:
             self._active = None
             self._queue.clear()
+            self._follow_timer.cancel()
         self.worker.close()
 
     # The worker

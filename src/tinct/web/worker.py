@@ -6,10 +6,11 @@
 
     {"event": "ready"}                                       networks are loaded
     {"event": "stage", "ticket": 5, "stage": "fine-tune", "done": 20, "total": 200}
-    {"event": "frame", "ticket": 5, "index": 12, "confidence": 0.93, "objects": {"1": 0.95, "4": 0.93}, "png": PNG}
+    {"event": "frame", "ticket": 5, "index": 12, "confidence": 0.93, "objects": {"1": 0.95}, "png": PNG}
     {"event": "ended", "ticket": 5, "status": "done" | "cancelled" | "failed", "message": ...}
 
-A PNG is a label map in Base64: only the server opens the project file. The process ends when its standard input does, which is when its server is gone.
+A PNG is a label map in Base64: only the server opens the project file. The process ends when its standard
+input does, which is when its server is gone.
 """
 
 from __future__ import annotations

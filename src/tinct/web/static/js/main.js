@@ -11,6 +11,8 @@ import { showPresence, startObjects } from "./objects.js";
 import { startPlayback } from "./playback.js";
 import { acquireWriterLock, adopt, closeProject, openProject, seek } from "./project.js";
 import { startRunPanel } from "./run-panel.js";
+import { startRuns } from "./runs.js";
+import { startCopies } from "./copies.js";
 import { startSaver } from "./saver.js";
 import { startShortcuts } from "./shortcuts.js";
 import { showStart, startScreen } from "./start.js";
@@ -96,6 +98,8 @@ async function start() {
   startFinishing();
   startOnion();
   startCopyPrevious();
+  startCopies();
+  startRuns();
   startGestures(toolNamed);
   startShortcuts();
   viewer.start(redrawGestures, showPresence);

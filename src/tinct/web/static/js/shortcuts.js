@@ -8,6 +8,7 @@ import { chooseNth } from "./objects.js";
 import { shuttle, stepTo, togglePlay } from "./playback.js";
 import { addObject, redo, undo } from "./project.js";
 import { run } from "./run-panel.js";
+import { setStretch, toggleCompare, toggleLock } from "./runs.js";
 import { store } from "./store.js";
 import { goToPainted, goToSuggested } from "./timeline.js";
 import { resizeBrush } from "./toolbar.js";
@@ -41,7 +42,6 @@ const GROUPS = [
     ["J K L", "Play backward, pause, forward; again: faster", {
       j: () => shuttle(-1), k: () => store.set({ playing: false }), l: () => shuttle(1),
     }],
-    ["Shift+L", "Loop", { "Shift+L": () => store.set({ loop: !store.now.loop }) }],
     ["← →", "One frame", { ArrowLeft: by(-1), ArrowRight: by(1) }],
     ["Shift ← →", "Ten frames", { "Shift+ArrowLeft": by(-10), "Shift+ArrowRight": by(10) }],
     ["↑ ↓", "Painted frame before, after", { ArrowUp: () => goToPainted(-1), ArrowDown: () => goToPainted(1) }],
@@ -51,6 +51,9 @@ const GROUPS = [
   ["Run", [
     ["R", "Run forward from here", { r: () => startRun("forward") }],
     ["Shift+R", "Run backward from here", { "Shift+R": () => startRun("backward") }],
+    ["I O", "First, last frame of runs (in, out)", { i: () => setStretch(0), o: () => setStretch(1) }],
+    ["W", "Compare the run with what was before", { w: toggleCompare }],
+    ["Shift+L", "Lock this frame, unlock it", { "Shift+L": toggleLock }],
     ["Ctrl+E", "Export", { "Ctrl+e": showExport }],
   ]],
   ["View", [
@@ -58,7 +61,7 @@ const GROUPS = [
     ["0", "Fit the frame", { 0: () => viewer.fit() }],
     ["H", "Hand, to drag the picture", { h: () => choose("pan") }],
     ["V", "Next view: outline, alpha, on black …", { v: () => views.next() }],
-    ["O", "Outlines of the frame before (onion skin)", { o: () => store.set({ onion: !store.now.onion }) }],
+    ["U", "Outlines of the frame before (onion skin)", { u: () => store.set({ onion: !store.now.onion }) }],
     ["M", "Masks on, off", { m: () => store.set({ masksShown: !store.now.masksShown }) }],
     ["?", "This help", { "?": showHelp }],
   ]],
@@ -67,7 +70,7 @@ const GROUPS = [
 const ACTIONS = new Map(GROUPS.flatMap(([, rows]) => rows.flatMap(([, , keys]) => Object.entries(keys))));
 
 function startRun(direction) {
-  if (!["starting", "running", "paused"].includes(store.now.run?.status)) run(direction);
+  if (!["queued", "starting", "running"].includes(store.now.run?.status)) run(direction);
 }
 
 export function startShortcuts() {

@@ -57,10 +57,13 @@ function cardOf(project) {
   return card;
 }
 
-function factsOf({ frames, fps, width, height, error }) {
+const STATES = { queued: "in the queue", starting: "running", running: "running", paused: "paused", done: "done" };
+
+function factsOf({ frames, fps, width, height, error, status }) {
   if (error) return error;
   if (!frames) return "Opening…";
-  return `${width}×${height} · ${frames} frames${fps ? ` · ${Number(fps.toFixed(2))} fps` : ""}`;
+  const state = STATES[status] ? ` · ${STATES[status]}` : "";
+  return `${width}×${height} · ${frames} frames${fps ? ` · ${Number(fps.toFixed(2))} fps` : ""}${state}`;
 }
 
 async function remove({ id, name }) {

@@ -42,6 +42,9 @@ export const store = new Store({
   playing: false,
   saving: "saved", // saved | saving | failed
   run: null,
+  connected: true, // false while the server does not answer
+  stretch: null, // [in, out]: where runs may compute
+  compare: null, // number of the run that is compared with what was before it
   mayWrite: true, // false while another tab is the writer
 });
 

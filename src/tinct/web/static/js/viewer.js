@@ -14,6 +14,8 @@ const SMOOTH_UNDER = 1.5; // screen pixels per frame pixel: above it pixels are 
 
 const canvas = () => $("picture");
 const overlay = new Overlay();
+const before = new Overlay(); // what a run is compared with
+let comparing = false;
 const view = { scale: 1, x: 0, y: 0, fitted: true }; // in CSS pixels: screen = frame * scale + (x, y)
 let shown = null; // {index, bitmap}
 let afterDraw = () => {};
@@ -34,14 +36,29 @@ function draw() {
   const reduced = shown.bitmap.width < project.width;
   context.imageSmoothingEnabled = reduced || scale < SMOOTH_UNDER;
   context.imageSmoothingQuality = "high";
-  const drawsMasks = !masksShown || views.drawsMasks();
+  const drawsMasks = !masksShown || Boolean(comparing) || views.drawsMasks();
   if (drawsMasks) context.drawImage(shown.bitmap, 0, 0, project.width, project.height);
   else views.draw(context, shown);
-  if (masksShown && drawsMasks) {
-    overlay.draw(context, chosen === "outline" ? 0 : opacity, ratio() / scale);
-    drawOnion(context, ratio() / scale);
-  }
+  const unit = ratio() / scale;
+  const fill = chosen === "outline" ? 0 : opacity;
+  if (masksShown && comparing) drawBoth(context, fill, unit);
+  else if (masksShown && drawsMasks) overlay.draw(context, fill, unit);
+  if (masksShown && drawsMasks) drawOnion(context, unit);
   afterDraw();
+}
+
+/** Left of the wipe what was before, right of it what is. */
+function drawBoth(context, opacity, unit) {
+  const { project } = store.now;
+  const x = (viewer.wipe * size().width - view.x) / view.scale;
+  for (const [each, from, to] of [[before, -1e6, x], [overlay, x, 1e6]]) {
+    context.save();
+    context.beginPath();
+    context.rect(from, -1, to - from, project.height + 2);
+    context.clip();
+    each.draw(context, opacity, unit);
+    context.restore();
+  }
 }
 
 const redraw = oncePerFrame(draw);
@@ -108,6 +125,13 @@ export const viewer = {
   refresh,
   fit,
   ratio,
+  wipe: 0.5, // where before and after meet, as a share of the stage's width
+  /** Shows a map left of the wipe, none for null; undefined ends the comparison. */
+  showBefore(map) {
+    comparing = map !== undefined;
+    before.show(map ?? null);
+    redraw();
+  },
   /** Called when another size of picture is wanted; set by whoever decides what is loaded. */
   sharpened: () => {},
 
@@ -168,5 +192,6 @@ function recolour({ project, hidden }) {
   if (now === colours) return;
   colours = now;
   overlay.colour(pairs);
+  before.colour(pairs);
   redraw();
 }
