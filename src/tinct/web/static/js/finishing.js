@@ -36,6 +36,7 @@ export function startFinishing() {
   $("finishing-fields").append(...rows, rangeRow());
   $("finishing-alone").addEventListener("click", onlyHere);
   $("finishing-reset").addEventListener("click", reset);
+  $("keep-soft").addEventListener("change", (event) => change((p) => api.keepSoftMasks(p, event.target.checked)));
   store.watch(["project", "object", "frame", "mayWrite"], show);
 }
 
@@ -68,7 +69,9 @@ function show(now) {
   const rules = rulesOf(now);
   const rule = { ...DEFAULT, ...rules[placeOf(rules, frame)] };
   $("finishing-of").textContent = objectOf(object)?.name ?? "";
-  for (const control of $("finishing").querySelectorAll("input, select")) {
+  $("keep-soft").checked = Boolean(project.soft_masks);
+  $("keep-soft").disabled = !mayWrite;
+  for (const control of $("finishing-fields").querySelectorAll("input, select")) {
     control.disabled = !mayWrite || object === null;
     if (control === document.activeElement && control.matches("input")) continue;
     control.value = rule[control.id.replace("finishing-", "")] ?? "";
