@@ -177,20 +177,24 @@ async def import_masks(request: Request) -> Response:
         chunks = chunks_of(request, max_bytes)
         upload = await receive(request.headers.get("content-type", ""), chunks, Path(work), max_bytes, 1)
         file = upload.only_file()
-        index = _number(upload.fields.get("frame", "0"))
+        index, replace_all = _number(upload.fields.get("frame", "0")), upload.fields.get("replace") == "true"
         project, (frames, notes) = await apply_change(
-            request, lambda project: import_annotations(project, file, index)
+            request, lambda project: import_annotations(project, file, index, replace_all=replace_all)
         )
     return document_of(request, project, frame=min(frames, default=None), imported=frames, notes=notes)
 
 
-def import_annotations(project: Project, file: Path, index: int) -> tuple[list[int], list[str]]:
+def import_annotations(
+    project: Project, file: Path, index: int, *, replace_all: bool = False
+) -> tuple[list[int], list[str]]:
     """Lay the objects of another program's file over what the frames show.
 
     Args:
         project: The project.
         file: The file; one that lists its pictures (COCO, CVAT) says itself which frames they are.
         index: The frame for other files, and for a list of one picture that is called like no frame.
+        replace_all: Whether a frame shows nothing else then; otherwise pixels without an object in the file
+            stay as they were.
 
     Returns:
         The annotated frames, and what people should know of how the file was read.
@@ -203,8 +207,7 @@ def import_annotations(project: Project, file: Path, index: int) -> tuple[list[i
     prompts = {}
     for frame, labels in annotations.prompts.items():
         shown = project.labels(frame)
-        # Pixels without an object in the file stay as they were.
-        prompts[frame] = labels if shown is None else np.where(labels == 0, shown, labels)
+        prompts[frame] = labels if shown is None or replace_all else np.where(labels == 0, shown, labels)
     project.annotate(prompts, annotations.names)
     return sorted(prompts), notes
 

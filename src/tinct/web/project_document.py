@@ -86,6 +86,8 @@ def summary(project: Project) -> dict[str, Any]:
         "width": info.size[1],
         "height": info.size[0],
         "uploaded": info.embedded,
+        "painted": len(project.journal.prompts),
+        "computed": len(project.masks.frames()),
         "status": "ready" if project.run is None else project.run.status,
     }
 

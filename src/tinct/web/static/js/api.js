@@ -105,8 +105,10 @@ export const api = {
   lock: (p, first, last, locked) => askJson("POST", `${at(p)}/locks`, { json: { first, last, locked } }),
   acquireWriterLock: (p, force) => askJson("POST", `${at(p)}/writer-lock`, { json: { force } }),
 
-  importMasks: (p, file, frame) =>
-    askJson("POST", `${at(p)}/import`, { body: formOf([["frame", String(frame)], ["file", file]]) }),
+  importMasks: (p, file, frame, replace) =>
+    askJson("POST", `${at(p)}/import`, {
+      body: formOf([["frame", String(frame)], ["replace", String(Boolean(replace))], ["file", file]]),
+    }),
   exportMasks: (p, request) => askJson("POST", `${at(p)}/export`, { json: request }),
 };
 

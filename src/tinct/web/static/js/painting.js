@@ -36,6 +36,7 @@ export class Stroke {
     const known = await masks.fetch(this.index);
     this.#map = known ? copyOf(known) : emptyMap(width, height);
     masks.hold(this.index, this.#map);
+    if (known && viewer.overlay.map === known) viewer.overlay.continueWith(this.#map);
     viewer.refresh();
     for (const change of this.#waiting) this.#apply(change);
     this.#waiting = [];
