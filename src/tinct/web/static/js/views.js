@@ -19,6 +19,7 @@ const SQUARE_PX = 12; // of the screen
 const AHEAD = 4; // frames loaded ahead while playing
 
 let epoch = 0; // grows when any alpha may have changed
+let of; // the id of the project whose alphas are here
 let last = null; // {index, bitmap}: shown while a newer alpha is on its way
 let arrived = () => {};
 let failed = () => {};
@@ -66,7 +67,11 @@ export const views = {
     for (const [name, title] of VIEWS) choice.append(new Option(title, name));
     choice.addEventListener("change", () => store.set({ view: choice.value, masksShown: true }));
     store.watch(["view"], ({ view }) => (choice.value = view));
-    store.watch(["project"], () => (epoch += 1));
+    store.watch(["project"], ({ project }) => {
+      epoch += 1;
+      if (project?.id !== of) views.clear();
+      of = project?.id;
+    });
   },
 
   /** Goes to the next view, or back to the first. */
