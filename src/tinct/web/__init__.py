@@ -8,6 +8,7 @@
     mask_store             the computed masks, and which of them are stale
     run_log, run_state     the runs of a project, and the progress of the latest
     project_info           what is known of a video without opening it
+    project_video          where it lies, or how it is embedded
     project, library       one video with its work; all projects of a server
     project_document       a project as JSON for the page
     old_folders            projects of earlier versions, taken over
