@@ -20,11 +20,11 @@ import numpy as np
 from tinct.errors import OptionError, VideoError
 from tinct.io.atomic import sweep
 from tinct.io.json_files import reading
-from tinct.io.masks import object_ids_of, voc_palette
+from tinct.io.masks import object_ids_of
 from tinct.io.video import Video
 from tinct.shapes import LabelMap
 from tinct.web.http_errors import ConflictError, NotFoundError
-from tinct.web.journal import AnnotatedObject, Journal
+from tinct.web.journal import AnnotatedObject, Journal, clean_name, colour_of
 from tinct.web.mask_store import ComputedMask, MaskStore, is_stale
 from tinct.web.project_file import ProjectFile
 from tinct.web.project_info import ProjectInfo
@@ -35,9 +35,6 @@ from tinct.web.run_state import RunState, state_after_restart
 
 MaskKind = Literal["shown", "painted", "computed"]
 Verdict = Literal["kept", "rejected"]
-
-MAX_NAME = 80
-"""Maximum number of characters of an object's name."""
 
 
 class Project:
@@ -154,7 +151,7 @@ class Project:
                 for object_id in object_ids_of(labels):
                     if object_id not in self.journal.objects:
                         name = (names or {}).get(object_id, f"object {object_id}")
-                        new[object_id] = AnnotatedObject(_clean_name(name), colour_of(object_id))
+                        new[object_id] = AnnotatedObject(clean_name(name), colour_of(object_id))
             check_number_of_objects(len(self.journal.objects) + len(new))
             self.journal.do(objects=new, prompts=names_of_prompts)
 
@@ -223,7 +220,7 @@ class Project:
             ]
             can_have = wanted is not None and 1 <= wanted <= 254 and wanted not in used
             object_id = wanted if wanted is not None and can_have else free[0]
-            made = AnnotatedObject(_clean_name(name or f"object {object_id}"), colour or colour_of(object_id))
+            made = AnnotatedObject(clean_name(name or f"object {object_id}"), colour or colour_of(object_id))
             self.journal.do(objects={object_id: made})
             return object_id
 
@@ -231,7 +228,7 @@ class Project:
         """Change the name or the colour of an object."""
         with self.lock:
             old = self._object(object_id)
-            changed = AnnotatedObject(_clean_name(name or old.name), colour or old.colour)
+            changed = AnnotatedObject(clean_name(name or old.name), colour or old.colour)
             self.journal.do(objects={object_id: changed})
 
     def delete_object(self, object_id: int) -> None:
@@ -397,13 +394,3 @@ class Project:
                 self.journal.locks.get(index),
                 tuple(self.journal.objects),
             )
-
-
-def colour_of(object_id: int) -> str:
-    """The VOC palette's colour of an id, `#rrggbb`."""
-    return "#" + bytes(voc_palette()[object_id]).hex()
-
-
-def _clean_name(name: str) -> str:
-    """A name as one line of printable characters."""
-    return " ".join("".join(c if c.isprintable() else " " for c in name).split())[:MAX_NAME] or "object"

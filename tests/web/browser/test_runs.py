@@ -48,7 +48,6 @@ def studio(process: Any, page: Any, studio_class: Any) -> Any:
 def run(studio: Any, key: str = "r") -> None:
     before = len(studio.document()["history"])
     studio.page.keyboard.press(key)
-    studio.until(f"document.querySelector('#run-progress').dataset.status === 'done' && {before} >= 0")
     while len(studio.document()["history"]) == before or studio.document()["run"]["status"] != "done":
         studio.page.wait_for_timeout(50)
     studio.page.wait_for_selector("#verdict", state="visible")
