@@ -31,7 +31,7 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.stamp-demo: pyproject.toml constraints.txt | $(BIN)/python
-	@echo "Installing tinct and the demo clip into $(VENV) (torch is large: this takes a minute or two) ..."
+	@echo "Installing tinct and the demo clip into $(VENV) ..."
 	$(PIP_INSTALL) -e '.[demo]'
 	@touch $@
 
