@@ -8,7 +8,7 @@ const picture = element("picture");
 const screen = picture.getContext("2d", { willReadFrequently: true });
 const say = (text) => { element("status").textContent = text; };
 
-ort.env.wasm.wasmPaths = "ort/";
+ort.env.wasm.wasmPaths = new URL("ort/", location.href).href;
 ort.env.wasm.numThreads = 1; // more need headers that a plain file server does not send
 const model = load(ort, "model");
 const film = document.createElement("video");
