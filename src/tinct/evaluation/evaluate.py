@@ -235,7 +235,7 @@ def _segment_all(
     failures: dict[str, Exception] = {}
     with (
         _restored_threads(),
-        closing(outcomes_of(function, sequences.entries, workers, context="spawn", name=_name)) as outcomes,
+        closing(outcomes_of(function, sequences.entries, workers, name=_name)) as outcomes,
     ):
         for index, outcome in outcomes:
             if not isinstance(outcome, Failure):
