@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Iterator
@@ -66,6 +67,7 @@ def ray_cluster(
                     **quiet,
                 )
             else:
+                _check_answers(address)
                 ray.init(address=address, **quiet)
     except Exception as error:
         raise OptionError(_why_not(address, error)) from None
@@ -74,6 +76,13 @@ def ray_cluster(
     finally:
         with _own_signal_handlers():
             ray.shutdown()
+
+
+def _check_answers(address: str) -> None:
+    """OSError if nobody listens there; Ray itself would try for minutes."""
+    host, separator, port = address.removeprefix("ray://").rpartition(":")
+    if separator and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
 
 
 def _hush(ray: Any) -> None:

@@ -10,7 +10,7 @@ from tinct.batch.actors import ActorOptions
 from tinct.batch.cluster import ray_module
 from tinct.batch.manifest import VideoRow
 from tinct.batch.results import failed
-from tinct.batch.stores import local_path, short_name, staging_folder
+from tinct.batch.stores import absolute, local_path, short_name, staging_folder
 from tinct.batch.video_job import VideoOptions
 from tinct.batch.videos import VideoSegmentation
 from tinct.errors import WorkerError
@@ -85,7 +85,7 @@ def segment_dataset(
         >>> segment_dataset(clips, "s3://bucket/masks").filter(lambda row: row["confidence"] < 0.5)
     """
     ray = ray_module("`segment_dataset`")
-    chosen, settings = actors or ActorOptions(), replace(options or VideoOptions(""), out=str(out))
+    chosen, settings = actors or ActorOptions(), replace(options or VideoOptions(""), out=absolute(str(out)))
     most = chosen.most or max(1, int(ray.cluster_resources().get("CPU", 1) // chosen.cpus))
     # A block per video: what a machine's death costs is one video, and each is seen as soon as it is done.
     return dataset.repartition(target_num_rows_per_block=1).map(

@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from tinct.batch.secrets import redacted
-from tinct.batch.stores import filesystem, joined, name_of, opened, parent_of, reaching
+from tinct.batch.stores import absolute, filesystem, joined, name_of, opened, parent_of, reaching
 from tinct.errors import OptionError, near_match
 from tinct.inference.promptable import Box, Point
 from tinct.io.atomic import path_below
@@ -137,6 +137,7 @@ class Manifest:
         Raises:
             OptionError: It cannot be read, has no row, lacks a column, or two rows have one output.
         """
+        url = absolute(url)
         known: dict[bytes, int] = {}
         columns: set[str] = set()
         unchecked, count = Manifest(url, 0, (), cut), 0

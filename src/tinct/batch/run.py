@@ -15,7 +15,7 @@ import json
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tinct._version import __version__
@@ -25,7 +25,7 @@ from tinct.batch.manifest import Manifest, VideoRow
 from tinct.batch.progress import OnVideo, Progress
 from tinct.batch.results import ResultLog, failed, write_output
 from tinct.batch.secrets import redacted
-from tinct.batch.stores import filesystem, joined, local_path, reaching, read_bytes
+from tinct.batch.stores import absolute, filesystem, joined, local_path, reaching, read_bytes
 from tinct.batch.video_job import VideoOptions
 from tinct.batch.videos import VideoSegmentation
 from tinct.errors import OutputError
@@ -91,6 +91,7 @@ def segment_batch(
         extra = format_of(name).extra
         if extra is not None:
             import_optional({"coco": "pycocotools", "vfx": "OpenEXR"}[extra], extra, f"The format {name}")
+    options = replace(options, out=absolute(options.out))
     settings = _settings(options)
     state = Progress(len(manifest))
     with _locked(options.out), ResultLog() as log:
@@ -101,8 +102,8 @@ def segment_batch(
             _write(options.out, log)
             complete = state.done - state.failed
             raise BatchInterrupted(
-                f"Interrupted. {complete} of {state.total} videos are complete in {redacted(options.out)}; the "
-                "same command with --resume goes on from there.",
+                f"Interrupted. {complete} of {state.total} videos are complete in {redacted(options.out)}; "
+                "the same command with --resume goes on from there.",
                 signal_number_of(error),
             ) from error
         table, index = _write(options.out, log)

@@ -19,7 +19,7 @@ _PATTERNS = (
 
 
 def redacted(text: str) -> str:
-    """A text without what may be a credential: user and query of addresses, keys, values of the environment."""
+    """A text without what may be a credential: user and query of addresses, keys, the environment's."""
     for name, value in os.environ.items():
         if len(value) >= 8 and _SECRET_NAME.search(name):
             text = text.replace(value, "***")

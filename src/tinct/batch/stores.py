@@ -6,6 +6,7 @@ import getpass
 import hashlib
 import shutil
 import tempfile
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -28,6 +29,12 @@ def local_path(url: str) -> Path | None:
     if url.startswith("file://"):
         return Path(unquote(urlsplit(url).path))
     return None if "://" in url or "::" in url else Path(url)
+
+
+def absolute(url: str) -> str:
+    """A path seen from the working directory, for processes that have another; an address as it is."""
+    here = local_path(url)
+    return str(here.absolute()) if here is not None else url
 
 
 def joined(folder: str, name: str) -> str:
@@ -61,6 +68,8 @@ def reaching(url: str, error: type[TinctError] = OptionError) -> Iterator[None]:
     except TinctError:
         raise
     except Exception as reason:
+        if isinstance(reason, urllib.error.HTTPError):
+            reason.close()
         lines = str(reason).strip().splitlines() or [""]
         if isinstance(reason, FileNotFoundError):
             text = "it is not there"
@@ -134,7 +143,7 @@ def read_bytes(url: str) -> bytes | None:
 
 
 def version_of(url: str) -> str | None:
-    """What a store says of a file's content, which changes with it; None for files of this machine, or if unknown.
+    """What a store says of a file's content, which changes with it; None if unknown, as on this machine.
 
     Raises:
         OptionError: The store cannot be reached, or has no such file.

@@ -131,8 +131,9 @@ class VideoJob:
 
     def is_run(self, record: bytes | None) -> bool:
         """Whether a `run.json` is of this run: the same pictures, prompts and segmenter."""
+        ours = self.identity
         with suppress(ValueError, AttributeError, RecursionError):
-            return record is not None and parse_json(record).get("run") == self.identity
+            return record is not None and parse_json(record).get("run") == ours
         return False
 
     def segment(self, segmenter: Segmenter, notes: Mapping[str, Any]) -> None:

@@ -122,7 +122,7 @@ class VideoSegmentation:
         prompts.add_clicks(row, video, functools.partial(proposer, config.device))
         if not prompts.labels:
             raise OptionError(
-                f"{row.name} has no prompt; give a mask, points or a box, in a folder a mask of the video's name."
+                f"{row.name} has no prompt; give a mask (in a folder: of the video's name), points or a box."
             )
         return prompts
 

@@ -15,15 +15,6 @@ from tinct.cli import choosing
 from tinct.cli.application import app, interruptible, say
 from tinct.errors import OptionError
 
-RayAddress = Annotated[
-    str | None,
-    typer.Option(
-        "--ray",
-        metavar="local|ADDRESS",
-        help="`local` starts Ray on this machine; an address (or RAY_ADDRESS) joins a cluster.",
-    ),
-]
-
 
 @app.command()
 def batch(
@@ -48,7 +39,7 @@ def batch(
     flow: choosing.Flow = None,
     flow_weights: choosing.FlowWeights = None,
     direction: Annotated[str, typer.Option(metavar="forward|backward|both")] = "forward",
-    ray: RayAddress = None,
+    ray: choosing.RayAddress = None,
     cpus_per_video: Annotated[float, typer.Option(help="Processors of each video; a share below 1.")] = 1,
     gpus_per_video: Annotated[float, typer.Option(help="GPUs of each video, such as 0.25.")] = 0,
     max_in_flight: Annotated[
@@ -95,6 +86,7 @@ def batch(
     # Without a GPU of its own a video must not take one that others count on.
     device = "cpu" if device == "auto" and not gpus_per_video else device
     flow_chosen = choosing.flow_choice(flow, flow_weights, None)
+    weights = None if weights is None else weights.absolute()
     config = SegmenterConfig(method, variant, preset, weights, device, fine_tune, flow_chosen)
     config = replace(config, direction=check_direction(direction))
     threads, most_bytes = max(1, int(cpus_per_video)), int(staging_gb * 1e9)

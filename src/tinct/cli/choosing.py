@@ -80,6 +80,15 @@ Threads = Annotated[int | None, typer.Option(min=1, help="Processor threads; all
 WorkerThreads = Annotated[int | None, typer.Option(min=1, help="Processor threads of each worker.")]
 Workers = Annotated[int, typer.Option(min=1, help="Processes that share the sequences.")]
 
+RayAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--ray",
+        metavar="local|ADDRESS",
+        help="`local` starts Ray on this machine; an address (or RAY_ADDRESS) joins a cluster.",
+    ),
+]
+
 
 def set_threads(threads: int | None) -> None:
     """Set the number of torch's threads; None leaves it as it is."""
