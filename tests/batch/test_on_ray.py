@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -16,6 +15,8 @@ from typing import Any
 
 import pytest
 from batch_kit import StillSegmentation, make_clip, still, table
+from command_kit import tinct_command
+from ray_kit import behave
 
 from tinct import zoo
 from tinct.batch import ActorOptions, VideoOptions, segment_dataset
@@ -49,7 +50,7 @@ def cluster() -> Iterator[Any]:
     """Two machines of one processor each."""
     with pytest.MonkeyPatch.context() as patched:
         # Where the machines' processes find what the tests give them.
-        path = [str(KITS), str(Path(__file__).parent), str(KITS.parents[1] / "src")]
+        path = [str(KITS), str(KITS.parents[1] / "src")]
         patched.setenv("PYTHONPATH", os.pathsep.join([*path, os.environ.get("PYTHONPATH", "")]))
         ray = ray_module()
         from ray.cluster_utils import Cluster
@@ -61,18 +62,6 @@ def cluster() -> Iterator[Any]:
             yield one
         one.shutdown()
         assert not ray.is_initialized()
-
-
-def behave(task: tuple[str, str]) -> tuple[int, str]:
-    """ "once" ends the process the first time, "always" every time."""
-    what, mark = task
-    if what == "always" or (what == "once" and not os.path.exists(mark)):
-        Path(mark).touch()
-        os.kill(os.getpid(), signal.SIGKILL)
-    if what == "error":
-        raise MaskError("it is broken")
-    time.sleep(0.05)
-    return os.getpid(), what
 
 
 def test_tasks_that_cost_their_process_are_tried_elsewhere_and_then_set_aside(
@@ -173,18 +162,35 @@ def test_an_evaluation_on_ray_gives_the_masks_of_one_process(
     (tmp_path / "data/ImageSets/2017").mkdir(parents=True)
     (tmp_path / "data/ImageSets/2017/val.txt").write_text("ant\nbee\ncat\n")
     data = DatasetSplit("davis-2017", tmp_path / "data", "val")
-    scores = [
-        evaluate(data, SegmenterConfig(), tmp_path / (ray or "here"), ray=ray).scores for ray in (None, "auto")
-    ]
+    outs = {None: tmp_path / "here", "auto": tmp_path / "auto"}
+    scores = [evaluate(data, SegmenterConfig(), out, ray=ray).scores for ray, out in outs.items()]
     assert scores[0] is not None
     assert scores[1] is not None
     assert scores[0].sequences == scores[1].sequences
     files = [
         {path.relative_to(out): path.read_bytes() for path in sorted(out.rglob("masks/*.png"))}
-        for out in (tmp_path / "here", tmp_path / "auto")
+        for out in outs.values()
     ]
     assert files[0] == files[1]
     assert len(files[0]) == 12
+
+
+def test_the_command_segments_a_manifest(
+    cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_clip(tmp_path, "a")
+    (tmp_path / "clips.csv").write_text("video,masks,city\na,a.png,Ulm\nnone.mp4,a.png,Ulm\n")
+    words = ["batch", str(tmp_path / "clips.csv"), "--out", str(tmp_path / "out"), "--to", "coco"]
+    assert tinct_command(monkeypatch, *words, "--progress-json", str(tmp_path / "p.jsonl")) == 1
+    said = capsys.readouterr()
+    assert "1 of 2 videos are complete" in said.out
+    assert "columns that are not used: city" in said.err
+    assert "tinct: error: 1 of 2 videos have no result; the table says why." in said.err
+    rows = table(tmp_path / "out")
+    assert "There is no" in rows["none"]["error"]
+    assert rows["a"]["method"] == "feelvos"
+    assert (tmp_path / "out/videos/a/exports/coco.json").is_file()
+    assert len((tmp_path / "p.jsonl").read_text().splitlines()) == 2
 
 
 def test_the_tasks_of_a_machine_that_goes_away_are_done_by_another(cluster: Any, tmp_path: Path) -> None:
@@ -214,6 +220,6 @@ def test_a_cluster_that_is_not_there_is_one_line(tmp_path: Path) -> None:
 
 
 def test_impossible_shares_are_refused() -> None:
-    for wrong in ({"cpus": 0}, {"gpus": 1.5}, {"gpus": -1}, {"retries": -1}, {"most": 0}):
+    for wrong in ({"cpus": 0.0}, {"gpus": 1.5}, {"gpus": -1.0}, {"retries": -1}, {"most": 0}):
         with pytest.raises(OptionError, match="came; give"):
             ActorOptions(**wrong)

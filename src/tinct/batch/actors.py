@@ -41,8 +41,8 @@ class ActorOptions:
         retries: How often a task is tried again whose actor or machine died.
     """
 
-    cpus: float = 1
-    gpus: float = 0
+    cpus: float = 1.0
+    gpus: float = 0.0
     most: int | None = None
     retries: int = 2
 

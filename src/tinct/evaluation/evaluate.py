@@ -282,8 +282,10 @@ def _outcomes(
         with closing(outcomes_of(function, tuple(sequences), workers, name=_name)) as outcomes:
             yield outcomes
         return
-    gpus = 1 if task.config.device.startswith("cuda") else 0
-    actors = ActorOptions(task.threads or 1, gpus, min(workers, len(sequences)) if workers > 1 else None)
+    gpus = 1.0 if task.config.device.startswith("cuda") else 0.0
+    actors = ActorOptions(
+        float(task.threads or 1), gpus, min(workers, len(sequences)) if workers > 1 else None
+    )
     with ray_cluster(ray), closing(outcomes_on_ray(function, sequences, actors, name=_name)) as found:
         yield ((i, Failure(each) if isinstance(each, Exception) else each) for i, each in found)
 
