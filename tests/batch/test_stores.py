@@ -80,7 +80,8 @@ def test_files_of_one_video_may_take_so_much(tmp_path: Path, server: str) -> Non
 
 
 @pytest.mark.parametrize(
-    ("path", "reason"), [("none.mp4", "HTTP Error 404"), ("private/a.mp4?token=hunter22", "HTTP Error 403")]
+    ("path", "reason"),
+    [("none.mp4", "HTTP Error 404"), ("private/a.mp4?token=hunter22", "access was refused")],
 )
 def test_what_a_server_refuses_is_one_line_without_credentials(
     tmp_path: Path, server: str, path: str, reason: str

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from batch_kit import make_clip, still
+from s3_kit import s3_server, settings
 
 from tinct.batch.manifest import VideoRow
 from tinct.batch.video_job import VideoOptions
@@ -160,3 +161,33 @@ def test_inputs_and_outputs_may_lie_elsewhere(tmp_path: Path, clips: Path) -> No
     assert names == masks | {"run.json", "result.json", "thumbnail.jpg", "exports/coco.json"}
     assert not any((tmp_path / "cache").iterdir())
     assert segmentation("memory://store/out", staging=tmp_path / "cache", formats=("coco",))(row)["skipped"]
+
+
+def test_a_bucket_gives_the_clips_and_takes_the_masks(
+    tmp_path: Path, clips: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("pyarrow")
+    work = segmentation("s3://bucket/out", staging=tmp_path / "cache")
+    row = VideoRow.read({"video": "s3://bucket/clips/a", "masks": "s3://bucket/clips/a.png"})
+    with s3_server() as server:
+        for name, value in settings(server).items():
+            monkeypatch.setenv(name, value)
+        for path in clips.rglob("*.png"):
+            server.objects[f"bucket/clips/{path.relative_to(clips)}"] = path.read_bytes()
+        server.full = True
+        with pytest.raises(OutputError, match="InsufficientStorage"):
+            work(row)
+        server.full = False
+        assert not work(row)["skipped"]
+        assert work(row)["skipped"]
+        files = [name for name in server.objects if "/out/" in name and not name.endswith("/")]
+        names = {name.removeprefix("bucket/out/videos/a/") for name in files}
+        masks = {f"masks/{index:05}.png" for index in range(3)}
+        assert names == masks | {"run.json", "result.json", "thumbnail.jpg"}
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAXXXXXXXXXXXXXXXX")
+        with pytest.raises(OptionError, match="access was refused; check the credentials") as error:
+            work(row)
+    assert "AKIA" not in str(error.value)
+    with pytest.raises(OptionError, match="cannot be reached") as error:
+        work(row)
+    assert "hunter22" not in str(error.value)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import getpass
 import hashlib
+import os
+import re
 import shutil
 import tempfile
 import urllib.error
@@ -22,6 +24,8 @@ TIMEOUT_S = 60.0
 """How long an HTTP server may be silent."""
 
 _PIECE = 2**20
+_OBJECT_STORES = ("s3://", "gs://", "gcs://", "az://", "abfs://")
+_REFUSED = re.compile(r"\b(401|403)\b|ACCESS_DENIED|AccessDenied|Forbidden|Unauthorized|InvalidAccessKey")
 
 
 def local_path(url: str) -> Path | None:
@@ -73,7 +77,7 @@ def reaching(url: str, error: type[TinctError] = OptionError) -> Iterator[None]:
         lines = str(reason).strip().splitlines() or [""]
         if isinstance(reason, FileNotFoundError):
             text = "it is not there"
-        elif isinstance(reason, PermissionError):
+        elif isinstance(reason, PermissionError) or _REFUSED.search(lines[0]):
             text = "access was refused; check the credentials that the store's own settings give"
         elif isinstance(reason, OSError) and reason.strerror:
             text = reason.strerror
@@ -101,9 +105,22 @@ def filesystem(url: str) -> tuple[Any, str]:
             wrapper = import_optional(
                 "fsspec.implementations.arrow", "batch", "Reading and writing elsewhere"
             )
-            inner, path = arrow.FileSystem.from_uri(url)
-            fs = wrapper.ArrowFSWrapper(inner)
+            inner, path = _arrow_filesystem(arrow, url)
+            fs = wrapper.ArrowFSWrapper(inner, skip_instance_cache=True)
         return fs, str(path)
+
+
+def _arrow_filesystem(arrow: Any, url: str) -> tuple[Any, str]:
+    """Pyarrow's own file system; of S3, one whose server the environment names, as AWS's tools have it."""
+    server = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    if not url.startswith("s3://") or not server:
+        inner, path = arrow.FileSystem.from_uri(url)
+        return inner, str(path)
+    address = urlsplit(server)
+    return (
+        arrow.S3FileSystem(endpoint_override=address.netloc, scheme=address.scheme),
+        url.removeprefix("s3://"),
+    )
 
 
 @contextmanager
@@ -255,8 +272,14 @@ def put_folder(folder: Path, url: str, last: str) -> None:
             fs.rm_file(f"{path}/{last}")
         for file in sorted(files, key=lambda file: file.relative_to(folder).as_posix() == last):
             name = f"{path}/{file.relative_to(folder).as_posix()}"
-            fs.makedirs(name.rpartition("/")[0], exist_ok=True)
+            _make_parent(fs, name, url)
             fs.put_file(str(file), name)
+
+
+def _make_parent(fs: Any, path: str, url: str) -> None:
+    """Make the folder of a file; an object store has none."""
+    if not url.startswith(_OBJECT_STORES):
+        fs.makedirs(path.rpartition("/")[0], exist_ok=True)
 
 
 def put_file(file: Path, url: str) -> None:
@@ -267,7 +290,7 @@ def put_file(file: Path, url: str) -> None:
     """
     fs, path = filesystem(url)
     with reaching(url, OutputError):
-        fs.makedirs(path.rpartition("/")[0], exist_ok=True)
+        _make_parent(fs, path, url)
         fs.put_file(str(file), path)
 
 
