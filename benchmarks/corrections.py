@@ -1,19 +1,21 @@
-r"""What corrections gain, as in DAVIS's interactive track: a rough first mask, then a frame at a time with its truth.
+r"""What corrections gain, as in DAVIS's interactive track: a rough first mask, then one true frame at a time.
 
     python benchmarks/corrections.py --root DAVIS --split train --every 3 --out after.json
     python benchmarks/corrections.py --compare before.json after.json
 
-The first frame gets a rough mask: the truth with a wavering, shifted outline ("rough"), or the truth's box
-("box"). The video is run; one frame is annotated with its truth; it is run again, up to ROUNDS times. Which frame:
-the one with the lowest J ("worst"), the one that tinct proposes ("proposed"), or any ("random"). Frames are scored
-by J as long as nobody annotated them. A gain compares two runs on the same frames, those that neither has
-annotated; otherwise it would rise by leaving out the worst frame. Intervals are those of `tinct compare`.
+The first frame gets a rough mask: the truth with a wavering, shifted outline ("rough"), or the truth's
+box ("box"). The video is run; one frame is annotated with its truth; it is run again, up to ROUNDS times.
+Which frame: the one with the lowest J ("worst"), the one that tinct proposes ("proposed"), or any
+("random"). Frames are scored by J as long as nobody annotated them. A gain compares two runs on the same
+frames, those that neither has annotated; otherwise it would rise by leaving out the worst frame. Intervals
+are those of `tinct compare`.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import itertools
 import json
 import platform
 import re
@@ -125,7 +127,7 @@ def correct_clip(session: Session, truths: Sequence[LabelMap], choice: str, roun
 
 
 def remember_encodings(segmenter: Any) -> Callable[[], None]:
-    """Let a network's `encode` remember its frames, since rounds differ in matching alone; returns how to forget."""
+    """Let a network's `encode` remember frames, as rounds differ in matching alone; returns how to forget."""
     network = getattr(segmenter, "network", None)
     if not callable(encode := getattr(network, "encode", None)):
         return lambda: None
@@ -191,11 +193,13 @@ def step_gains(clips: Mapping[str, Rounds]) -> list[float]:
     return [
         after.mean_j(after.annotated) - before.mean_j(after.annotated)
         for rounds in clips.values()
-        for before, after in zip(rounds, rounds[1:], strict=False)
+        for before, after in itertools.pairwise(rounds)
     ]
 
 
-def compared(a: Mapping[str, float], b: Mapping[str, float], names: tuple[str, str] = ("A", "B")) -> Comparison:
+def compared(
+    a: Mapping[str, float], b: Mapping[str, float], names: tuple[str, str] = ("A", "B")
+) -> Comparison:
     """Two values of every clip by the paired bootstrap of `tinct compare`."""
     return compare(_scores(a), _scores(b), measure="J", names=names)
 
@@ -217,8 +221,8 @@ def interval(comparison: Comparison) -> str:
 def table(tracks: Mapping[str, Mapping[str, Rounds]]) -> str:
     """A row for each track: gains with their intervals, falls, and clips without gain; gains × 1000."""
     lines = [
-        "| first mask, frame | J before | gain after 1 | after 3 | after 5 | rounds that lower J | clips without "
-        "gain after 3 |",
+        "| first mask, frame | J before | gain after 1 | after 3 | after 5 | rounds that lower J "
+        "| clips without gain after 3 |",
         "|---|---|---|---|---|---|---|",
     ]
     for name, clips in tracks.items():
@@ -271,7 +275,9 @@ def read_tracks(file: Path) -> dict[str, dict[str, Rounds]]:
     """The rounds of every track and clip, from what a run wrote."""
     content = json.loads(file.read_text(encoding="utf-8"))
     return {
-        track: {clip: [Round(tuple(r["annotated"]), tuple(r["j"])) for r in rounds] for clip, rounds in of.items()}
+        track: {
+            clip: [Round(tuple(r["annotated"]), tuple(r["j"])) for r in rounds] for clip, rounds in of.items()
+        }
         for track, of in content["tracks"].items()
     }
 

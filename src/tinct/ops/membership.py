@@ -73,12 +73,25 @@ class PixelSet:
         wider[:, [0, *(new.index(i) + 1 for i in old)]] = self.membership
         return PixelSet(self.embedding, wider)
 
+    def relabelled(self, old: tuple[int, ...], new: tuple[int, ...]) -> PixelSet:
+        """The pixels of a frame that shows `old` objects, in the labels of one that shows `new` ones.
+
+        Objects that the other lacks are background to it. The background of a frame that lacks one of its
+        objects may hold that object, and belongs to nobody.
+        """
+        membership = self.membership.new_zeros(len(self.membership), len(new) + 1)
+        for column, object_id in enumerate(old, 1):
+            membership[:, new.index(object_id) + 1 if object_id in new else 0] += self.membership[:, column]
+        if {*new} <= {*old}:
+            membership[:, 0] += self.membership[:, 0]
+        return PixelSet(self.embedding, membership)
+
     def thinned(self, keep_every: int) -> PixelSet:
         """Every n-th pixel."""
         return PixelSet(self.embedding[::keep_every], self.membership[::keep_every])
 
-    def weighted(self, factor: float) -> PixelSet:
-        """Multiply the weight of the pixels in a soft minimum; an exact minimum has no weights."""
+    def weighted(self, factor: float | Float[Tensor, "L"]) -> PixelSet:
+        """Multiply the weight of pixels, or of each label, in a soft minimum; an exact one has no weights."""
         return PixelSet(self.embedding, self.membership * factor)
 
     def subsampled(self, per_label: int) -> PixelSet:
