@@ -8,7 +8,8 @@ box ("box"). The video is run; one frame is annotated with its truth; it is run 
 Which frame: the one with the lowest J ("worst"), the one that tinct proposes ("proposed"), or any
 ("random"). Frames are scored by J as long as nobody annotated them. A gain compares two runs on the same
 frames, those that neither has annotated; otherwise it would rise by leaving out the worst frame. Intervals
-are those of `tinct compare`.
+are those of `tinct compare`. With --each-frame, every frame is tried as the first correction, which says
+what the proposed one gains against a random one without drawing any.
 """
 
 from __future__ import annotations
@@ -33,12 +34,11 @@ import numpy as np
 import torch
 
 from tinct.data.davis import Davis
-from tinct.data.sequences import Sequence as Clip
 from tinct.errors import OptionError, TinctError
 from tinct.evaluation.compare import Comparison, compare
 from tinct.evaluation.results import ObjectScores, Scores, SequenceScores, Statistics
 from tinct.inference.confidence import most_helpful_frame
-from tinct.inference.session import Session
+from tinct.inference.session import Session, SessionFrame
 from tinct.io.atomic import atomic_write
 from tinct.io.video import Video
 from tinct.metrics.region import region_similarity
@@ -70,6 +70,25 @@ class Round:
 
 
 Rounds = Sequence[Round]
+
+
+@dataclass(frozen=True)
+class FirstRounds:
+    """What each frame of a clip gains as the first correction.
+
+    Attributes:
+        proposed: The frame that tinct proposes; None if it proposes none.
+        worst: The frame with the lowest J.
+        gains: Frame → gain of mean J over the frames that are not annotated.
+        confidences: Frame → how sure its masks were before.
+        j: Frame → J before.
+    """
+
+    proposed: int | None
+    worst: int
+    gains: Mapping[int, float]
+    confidences: Mapping[int, float]
+    j: Mapping[int, float]
 
 
 def rough_mask(truth: LabelMap, seed: int) -> LabelMap:
@@ -108,10 +127,7 @@ def correct_clip(session: Session, truths: Sequence[LabelMap], choice: str, roun
     draws, done = np.random.default_rng(seed), []
     while True:
         frames = list(session.run(direction="both"))
-        j = [
-            region_similarity(frame.masks.label_map != BACKGROUND, truths[frame.index] != BACKGROUND)
-            for frame in frames
-        ]
+        j = [_j(frame, truths) for frame in frames]
         done.append(Round(tuple(session.prompts), tuple(j)))
         left = [i for i in range(len(truths)) if i not in session.prompts and truths[i].any()]
         if len(done) > rounds or len(left) < 3:
@@ -124,6 +140,27 @@ def correct_clip(session: Session, truths: Sequence[LabelMap], choice: str, roun
         else:
             chosen = min(left, key=j.__getitem__) if choice == "worst" else int(draws.choice(left))
         session.correct(chosen, truths[chosen])
+
+
+def each_first_frame(session: Session, truths: Sequence[LabelMap]) -> FirstRounds:
+    """Every frame tried as the first correction of a session with one annotated frame."""
+    before = list(session.run(direction="both"))
+    (first,) = session.prompts
+    j = {frame.index: _j(frame, truths) for frame in before}
+    left = [i for i in j if i != first and truths[i].any()]
+    gains = {}
+    for chosen in left:
+        session.correct(chosen, truths[chosen])
+        scored = [f for f in session.run(direction="both") if f.index not in session.prompts]
+        gains[chosen] = float(np.mean([_j(frame, truths) - j[frame.index] for frame in scored]))
+        session.withdraw(chosen)
+    confidences = {frame.index: frame.confidence for frame in before}
+    proposed = most_helpful_frame({i: confidences[i] for i in left}, [first])
+    return FirstRounds(proposed, min(left, key=j.__getitem__), gains, confidences, j)
+
+
+def _j(frame: SessionFrame, truths: Sequence[LabelMap]) -> float:
+    return region_similarity(frame.masks.label_map != BACKGROUND, truths[frame.index] != BACKGROUND)
 
 
 def remember_encodings(segmenter: Any) -> Callable[[], None]:
@@ -154,32 +191,29 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         "torch": torch.__version__,
         "machine": platform.machine(),
         "tracks": {f"{first} {choice}": {} for first in options.first for choice in options.choose},
+        "each_frame": {first: {} for first in options.first},
     }
     only = options.sequences.split(",") if options.sequences else None
     for clip in Davis(options.root, options.split, only=only, merge_objects=True):
         began = time.perf_counter()
         thinned = clip.thinned(options.every, options.max_frames)
         forget()
-        for track, rounds in _tracks_of(thinned, segmenter, options).items():
-            content["tracks"][track][clip.name] = [vars(each) for each in rounds]
+        video = Video.from_arrays([thinned.read_frame(index) for index in range(len(thinned))])
+        truths = [thinned.read_labels(index) for index in range(len(thinned))]
+        seed = zlib.crc32(clip.name.encode())
+        for first in options.first:
+            mask = rough_mask(truths[0], seed) if first == "rough" else box_mask(truths[0])
+            for choice in options.choose:
+                session = Session(segmenter, video, {0: mask})
+                rounds = correct_clip(session, truths, choice, options.rounds, seed)
+                content["tracks"][f"{first} {choice}"][clip.name] = [vars(each) for each in rounds]
+            if options.each_frame:
+                tried = each_first_frame(Session(segmenter, video, {0: mask}), truths)
+                content["each_frame"][first][clip.name] = vars(tried)
         print(f"{clip.name}: {len(thinned)} frames, {time.perf_counter() - began:.0f} s", flush=True)
         with atomic_write(options.out) as part:
             part.write_text(json.dumps(content) + "\n", encoding="utf-8")
     return content
-
-
-def _tracks_of(clip: Clip, segmenter: Any, options: argparse.Namespace) -> dict[str, Rounds]:
-    video = Video.from_arrays([clip.read_frame(index) for index in range(len(clip))])
-    truths = [clip.read_labels(index) for index in range(len(clip))]
-    seed = zlib.crc32(clip.name.encode())
-    firsts = {"rough": rough_mask(truths[0], seed), "box": box_mask(truths[0])}
-    return {
-        f"{first} {choice}": correct_clip(
-            Session(segmenter, video, {0: firsts[first]}), truths, choice, options.rounds, seed
-        )
-        for first in options.first
-        for choice in options.choose
-    }
 
 
 def gain(rounds: Rounds, count: int) -> float:
@@ -241,19 +275,24 @@ def table(tracks: Mapping[str, Mapping[str, Rounds]]) -> str:
     return "\n".join([*lines, "", "Gains × 1000, with 95 % intervals of a paired bootstrap over clips."])
 
 
-def proposals(tracks: Mapping[str, Mapping[str, Rounds]]) -> list[str]:
-    """What the proposed frame gains in the first round, against a random and the worst one."""
+def proposals(each_frame: Mapping[str, Mapping[str, FirstRounds]]) -> list[str]:
+    """What the proposed frame gains as the first correction, against a random one and the worst one."""
     lines = []
-    for first in FIRST_MASKS:
-        of = {choice: tracks.get(f"{first} {choice}", {}) for choice in CHOICES}
-        for other in ("random", "worst"):
-            if of["proposed"] and of[other]:
-                a, b = ({c: gain(r, 1) for c, r in of[name].items()} for name in (other, "proposed"))
-                comparison = compared(a, b)
-                lines.append(
-                    f"{first}: proposed against {other}, first round: {comparison.means[1]:+.3f} against "
-                    f"{comparison.means[0]:+.3f}; difference {interval(comparison)}"
-                )
+    for first, clips in each_frame.items():
+        if not clips:
+            continue
+        proposed = {c: 0.0 if of.proposed is None else of.gains[of.proposed] for c, of in clips.items()}
+        others = {
+            "a random one": {c: float(np.mean(list(of.gains.values()))) for c, of in clips.items()},
+            "the worst": {c: of.gains[of.worst] for c, of in clips.items()},
+            "the best": {c: max(of.gains.values()) for c, of in clips.items()},
+        }
+        for other, gains in others.items():
+            comparison = compared(gains, proposed)
+            lines.append(
+                f"{first}: the proposed frame gains {1000 * comparison.means[1]:+.0f}, {other} "
+                f"{1000 * comparison.means[0]:+.0f}; difference {interval(comparison)}"
+            )
     return lines
 
 
@@ -282,6 +321,24 @@ def read_tracks(file: Path) -> dict[str, dict[str, Rounds]]:
     }
 
 
+def read_each_frame(file: Path) -> dict[str, dict[str, FirstRounds]]:
+    """What --each-frame wrote."""
+    content = json.loads(file.read_text(encoding="utf-8"))
+
+    def by_frame(values: Mapping[str, float]) -> dict[int, float]:
+        return {int(index): value for index, value in values.items()}
+
+    return {
+        first: {
+            clip: FirstRounds(
+                of["proposed"], of["worst"], *(by_frame(of[key]) for key in ("gains", "confidences", "j"))
+            )
+            for clip, of in clips.items()
+        }
+        for first, clips in content["each_frame"].items()
+    }
+
+
 def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
@@ -293,6 +350,7 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--first", default=",".join(FIRST_MASKS), help="first masks (default: rough,box)")
     parser.add_argument("--choose", default=",".join(CHOICES), help="how frames are chosen (default: all)")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--each-frame", action="store_true", help="try every frame as the first correction")
     parser.add_argument("--method", default="feelvos")
     parser.add_argument("--preset", default="fast")
     parser.add_argument("--fine-tune", help="auto, none, a number of steps, or seconds such as 60s")
@@ -300,7 +358,9 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, help="the JSON file to write")
     parser.add_argument("--compare", type=Path, nargs=2, metavar=("A", "B"), help="two files; nothing is run")
     options = parser.parse_args(words)
-    options.first, options.choose = options.first.split(","), options.choose.split(",")
+    options.first, options.choose = (
+        [each for each in listed.split(",") if each] for listed in (options.first, options.choose)
+    )
     for came, known in ((options.first, FIRST_MASKS), (options.choose, CHOICES)):
         if unknown := [each for each in came if each not in known]:
             raise OptionError(f"{unknown[0]!r} came; known are {', '.join(known)}.")
@@ -325,7 +385,7 @@ def run(options: argparse.Namespace) -> None:
     cv2.setNumThreads(options.threads)
     measure(options)
     tracks = read_tracks(options.out)
-    print("\n".join([table(tracks), "", *proposals(tracks)]))
+    print("\n".join([table(tracks), "", *proposals(read_each_frame(options.out))]))
 
 
 def main() -> int:
