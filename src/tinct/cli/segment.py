@@ -48,7 +48,7 @@ Way = Annotated[
     typer.Option(
         metavar="forward|backward|both",
         help="From each mask to the frames after it, to those before it, or to both: then each frame is "
-        "taken from the nearest mask.",
+        "made from the masks before and after it.",
     ),
 ]
 RepairMask = Annotated[
