@@ -192,8 +192,8 @@ class Session:
 
         `forward` gives start, start + 1, ...: every frame knows the prompts at it and before it.
         `backward` gives start, start - 1, ...: every frame knows the prompts at it and after it.
-        `both` gives every frame from its nearest prompt (`inference.bidirectional`), in the order of the
-        video.
+        `both` gives every frame from the prompts before and after it (`inference.bidirectional`), in the
+        order of the video.
         Forward and backward runs go on from the nearest cached state that is still true. A run both ways,
         or by a segmenter that sees whole videos, computes all that it needs again; the latter knows no
         direction, and gives the frames that were asked for in the order of the video.
