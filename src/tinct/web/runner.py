@@ -157,17 +157,24 @@ class Runner:
         It does so when nothing more was changed for `QUIET_S`, since several strokes often make one change.
         """
         with self._lock, project.lock:
-            if self.computes(project) and self._changed(project):
+            if self.computes(project) and project.run is not None and self._changed(project):
                 self._follow_timer.cancel()
-                self._follow_timer = threading.Timer(QUIET_S, self._begin_again_if_running, args=(project,))
+                waiting = (project, project.run.plan.root)
+                self._follow_timer = threading.Timer(QUIET_S, self._begin_again_quietly, args=waiting)
                 self._follow_timer.daemon = True
                 self._follow_timer.start()
 
-    def _begin_again_if_running(self, project: Project) -> None:
+    def _begin_again_quietly(self, project: Project, root: int) -> None:
+        """Begin a run again that has gone on, or came to its end, since it was painted."""
         with self._lock, project.lock:
-            running = self.computes(project) and project.run is not None and project.run.status != "paused"
-            if running and self._changed(project):
-                self._begin_again(project)
+            run = project.run
+            if run is None or run.plan.root != root or run.status not in ("starting", "running", "done"):
+                return
+            try:
+                if self._changed(project):
+                    self._begin_again(project)
+            except TinctError as error:
+                self._events.publish(project.id, "error", {"error": str(error)})
 
     def _changed(self, project: Project) -> list[int]:
         """The frames whose prompts differ from those of the project's run."""
