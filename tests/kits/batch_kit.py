@@ -54,6 +54,11 @@ def still(config: SegmenterConfig, video: Video, prompts: Mapping[int, LabelMap]
     return Still(float(os.environ.get("STILL_SECONDS", "0")))
 
 
+def slow(config: SegmenterConfig, video: Video, prompts: Mapping[int, LabelMap]) -> Still:
+    """As `still`, a second per frame."""
+    return Still(1.0)
+
+
 @dataclass
 class StillSegmentation(SequenceSegmentation):
     """The segmentation of an evaluation, with `Still`."""
