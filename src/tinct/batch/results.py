@@ -41,6 +41,11 @@ _TYPES = {
 _ROWS_AT_ONCE = 1000
 
 
+def columns() -> tuple[str, ...]:
+    """The names of the columns, in order."""
+    return tuple(_TYPES)
+
+
 def failed(name: str, video: str, error: Exception) -> dict[str, Any]:
     """The row of a video that has no output; its error is one line, without credentials."""
     kind = "" if isinstance(error, TinctError) else f"{type(error).__name__}: "
