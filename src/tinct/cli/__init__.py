@@ -16,6 +16,7 @@ from tinct.cli import ablate as ablate  # isort: skip
 from tinct.cli import models as models  # isort: skip
 from tinct.cli import train as train  # isort: skip
 from tinct.cli import join as join  # isort: skip
+from tinct.cli import export_model as export_model  # isort: skip
 from tinct.cli.application import app, main
 from tinct.cli.segment import parse_mask
 

@@ -123,6 +123,7 @@ def evaluate(
     preset: choosing.Preset = "default",
     weights: choosing.Weights = None,
     device: choosing.Device = "auto",
+    backend: choosing.Backend = "auto",
     fine_tune: choosing.FineTune = None,
     flow: choosing.Flow = None,
     flow_weights: choosing.FlowWeights = None,
@@ -151,7 +152,7 @@ def evaluate(
     data = DatasetSplit(dataset, root, split, resolution, listed(sequences), max_frames)
     flow_chosen = choosing.flow_choice(flow, flow_weights, flow_cache)
     config = SegmenterConfig(method, variant, preset, weights, device, fine_tune, flow_chosen)
-    config = replace(config, proposals=proposals)
+    config = replace(config, proposals=proposals, backend=backend)
     choosing.say_ahead(config)
     rules: dict[str, Any] = {"metrics": listed(metrics), "bound_th": bound_th}
     with interruptible(), progress_bar() as progress:

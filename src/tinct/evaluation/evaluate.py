@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import torch
 
 from tinct import zoo
 from tinct.batch.actors import ActorOptions, outcomes_on_ray
@@ -33,10 +32,10 @@ from tinct.evaluation.tracks import Rules
 from tinct.evaluation.workers import Failure, outcomes_of
 from tinct.inference.callbacks import ProgressCallback, callbacks
 from tinct.inference.fingerprints import video_sha256
+from tinct.inference.threads import set_threads, thread_count
 from tinct.io.atomic import path_below, sweep
 from tinct.io.video import Video
 from tinct.metrics import DEFAULT_BOUND_TH
-from tinct.networks.dyenet.proposal_sources import check_proposals
 from tinct.runs.run_file import costs, read_record
 from tinct.runs.segment_to_folder import FolderOptions, RunInterrupted, Segmenter, segment_to_folder
 from tinct.runs.segmenter_config import SegmenterConfig
@@ -100,9 +99,7 @@ class SequenceSegmentation:
     @cached_property
     def segmenter(self) -> Segmenter:
         """The segmenter, if one serves all sequences; for those that need their own, a test of the config."""
-        if self.threads is not None:
-            torch.set_num_threads(self.threads)
-            cv2.setNumThreads(self.threads)
+        set_threads(self.threads)
         return self.config.for_any_video().build()
 
     def __call__(self, sequence: Sequence, progress: ProgressCallback | None = None) -> bool:
@@ -170,7 +167,7 @@ def evaluate(
         out: For the runs and the scores.
         metrics: Of "J", "F", "T"; by default those of the protocol.
         bound_th: The tolerance of F.
-        threads: Of each worker; by default torch's own number, shared by the workers.
+        threads: Of each worker; by default `thread_count()`, shared by the workers.
         workers: How many processes share the sequences.
         overlay: Whether to write an overlay video of every sequence.
         progress: Called with ("segment", frames done, in all), then ("score", sequences done, in all).
@@ -192,6 +189,8 @@ def evaluate(
     rules = scoring_rules(data.dataset, None if metrics is None else tuple(metrics), bound_th)
     info = config.described()
     if config.proposals is not None:
+        from tinct.networks.dyenet.proposal_sources import check_proposals
+
         check_proposals(config.proposals, names)
     workers = max(1, min(workers, len(names)))
     # Actors have working directories, and threads, of their own.
@@ -291,8 +290,8 @@ def _outcomes(
 
 
 def _share(workers: int) -> int | None:
-    """The threads of one of several workers, so that all together have no more than torch would take."""
-    return None if workers == 1 else max(1, torch.get_num_threads() // workers)
+    """The threads of one of several workers, so that all together have no more than one would take."""
+    return None if workers == 1 else max(1, thread_count() // workers)
 
 
 class _FrameCount:
@@ -322,11 +321,11 @@ class _FrameCount:
 @contextmanager
 def _restored_threads() -> Iterator[None]:
     """Leave this process with as many threads as it had."""
-    before, before_cv2 = torch.get_num_threads(), cv2.getNumThreads()
+    before, before_cv2 = thread_count(), cv2.getNumThreads()
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        set_threads(before)
         cv2.setNumThreads(before_cv2)
 
 

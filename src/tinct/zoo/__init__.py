@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from tinct.inference.devices import resolve_device
+from tinct.zoo.backends import choose_backend
 from tinct.zoo.build import (
     WeightsRecord,
+    backend_of,
     build_segmenter,
     check_variant,
     file_sha256,
@@ -37,9 +39,11 @@ __all__ = [
     "Score",
     "TrainingHelp",
     "WeightsRecord",
+    "backend_of",
     "build_segmenter",
     "check_capability",
     "check_variant",
+    "choose_backend",
     "file_sha256",
     "fine_tuning_budget",
     "join_weights",

@@ -78,6 +78,8 @@ class MethodRecord:
         recipe_parts: What `tinct train METHOD --without` can leave out of its recipe.
         recipe_additions: What `--with` can add to it.
         joined: Variant → the variants whose weights its file joins; no recipe trains it as a whole.
+        onnx_variants: Those that run in ONNX Runtime, too; its `build` takes a `backend` then, and
+            `missing_graph` says which options do not.
         streams: It goes through a video from the first annotated frame on, and gives each mask at once.
     """
 
@@ -98,6 +100,7 @@ class MethodRecord:
     recipe_parts: tuple[str, ...] = ()
     recipe_additions: tuple[str, ...] = ()
     joined: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    onnx_variants: tuple[str, ...] = ()
     streams: bool = True
 
     def presets_of(self, variant: str) -> tuple[str, ...]:
@@ -170,6 +173,7 @@ METHODS: Mapping[str, MethodRecord] = {
             "DAVIS-2017 val J&F": _paper(0.715, "results on the DAVIS 2017 validation set, with YouTube-VOS"),
         },
         lacking={"mobilenetv2": ("paper",)},
+        onnx_variants=("mobilenetv2",),
         training=TrainingHelp(
             "Train FEELVOS; the result is OUT/video.safetensors, for `tinct segment --weights`.",
             needs_videos=True,
