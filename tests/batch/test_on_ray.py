@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from batch_kit import StillSegmentation, make_clip, still, table
+from batch_kit import make_clip, still, table
 from command_kit import tinct_command
 from ray_kit import behave
+from still_evaluation import StillSegmentation
 
 from tinct import zoo
 from tinct.batch import ActorOptions, VideoOptions, segment_dataset
