@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from s3_kit import s3_server, settings
 
 from tinct.batch import video_job
 from tinct.batch.manifest import VideoRow
+from tinct.batch.prompts import promptable_segmenter
 from tinct.batch.video_job import VideoOptions
 from tinct.batch.videos import VideoSegmentation
 from tinct.errors import MissingVideoError, OptionError, OutputError, TinctError
@@ -108,7 +110,11 @@ def test_points_and_boxes_become_masks_and_correct_those_of_files(tmp_path: Path
         work(row_of(clips, points="0:2:99,20"))
 
 
-def test_points_say_that_nothing_answers_them_yet(tmp_path: Path, clips: Path) -> None:
+def test_points_say_where_nothing_answers_them(
+    tmp_path: Path, clips: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "tinct.zoo.promptable", None)
+    promptable_segmenter.cache_clear()
     row = replace(row_of(clips), points=((0, 1, Point(3, 3)),))
     with pytest.raises(OptionError, match="Points and boxes"):
         segmentation(tmp_path / "out")(row)
