@@ -119,9 +119,7 @@ class ClickSamples(Samples):
         return np.ascontiguousarray(image), np.ascontiguousarray(target)
 
 
-def first_prompt(
-    mask: BinaryMask, random: Random, options: ClickOptions
-) -> Float[np.ndarray, "4 S S"]:
+def first_prompt(mask: BinaryMask, random: Random, options: ClickOptions) -> Float[np.ndarray, "4 S S"]:
     """What a sample begins with; nothing where it begins with a click."""
     prompt = np.zeros((4, *mask.shape), np.float32)
     kind = random.random()

@@ -40,7 +40,9 @@ class Box(NamedTuple):
 @holds_arrays
 @dataclass(frozen=True)
 class ObjectPrompt:
-    """What a person gave of one object on one frame; at least a point inside, a box, or a scribble inside.
+    """What a person gave of one object on one frame.
+
+    It holds at least a point inside, a box, a scribble inside, or a previous mask to correct.
 
     Attributes:
         points: Clicks, in the order in which they came.
@@ -83,10 +85,12 @@ class ObjectPrompt:
                     "give an array of the frame's size."
                 )
         scribbled = self.inside is not None and bool(self.inside.any())
-        if not (any(point.inside for point in self.points) or self.box is not None or scribbled):
+        corrected = self.previous is not None and bool((self.previous > 0.5).any())
+        pointed = any(point.inside for point in self.points)
+        if not (pointed or self.box is not None or scribbled or corrected):
             raise OptionError(
                 "Nothing says where the object is; give a point inside it, a box around it, "
-                "or a scribble on it."
+                "a scribble on it, or a mask to correct."
             )
 
 

@@ -1,8 +1,8 @@
 """The network behind clicks: a frame is encoded once, then every prompt is answered by a small decoder.
 
 Clicks enter late, as in SAM (Kirillov et al., "Segment anything", ICCV 2023), so that the costly part runs
-once per picture; how they are drawn, and that the previous mask comes in beside them, follows RITM (Sofiiuk et
-al., "Reviving iterative training with mask guidance for interactive segmentation", ICIP 2022).
+once per picture; how they are drawn, and that the previous mask comes in beside them, follows RITM (Sofiiuk
+et al., "Reviving iterative training with mask guidance for interactive segmentation", ICIP 2022).
 """
 
 from __future__ import annotations
@@ -139,9 +139,7 @@ class ClickNetwork(nn.Module):
         nn.init.orthogonal_(self.embedding.weight)
         self.prompts = PromptPyramid(config.widths)
         self.likeness = nn.Conv2d(3, coarse, 1)
-        self.blocks = nn.Sequential(
-            *(TransformerBlock(coarse, config.heads) for _ in range(config.blocks))
-        )
+        self.blocks = nn.Sequential(*(TransformerBlock(coarse, config.heads) for _ in range(config.blocks)))
         self.to_8, self.to_4 = nn.Conv2d(coarse, middle, 1), nn.Conv2d(middle, fine, 1)
         self.layers_8, self.layers_4 = _residual(middle), _residual(fine)
         self.score = nn.Conv2d(fine, 1, 1)

@@ -19,6 +19,7 @@ from tinct.zoo.methods import (
     CAPABILITIES,
     METHODS,
     PRESETS,
+    PROMPTABLE,
     Capability,
     MethodRecord,
     Score,
@@ -27,16 +28,20 @@ from tinct.zoo.methods import (
     method_record,
     methods_where,
 )
+from tinct.zoo.promptable import PROMPTABLE_NAMES, build_promptable
 
 __all__ = [
     "CAPABILITIES",
     "METHODS",
     "PRESETS",
+    "PROMPTABLE",
+    "PROMPTABLE_NAMES",
     "Capability",
     "MethodRecord",
     "Score",
     "TrainingHelp",
     "WeightsRecord",
+    "build_promptable",
     "build_segmenter",
     "check_capability",
     "check_variant",

@@ -308,7 +308,7 @@ METHODS: Mapping[str, MethodRecord] = {
 
 PROMPTABLE: Mapping[str, MethodRecord] = {
     "click": MethodRecord(
-        title="Clicks, boxes and scribbles on one frame; tinct's own, after RITM (Sofiiuk 2022) and SAM (Kirillov 2023)",
+        title="Clicks: tinct's own, after RITM (Sofiiuk 2022) and SAM (Kirillov 2023)",
         module="tinct.methods.click",
         variants={"mobilenetv2": "compact: a frozen MobileNetV2, and a decoder that runs once per prompt"},
         default_variant="mobilenetv2",

@@ -47,7 +47,7 @@ def click_stages(data: Sources, steps: Mapping[str, int], seed: int) -> list[Sta
 
 
 def click_task() -> ClickTask:
-    """The network, randomly initialised; the backbone stays as ImageNet left it, which halves a step's cost."""
+    """The network, randomly initialised; its backbone is not trained, which halves a step's cost."""
     network = ClickNetwork()
     network.backbone.requires_grad_(False)
     return ClickTask(network)
@@ -59,6 +59,8 @@ def _from_imagenet(network: nn.Module, source: str) -> str:
 
 
 RECIPES = {
-    "mobilenetv2": Recipe("click", "mobilenetv2", {"small": 600, "clicks": 300}, click_task, click_stages, _from_imagenet)
+    "mobilenetv2": Recipe(
+        "click", "mobilenetv2", {"small": 600, "clicks": 300}, click_task, click_stages, _from_imagenet
+    )
 }
 """Variant → recipe."""
