@@ -89,8 +89,8 @@ def prompted_labels(
         mine = found.binary(object_id) & free
         if not mine.any():
             raise MaskError(
-                f"Nothing was found of object {object_id}, or all of it is painted as others; give more points, "
-                "or a box around it."
+                f"Nothing was found of object {object_id}, or all of it is painted as others; give more "
+                "points, or a box around it."
             )
         painted[mine] = object_id
     return painted

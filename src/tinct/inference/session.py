@@ -168,8 +168,8 @@ class Session:
             index: Of the frame, from 0.
             object_id: From 1 to 254.
             points: In pixels, pixel centres at halves; all clicks of this object on this frame.
-            previous: [H, W], the object's probability or mask so far, such as a run computed, which the points
-                correct; by default what is painted of the object on the frame.
+            previous: [H, W], the object's probability or mask so far, such as a run computed, which the
+                points correct; by default what is painted of the object on the frame.
 
         Returns:
             The proposal, whose pixels above 0.5 are painted.
