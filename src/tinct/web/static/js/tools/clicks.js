@@ -10,7 +10,7 @@ class Clicks {
   name = "clicks";
   title = "Clicks";
   key = "C";
-  hint = "Click the object; right button or Shift takes away. Enter applies, Backspace takes one back.";
+  hint = "Click the object; right button takes away.";
   cursor = "crosshair";
   #points = []; // [[x, y, inside]...]
   #proposal = new Proposal(() => redrawGestures());
