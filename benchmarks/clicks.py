@@ -26,7 +26,7 @@ import numpy as np
 import torch
 
 from tinct.data.clicks import random_error_click, worst_error_click
-from tinct.data.davis import DavisDataset
+from tinct.data.davis import Davis
 from tinct.data.held_out import held_out
 from tinct.data.static_images import StaticImages
 from tinct.errors import DatasetError, OptionError
@@ -143,7 +143,7 @@ def photo_targets(stills: Path, most: int) -> Iterator[Target]:
 
 def sequence_targets(root: Path, split: str) -> Iterator[Target]:
     """The middle frames of all sequences of a split."""
-    for sequence in DavisDataset(root, split, merge_objects=True):
+    for sequence in Davis(root, split, merge_objects=True):
         middle = sequence.annotated[len(sequence.annotated) // 2]
         frame, labels = sequence.read_frame(middle), sequence.read_labels(middle)
         target = largest_object(sequence.name, frame, labels)
