@@ -103,7 +103,7 @@ def test_without_weights_grabcut_answers_unless_the_network_was_asked_for(
     assert isinstance(build_promptable(), GrabCut)
     with pytest.raises(MissingWeightsError):
         build_promptable("click")
-    with pytest.raises(OptionError, match="no segmenter by prompts 'clik'.*'click'"):
+    with pytest.raises(OptionError, match=r"no segmenter by prompts 'clik'.*'click'"):
         build_promptable("clik")
     with pytest.raises(WeightsError):
         build_promptable(weights=tmp_path / "none.safetensors")
