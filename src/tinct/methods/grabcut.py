@@ -57,20 +57,19 @@ def _segment(frame: Image, prompt: ObjectPrompt) -> BinaryMask:
     scale = min(1.0, LONG_SIDE_PX / max(crop.shape[:2]))
     size = (max(1, round(crop.shape[1] * scale)), max(1, round(crop.shape[0] * scale)))
     small = cv2.resize(crop, size, interpolation=cv2.INTER_AREA)
-    labels = _initial_labels(
-        prompt, *(_reduced(m[rows, columns], size) for m in (inside, outside)), scale, (left, top),
-        None if prompt.previous is None else _reduced(prompt.previous[rows, columns], size),
-    )  # fmt: skip
+    previous = None if prompt.previous is None else _reduced(prompt.previous[rows, columns], size)
+    small_inside, small_outside = (_reduced(m[rows, columns], size) for m in (inside, outside))
+    labels = _initial_labels(prompt, small_inside, small_outside, scale, (left, top), previous)
     found = _grab_cut(np.ascontiguousarray(small), labels)
     if prompt.box is None:
         seeds = labels == cv2.GC_FGD
-        if prompt.previous is not None:
-            seeds |= _reduced(prompt.previous[rows, columns], size) > 0.5
+        if previous is not None:
+            seeds |= previous > 0.5
         found = touching(found, seeds)
     soft = cv2.resize(found.astype(np.float32), crop.shape[1::-1], interpolation=cv2.INTER_LINEAR)
     mask = np.zeros((H, W), np.bool_)
     mask[rows, columns] = soft > 0.5
-    return (mask | inside) & ~outside  # marks hold exactly at full size, too
+    return np.asarray((mask | inside) & ~outside)  # marks hold exactly at full size, too
 
 
 def marked(prompt: ObjectPrompt, size: tuple[int, int], *, inside: bool) -> BinaryMask:

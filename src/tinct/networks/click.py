@@ -117,7 +117,8 @@ class TransformerBlock(nn.Module):
         seen = F.scaled_dot_product_attention(query, key, value)
         tokens = tokens + self.out(seen.transpose(1, 2).reshape(N, H * W, C))
         tokens = tokens + self.layers(self.norm_2(tokens))
-        return tokens.transpose(1, 2).reshape(N, C, H, W)
+        joined: Tensor = tokens.transpose(1, 2).reshape(N, C, H, W)
+        return joined
 
 
 class ClickNetwork(nn.Module):

@@ -136,7 +136,8 @@ def _points(values: Sequence[Any], least: int) -> tuple[tuple[float, float], ...
 def _clicks(values: Sequence[Any]) -> tuple[Point, ...]:
     if not 1 <= len(values) <= MAX_CLICKS:
         raise ValueError(f"{len(values)} clicks came; expected 1 to {MAX_CLICKS}")
-    return tuple(Point(*_numbers(value[:2], 2), inside=bool(value[2])) for value in values)
+    places = (_numbers(value[:2], 2) for value in values)
+    return tuple(Point(x, y, bool(value[2])) for (x, y), value in zip(places, values, strict=True))
 
 
 def _box(values: Any) -> tuple[float, float, float, float]:
