@@ -38,7 +38,7 @@ from tinct.inference.state_cache import (
 )
 from tinct.io.masks import MaskLike, ObjectMasks, as_binary_mask, check_size, object_ids_of
 from tinct.io.video import Video, VideoLike, as_video
-from tinct.shapes import BACKGROUND, VOID, LabelMap
+from tinct.shapes import BACKGROUND, VOID, BinaryMask, Float, LabelMap
 
 BETWEEN_STATES_IN_MEMORY = 5
 """Frames from one cached state to the next; caching one costs nothing but its memory."""
@@ -160,7 +160,7 @@ class Session:
         index: int,
         object_id: int,
         points: Sequence[Point | tuple[float, float]],
-        previous: np.ndarray[Any, Any] | None = None,
+        previous: BinaryMask | Float[np.ndarray, "H W"] | None = None,
     ) -> ObjectMasks:
         """Paint one object on a frame by clicks: on it, or, as `Point(x, y, inside=False)`, beside it.
 
@@ -201,7 +201,11 @@ class Session:
         return self._prompt(index, object_id, ObjectPrompt(box=Box(*box)), None)
 
     def _prompt(
-        self, index: int, object_id: int, prompt: ObjectPrompt, previous: np.ndarray[Any, Any] | None
+        self,
+        index: int,
+        object_id: int,
+        prompt: ObjectPrompt,
+        previous: BinaryMask | Float[np.ndarray, "H W"] | None,
     ) -> ObjectMasks:
         if self.promptable is None:
             raise OptionError(
