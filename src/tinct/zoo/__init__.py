@@ -27,6 +27,7 @@ from tinct.zoo.methods import (
     check_capability,
     method_record,
     methods_where,
+    weights_owner,
 )
 from tinct.zoo.promptable import PROMPTABLE_NAMES, build_promptable
 
@@ -54,5 +55,6 @@ __all__ = [
     "read_card",
     "resolve_device",
     "resolve_weights",
+    "weights_owner",
     "weights_record",
 ]

@@ -272,7 +272,7 @@ def build_segmenter(
 def preset_options(method: str, variant: str | None, preset: str) -> Any:
     """A preset's `Options`; an unknown method, variant or preset raises OptionError."""
     variant = check_variant(method, variant)
-    presets = importlib.import_module(method_record(method).module).PRESETS
+    presets = importlib.import_module(weights_owner(method).module).PRESETS
     if preset not in presets[variant]:
         others = [name for name, known in presets.items() if preset in known]
         hint = f"{' and '.join(others)} {'have' if len(others) > 1 else 'has'} it; " if others else ""
