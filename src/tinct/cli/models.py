@@ -104,14 +104,10 @@ def method_lines(method: str) -> list[str]:
 
 
 def list_models(method: str | None = None) -> list[dict[str, Any]]:
-    """One row per method and variant, as `tinct models --json` prints them; of one method alone if named."""
-    if method is not None:
-        zoo.weights_owner(method)
+    """One row per method and variant, as `tinct models --json` prints them; of one alone if named."""
+    wanted = zoo.METHODS if method is None else {method: zoo.weights_owner(method)}
     return [
-        _json_row(name, record, variant)
-        for name, record in {**zoo.METHODS, **zoo.PROMPTABLE}.items()
-        for variant in record.variants
-        if method in (None, name)
+        _json_row(name, record, variant) for name, record in wanted.items() for variant in record.variants
     ]
 
 
