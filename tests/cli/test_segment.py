@@ -115,7 +115,7 @@ def test_points_and_boxes_become_prompts_beside_masks(
     assert "object 4 → frame 2 (2)" in said.err
     prompts = json.loads((folder / "out" / "run.json").read_text())["run"]["prompts"]
     assert list(prompts) == ["0", "2"]
-    assert read_mask(folder / "out" / "masks" / "2.png")[5, 5] == 4
+    assert read_mask(folder / "out" / "masks" / "2.png")[4, 4] == 4
 
 
 def deep_clip(folder: Path, brightest: int) -> None:

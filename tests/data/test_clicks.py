@@ -74,7 +74,7 @@ def test_random_clicks_reach_every_wrong_pixel_and_no_other(seed: int) -> None:
 
 def test_a_click_is_a_disk_around_it() -> None:
     canvas = np.zeros((20, 30), np.float32)
-    draw_clicks(canvas, [(10.5, 8.5), (29.5, 19.5)], 4)
+    draw_clicks(canvas, [(10.5, 8.5), (29.5, 19.5)], 4.0)
     ys, xs = np.mgrid[:20, :30] + 0.5
     apart = np.minimum(np.hypot(xs - 10.5, ys - 8.5), np.hypot(xs - 29.5, ys - 19.5))
     assert (canvas[apart <= 3.5] == 1).all()
@@ -101,7 +101,7 @@ class Nothing(Squares):
 
 
 def test_a_sample_is_a_function_of_its_index_and_shows_one_object() -> None:
-    samples = ClickSamples([(Squares(), 1.0)], ClickOptions(side=64, colour=0))
+    samples = ClickSamples([(Squares(), 1.0)], ClickOptions(side=64, colour=0.0))
     shown = set()
     for index in range(12):
         sample, again = samples[index], samples[index]
@@ -121,7 +121,7 @@ def test_a_sample_is_a_function_of_its_index_and_shows_one_object() -> None:
 def test_what_a_sample_begins_with(kind: str) -> None:
     mask = np.zeros((64, 64), np.bool_)
     mask[20:44, 10:50] = True
-    plain = ClickOptions(box=0, scribble=0, previous=0)
+    plain = ClickOptions(box=0.0, scribble=0.0, previous=0.0)
     options = plain if kind == "none" else replace(plain, **{kind: 1.0})
     for seed in range(10):
         prompt = first_prompt(mask, np.random.default_rng(seed), options)

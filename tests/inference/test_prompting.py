@@ -38,9 +38,13 @@ class Squares(PromptableSegmenter):
 def test_points_and_boxes_are_gathered_by_frame_and_object() -> None:
     found = parse_prompts(["3:1:2,4.5", "0:2:1,1,+", "3:1:0,0,-", "3:9:5,5"], ["3:1:0,1,4,5", "0:4:-1,0,3,3"])
     assert list(found) == [0, 3]
-    assert found[3].objects[1] == ObjectPrompt((Point(2, 4.5), Point(0, 0, inside=False)), Box(0, 1, 4, 5))
-    assert found[3].objects[9] == ObjectPrompt((Point(5, 5),))
-    assert found[0].objects == {2: ObjectPrompt((Point(1, 1),)), 4: ObjectPrompt(box=Box(-1, 0, 3, 3))}
+    given = {(f, i): (o.points, o.box) for f, prompt in found.items() for i, o in prompt.objects.items()}
+    assert given == {
+        (0, 2): ((Point(1, 1),), None),
+        (0, 4): ((), Box(-1, 0, 3, 3)),
+        (3, 1): ((Point(2, 4.5), Point(0, 0, inside=False)), Box(0, 1, 4, 5)),
+        (3, 9): ((Point(5, 5),), None),
+    }
 
 
 @pytest.mark.parametrize(
@@ -77,12 +81,12 @@ def test_other_objects_stay_and_points_correct_what_is_painted() -> None:
 def test_a_session_paints_what_points_and_boxes_propose() -> None:
     frames = np.zeros((4, 6, 8, 3), np.uint8)
     session = Session(Drift(), frames, promptable=Squares())
-    session.add_box(1, 2, (1, 1, 5, 4))
+    session.add_box(1, 2, (1.0, 1.0, 5.0, 4.0))
     assert (session.prompts[1] == 2).sum() == 12
     so_far = session.prompts[1] == 2
     found = session.add_points(1, 2, [(6.5, 4.5), Point(1.5, 1.5, inside=False)])
-    twin = Session(Drift(), frames, {1: session.prompts[1] * 0}, promptable=Squares())
-    again = twin.add_points(1, 2, [(6.5, 4.5), (1.5, 1.5, False)], so_far)  # type: ignore[list-item]
+    twin = Session(Drift(), frames, promptable=Squares())
+    again = twin.add_points(1, 2, [Point(6.5, 4.5), Point(1.5, 1.5, inside=False)], so_far)
     np.testing.assert_array_equal(found.probs, again.probs)
     np.testing.assert_array_equal(session.prompts[1], (found[2] > 0.5) * 2)
     by_mask = Session(Drift(), frames)
@@ -91,8 +95,8 @@ def test_a_session_paints_what_points_and_boxes_propose() -> None:
         np.testing.assert_array_equal(one.masks.probs, other.masks.probs)
 
     with pytest.raises(OptionError, match="nothing that understands points"):
-        by_mask.add_points(1, 2, [(1, 1)])
+        by_mask.add_points(1, 2, [(1.0, 1.0)])
     with pytest.raises(FrameIndexError, match="the video has the frames 0 to 3"):
-        session.add_box(4, 1, (0, 0, 2, 2))
+        session.add_box(4, 1, Box(0, 0, 2, 2))
     with pytest.raises(OptionError, match="Nothing says where the object is"):
         session.add_points(2, 1, [Point(1, 1, inside=False)])

@@ -16,7 +16,7 @@ from tinct.data.masked_frames import Pictures
 from tinct.data.samplers import Samples
 from tinct.data.transforms import jitter_colours
 from tinct.errors import DatasetError
-from tinct.shapes import VOID, BinaryMask, Float, Image, LabelMap
+from tinct.shapes import VOID, BinaryMask, Float, Image, LabelMap, UInt8
 
 Random = np.random.Generator
 
@@ -104,7 +104,9 @@ class ClickSamples(Samples):
         prompt = first_prompt(mask, random, self.options)
         return {"frames": image, "labels": target, "prompt": (prompt * 255).astype(np.uint8)}
 
-    def _part(self, image: Image, target: LabelMap, random: Random) -> tuple[Image, LabelMap]:
+    def _part(
+        self, image: Image, target: LabelMap, random: Random
+    ) -> tuple[UInt8[np.ndarray, "S S 3"], UInt8[np.ndarray, "S S"]]:
         """The whole picture or a part of it, as a square, mirrored or not."""
         rows, columns = slice(None), slice(None)
         if random.random() >= self.options.whole:
@@ -173,7 +175,7 @@ def _draw_scribble(canvas: Float[np.ndarray, "S S"], mask: BinaryMask, random: R
     chosen = random.choice(places, int(random.integers(2, 5)))
     points = np.stack([chosen % mask.shape[1], chosen // mask.shape[1]], 1).astype(np.int32)
     line = np.zeros(mask.shape, np.uint8)
-    cv2.polylines(line, [points[:, None]], False, 1, int(random.integers(3, 2 * RADIUS_PX + 3)))
+    cv2.polylines(line, [points[:, None]], False, 1, int(random.integers(3, int(2 * RADIUS_PX) + 3)))
     canvas[(line > 0) & mask] = 1
 
 

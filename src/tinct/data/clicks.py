@@ -11,7 +11,7 @@ from tinct.shapes import BinaryMask, Float
 
 Random = np.random.Generator
 
-RADIUS_PX = 5
+RADIUS_PX = 5.0
 """Of the disk that stands for a click, at the network's size (RITM: 5)."""
 
 

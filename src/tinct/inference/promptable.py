@@ -73,10 +73,10 @@ class ObjectPrompt:
                 )
         if self.box is not None:
             x0, y0, x1, y1 = self.box
-            if not (x0 < x1 and y0 < y1 and x1 > 0 and y1 > 0 and x0 < width and y0 < height):
+            if min(x1, width) - max(x0, 0) < 1 or min(y1, height) - max(y0, 0) < 1:
                 raise OptionError(
                     f"The box ({x0:g}, {y0:g}, {x1:g}, {y1:g}) holds no pixel of the frame of "
-                    f"{width}×{height} pixels; give x0 < x1 and y0 < y1 inside of it."
+                    f"{width}×{height} pixels; give x0 and y0 at least 1 below x1 and y1, inside of it."
                 )
         for name, array in (("inside", self.inside), ("outside", self.outside), ("previous", self.previous)):
             if array is not None and array.shape != (height, width):
