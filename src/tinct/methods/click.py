@@ -1,8 +1,10 @@
 """The masks of a frame from clicks, boxes and scribbles, by a compact network.
 
 A first look at the whole frame says roughly where the object is; a second at that part of it, enlarged, says
-it finely (FocalClick, Chen et al., CVPR 2022, and f-BRS, Sofiiuk et al., CVPR 2020, "zoom-in"). What a frame
-and its parts look like is cached, so that a further click costs no more than the decoder.
+it finely (FocalClick, Chen et al., CVPR 2022, and f-BRS, Sofiiuk et al., CVPR 2020, "zoom-in"). Clicks are
+answered one after the other, each from the answer before, as the network learnt it; a later one changes only
+the region that it lies in (FocalClick's "progressive merge"). What a frame and its parts look like is cached,
+and so are answers, so that a further click costs no more than the decoder.
 
 Nothing here follows one paper; `tinct.networks.click` names what it is built after.
 """
@@ -11,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ import numpy as np
 import torch
 
 from tinct.data.clicks import draw_clicks
-from tinct.inference.promptable import FramePrompt, ObjectPrompt, PromptableSegmenter
+from tinct.inference.promptable import FramePrompt, ObjectPrompt, Point, PromptableSegmenter
 from tinct.io.masks import ObjectMasks
 from tinct.networks.click import STRIDE, ClickConfig, ClickFeatures, ClickNetwork
 from tinct.networks.weights import load_weights
@@ -31,6 +33,10 @@ Bounds = tuple[int, int, int, int]
 """left, top, right, bottom in pixels of the frame."""
 
 
+NEAR = 0.01
+"""How far from a click the change that it makes may begin, as a fraction of the frame's shorter side."""
+
+
 @dataclass(frozen=True)
 class Options:
     """How the network is asked.
@@ -39,13 +45,15 @@ class Options:
         long_side: Pixels of the longer side at which the network sees a frame or a part of it.
         zoom: Look again at the part around the first answer.
         room: How many times as large as the first answer's box that part is.
+        merge: A click that corrects an answer changes only the region that holds it.
         worth: Zoom only where the part has at most this share of the frame's area.
-        cached: Frames and parts whose features are kept.
+        cached: Frames and parts whose features are kept, and answers.
     """
 
     long_side: int = 320
     zoom: bool = True
     room: float = 1.4
+    merge: bool = True
     worth: float = 0.7
     cached: int = 8
 
@@ -70,6 +78,7 @@ class Clicks(PromptableSegmenter):
         self.device = device or next(network.parameters()).device
         self.network = network.to(self.device).eval()
         self._features: OrderedDict[tuple[str, Bounds], ClickFeatures] = OrderedDict()
+        self._answers: OrderedDict[tuple[object, ...], Float[np.ndarray, "H W"]] = OrderedDict()
 
     @torch.no_grad()
     def propose(self, frame: Image, prompt: FramePrompt) -> ObjectMasks:
@@ -83,6 +92,23 @@ class Clicks(PromptableSegmenter):
         return ObjectMasks(ids, np.stack(probs))
 
     def _propose(self, frame: Image, digest: str, prompt: ObjectPrompt) -> Float[np.ndarray, "H W"]:
+        """Clicks are answered one after the other."""
+        given = (digest, prompt.box, *map(_digest, (prompt.inside, prompt.outside, prompt.previous)))
+        found = prompt.previous
+        for count in _turns(prompt):
+            points = prompt.points[:count]
+            if (*given, points) not in self._answers:
+                turn = replace(prompt, points=points, previous=found)
+                answer = self._answer(frame, digest, turn)
+                if self.options.merge and points and found is not None:
+                    answer = _merged(found, answer, points[-1])
+                _store(self._answers, (*given, points), _as_marked(answer, turn), self.options.cached)
+            found = self._answers[(*given, points)]
+        assert found is not None
+        return found.copy()
+
+    def _answer(self, frame: Image, digest: str, prompt: ObjectPrompt) -> Float[np.ndarray, "H W"]:
+        """A look at the whole frame, and another at the part that matters."""
         H, W = frame.shape[:2]
         whole = (0, 0, W, H)
         found = self._look(frame, digest, whole, prompt, prompt.previous)
@@ -93,7 +119,7 @@ class Clicks(PromptableSegmenter):
             outside = prompt.previous if prompt.previous is not None else found
             found = outside.astype(np.float32, copy=True)
             found[top:bottom, left:right] = finer
-        return _as_marked(found, prompt)
+        return found
 
     def _part(self, found: Float[np.ndarray, "H W"], prompt: ObjectPrompt) -> Bounds:
         """Where to look again: around the answer, the box and all clicks on the object."""
@@ -162,10 +188,43 @@ class Clicks(PromptableSegmenter):
         )
         tensor = torch.from_numpy(seen).to(self.device).permute(2, 0, 1)[None].float() / 255
         features = self.network.encode(tensor.contiguous(memory_format=torch.channels_last))
-        self._features[key] = features
-        while len(self._features) > self.options.cached:
-            self._features.popitem(last=False)
+        _store(self._features, key, features, self.options.cached)
         return features
+
+
+def _turns(prompt: ObjectPrompt) -> range:
+    """The numbers of clicks that are answered one after the other: from the first that says where to look."""
+    count = len(prompt.points)
+    scribbled = prompt.inside is not None and bool(prompt.inside.any())
+    if prompt.box is not None or scribbled:
+        return range(count + 1)
+    if prompt.previous is not None and bool((prompt.previous > 0.5).any()):
+        return range(min(1, count), count + 1)
+    return range(1 + next(i for i, point in enumerate(prompt.points) if point.inside), count + 1)
+
+
+def _digest(array: np.ndarray[Any, Any] | None) -> str | None:
+    return None if array is None else hashlib.sha256(array.tobytes()).hexdigest()
+
+
+def _store(cache: OrderedDict[Any, Any], key: object, value: object, most: int) -> None:
+    cache[key] = value
+    while len(cache) > most:
+        cache.popitem(last=False)
+
+
+def _merged(
+    before: Float[np.ndarray, "H W"], after: Float[np.ndarray, "H W"], click: Point
+) -> Float[np.ndarray, "H W"]:
+    """The answer before with the change that holds a click; all of the new answer where none does."""
+    now, then = after > 0.5, before > 0.5
+    changed = now & ~then if click.inside else then & ~now
+    near = np.zeros(changed.shape, np.float32)
+    draw_clicks(near, [(click.x, click.y)], max(1.0, NEAR * min(changed.shape)))
+    seeds = (near > 0) & changed
+    if not seeds.any():
+        return after
+    return np.where(touching(changed, seeds), after, before)
 
 
 def _prompt_maps(
@@ -227,8 +286,6 @@ def _pixel(x: float, y: float, size: tuple[int, ...]) -> tuple[int, int]:
 
 def build(variant: str, preset: str, weights: Path, device: torch.device, **overrides: Any) -> Clicks:
     """The segmenter of a variant; see `zoo.build_promptable`."""
-    from dataclasses import replace
-
     network = ClickNetwork(ClickConfig(backbone=variant))
     load_weights(weights, network, method="click", variant=variant)
     return Clicks(network, replace(PRESETS[variant][preset], **overrides), device)
