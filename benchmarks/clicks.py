@@ -236,7 +236,7 @@ def answer(
 
 
 def speed(segmenter: PromptableSegmenter) -> dict[str, float]:
-    """Median seconds of the first click on a picture, and of further ones, at 1280×720; also of the processor."""
+    """Median seconds of the first click on a picture of 1280×720, and of further ones; also the processor's."""
     random = np.random.default_rng(0)
     width, height = SPEED_SIZE
     taken: dict[str, list[float]] = {name: [] for name in ("first", "next", "first_cpu", "next_cpu")}
