@@ -236,7 +236,7 @@ def answer(
 
 
 def speed(segmenter: PromptableSegmenter) -> dict[str, float]:
-    """Median seconds of the first click on a picture of 1280×720, and of further ones; also the processor's."""
+    """Median seconds of the first click on a 1280×720 picture, and of further ones; also the processor's."""
     random = np.random.default_rng(0)
     width, height = SPEED_SIZE
     taken: dict[str, list[float]] = {name: [] for name in ("first", "next", "first_cpu", "next_cpu")}
