@@ -7,6 +7,7 @@ from __future__ import annotations
 
 # The order of `tinct --help` is that of these lines.
 from tinct.cli import segment as segment  # isort: skip
+from tinct.cli import batch as batch  # isort: skip
 from tinct.cli import page as page  # isort: skip
 from tinct.cli import export as export  # isort: skip
 from tinct.cli import measure as measure  # isort: skip

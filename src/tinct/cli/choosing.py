@@ -84,6 +84,15 @@ Threads = Annotated[int | None, typer.Option(min=1, help="Processor threads; all
 WorkerThreads = Annotated[int | None, typer.Option(min=1, help="Processor threads of each worker.")]
 Workers = Annotated[int, typer.Option(min=1, help="Processes that share the sequences.")]
 
+RayAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--ray",
+        metavar="local|ADDRESS",
+        help="`local` starts Ray on this machine; an address (or RAY_ADDRESS) joins a cluster.",
+    ),
+]
+
 
 def flow_choice(flow: str | None, weights: Path | None, cache: Path | None) -> FlowChoice | None:
     """The flow that was asked for; DIS if only its cache was, None for the method's own."""

@@ -20,6 +20,8 @@ from typing import Any
 import cv2
 
 from tinct import zoo
+from tinct.batch.actors import ActorOptions, outcomes_on_ray
+from tinct.batch.cluster import ray_cluster
 from tinct.data.sequences import Sequence
 from tinct.errors import OptionError, OutputError, WeightsError
 from tinct.evaluation.dataset_split import DatasetSplit, open_frames
@@ -151,6 +153,7 @@ def evaluate(
     workers: int = 1,
     overlay: bool = False,
     progress: ProgressCallback | None = None,
+    ray: str | None = None,
 ) -> Evaluation:
     """Segment every sequence of a split and score the masks; called again, it goes on.
 
@@ -168,6 +171,9 @@ def evaluate(
         workers: How many processes share the sequences.
         overlay: Whether to write an overlay video of every sequence.
         progress: Called with ("segment", frames done, in all), then ("score", sequences done, in all).
+        ray: Segment in actors of this Ray cluster (`tinct.batch.cluster.ray_cluster`), which reach the
+            dataset and `out` at the same absolute paths; `workers` is then the maximum number of actors if it
+            is above 1, and the number of processes that score.
 
     Raises:
         OptionError: An unknown dataset, method, option, sequence or metric.
@@ -187,11 +193,13 @@ def evaluate(
 
         check_proposals(config.proposals, names)
     workers = max(1, min(workers, len(names)))
-    task = SequenceSegmentation(config, info, threads or _share(workers), out, overlay, data.max_frames)
+    # Actors have working directories, and threads, of their own.
+    share, runs = (_share(workers), out) if ray is None else (1, out.absolute())
+    task = SequenceSegmentation(config, info, threads or share, runs, overlay, data.max_frames)
     scores = None
     sweep(out)
     try:
-        has_truth = _segment_all(task, data, workers, progress)
+        has_truth = _segment_all(task, data, workers, progress, ray)
         run = {**info, **data.described, "workers": workers, **costs(out, names)}
         if has_truth:
             scores = _score(out, data, rules, workers, progress)
@@ -221,20 +229,26 @@ def _score(
 
 
 def _segment_all(
-    task: SequenceSegmentation, data: DatasetSplit, workers: int, progress: ProgressCallback | None
+    task: SequenceSegmentation,
+    data: DatasetSplit,
+    workers: int,
+    progress: ProgressCallback | None,
+    ray: str | None,
 ) -> bool:
     """Segment all sequences; return whether each has a truth to score against."""
     sequences = data.videos
     frames = _FrameCount(data, progress)
     # One process reports every frame; others report a sequence when it is done.
     function: Callable[[Sequence], bool] = (
-        partial(task, progress=frames.within) if workers == 1 and progress is not None else task
+        partial(task, progress=frames.within)
+        if workers == 1 and progress is not None and ray is None
+        else task
     )
     truths: dict[int, bool] = {}
     failures: dict[str, Exception] = {}
     with (
         _restored_threads(),
-        closing(outcomes_of(function, sequences.entries, workers, context="spawn", name=_name)) as outcomes,
+        _outcomes(function, sequences.entries, workers, task, ray) as outcomes,
     ):
         for index, outcome in outcomes:
             if not isinstance(outcome, Failure):
@@ -252,6 +266,27 @@ def _segment_all(
             "Mend these and give the same command again; it goes on from there.",
         )
     return all(truths.values())
+
+
+@contextmanager
+def _outcomes(
+    function: Callable[[Sequence], bool],
+    sequences: Collection[Sequence],
+    workers: int,
+    task: SequenceSegmentation,
+    ray: str | None,
+) -> Iterator[Iterator[tuple[int, bool | Failure]]]:
+    """The outcomes of all sequences, in processes of this machine or in actors of a cluster."""
+    if ray is None:
+        with closing(outcomes_of(function, tuple(sequences), workers, name=_name)) as outcomes:
+            yield outcomes
+        return
+    gpus = 1.0 if task.config.device.startswith("cuda") else 0.0
+    actors = ActorOptions(
+        float(task.threads or 1), gpus, min(workers, len(sequences)) if workers > 1 else None
+    )
+    with ray_cluster(ray), closing(outcomes_on_ray(function, sequences, actors, name=_name)) as found:
+        yield ((i, Failure(each) if isinstance(each, Exception) else each) for i, each in found)
 
 
 def _share(workers: int) -> int | None:
