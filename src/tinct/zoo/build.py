@@ -292,7 +292,7 @@ def build_segmenter(
         overrides["proposals"] = proposals
     path, _ = resolve_weights(method, variant, None if weights is None else Path(weights))
     module = method_module(method)
-    if method_record(method).onnx_variants:
+    if chosen == "onnx":
         overrides["backend"] = chosen
     segmenter: StreamingSegmenter[Any] | VideoSegmenter = module.build(
         variant, preset, path, target, **overrides
