@@ -257,7 +257,7 @@ class Project:
             self.journal.do(objects={object_id: changed})
 
     def set_finishing(self, object_id: int, rules: Sequence[Mapping[str, Any]]) -> None:
-        """Replace the rules by which an object's masks are finished, as one step; the masks stay as they are."""
+        """Replace the rules by which an object's masks are finished, as one step; the masks stay."""
         with self.lock:
             self._object(object_id)
             self.journal.do(finishing={object_id: [dict(rule) for rule in rules] or None})
