@@ -196,7 +196,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     only = options.sequences.split(",") if options.sequences else None
     for clip in Davis(options.root, options.split, only=only, merge_objects=True):
         began = time.perf_counter()
-        thinned = clip.thinned(options.every, options.max_frames)
+        thinned = clip.thinned(options.every)
         forget()
         video = Video.from_arrays([thinned.read_frame(index) for index in range(len(thinned))])
         truths = [thinned.read_labels(index) for index in range(len(thinned))]
@@ -346,7 +346,6 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--split", default="train", help="a list in ImageSets/2016 (default: train)")
     parser.add_argument("--sequences", help="only these sequences of the split, separated by commas")
     parser.add_argument("--every", type=int, default=3, help="see only each n-th frame")
-    parser.add_argument("--max-frames", type=int, help="stop each sequence after this many frames")
     parser.add_argument("--first", default=",".join(FIRST_MASKS), help="first masks (default: rough,box)")
     parser.add_argument("--choose", default=",".join(CHOICES), help="how frames are chosen (default: all)")
     parser.add_argument("--rounds", type=int, default=5)
@@ -378,8 +377,7 @@ def command() -> str:
 def run(options: argparse.Namespace) -> None:
     """Measure and print the tables, or compare two files."""
     if options.compare is not None:
-        a, b = map(read_tracks, options.compare)
-        print(differences(a, b))
+        print(differences(*map(read_tracks, options.compare)))
         return
     torch.set_num_threads(options.threads)
     cv2.setNumThreads(options.threads)

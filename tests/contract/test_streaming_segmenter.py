@@ -314,8 +314,11 @@ def test_interleaved_videos_do_not_disturb_each_other(segmenter: StreamingSegmen
 
 def test_the_network_is_left_as_it_was(segmenter: StreamingSegmenter[Any]) -> None:
     def weights() -> list[torch.Tensor]:
-        networks = [value for value in vars(segmenter).values() if isinstance(value, torch.nn.Module)]
-        return [tensor.clone() for network in networks for tensor in network.state_dict().values()]
+        holder = getattr(segmenter, "backend", segmenter)
+        networks = [value for value in vars(holder).values() if isinstance(value, torch.nn.Module)]
+        tensors = [tensor for network in networks for tensor in network.state_dict().values()]
+        arrays = getattr(holder, "weights", {}).values()  # of the backend onnx
+        return [tensor.clone() for tensor in (*tensors, *map(torch.as_tensor, arrays))]
 
     before = weights()
     attributes = set(vars(segmenter))

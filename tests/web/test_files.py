@@ -75,6 +75,15 @@ def test_an_imported_mask_is_painted_over_what_was_there(desk: Desk) -> None:
     np.testing.assert_array_equal(desk.tab.mask(3), painting(1))
 
 
+def test_an_import_may_replace_all_that_a_frame_shows(desk: Desk) -> None:
+    desk.tab.paint(3, painting(1, 2))
+    files = {"file": ("a.png", png(painting(5)), "image/png")}
+    desk.tab.call("POST", "/import", files=files, data={"frame": "3"})
+    np.testing.assert_array_equal(desk.tab.mask(3), painting(5, 2))
+    desk.tab.call("POST", "/import", files=files, data={"frame": "3", "replace": "true"})
+    np.testing.assert_array_equal(desk.tab.mask(3), painting(5))
+
+
 def coco(*pictures: str) -> bytes:
     outline = [[0, 0, 4, 0, 4, 4, 0, 4]]
     content = {

@@ -37,9 +37,10 @@ import numpy as np
 from tinct.backends.feelvos import FeelvosBackend
 from tinct.errors import OptionError, near_match
 from tinct.graphs.feelvos import LEAST_TEMPERATURE
+from tinct.graphs.shapes import feelvos_shapes
 from tinct.inference.segmenter import StreamingSegmenter
 from tinct.io.masks import ObjectMasks, object_ids_of
-from tinct.io.weights_file import read_weights
+from tinct.io.weights_file import check_shapes, read_weights
 from tinct.networks.feelvos_parts import COMPACT_BACKBONES, FAR, FeelvosConfig, FrameEncoding, ObjectMatches
 from tinct.ops.components import apart_from
 from tinct.ops.pixel_sets import Array, PixelSet, ReferenceSet, label_positions, namespace_of
@@ -444,7 +445,9 @@ def build(
                 f'FEELVOS with {what} needs the backend torch: --backend torch (backend="torch"); '
                 "`pip install 'tinct[torch]'` brings it."
             )
-        return Feelvos(OnnxBackend(read_weights(weights, "feelvos", variant), options.config), options)
+        tensors = read_weights(weights, "feelvos", variant)
+        check_shapes(weights, tensors, feelvos_shapes(options.config), f"feelvos ({variant})")
+        return Feelvos(OnnxBackend(tensors, options.config), options)
     from tinct.backends.feelvos_torch import TorchBackend
     from tinct.networks.feelvos import FeelvosNetwork
     from tinct.networks.weights import load_weights

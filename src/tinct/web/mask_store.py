@@ -6,7 +6,7 @@ back the masks from before it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tinct.inference.directions import Direction
@@ -40,9 +40,18 @@ class MaskStore:
             mask = ComputedMask(index, run, confidence, tuple(objects.items()))
             self._of.setdefault(index, []).append(mask)
 
-    def add(self, mask: ComputedMask, png: bytes) -> None:
-        """Store a mask, in the place of an earlier one of its frame and run; OutputError if that fails."""
-        self._file.add_mask(mask.index, mask.run, png, mask.confidence, dict(mask.objects))
+    def add(self, mask: ComputedMask, png: bytes, soft: Mapping[int, bytes] | None = None) -> None:
+        """Store a mask, in the place of an earlier one of its frame and run.
+
+        Args:
+            mask: What is known of it.
+            png: The label map.
+            soft: The probabilities of its objects as PNGs, by id, if they are stored.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        self._file.add_mask(mask.index, mask.run, png, mask.confidence, dict(mask.objects), soft)
         others = [old for old in self.at(mask.index) if old.run != mask.run]
         self._of[mask.index] = sorted([*others, mask], key=lambda each: each.run)
 

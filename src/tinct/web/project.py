@@ -10,10 +10,10 @@ video/    an embedded video, unpacked
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -207,7 +207,7 @@ class Project:
 
     def _check_unlocked(self, index: int) -> None:
         if index in self.journal.locks:
-            raise ConflictError(f"Frame {index} is locked. Unlock it (L) to paint on it.")
+            raise ConflictError(f"Frame {index} is locked. Unlock it (Shift+L) to paint on it.")
 
     def add_object(self, name: str | None, colour: str | None, wanted: int | None = None) -> int:
         """Add an object; return its id: the wanted one, or a free one if any object ever had that."""
@@ -230,6 +230,12 @@ class Project:
             old = self._object(object_id)
             changed = AnnotatedObject(clean_name(name or old.name), colour or old.colour)
             self.journal.do(objects={object_id: changed})
+
+    def set_finishing(self, object_id: int, rules: Sequence[Mapping[str, Any]]) -> None:
+        """Replace the rules by which an object's masks are finished, as one step; the masks stay."""
+        with self.lock:
+            self._object(object_id)
+            self.journal.do(finishing={object_id: [dict(rule) for rule in rules] or None})
 
     def delete_object(self, object_id: int) -> None:
         """Remove an object from all prompts, and from every mask."""

@@ -44,6 +44,9 @@ def document(project: Project) -> dict[str, Any]:
             "objects": [{"id": i, **asdict(made)} for i, made in project.journal.objects.items()],
             "prompts": list(prompts),
             "locks": ranges(locks),
+            "finishing": {str(i): rules for i, rules in project.journal.finishing.items()},
+            "soft_masks": project.file.meta("soft_masks") is True,
+            "has_soft_masks": project.file.has_soft_masks(),
             "done": ranges(mask.index for mask, _ in shown),
             "stale": ranges(mask.index for mask, stale in shown if stale and mask.index not in prompts),
             # Followed by the id and the confidence of each object: flat, since there is one per frame.
@@ -83,6 +86,8 @@ def summary(project: Project) -> dict[str, Any]:
         "width": info.size[1],
         "height": info.size[0],
         "uploaded": info.embedded,
+        "painted": len(project.journal.prompts),
+        "computed": len(project.masks.frames()),
         "status": "ready" if project.run is None else project.run.status,
     }
 

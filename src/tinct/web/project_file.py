@@ -250,6 +250,10 @@ class ProjectFile:
         query = "SELECT object, png FROM soft_masks WHERE frame = ? AND run = ? ORDER BY object"
         return dict(self.rows(query, frame, run))
 
+    def has_soft_masks(self) -> bool:
+        """Whether any frame has soft masks."""
+        return bool(self.rows("SELECT 1 FROM soft_masks LIMIT 1"))
+
     @staticmethod
     def _put_soft(db: sqlite3.Connection, frame: int, run: int, soft: Mapping[int, bytes]) -> None:
         db.execute("DELETE FROM soft_masks WHERE frame = ? AND run = ?", (frame, run))

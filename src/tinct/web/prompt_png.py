@@ -10,8 +10,8 @@ from PIL import Image as Pictures
 
 from tinct.errors import MaskError
 from tinct.io.image_files import opened_picture
-from tinct.io.masks import MAX_OBJECTS, check_labels, check_size, object_ids_of
-from tinct.shapes import LabelMap
+from tinct.io.masks import MAX_OBJECTS, ObjectMasks, check_labels, check_size, object_ids_of
+from tinct.shapes import Float, LabelMap
 from tinct.web.http_errors import CallError
 
 
@@ -90,3 +90,14 @@ def check_number_of_objects(count: int) -> None:
             f"The project would have {count} objects; at most {MAX_OBJECTS} are taken. Delete some, or give "
             "several things one id."
         )
+
+
+def soft_pngs(masks: ObjectMasks) -> dict[int, bytes]:
+    """The probabilities of each object as a project stores them: 8-bit grey PNGs, by id."""
+    return {i: _grey_png(masks[i]) for i in masks if masks[i].any()}
+
+
+def _grey_png(alpha: Float[np.ndarray, "H W"]) -> bytes:
+    buffer = io.BytesIO()
+    Pictures.fromarray(np.rint(255 * alpha.clip(0, 1)).astype(np.uint8)).save(buffer, "PNG", compress_level=2)
+    return buffer.getvalue()

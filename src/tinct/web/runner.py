@@ -301,6 +301,7 @@ class Runner:
             "states": str(project.scratch / "states"),
             "passes": [asdict(frame_pass) for frame_pass in plan.passes],
             "settings": settings_of(plan.config),
+            "soft": project.file.meta("soft_masks") is True,
         }
         run.status = "starting"
         run.stage = "prepare" if self.worker.ready.is_set() else "load"
@@ -361,7 +362,8 @@ class Runner:
         mask = ComputedMask(message["index"], run.plan.number, message["confidence"], objects)
         try:
             with project.lock:
-                project.masks.add(mask, base64.b64decode(message["png"]))
+                soft = {int(i): base64.b64decode(png) for i, png in message.get("soft", {}).items()}
+                project.masks.add(mask, base64.b64decode(message["png"]), soft)
                 status = run.status
                 run.add_frame()
                 if status == "paused":  # this frame was under way when the pause came

@@ -30,7 +30,7 @@ from typing import IO, Any
 from tinct.errors import TinctError
 from tinct.inference.callbacks import callbacks
 from tinct.runs.segmenter_config import SegmenterConfig
-from tinct.web.prompt_png import labels_of, png_of
+from tinct.web.prompt_png import labels_of, png_of, soft_pngs
 from tinct.web.run_log import FramePass
 
 Command = dict[str, Any]
@@ -156,11 +156,13 @@ class Worker:
                 frame_pass.first, frame_pass.last + frame_pass.frames.step, frame_pass.direction
             ):
                 sure = {i: round(value, 3) for i, value in object_confidences(result.masks).items()}
+                soft = soft_pngs(result.masks) if command.get("soft") else {}
                 yield {
                     "index": result.index,
                     "confidence": round(result.confidence, 3),
                     "objects": sure,
                     "png": base64.b64encode(png_of(result.masks.label_map, grey=False)).decode(),
+                    "soft": {i: base64.b64encode(png).decode() for i, png in soft.items()},
                 }
 
     def _end(self, ticket: int, status: str, message: str = "") -> None:

@@ -78,6 +78,14 @@ export const api = {
     }
   },
 
+  /** The finished alpha of some objects (ids with commas) in a frame. */
+  alpha: async (p, index, ids, signal) =>
+    (await ask("GET", `${at(p)}/alphas/${index}.png?objects=${ids}`, { signal })).blob(),
+  setFinishing: (p, id, rules) => askJson("PUT", `${at(p)}/finishing/${id}`, { json: { rules } }),
+  keepSoftMasks: (p, keep) => askJson("PUT", `${at(p)}/soft-masks`, { json: { keep } }),
+  exports: (p) => askJson("GET", `${at(p)}/exports`),
+  deleteExport: (p, name) => askJson("DELETE", exportUrl(p, name)),
+
   paint: (p, index, png) => askJson("PUT", `${at(p)}/prompts/${index}`, { body: png, type: "image/png" }),
   withdraw: (p, index) => askJson("DELETE", `${at(p)}/prompts/${index}`),
   outline: async (p, request) => (await ask("POST", `${at(p)}/outline`, { json: request })).arrayBuffer(),
@@ -97,8 +105,10 @@ export const api = {
   lock: (p, first, last, locked) => askJson("POST", `${at(p)}/locks`, { json: { first, last, locked } }),
   acquireWriterLock: (p, force) => askJson("POST", `${at(p)}/writer-lock`, { json: { force } }),
 
-  importMasks: (p, file, frame) =>
-    askJson("POST", `${at(p)}/import`, { body: formOf([["frame", String(frame)], ["file", file]]) }),
+  importMasks: (p, file, frame, replace) =>
+    askJson("POST", `${at(p)}/import`, {
+      body: formOf([["frame", String(frame)], ["replace", String(Boolean(replace))], ["file", file]]),
+    }),
   exportMasks: (p, request) => askJson("POST", `${at(p)}/export`, { json: request }),
 };
 

@@ -1,8 +1,12 @@
 // The page as a whole: starts its parts, and follows the address (#/video/frame).
 import { api } from "./api.js";
 import { $, keepIcons } from "./dom.js";
+import { startCopyPrevious } from "./copy-previous.js";
+import { startExports } from "./exports.js";
+import { startFinishing } from "./finishing.js";
 import { redrawGestures, startGestures } from "./gestures.js";
 import { complain } from "./notices.js";
+import { startOnion } from "./onion.js";
 import { showPresence, startObjects } from "./objects.js";
 import { startPlayback } from "./playback.js";
 import { acquireWriterLock, adopt, closeProject, openProject, seek } from "./project.js";
@@ -90,6 +94,10 @@ async function start() {
   startPlayback();
   startTimeline();
   startTransfers();
+  startExports();
+  startFinishing();
+  startOnion();
+  startCopyPrevious();
   startCopies();
   startRuns();
   startGestures(toolNamed);

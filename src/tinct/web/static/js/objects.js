@@ -128,6 +128,7 @@ export function showPresence() {
 
 function greyAbsent() {
   if (!store.now.project) return;
+  if (masks.isHeld(store.now.frame)) return showPresence(); // no count of all pixels during a stroke
   const map = masks.peek(store.now.frame);
   const counts = map ? countsOf(map) : null;
   for (const row of $("objects").children) {

@@ -23,7 +23,7 @@ export class Stroke {
   async #prepare() {
     if (!mayChange()) return false;
     if (within(store.now.project.locks, this.index)) {
-      notify(`Frame ${this.index} is locked. Unlock it (L) to paint on it.`, "error");
+      notify(`Frame ${this.index} is locked. Unlock it (Shift+L) to paint on it.`, "error");
       return false;
     }
     this.#object = store.now.object ?? (await addObject());
@@ -36,6 +36,7 @@ export class Stroke {
     const known = await masks.fetch(this.index);
     this.#map = known ? copyOf(known) : emptyMap(width, height);
     masks.hold(this.index, this.#map);
+    if (known && viewer.overlay.map === known) viewer.overlay.continueWith(this.#map);
     viewer.refresh();
     for (const change of this.#waiting) this.#apply(change);
     this.#waiting = [];

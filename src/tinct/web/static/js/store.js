@@ -35,6 +35,10 @@ export const store = new Store({
   keepOthers: false,
   opacity: 0.45,
   masksShown: true,
+  view: "overlay", // see views.js
+  onion: false, // whether the outlines of the frame before are shown
+  loop: false, // whether playing begins again at the end
+  speed: 1, // of playing; below 0 it goes backward
   playing: false,
   saving: "saved", // saved | saving | failed
   run: null,

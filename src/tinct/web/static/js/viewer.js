@@ -4,7 +4,9 @@ import { frames } from "./frames.js";
 import { masks } from "./masks.js";
 import { Overlay } from "./overlay.js";
 import { store } from "./store.js";
+import { drawOnion } from "./onion.js";
 import { onThemeChange, token } from "./theme.js";
+import { views } from "./views.js";
 
 const MARGIN_PX = 12;
 const MOST = 64; // screen pixels per pixel of the frame
@@ -23,7 +25,7 @@ const ratio = () => window.devicePixelRatio || 1;
 const size = () => ({ width: canvas().clientWidth, height: canvas().clientHeight });
 
 function draw() {
-  const { project, opacity, masksShown } = store.now;
+  const { project, opacity, masksShown, view: chosen } = store.now;
   const context = canvas().getContext("2d", { alpha: false });
   context.setTransform(1, 0, 0, 1, 0, 0);
   context.fillStyle = token("--stage");
@@ -34,9 +36,14 @@ function draw() {
   const reduced = shown.bitmap.width < project.width;
   context.imageSmoothingEnabled = reduced || scale < SMOOTH_UNDER;
   context.imageSmoothingQuality = "high";
-  context.drawImage(shown.bitmap, 0, 0, project.width, project.height);
-  if (masksShown && !comparing) overlay.draw(context, opacity, ratio() / scale);
-  if (masksShown && comparing) drawBoth(context, opacity, ratio() / scale);
+  const drawsMasks = !masksShown || Boolean(comparing) || views.drawsMasks();
+  if (drawsMasks) context.drawImage(shown.bitmap, 0, 0, project.width, project.height);
+  else views.draw(context, shown);
+  const unit = ratio() / scale;
+  const fill = chosen === "outline" ? 0 : opacity;
+  if (masksShown && comparing) drawBoth(context, fill, unit);
+  else if (masksShown && drawsMasks) overlay.draw(context, fill, unit);
+  if (masksShown && drawsMasks) drawOnion(context, unit);
   afterDraw();
 }
 
@@ -69,6 +76,7 @@ function refresh() {
   // A mask over another frame's picture would be a lie: it waits for its own.
   const map = shown?.index === frame ? masks.peek(frame) : (overlay.map ?? null);
   if (map !== overlay.map) overlay.show(map);
+  views.want();
   redraw();
   mapChanged();
 }
@@ -133,7 +141,8 @@ export const viewer = {
     mapChanged = changed;
     new ResizeObserver(resized).observe($("stage"));
     onThemeChange(redraw);
-    store.watch(["opacity", "masksShown"], redraw);
+    store.watch(["opacity", "masksShown", "onion"], redraw);
+    store.watch(["view", "hidden"], refresh);
     store.watch(["project", "hidden"], recolour);
     $("zoom-fit").addEventListener("click", fit);
     $("zoom-in").addEventListener("click", () => viewer.zoom(1.25));
