@@ -100,7 +100,7 @@ def test_runs_are_compared_rejected_brought_back_bounded_and_locked(studio: Any,
     page.wait_for_selector("#verdict", state="hidden")
 
     studio.go_to(6)
-    page.keyboard.press("l")
+    page.keyboard.press("Shift+L")
     studio.until("document.getElementById('announcer').textContent === 'Frame 6 is locked.'")
     page.mouse.click(*studio.on_screen(20, 20))
     page.wait_for_selector(".notice.error")
