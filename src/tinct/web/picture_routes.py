@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import threading
+from functools import cache
 from typing import get_args
 
 import numpy as np
@@ -12,11 +14,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tinct.errors import OptionError, near_match
+from tinct.inference.promptable import PromptableSegmenter
 from tinct.web.http_errors import NotFoundError
 from tinct.web.outline import OutlinePrompt, segment_outline
 from tinct.web.project import MaskKind, Project
 from tinct.web.prompt_png import png_of
 from tinct.web.services import json_of, project_of, services_of, whole_number
+from tinct.zoo import build_promptable
 
 
 def frame(request: Request) -> Response:
@@ -76,17 +80,41 @@ def _which(given: str) -> MaskKind:
 
 
 async def outline(request: Request) -> Response:
-    """The mask of one object from a box, scribbles or a polygon; nothing is stored."""
+    """The mask of one object from a box, scribbles, clicks or a polygon; nothing is stored."""
     values, project = await json_of(request), project_of(request)
     index, prompt = whole_number(values, "frame"), OutlinePrompt.read(values)
-    found = await run_in_threadpool(_outline, request, project, index, prompt)
+    corrects = values.get("corrects")
+    found = await run_in_threadpool(
+        _outline,
+        request,
+        project,
+        index,
+        prompt,
+        None if corrects is None else whole_number(values, "corrects"),
+    )
     return Response(found, media_type="image/png")
 
 
-def _outline(request: Request, project: Project, index: int, prompt: OutlinePrompt) -> bytes:
+def _outline(
+    request: Request, project: Project, index: int, prompt: OutlinePrompt, corrects: int | None
+) -> bytes:
+    """The PNG of the mask; `corrects` is the object whose mask on the frame points correct."""
     project.check_frame(index)
     image = services_of(request).frames.image(project.id, project.video, index)
-    return png_of(segment_outline(image, prompt).astype(np.uint8) * np.uint8(255), grey=True)
+    labels = None if corrects is None else project.labels(index, "shown")
+    previous = None if labels is None else labels == corrects
+    with _asking:  # one answer at a time: the segmenter caches what it saw
+        mask = segment_outline(image, prompt, _promptable(), previous)
+    return png_of(mask.astype(np.uint8) * np.uint8(255), grey=True)
+
+
+@cache
+def _promptable() -> PromptableSegmenter:
+    """One for all projects, built when it is first asked."""
+    return build_promptable()
+
+
+_asking = threading.Lock()
 
 
 def etag_of(*words: object) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from tinct.inference.devices import resolve_device
+from tinct.zoo.backends import choose_backend
 from tinct.zoo.build import (
     WeightsRecord,
+    backend_of,
     build_segmenter,
     check_variant,
     file_sha256,
@@ -19,6 +21,7 @@ from tinct.zoo.methods import (
     CAPABILITIES,
     METHODS,
     PRESETS,
+    PROMPTABLE,
     Capability,
     MethodRecord,
     Score,
@@ -26,20 +29,27 @@ from tinct.zoo.methods import (
     check_capability,
     method_record,
     methods_where,
+    weights_owner,
 )
+from tinct.zoo.promptable import PROMPTABLE_NAMES, build_promptable
 
 __all__ = [
     "CAPABILITIES",
     "METHODS",
     "PRESETS",
+    "PROMPTABLE",
+    "PROMPTABLE_NAMES",
     "Capability",
     "MethodRecord",
     "Score",
     "TrainingHelp",
     "WeightsRecord",
+    "backend_of",
+    "build_promptable",
     "build_segmenter",
     "check_capability",
     "check_variant",
+    "choose_backend",
     "file_sha256",
     "fine_tuning_budget",
     "join_weights",
@@ -49,5 +59,6 @@ __all__ = [
     "read_card",
     "resolve_device",
     "resolve_weights",
+    "weights_owner",
     "weights_record",
 ]

@@ -13,13 +13,16 @@ import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from tinct.errors import MissingWeightsError, OptionError, WeightsError, near_match
 from tinct.inference.devices import resolve_device
+from tinct.inference.threads import apply_to_torch
 from tinct.io.json_files import parse_json, reading
 from tinct.io.regular_files import check_regular, read_regular
-from tinct.zoo.methods import Score, check_capability, method_record, methods_where
+from tinct.zoo.backends import choose_backend, needs_torch
+from tinct.zoo.methods import Score, check_capability, method_record, methods_where, weights_owner
 
 if TYPE_CHECKING:
     import torch
@@ -74,7 +77,7 @@ _CARD_FIELDS = tuple(f.name for f in dataclasses.fields(WeightsRecord) if f.defa
 
 def check_variant(method: str, variant: str | None) -> str:
     """The variant itself, or the method's default for None; an unknown one raises OptionError."""
-    record = method_record(method)
+    record = weights_owner(method)
     if variant is None:
         return record.default_variant
     if variant not in record.variants:
@@ -138,7 +141,7 @@ def resolve_weights(method: str, variant: str, weights: Path | None) -> tuple[Pa
     if weights is not None:
         return weights, file_sha256(weights)
     record = weights_record(method, variant)
-    joined = method_record(method).joined.get(variant)
+    joined = weights_owner(method).joined.get(variant)
     if record is None and joined:
         raise WeightsError(
             f"The package holds no weights for {method} {variant}; join those of {' and '.join(joined)} with "
@@ -183,8 +186,28 @@ def join_weights(method: str, files: Mapping[str, Path], out: Path) -> str:
     if not any(set(files) == set(parts) for parts in record.joined.values()):
         known = "; ".join(f"{variant}: {' and '.join(parts)}" for variant, parts in record.joined.items())
         raise OptionError(f"Weights of {' and '.join(files)} came; {method} joins those of {known}.")
-    sha256: str = importlib.import_module(record.module).join_weights(files, out)
+    sha256: str = method_module(method).join_weights(files, out)
     return sha256
+
+
+def method_module(method: str) -> Any:
+    """The module of a method: its `Options`, `PRESETS` and `build`.
+
+    Raises:
+        OptionError: There is no such method.
+        MissingExtraError: It needs torch, and torch is not installed.
+    """
+    try:
+        return importlib.import_module(weights_owner(method).module)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] not in (
+            "torch",
+            "torchvision",
+            "timm",
+            "jaxtyping",
+        ):
+            raise
+        raise needs_torch(method) from error
 
 
 @overload
@@ -198,6 +221,7 @@ def build_segmenter(
     fine_tune: str | None = None,
     flow: FlowEstimator | None = None,
     proposals: ProposalSource | None = None,
+    backend: str = "auto",
     **overrides: Any,
 ) -> StreamingSegmenter[Any]: ...
 @overload
@@ -211,6 +235,7 @@ def build_segmenter(
     fine_tune: str | None = None,
     flow: FlowEstimator | None = None,
     proposals: ProposalSource | None = None,
+    backend: str = "auto",
     **overrides: Any,
 ) -> StreamingSegmenter[Any] | VideoSegmenter: ...
 def build_segmenter(
@@ -223,6 +248,7 @@ def build_segmenter(
     fine_tune: str | None = None,
     flow: FlowEstimator | None = None,
     proposals: ProposalSource | None = None,
+    backend: str = "auto",
     **overrides: Any,
 ) -> StreamingSegmenter[Any] | VideoSegmenter:
     """A segmenter, ready for `segment_video`.
@@ -237,6 +263,7 @@ def build_segmenter(
             steps such as `200`, or seconds such as `60s`; None leaves it to the preset.
         flow: Gives the optical flow to a method that uses it; None for its own choice.
         proposals: Gives boxes to a method that looks for objects in them; None for its own.
+        backend: `auto`, `torch` or `onnx`; see `zoo.backends.choose_backend`.
         **overrides: Fields of the method's `Options`.
 
     Raises:
@@ -250,8 +277,11 @@ def build_segmenter(
     for name in overrides:
         if name not in known:
             raise OptionError(f"{method} has no option {name!r}. {near_match(name, known)}")
-    target = resolve_device(device)
-    budget = fine_tuning_budget(method, variant, preset, fine_tune, target)
+    chosen = backend_of(method, variant, preset, backend, device, overrides)
+    target = "cpu" if chosen == "onnx" else resolve_device(device)
+    apply_to_torch()
+    on_torch = None if isinstance(target, str) else target
+    budget = fine_tuning_budget(method, variant, preset, fine_tune, on_torch)
     if fine_tune is not None and budget is not None:
         tuning = overrides.get("fine_tuning", options.fine_tuning)
         overrides["fine_tuning"] = dataclasses.replace(tuning, budget=budget)
@@ -262,17 +292,37 @@ def build_segmenter(
         check_capability(method, "uses_proposals")
         overrides["proposals"] = proposals
     path, _ = resolve_weights(method, variant, None if weights is None else Path(weights))
-    module = importlib.import_module(method_record(method).module)
+    module = method_module(method)
+    if chosen == "onnx":
+        overrides["backend"] = chosen
     segmenter: StreamingSegmenter[Any] | VideoSegmenter = module.build(
         variant, preset, path, target, **overrides
     )
     return segmenter
 
 
+def backend_of(
+    method: str,
+    variant: str | None,
+    preset: str,
+    backend: str,
+    device: str | torch.device,
+    overrides: Mapping[str, Any] = MappingProxyType({}),
+) -> str:
+    """The backend that `build_segmenter` will take: "torch" or "onnx"; errors as `choose_backend`'s."""
+    variant = check_variant(method, variant)
+    chosen = choose_backend(method, variant, backend, str(device))
+    if chosen == "onnx" and backend == "auto":
+        options = dataclasses.replace(preset_options(method, variant, preset), **overrides)
+        if method_module(method).missing_graph(options):
+            return choose_backend(method, variant, "torch", str(device))
+    return chosen
+
+
 def preset_options(method: str, variant: str | None, preset: str) -> Any:
     """A preset's `Options`; an unknown method, variant or preset raises OptionError."""
     variant = check_variant(method, variant)
-    presets = importlib.import_module(method_record(method).module).PRESETS
+    presets = method_module(method).PRESETS
     if preset not in presets[variant]:
         others = [name for name, known in presets.items() if preset in known]
         hint = f"{' and '.join(others)} {'have' if len(others) > 1 else 'has'} it; " if others else ""
@@ -283,7 +333,7 @@ def preset_options(method: str, variant: str | None, preset: str) -> Any:
 
 
 def fine_tuning_budget(
-    method: str, variant: str | None, preset: str, fine_tune: str | None, device: torch.device
+    method: str, variant: str | None, preset: str, fine_tune: str | None, device: torch.device | None
 ) -> Budget | None:
     """How long each object will be fine-tuned; None for a method that does not do that.
 

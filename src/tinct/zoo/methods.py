@@ -78,6 +78,8 @@ class MethodRecord:
         recipe_parts: What `tinct train METHOD --without` can leave out of its recipe.
         recipe_additions: What `--with` can add to it.
         joined: Variant → the variants whose weights its file joins; no recipe trains it as a whole.
+        onnx_variants: Those that run in ONNX Runtime, too; its `build` takes a `backend` then, and
+            `missing_graph` says which options do not.
         streams: It goes through a video from the first annotated frame on, and gives each mask at once.
     """
 
@@ -98,6 +100,7 @@ class MethodRecord:
     recipe_parts: tuple[str, ...] = ()
     recipe_additions: tuple[str, ...] = ()
     joined: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    onnx_variants: tuple[str, ...] = ()
     streams: bool = True
 
     def presets_of(self, variant: str) -> tuple[str, ...]:
@@ -136,6 +139,11 @@ def method_record(method: str) -> MethodRecord:
     return METHODS[method]
 
 
+def weights_owner(method: str) -> MethodRecord:
+    """The row of a method, or of what segments by prompts: whoever may have weights in the package."""
+    return PROMPTABLE[method] if method in PROMPTABLE else method_record(method)
+
+
 def methods_where(capability: str) -> tuple[str, ...]:
     """The methods for which a field of `MethodRecord` is true (or not empty)."""
     return tuple(name for name, record in METHODS.items() if getattr(record, capability))
@@ -170,6 +178,7 @@ METHODS: Mapping[str, MethodRecord] = {
             "DAVIS-2017 val J&F": _paper(0.715, "results on the DAVIS 2017 validation set, with YouTube-VOS"),
         },
         lacking={"mobilenetv2": ("paper",)},
+        onnx_variants=("mobilenetv2",),
         training=TrainingHelp(
             "Train FEELVOS; the result is OUT/video.safetensors, for `tinct segment --weights`.",
             needs_videos=True,
@@ -300,3 +309,24 @@ METHODS: Mapping[str, MethodRecord] = {
     ),
 }
 """Every method that tinct has."""
+
+PROMPTABLE: Mapping[str, MethodRecord] = {
+    "click": MethodRecord(
+        title="Clicks: tinct's own, after RITM (Sofiiuk 2022) and SAM (Kirillov 2023)",
+        module="tinct.methods.click",
+        variants={"mobilenetv2": "compact: a frozen MobileNetV2, and a decoder that runs once per prompt"},
+        default_variant="mobilenetv2",
+        paper_variant="mobilenetv2",
+        paper_scores={},
+        presets=("default",),
+        training=TrainingHelp(
+            "Train the network behind clicks; the result is OUT/clicks.safetensors.",
+            steps="small=600,clicks=300",
+            init="Start from these weights of it.",
+            samples="samples",
+            defaults=_defaults(mobilenetv2="small 8 × 160×160, 0.001; clicks 8 × 256×256, 0.0005"),
+        ),
+        streams=False,
+    ),
+}
+"""What segments one frame by prompts (`tinct.inference.promptable`); none of it goes through a video."""

@@ -25,9 +25,10 @@ const GROUPS = [
   ["Paint", [
     ["B", "Brush", { b: () => choose("brush") }],
     ["E", "Eraser", { e: () => choose("eraser") }],
-    ["P", "Polygon", { p: () => choose("polygon") }],
+    ["C", "Clicks that find an outline", { c: () => choose("clicks") }],
     ["X", "Box that finds an outline", { x: () => choose("box") }],
     ["S", "Scribbles that find an outline", { s: () => choose("scribbles") }],
+    ["P", "Polygon", { p: () => choose("polygon") }],
     ["[ ]", "Brush smaller, larger", { "[": () => resizeBrush(-1), "]": () => resizeBrush(1) }],
     ["1 – 9", "Choose an object", Object.fromEntries(DIGITS.map((digit) => [digit, () => chooseNth(digit)]))],
     ["N", "New object", { n: addObject }],
