@@ -53,7 +53,7 @@ def test_a_feather_is_seen_on_black_and_taken_back(studio: Any) -> None:
     assert studio.colour_at(*outside).min() > 250
     page.select_option("#view", "overlay")
     before = studio.mask(0)
-    page.locator("#undo").click()
+    page.locator("button#undo").click()
     studio.until("document.getElementById('finishing-feather_px').value === '0'")
     np.testing.assert_array_equal(studio.mask(0), before)
 

@@ -17,11 +17,14 @@ let before = 0;
 
 /** The current frame, then those that are likely next, nearest first. */
 function likely() {
-  const { project, frame, playing } = store.now;
-  const ahead = playing ? AHEAD : AROUND;
+  const { project, frame, playing, speed, loop } = store.now;
+  const ahead = Math.min(playing ? AHEAD : AROUND, project.frames - 1);
+  const direction = playing ? Math.sign(speed) : heading;
   const steps = [0];
-  for (let i = 1; i <= ahead; i++) steps.push(heading * i, ...(playing ? [] : [-heading * i]));
-  return steps.map((step) => frame + step).filter((index) => index >= 0 && index < project.frames);
+  for (let i = 1; i <= ahead; i++) steps.push(direction * i, ...(playing ? [] : [-direction * i]));
+  const indices = steps.map((step) => frame + step);
+  if (playing && loop) return indices.map((index) => (index + project.frames) % project.frames);
+  return indices.filter((index) => index >= 0 && index < project.frames);
 }
 
 function load() {
@@ -39,7 +42,7 @@ export function startPlayback() {
   masks.start({ arrived, failed: complain });
   views.start({ arrived, failed: complain });
   viewer.sharpened = load;
-  store.watch(["frame", "project", "playing"], ({ frame }) => {
+  store.watch(["frame", "project", "playing", "speed", "loop"], ({ frame }) => {
     if (frame !== before) heading = frame > before ? 1 : -1;
     before = frame;
     load();
