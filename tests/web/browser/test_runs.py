@@ -1,4 +1,4 @@
-"""Runs in a real browser: kept or rejected, compared, bounded, begun again by painting, followed, and cut off."""
+"""Runs in a browser: kept or rejected, compared, bounded, begun again by painting, followed, cut off."""
 
 from __future__ import annotations
 
