@@ -94,13 +94,13 @@ class Clicks(PromptableSegmenter):
     def _propose(self, frame: Image, digest: str, prompt: ObjectPrompt) -> Float[np.ndarray, "H W"]:
         """Clicks are answered one after the other."""
         given = (digest, prompt.box, *map(_digest, (prompt.inside, prompt.outside, prompt.previous)))
-        found = prompt.previous
+        found, merges = prompt.previous, self.options.merge and prompt.previous is not None
         for count in _turns(prompt):
             points = prompt.points[:count]
             if (*given, points) not in self._answers:
                 turn = replace(prompt, points=points, previous=found)
                 answer = self._answer(frame, digest, turn)
-                if self.options.merge and points and found is not None and prompt.previous is not None:
+                if merges and points and found is not None:
                     answer = _merged(found, answer, points[-1])
                 _store(self._answers, (*given, points), _as_marked(answer, turn), self.options.cached)
             found = self._answers[(*given, points)]
