@@ -3,8 +3,8 @@
 A first look at the whole frame says roughly where the object is; a second at that part of it, enlarged, says
 it finely (FocalClick, Chen et al., CVPR 2022, and f-BRS, Sofiiuk et al., CVPR 2020, "zoom-in"). Clicks are
 answered one after the other, each from the answer before, as the network learnt it; one that corrects a given
-mask changes only the region that it lies in (FocalClick's "progressive merge"). What a frame and its parts look like is cached,
-and so are answers, so that a further click costs no more than the decoder.
+mask changes only the region that it lies in (FocalClick's "progressive merge"). What a frame and its parts
+look like is cached, and so are answers, so that a further click costs no more than the decoder.
 
 Nothing here follows one paper; `tinct.networks.click` names what it is built after.
 """
@@ -95,7 +95,9 @@ class Clicks(PromptableSegmenter):
         """Clicks are answered one after the other."""
         given = (digest, prompt.box, *map(_digest, (prompt.inside, prompt.outside, prompt.previous)))
         found, merges = prompt.previous, self.options.merge and prompt.previous is not None
-        for count in _turns(prompt):
+        turns = _turns(prompt)
+        known = [count for count in turns if (*given, prompt.points[:count]) in self._answers]
+        for count in turns[turns.index(known[-1]) if known else 0 :]:
             points = prompt.points[:count]
             if (*given, points) not in self._answers:
                 turn = replace(prompt, points=points, previous=found)
