@@ -41,6 +41,9 @@ class Options:
             so without a number).
         refinements: Beyond the paper: a match's mask is looked for this many times more, each time in the box
             around what was found.
+        least_agreement: Beyond the paper: boxes come from what the cells of a frame recall of the annotated
+            ones, too; and a mask's similarity is its overlap with what they recall (`cell_matching`), which
+            must reach this to start a tracklet. 0 never looks.
         doubt_margin: The trace shows a doubt where the next object is less similar by no more than this.
         linking: When tracklets contradict each other (2.2 does not say).
         verification: Beyond the paper: a propagation ends where its mask's box is less similar to all
@@ -71,6 +74,7 @@ class Options:
     checkpoints: bool = True
     covered_iou: float = 0.5
     refinements: int = 0
+    least_agreement: float = 0.0
     doubt_margin: float = 0.05
     linking: LinkingRules = field(default_factory=LinkingRules)
     verification: float = 0.0

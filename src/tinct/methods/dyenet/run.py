@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
@@ -15,6 +16,7 @@ from jaxtyping import Float
 from tinct.inference.callbacks import report_progress
 from tinct.io.masks import object_ids_of
 from tinct.methods.dyenet.annotated_cells import AnnotatedCells
+from tinct.methods.dyenet.cell_matching import CellMatching
 from tinct.methods.dyenet.linking import Link, contradiction_at_start, is_covered, join, linked
 from tinct.methods.dyenet.options import Options
 from tinct.methods.dyenet.propagation import PropagationContext, least_side_px, propagated
@@ -64,6 +66,7 @@ class Run:
         self._round = 0
         self._links: list[Link] = []
         self._cells = AnnotatedCells()
+        self._matching = CellMatching(sources, object_ids) if options.least_agreement else None
         self._annotated: set[tuple[int, int]] = set()
         self._areas: dict[int, float] = {}
         self._taken: set[tuple[int, int]] = set()
@@ -82,6 +85,8 @@ class Run:
                 for object_id, mask, embedding in zip(object_ids_of(labels), masks, embeddings, strict=True)
             ]
             self._cells.learn(annotated, self.sources)
+            if self._matching is not None:
+                self._matching.learn(frame, annotated)
             starts += annotated
             for object_id, mask in zip(object_ids_of(labels), masks, strict=True):
                 self._annotated.add((frame, object_id))
@@ -97,10 +102,10 @@ class Run:
         starts = []
         for frame in range(len(self.sources)):
             candidates = self.sources.candidates(frame)
+            found = matched(candidates, templates, self.options.rho, self._taken)
+            starts += self._agreeing(self._with_masks(found + self._recalled(frame, templates)))
             if not len(candidates.boxes):
                 self.trace.without_proposals.append(frame)
-                continue
-            starts += self._with_masks(matched(candidates, templates, self.options.rho, self._taken))
             report_progress(f"round {number}: match", frame + 1, len(self.sources))
         return starts
 
@@ -115,7 +120,9 @@ class Run:
             all_of_frame = list(group)
             fresh = [start for start in all_of_frame if self._is_worth_it(start)]
             templates = TemplateSet(self.templates)
-            context = PropagationContext(self.tracklets, self._annotated, self._areas, templates, self._cells)
+            context = PropagationContext(
+                self.tracklets, self._annotated, self._areas, templates, self._cells, self._matching
+            )
             for tracklet in propagated(fresh, self.sources, self.options, context):
                 place = len(self.tracklets)
                 self.trace.decisions.append(Decision(tracklet.start, Outcome.PROPAGATED, place))
@@ -191,6 +198,44 @@ class Run:
             )
             for match, mask in zip(matches, masks, strict=True)
         ]
+
+    def _recalled(self, frame: int, templates: TemplateSet) -> list[Match]:
+        """The boxes in which the cells of a frame recall an object that has no starting point there."""
+        boxes = {} if self._matching is None else self._matching.boxes(frame)
+        boxes = {i: box for i, box in boxes.items() if (frame, i) not in self._taken}
+        if not boxes:
+            return []
+        embeddings = self.sources.embeddings(frame, torch.stack(list(boxes.values())))
+        ids = templates.object_ids
+        return [
+            Match(frame, i, (*box.tolist(),), embedding, float(values[ids.index(i)]), -1.0, None)
+            for (i, box), embedding, values in zip(
+                boxes.items(), embeddings, templates.similarities(embeddings), strict=True
+            )
+        ]
+
+    def _agreeing(self, starts: list[StartingPoint]) -> list[StartingPoint]:
+        """Of the starting points of a frame, for each object the one that agrees best with its cells.
+
+        It must agree well enough, and with no other object better.
+        """
+        if self._matching is None or not starts:
+            return starts
+        ids = self._matching.object_ids
+        best: dict[int, StartingPoint] = {}
+        agreements = self._matching.agreements(starts[0].frame, [start.mask for start in starts])
+        for start, values in zip(starts, agreements, strict=True):
+            own = float(values[ids.index(start.object_id)])
+            known = best.get(start.object_id)
+            others = {i: float(v) for i, v in zip(ids, values, strict=True) if i != start.object_id}
+            second = max(others, key=others.__getitem__, default=None)
+            second_value = -1.0 if second is None else others[second]
+            if own < max(self.options.least_agreement, second_value) or (known and known.similarity >= own):
+                continue
+            best[start.object_id] = replace(
+                start, similarity=own, runner_up=second_value, runner_up_id=second
+            )
+        return [best[i] for i in sorted(best)]
 
     def _masks(self, frame: int, boxes: Float[torch.Tensor, "N 4"]) -> list[RoiMask]:
         """What the mask network sees in boxes, and then in the boxes around what it saw.
