@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from tinct.methods.dyenet.sources import Sources
@@ -124,3 +124,42 @@ class CellMatching:
         recalled_px = maps.sum((1, 2)) * STRIDE**2
         total = (inside.sum((1, 2)) * cell_px)[:, None] + recalled_px
         return (2 * torch.stack(common, 1) / total.clamp_min(1e-6)).numpy()
+
+    def without_strangers(
+        self,
+        frame: int,
+        boxes: Float[Tensor, "N 4"],
+        probs: Float[Tensor, "N M M"],
+        object_ids: Sequence[int],
+        least_share: float,
+    ) -> Float[Tensor, "N M M"]:
+        """Masks without those of their parts that recall the object much less than another part does.
+
+        Args:
+            frame: On which they lie.
+            boxes: In pixels of the working frame.
+            probs: Over the boxes.
+            object_ids: Whose they are.
+            least_share: Of what the part that recalls the object most does, as a mean over its cells.
+        """
+        maps = self.recalled(frame)[[self.object_ids.index(i) for i in object_ids]]
+        recalled = cropped(maps, boxes.cpu() / STRIDE, probs.shape[-1]).numpy()
+        kept = [
+            _surest_parts(mask, of_object, least_share)
+            for mask, of_object in zip((probs > 0.5).cpu().numpy(), recalled, strict=True)
+        ]
+        strangers = torch.from_numpy(~np.stack(kept)).to(probs.device) & (probs > 0.5)
+        return torch.where(strangers, torch.zeros_like(probs), probs)
+
+
+def _surest_parts(
+    mask: Bool[np.ndarray, "M M"], recalled: Float[np.ndarray, "M M"], least_share: float
+) -> Bool[np.ndarray, "M M"]:
+    """The connected parts of a mask that recall its object nearly as much as any other does."""
+    count, parts = cv2.connectedComponents(mask.astype(np.uint8))
+    if count <= 2:
+        return mask
+    sums = np.bincount(parts.ravel(), recalled.ravel(), count)[1:]
+    means = sums / np.bincount(parts.ravel(), minlength=count)[1:]
+    sure = np.concatenate([[False], means >= least_share * means[sums.argmax()]])
+    return np.asarray(sure[parts])

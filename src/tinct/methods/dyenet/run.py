@@ -20,7 +20,7 @@ from tinct.methods.dyenet.cell_matching import CellMatching
 from tinct.methods.dyenet.linking import Link, contradiction_at_start, is_covered, join, linked
 from tinct.methods.dyenet.options import Options
 from tinct.methods.dyenet.propagation import PropagationContext, least_side_px, propagated
-from tinct.methods.dyenet.reid import Match, Template, TemplateSet, matched
+from tinct.methods.dyenet.reid import Match, Template, TemplateSet, best_objects, matched
 from tinct.methods.dyenet.sources import Sources
 from tinct.methods.dyenet.trace import Decision, DecisionTrace, Outcome
 from tinct.methods.dyenet.tracklets import (
@@ -200,41 +200,33 @@ class Run:
         ]
 
     def _recalled(self, frame: int, templates: TemplateSet) -> list[Match]:
-        """The boxes in which the cells of a frame recall an object that has no starting point there."""
-        boxes = {} if self._matching is None else self._matching.boxes(frame)
+        """The boxes in which the cells of a frame recall objects; later rounds find no others."""
+        boxes = self._matching.boxes(frame) if self._matching is not None and self._round == 1 else {}
         boxes = {i: box for i, box in boxes.items() if (frame, i) not in self._taken}
         if not boxes:
             return []
         embeddings = self.sources.embeddings(frame, torch.stack(list(boxes.values())))
-        ids = templates.object_ids
-        return [
-            Match(frame, i, (*box.tolist(),), embedding, float(values[ids.index(i)]), -1.0, None)
-            for (i, box), embedding, values in zip(
-                boxes.items(), embeddings, templates.similarities(embeddings), strict=True
-            )
-        ]
+        similarities = templates.similarities(embeddings)
+        found = []
+        for row, (i, box) in enumerate(boxes.items()):
+            x0, y0, x1, y1 = box.tolist()
+            similarity = float(similarities[row, templates.object_ids.index(i)])
+            found.append(Match(frame, i, (x0, y0, x1, y1), embeddings[row], similarity))
+        return found
 
-    def _agreeing(self, starts: list[StartingPoint]) -> list[StartingPoint]:
-        """Of the starting points of a frame, for each object the one that agrees best with its cells.
+    def _agreeing(self, starts: Sequence[StartingPoint]) -> Sequence[StartingPoint]:
+        """Of a frame's starting points, for each object the one that agrees best with its cells.
 
         It must agree well enough, and with no other object better.
         """
         if self._matching is None or not starts:
             return starts
-        ids = self._matching.object_ids
-        best: dict[int, StartingPoint] = {}
+        ids, best = self._matching.object_ids, dict[int, StartingPoint]()
         agreements = self._matching.agreements(starts[0].frame, [start.mask for start in starts])
-        for start, values in zip(starts, agreements, strict=True):
-            own = float(values[ids.index(start.object_id)])
-            known = best.get(start.object_id)
-            others = {i: float(v) for i, v in zip(ids, values, strict=True) if i != start.object_id}
-            second = max(others, key=others.__getitem__, default=None)
-            second_value = -1.0 if second is None else others[second]
-            if own < max(self.options.least_agreement, second_value) or (known and known.similarity >= own):
-                continue
-            best[start.object_id] = replace(
-                start, similarity=own, runner_up=second_value, runner_up_id=second
-            )
+        for row, i, own, second, second_id in best_objects(agreements, ids, self.options.least_agreement):
+            known = best.get(i)
+            if i == starts[row].object_id and (known is None or known.similarity < own):
+                best[i] = replace(starts[row], similarity=own, runner_up=second, runner_up_id=second_id)
         return [best[i] for i in sorted(best)]
 
     def _masks(self, frame: int, boxes: Float[torch.Tensor, "N 4"]) -> list[RoiMask]:
