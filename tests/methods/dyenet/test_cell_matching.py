@@ -11,7 +11,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from tinct.methods.dyenet.cell_matching import CellMatching
+from tinct.errors import OptionError
+from tinct.methods.dyenet.cell_matching import CellMatching, best_agreeing
 from tinct.methods.dyenet.options import Options
 from tinct.methods.dyenet.sources import Sources
 from tinct.methods.dyenet.tracklets import RoiMask, StartingPoint
@@ -109,3 +110,22 @@ def test_the_ground_of_a_frame_does_not_hide_an_object_that_is_annotated_later()
     known.learn(0, [annotated(3, mask(2, 2, 4, 4))])
     known.learn(1, [annotated(8, mask(14, 6, 4, 4), 1)])
     assert (known.recalled(0)[1, 6:10, 14:18] > 0.9).all()
+
+
+def test_of_an_objects_starting_points_the_best_is_taken_if_no_other_object_agrees_better() -> None:
+    shown = mask(0, 0, 1, 1)
+    starts = [
+        StartingPoint(4, i, shown, np.full(2, n, np.float32), 0.9) for n, i in enumerate((3, 3, 8, 8, 3))
+    ]
+    agreements = np.float32([[0.4, 0.1], [0.6, 0.3], [0.7, 0.5], [0.2, 0.29], [0.5, 0.0]])
+    (found,) = best_agreeing(starts, agreements, (3, 8), 0.3)
+    assert found.embedding[0] == 1
+    assert (found.object_id, found.runner_up_id) == (3, 8)
+    assert (found.similarity, found.runner_up) == pytest.approx((0.6, 0.3))
+    first, second = best_agreeing(starts, agreements, (3, 8), 0.25)
+    assert (first.embedding[0], second.embedding[0]) == (1, 3)
+
+
+def test_a_network_without_a_template_guide_has_no_cells_to_compare() -> None:
+    with pytest.raises(OptionError, match="set it to 0"):
+        Options(least_agreement=0.3)

@@ -12,14 +12,16 @@ The map of an object says where to look for it (`CellMatching.boxes`), and how f
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
+from tinct.methods.dyenet.reid import best_objects
 from tinct.methods.dyenet.sources import Sources
 from tinct.methods.dyenet.tracklets import RoiMask, StartingPoint, box_tensor, patch_tensor, tight_boxes
 from tinct.networks.dyenet.roll_out import TEMPLATE_ENLARGEMENT
@@ -88,8 +90,8 @@ class CellMatching:
                     self.sources.members, self.sources.looks(frame), self._keys, strict=True
                 )
             ]
-            self._maps[frame] = torch.stack(maps).mean(0).cpu()
-        return self._maps[frame][:-1]
+            self._maps[frame] = torch.stack(maps).mean(0).half().cpu()
+        return self._maps[frame][:-1].float()
 
     def boxes(self, frame: int) -> dict[int, Float[Tensor, "4"]]:
         """For each object that the frame recalls anywhere, the box around the most of it.
@@ -97,7 +99,7 @@ class CellMatching:
         That is the connected part that recalls the object more than all else, with the largest sum.
         """
         self.recalled(frame)
-        finer = F.interpolate(self._maps[frame][None], scale_factor=FINER, mode="bilinear")[0]
+        finer = F.interpolate(self._maps[frame][None].float(), scale_factor=FINER, mode="bilinear")[0]
         winner = finer.argmax(0).numpy()
         found = {}
         for place, object_id in enumerate(self.object_ids):
@@ -125,41 +127,24 @@ class CellMatching:
         total = (inside.sum((1, 2)) * cell_px)[:, None] + recalled_px
         return (2 * torch.stack(common, 1) / total.clamp_min(1e-6)).numpy()
 
-    def without_strangers(
-        self,
-        frame: int,
-        boxes: Float[Tensor, "N 4"],
-        probs: Float[Tensor, "N M M"],
-        object_ids: Sequence[int],
-        least_share: float,
-    ) -> Float[Tensor, "N M M"]:
-        """Masks without those of their parts that recall the object much less than another part does.
 
-        Args:
-            frame: On which they lie.
-            boxes: In pixels of the working frame.
-            probs: Over the boxes.
-            object_ids: Whose they are.
-            least_share: Of what the part that recalls the object most does, as a mean over its cells.
-        """
-        maps = self.recalled(frame)[[self.object_ids.index(i) for i in object_ids]]
-        recalled = cropped(maps, boxes.cpu() / STRIDE, probs.shape[-1]).numpy()
-        kept = [
-            _surest_parts(mask, of_object, least_share)
-            for mask, of_object in zip((probs > 0.5).cpu().numpy(), recalled, strict=True)
-        ]
-        strangers = torch.from_numpy(~np.stack(kept)).to(probs.device) & (probs > 0.5)
-        return torch.where(strangers, torch.zeros_like(probs), probs)
+def best_agreeing(
+    starts: Sequence[StartingPoint],
+    agreements: Float[np.ndarray, "N K"],
+    object_ids: Sequence[int],
+    least: float,
+) -> list[StartingPoint]:
+    """Of a frame's starting points, for each object the one that agrees best; that is its similarity now.
 
-
-def _surest_parts(
-    mask: Bool[np.ndarray, "M M"], recalled: Float[np.ndarray, "M M"], least_share: float
-) -> Bool[np.ndarray, "M M"]:
-    """The connected parts of a mask that recall its object nearly as much as any other does."""
-    count, parts = cv2.connectedComponents(mask.astype(np.uint8))
-    if count <= 2:
-        return mask
-    sums = np.bincount(parts.ravel(), recalled.ravel(), count)[1:]
-    means = sums / np.bincount(parts.ravel(), minlength=count)[1:]
-    sure = np.concatenate([[False], means >= least_share * means[sums.argmax()]])
-    return np.asarray(sure[parts])
+    Args:
+        starts: Any number for each object.
+        agreements: Of each with every object.
+        object_ids: Increasing.
+        least: The least agreement. One that agrees better with another object is not taken either.
+    """
+    best: dict[int, StartingPoint] = {}
+    for row, object_id, own, second, second_id in best_objects(agreements, object_ids, least):
+        known = best.get(object_id)
+        if object_id == starts[row].object_id and (known is None or known.similarity < own):
+            best[object_id] = replace(starts[row], similarity=own, runner_up=second, runner_up_id=second_id)
+    return [best[i] for i in sorted(best)]

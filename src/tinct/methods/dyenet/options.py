@@ -44,12 +44,10 @@ class Options:
         least_agreement: Beyond the paper: boxes come from what the cells of a frame recall of the annotated
             ones, too; and a mask's similarity is its overlap with what they recall (`cell_matching`), which
             must reach this to start a tracklet. 0 never looks.
-        least_part: Beyond the paper: in propagation, a part of a mask that recalls the object by less than
-            this share of what its main part does is left out; 0 leaves every part.
         doubt_margin: The trace shows a doubt where the next object is less similar by no more than this.
         linking: When tracklets contradict each other (2.2 does not say).
         verification: Beyond the paper: a propagation ends where its mask's box is less similar to all
-            templates of its object; 0 never looks.
+            templates of its object, or, with `least_agreement`, the mask agrees less; 0 never looks.
         compete: Beyond the paper: objects that are propagated together share out the pixels at every step.
         flip: Average with what the network says of mirrored frames (VS-ReID).
         patches: Propagate on size-normalised patches that enclose each object, cut from the frame at its
@@ -77,7 +75,6 @@ class Options:
     covered_iou: float = 0.5
     refinements: int = 0
     least_agreement: float = 0.0
-    least_part: float = 0.0
     doubt_margin: float = 0.05
     linking: LinkingRules = field(default_factory=LinkingRules)
     verification: float = 0.0
@@ -94,17 +91,14 @@ class Options:
             raise OptionError(
                 f"rho = {self.rho} and verification = {self.verification} came; they are cosines, in [-1, 1]."
             )
-        shares = {
-            name: getattr(self, name)
-            for name in ("least_area", "covered_iou", "least_agreement", "least_part")
-        }
+        shares = {name: getattr(self, name) for name in ("least_area", "covered_iou", "least_agreement")}
         if not all(0 <= share <= 1 for share in shares.values()):
             came = ", ".join(f"{name} = {share}" for name, share in shares.items())
             raise OptionError(f"{came} came; they are shares, in [0, 1].")
-        if (self.least_agreement or self.least_part) and not self.config.template_guide:
+        if self.least_agreement and not self.config.template_guide:
             raise OptionError(
-                f"least_agreement = {self.least_agreement} and least_part = {self.least_part} came for a "
-                "network without a template guide, whose cells cannot be compared; set both to 0."
+                f"least_agreement = {self.least_agreement} came for a network without a template guide, "
+                "whose cells cannot be compared; set it to 0."
             )
         least = min(
             self.rounds, self.box_margin, self.least_box_cells, self.refinements, self.feature_budget_mb
@@ -135,12 +129,13 @@ COMPACT = Options(
     box_margin=COMPACT_MARGIN,
     rounds=3,
     refinements=1,
+    least_agreement=0.3,
     linking=LinkingRules(trim=True, prefer="similar", overrule_margin=0.1),
-    verification=0.5,
+    verification=0.2,
     compete=True,
     working_height=400,
 )
-"""Chosen on `dev` and on occlusion clips whose backgrounds are of `fit` (docs/experiments.md)."""
+"""Chosen on `dev` and on occlusion clips (docs/experiments.md)."""
 
 ADVANCED = replace(PAPER, config=DyeNetConfig(pyramid=True, two_streams=True), patches=True, flip=True)
 """The form of the DAVIS-2018 challenge (3); its weights are its own: `tinct train dyenet --with`."""

@@ -223,8 +223,6 @@ class _Walk:
         probs = averaged([member_probs for member_probs, _ in found])
         if options.compete and len(boxes) > 1:
             probs = cropped(shared_out(pasted(probs, boxes, sources.size)), boxes, probs.shape[-1])
-        if self.context.matching is not None and options.least_part:
-            probs = self.context.matching.without_strangers(frame, boxes, probs, ids, options.least_part)
         cells = _seen(sources, encodings, boxes, probs)
         return _Memory(memory.who, boxes, probs, tuple(hidden for _, hidden in found), cells)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
@@ -16,11 +15,11 @@ from jaxtyping import Float
 from tinct.inference.callbacks import report_progress
 from tinct.io.masks import object_ids_of
 from tinct.methods.dyenet.annotated_cells import AnnotatedCells
-from tinct.methods.dyenet.cell_matching import CellMatching
+from tinct.methods.dyenet.cell_matching import CellMatching, best_agreeing
 from tinct.methods.dyenet.linking import Link, contradiction_at_start, is_covered, join, linked
 from tinct.methods.dyenet.options import Options
 from tinct.methods.dyenet.propagation import PropagationContext, least_side_px, propagated
-from tinct.methods.dyenet.reid import Match, Template, TemplateSet, best_objects, matched
+from tinct.methods.dyenet.reid import Match, Template, TemplateSet, matched
 from tinct.methods.dyenet.sources import Sources
 from tinct.methods.dyenet.trace import Decision, DecisionTrace, Outcome
 from tinct.methods.dyenet.tracklets import (
@@ -215,19 +214,11 @@ class Run:
         return found
 
     def _agreeing(self, starts: Sequence[StartingPoint]) -> Sequence[StartingPoint]:
-        """Of a frame's starting points, for each object the one that agrees best with its cells.
-
-        It must agree well enough, and with no other object better.
-        """
+        """Those starting points of a frame that agree with what its cells recall, if these are looked at."""
         if self._matching is None or not starts:
             return starts
-        ids, best = self._matching.object_ids, dict[int, StartingPoint]()
         agreements = self._matching.agreements(starts[0].frame, [start.mask for start in starts])
-        for row, i, own, second, second_id in best_objects(agreements, ids, self.options.least_agreement):
-            known = best.get(i)
-            if i == starts[row].object_id and (known is None or known.similarity < own):
-                best[i] = replace(starts[row], similarity=own, runner_up=second, runner_up_id=second_id)
-        return [best[i] for i in sorted(best)]
+        return best_agreeing(starts, agreements, self._matching.object_ids, self.options.least_agreement)
 
     def _masks(self, frame: int, boxes: Float[torch.Tensor, "N 4"]) -> list[RoiMask]:
         """What the mask network sees in boxes, and then in the boxes around what it saw.
