@@ -117,7 +117,7 @@ def test_of_an_objects_starting_points_the_best_is_taken_if_no_other_object_agre
     starts = [
         StartingPoint(4, i, shown, np.full(2, n, np.float32), 0.9) for n, i in enumerate((3, 3, 8, 8, 3))
     ]
-    agreements = np.float32([[0.4, 0.1], [0.6, 0.3], [0.7, 0.5], [0.2, 0.29], [0.5, 0.0]])
+    agreements = np.array([[0.4, 0.1], [0.6, 0.3], [0.7, 0.5], [0.2, 0.29], [0.5, 0.0]], np.float32)
     (found,) = best_agreeing(starts, agreements, (3, 8), 0.3)
     assert found.embedding[0] == 1
     assert (found.object_id, found.runner_up_id) == (3, 8)
