@@ -35,7 +35,14 @@ def presets_help() -> str:
 Method = Annotated[str, typer.Option(help=f"{', '.join(zoo.METHODS)}; see `tinct models`.")]
 Variant = Annotated[str | None, typer.Option(help="See `tinct models`.")]
 Preset = Annotated[str, typer.Option(help=presets_help())]
-Weights = Annotated[Path | None, typer.Option(help="A safetensors file instead of the package's.")]
+Weights = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE|DIR|hf://USER/REPO",
+        help="A safetensors file or a repository of the Hugging Face hub (also hf://USER/REPO@REVISION) "
+        "instead of the package's; for SAM 2 and its kin also a folder or USER/REPO.",
+    ),
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
 FineTune = Annotated[
     str | None,

@@ -139,6 +139,29 @@ def load_weights(
     return metadata
 
 
+def read_owner(path: Path) -> tuple[str, str]:
+    """The method and variant that a file's weights are for, as its header says.
+
+    Raises:
+        WeightsError: It is no file of weights that tinct saved.
+    """
+    metadata = read_metadata(path)
+    if metadata.get("format") != FORMAT:
+        raise WeightsError(f"{path} was not saved by tinct; give weights of tinct, or of a known model.")
+    return metadata.get("method", "?"), metadata.get("variant", "?")
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """What a file of weights says of itself: its method and variant, and how it was trained.
+
+    Raises:
+        WeightsError: It is missing, a pickle, truncated, or no safetensors file.
+    """
+    data = _read(path)
+    _refuse_pickle(path, data)
+    return _read_metadata(path, data)
+
+
 def _to_half(name: str, tensor: Tensor) -> Tensor:
     tensor = tensor.detach().cpu()
     half = tensor.half() if tensor.is_floating_point() else tensor

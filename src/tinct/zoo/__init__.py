@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tinct.inference.devices import resolve_device
 from tinct.zoo.build import (
+    LocatedWeights,
     WeightsRecord,
     build_segmenter,
     check_variant,
@@ -18,21 +19,21 @@ from tinct.zoo.build import (
 from tinct.zoo.methods import (
     CAPABILITIES,
     METHODS,
-    PRESETS,
     Capability,
-    MethodRecord,
-    Score,
-    TrainingHelp,
     check_capability,
     method_record,
     methods_where,
+    published_scores,
 )
+from tinct.zoo.records import PRESETS, HubWeights, MethodRecord, Score, TrainingHelp
 
 __all__ = [
     "CAPABILITIES",
     "METHODS",
     "PRESETS",
     "Capability",
+    "HubWeights",
+    "LocatedWeights",
     "MethodRecord",
     "Score",
     "TrainingHelp",
@@ -46,6 +47,7 @@ __all__ = [
     "method_record",
     "methods_where",
     "preset_options",
+    "published_scores",
     "read_card",
     "resolve_device",
     "resolve_weights",

@@ -13,13 +13,15 @@ import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 
 from tinct.errors import MissingWeightsError, OptionError, WeightsError, near_match
 from tinct.inference.devices import resolve_device
 from tinct.io.json_files import parse_json, reading
 from tinct.io.regular_files import check_regular, read_regular
-from tinct.zoo.methods import Score, check_capability, method_record, methods_where
+from tinct.zoo.hub import HubReference, download, hub_reference
+from tinct.zoo.methods import METHODS, check_capability, method_record, methods_where
+from tinct.zoo.records import Score
 
 if TYPE_CHECKING:
     import torch
@@ -129,14 +131,43 @@ def file_sha256(path: Path) -> str:
         raise kind(f"The weights {path} cannot be read: {error.strerror}. Check the path.") from error
 
 
-def resolve_weights(method: str, variant: str, weights: Path | None) -> tuple[Path, str]:
-    """The weights file to load and its SHA-256; the package's own for None, checked against the card.
+class LocatedWeights(NamedTuple):
+    """Weights that are on this machine.
+
+    Attributes:
+        path: A safetensors file; for networks of `transformers` a folder.
+        sha256: Of the safetensors.
+        hub: Where they came from, with the commit, if it was the hub.
+    """
+
+    path: Path
+    sha256: str
+    hub: HubReference | None = None
+
+
+def resolve_weights(method: str, variant: str, weights: Path | str | None) -> LocatedWeights:
+    """The weights to load and their SHA-256; for None the package's own, or those that the record names.
+
+    Args:
+        method: A name of `METHODS`.
+        variant: One of its variants.
+        weights: A file or folder; `hf://user/repo`, for methods with weights on the hub also `user/repo`.
 
     Raises:
-        WeightsError: No such file, none in the package, or not the file that the card describes.
+        WeightsError: No such file, none in the package, or not the file that the card describes; or the
+            hub's cannot be had (`tinct.zoo.hub.download`).
     """
+    on_hub = method_record(method).hub
+    if weights is None and variant in on_hub:
+        weights = f"hf://{on_hub[variant].repo}"
     if weights is not None:
-        return weights, file_sha256(weights)
+        reference = hub_reference(weights, bare=bool(on_hub))
+        if reference is None:
+            path = Path(weights)
+            return LocatedWeights(path, folder_sha256(path) if path.is_dir() else file_sha256(path))
+        folder, pinned = download(reference)
+        path = folder if on_hub else single_file(folder, reference)
+        return LocatedWeights(path, folder_sha256(folder), pinned)
     record = weights_record(method, variant)
     joined = method_record(method).joined.get(variant)
     if record is None and joined:
@@ -156,7 +187,56 @@ def resolve_weights(method: str, variant: str, weights: Path | None) -> tuple[Pa
             f"{record.path} has the SHA-256 {found[:12]}…, its card says {record.sha256[:12]}…; the file is "
             "damaged or of another version. Install tinct again."
         )
-    return record.path, found
+    return LocatedWeights(record.path, found)
+
+
+def folder_sha256(folder: Path) -> str:
+    """The SHA-256 of a folder's safetensors: of the file, or if there are several, of their hashes by name."""
+    files = sorted(folder.glob("*.safetensors"))
+    if len(files) == 1:
+        return file_sha256(files[0])
+    hashes = "".join(f"{file_sha256(path)}  {path.name}\n" for path in files)
+    return hashlib.sha256(hashes.encode()).hexdigest()
+
+
+def single_file(folder: Path, reference: HubReference) -> Path:
+    """The one safetensors file of a repository that holds weights of tinct."""
+    files = sorted(folder.glob("*.safetensors"))
+    if len(files) != 1:
+        names = ", ".join(path.name for path in files)
+        raise WeightsError(
+            f"{reference} holds {len(files)} files of weights ({names}); tinct's are one file, as "
+            "`tinct push` uploads it. Download the one that you want, and give --weights FILE."
+        )
+    return files[0]
+
+
+def method_on_hub(reference: HubReference) -> tuple[str, str]:
+    """The method and variant that a repository's weights are for; it is fetched if it is not in the cache.
+
+    Raises:
+        WeightsError: It cannot be had, or tinct knows no method for it.
+    """
+    folder, _ = download(reference)
+    config = folder / "config.json"
+    if config.is_file():
+        with reading(config, "a config of transformers", "Download it again.", WeightsError):
+            model_type = str(parse_json(read_regular(config)).get("model_type"))
+        for method, record in METHODS.items():
+            for variant, weights in record.hub.items():
+                if weights.repo == reference.repo:
+                    return method, variant
+        known = {"sam2_video": "sam2", "edgetam_video": "edgetam"}
+        known |= dict.fromkeys(("sam3_video", "sam3_tracker_video"), "sam3_tracker")
+        if model_type in known:
+            return known[model_type], check_variant(known[model_type], None)
+        raise WeightsError(
+            f"{reference} holds a model of the type {model_type!r}, which no method of tinct runs; those are "
+            f"{', '.join(known)}, and weights that `tinct push` uploaded."
+        )
+    from tinct.networks.weights import read_owner
+
+    return read_owner(single_file(folder, reference))
 
 
 def join_weights(method: str, files: Mapping[str, Path], out: Path) -> str:
@@ -228,10 +308,12 @@ def build_segmenter(
     """A segmenter, ready for `segment_video`.
 
     Args:
-        method: A name of `METHODS`.
+        method: A name of `METHODS`; or `hf://user/repo`, whose weights say what they are for.
         variant: None for the method's default.
         preset: `default`, `paper` (nothing beyond the paper) or `fast`.
-        weights: A safetensors file; None for the one in the package.
+        weights: A safetensors file, or `hf://user/repo` or `hf://user/repo@revision` on the hub; None for
+            the one in the package. SAM 2 and its kin take a folder or `user/repo`, too; None for the
+            variant's own repository.
         device: `auto`, `cpu`, `cuda`, `cuda:1`, ... or `mps`; or a `torch.device`.
         fine_tune: How long each object is learnt on the annotated frames: `auto`, `none`, a number of
             steps such as `200`, or seconds such as `60s`; None leaves it to the preset.
@@ -244,6 +326,11 @@ def build_segmenter(
             fine-tune, or uses no flow or proposals, was asked to.
         WeightsError: The weights are missing or not what they should be.
     """
+    reference = hub_reference(method)
+    if reference is not None:
+        weights = weights or method
+        method, found = method_on_hub(reference)
+        variant = variant or found
     variant = check_variant(method, variant)
     options = preset_options(method, variant, preset)
     known = [field.name for field in dataclasses.fields(options)]
@@ -261,7 +348,7 @@ def build_segmenter(
     if proposals is not None:
         check_capability(method, "uses_proposals")
         overrides["proposals"] = proposals
-    path, _ = resolve_weights(method, variant, None if weights is None else Path(weights))
+    path = resolve_weights(method, variant, weights).path
     module = importlib.import_module(method_record(method).module)
     segmenter: StreamingSegmenter[Any] | VideoSegmenter = module.build(
         variant, preset, path, target, **overrides

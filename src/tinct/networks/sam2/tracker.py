@@ -203,12 +203,10 @@ class MemoryTracker(StreamingSegmenter[TrackerState], PromptableSegmenter):
 
 
 def prepared(network: nn.Module, options: TrackerOptions, device: torch.device) -> nn.Module:
-    """The network ready to run: itself if it is as it should be, else a copy, since it may not change."""
+    """A copy of the network, ready to run."""
     low = options.precision == "bfloat16" or (options.precision == "auto" and bfloat16_is_faster(device.type))
     dtype = torch.bfloat16 if low else torch.float32
-    weight = next(network.parameters())
-    if network.training or options.compile or weight.device != device or weight.dtype != dtype:
-        network = deepcopy(network).to(device=device, dtype=dtype).eval()
+    network = deepcopy(network).to(device=device, dtype=dtype).eval()
     if options.compile:
         parts: Any = network
         parts.vision_encoder.compile()
