@@ -53,7 +53,7 @@ def compare_methods(
             str(folder),
         ]
         print(f"tinct: {method} {variant}", file=sys.stderr)
-        failure = run_apart(words)
+        failure = run_apart([*words, "--out", str(folder)])
         if failure:
             print(f"tinct: {method} {variant}: {failure}", file=sys.stderr)
         runs.append(

@@ -122,6 +122,7 @@ def list_models(method: str | None = None) -> list[dict[str, Any]]:
 def _json_row(method: str, record: MethodRecord, variant: str) -> dict[str, Any]:
     card = zoo.weights_record(method, variant)
     on_hub = record.hub.get(variant)
+    papers = record.paper_scores if variant == record.paper_variant else {}
     return {
         "method": method,
         "variant": variant,
@@ -138,10 +139,8 @@ def _json_row(method: str, record: MethodRecord, variant: str) -> dict[str, Any]
         "recipe_additions": list(record.recipe_additions),
         "weights": None if card is None else _weights(card),
         "scores": {name: asdict(score) for name, score in (card.scores if card else {}).items()},
-        "paper_scores": {
-            name: asdict(score) for name, score in zoo.published_scores(method, variant).items()
-        },
-        **({} if on_hub is None else {"hub": {**asdict(on_hub), "scores": None}}),
+        "paper_scores": {name: asdict(score) for name, score in papers.items()},
+        **({} if on_hub is None else {"hub": asdict(on_hub)}),
     }
 
 

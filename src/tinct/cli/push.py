@@ -23,7 +23,7 @@ def push(
     private: Annotated[bool, typer.Option("--private", help="Make the repository a private one.")] = False,
     dry_run: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Write there what would be uploaded, and upload nothing."),
+        typer.Option(metavar="DIR", help="Write what would be uploaded there, and upload nothing."),
     ] = None,
 ) -> None:
     """Upload weights with their model card, for `--weights hf://USER/REPO`."""

@@ -1,7 +1,7 @@
 """Several methods over one clip: how far their masks agree, what each took, and a page that shows it.
 
-Agreement is no accuracy: without annotations nobody knows which of two methods is right. The page says so, and
-prints published figures apart, as their authors'.
+Agreement is no accuracy: without annotations nobody knows which of two methods is right. The page says so,
+and prints published figures apart, as their authors'.
 """
 
 from __future__ import annotations
@@ -143,9 +143,9 @@ def write_page(path: Path, video: Video, annotated: set[int], runs: Sequence[Met
             for name, score in zoo.published_scores(run.method, run.variant).items()
         ],
     }
-    frames = dict(zip(range(len(video)), video, strict=False))
     for index in _pictured(found, compared) if done else ():
-        pictures = [data_uri(mask_picture(frames[index], labels, ids=True)) for labels in maps(index)]
+        frame = next(iter(video.frames(index, index + 1)))
+        pictures = [data_uri(mask_picture(frame, labels, ids=True)) for labels in maps(index)]
         context["rows"].append((index, float(found[compared.index(index)].mean()), pictures))
     with atomic_write(path) as part:
         part.write_text(_render(context), encoding="utf-8", errors="xmlcharrefreplace")

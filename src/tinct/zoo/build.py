@@ -191,7 +191,7 @@ def resolve_weights(method: str, variant: str, weights: Path | str | None) -> Lo
 
 
 def folder_sha256(folder: Path) -> str:
-    """The SHA-256 of a folder's safetensors: of the file, or if there are several, of their hashes by name."""
+    """The SHA-256 of a folder's safetensors: of the file, or of several files' hashes by name."""
     files = sorted(folder.glob("*.safetensors"))
     if len(files) == 1:
         return file_sha256(files[0])

@@ -19,6 +19,9 @@ from tinct.zoo.methods import method_record
 CARD = "card.json"
 """Our card's name in a repository of the hub."""
 
+NOT_ON_CARDS = ("format", "content_sha256")
+"""Entries of a file's metadata that say nothing to people."""
+
 
 def lay_out(source: Path, folder: Path, repo: str, licence: str) -> str:
     """Fill a folder with what a repository of weights holds; the SHA-256 of the weights.
@@ -42,9 +45,10 @@ def lay_out(source: Path, folder: Path, repo: str, licence: str) -> str:
     method, variant = read_owner(weights)
     check_variant(method, variant)
     sha256 = file_sha256(weights)
+    trained = {key: text for key, text in read_metadata(weights).items() if key not in NOT_ON_CARDS}
     card = {
         "method": method, "variant": variant, "file": f"{method}_{variant}.safetensors", "sha256": sha256,
-        **{key: text for key, text in read_metadata(weights).items() if key not in ("format", "content_sha256")},
+        **trained,
         **own_card(weights, sha256),
     }  # fmt: skip
     try:
@@ -106,12 +110,13 @@ def readme(card: Mapping[str, Any], repo: str, licence: str) -> str:
     record = method_record(card["method"])
     lines = [
         "---", data.to_yaml(), "---", "", f"# {card['method']} {card['variant']}", "", f"{record.title}.",
-        f"Weights for [tinct](https://pypi.org/project/tinct/) {__version__}, which segments objects in videos "
-        "from one painted mask.", "",
+        f"Weights for [tinct](https://pypi.org/project/tinct/) {__version__}, which segments objects in "
+        "videos from one painted mask.", "",
         "```bash",
-        f"tinct segment clip.mp4 --mask first.png --method {card['method']} --variant {card['variant']} "
-        f"--weights hf://{repo} --out run",
-        "```", "", "```python", "import tinct", f'segmenter = tinct.build_segmenter("hf://{repo}")', "```", "",
+        f"tinct segment clip.mp4 --mask first.png --method {card['method']} "
+        f"--variant {card['variant']} --weights hf://{repo} --out run",
+        "```", "",
+        "```python", "import tinct", f'segmenter = tinct.build_segmenter("hf://{repo}")', "```", "",
     ]  # fmt: skip
     if scores:
         lines += ["| benchmark | figure | whose | command |", "|---|---|---|---|"]
