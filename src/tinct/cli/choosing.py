@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -109,6 +110,13 @@ def say_whether_it_streams(segmenter: object, method: str) -> None:
     """Say that masks come all at once, where they do; on stderr, since it is no result."""
     if not getattr(segmenter, "streams", True):
         print(f"tinct: {method} sees the whole video before the first mask comes", file=sys.stderr)
+
+
+def say_which_weights(described: Mapping[str, Any]) -> None:
+    """Say which weights of the hub were taken, with their hash; on stderr, since it is no result."""
+    if "weights" in described:
+        sha256 = described["weights_sha256"][:12]
+        print(f"tinct: weights {described['weights']}, sha256 {sha256}", file=sys.stderr)
 
 
 def say_ahead(config: SegmenterConfig) -> None:

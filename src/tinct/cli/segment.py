@@ -171,6 +171,7 @@ def _run(
     choosing.say_ahead(config)
     segmenter = config.build(clip, prompts=prompts)
     info = {**config.described(), **info}
+    choosing.say_which_weights(info)
     choosing.say_whether_it_streams(segmenter, config.method)
 
     def explained(trace: Mapping[str, Any]) -> None:

@@ -8,7 +8,6 @@ from tinct.zoo.build import (
     WeightsRecord,
     build_segmenter,
     check_variant,
-    file_sha256,
     fine_tuning_budget,
     join_weights,
     preset_options,
@@ -16,6 +15,7 @@ from tinct.zoo.build import (
     resolve_weights,
     weights_record,
 )
+from tinct.zoo.hashes import file_sha256
 from tinct.zoo.methods import (
     CAPABILITIES,
     METHODS,

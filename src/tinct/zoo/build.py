@@ -8,7 +8,6 @@ Nothing here imports torch until a segmenter is built.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +17,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 from tinct.errors import MissingWeightsError, OptionError, WeightsError, near_match
 from tinct.inference.devices import resolve_device
 from tinct.io.json_files import parse_json, reading
-from tinct.io.regular_files import check_regular, read_regular
+from tinct.io.regular_files import read_regular
+from tinct.zoo.hashes import file_sha256, folder_sha256
 from tinct.zoo.hub import HubReference, download, hub_reference
 from tinct.zoo.methods import METHODS, check_capability, method_record, methods_where
 from tinct.zoo.records import Score
@@ -116,21 +116,6 @@ def read_card(path: Path) -> WeightsRecord:
         return WeightsRecord(**values)
 
 
-def file_sha256(path: Path) -> str:
-    """The SHA-256 of a file, as 64 hexadecimal digits.
-
-    Raises:
-        WeightsError: The file cannot be read.
-    """
-    try:
-        check_regular(path)
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        kind = MissingWeightsError if isinstance(error, FileNotFoundError) else WeightsError
-        raise kind(f"The weights {path} cannot be read: {error.strerror}. Check the path.") from error
-
-
 class LocatedWeights(NamedTuple):
     """Weights that are on this machine.
 
@@ -188,15 +173,6 @@ def resolve_weights(method: str, variant: str, weights: Path | str | None) -> Lo
             "damaged or of another version. Install tinct again."
         )
     return LocatedWeights(record.path, found)
-
-
-def folder_sha256(folder: Path) -> str:
-    """The SHA-256 of a folder's safetensors: of the file, or of several files' hashes by name."""
-    files = sorted(folder.glob("*.safetensors"))
-    if len(files) == 1:
-        return file_sha256(files[0])
-    hashes = "".join(f"{file_sha256(path)}  {path.name}\n" for path in files)
-    return hashlib.sha256(hashes.encode()).hexdigest()
 
 
 def single_file(folder: Path, reference: HubReference) -> Path:

@@ -13,7 +13,8 @@ from tinct.errors import OptionError, OutputError, WeightsError
 from tinct.io.atomic import atomic_write
 from tinct.io.json_files import parse_json, reading
 from tinct.io.regular_files import read_regular
-from tinct.zoo.build import check_variant, file_sha256
+from tinct.zoo.build import check_variant
+from tinct.zoo.hashes import file_sha256
 from tinct.zoo.methods import method_record
 
 CARD = "card.json"
