@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import warnings
 from collections.abc import Mapping
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -148,6 +149,14 @@ def exact(tracker: MemoryTracker) -> MemoryTracker:
     return tracker
 
 
+def library_network(tracker: MemoryTracker) -> Any:
+    """A copy of a tracker's network as the library made it, without our attention."""
+    network = deepcopy(tracker.network)
+    for module in network.modules():
+        module.__dict__.pop("forward", None)
+    return network
+
+
 class TheirLoop:
     """`transformers`' session over a tracker's network, fed frame by frame.
 
@@ -164,7 +173,7 @@ class TheirLoop:
         )
         self.dtype = tracker._parts.dtype
         self.session = session(video_height=size[0], video_width=size[1], dtype=self.dtype)
-        self.network: Any = tracker.network
+        self.network: Any = library_network(tracker)
         self.tracker, self.size = tracker, size
         self.side: int = self.network.prompt_encoder.input_image_size
 

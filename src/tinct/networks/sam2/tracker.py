@@ -22,6 +22,7 @@ from tinct.errors import OptionError, near_match
 from tinct.inference.promptable import FramePrompt, ObjectPrompt, PromptableSegmenter
 from tinct.inference.segmenter import StreamingSegmenter
 from tinct.io.masks import ObjectMasks, object_ids_of
+from tinct.networks.sam2.lean_attention import make_lean
 from tinct.networks.sam2.memory import FrameMemory, ObjectMemory
 from tinct.networks.sam2.network import Decoded, Family, FrameFeatures, NetworkParts
 from tinct.networks.sam2.prompts import mask_logits_of, points_of
@@ -95,6 +96,10 @@ class MemoryTracker(StreamingSegmenter[TrackerState], PromptableSegmenter):
         self.smaller = smaller
         with enough_memory(self.smaller):
             self.network = prepared(network, self.options, self.device)
+            if self.device.type == "cpu" and not self.FAMILY.perceived:
+                inner: Any = self.network
+                for layer in inner.memory_attention.layers:
+                    make_lean(layer.cross_attn_image)
             self._parts = NetworkParts(self.network, self.FAMILY)
         self._last: tuple[bytes, FrameFeatures] | None = None
 
