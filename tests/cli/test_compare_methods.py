@@ -44,6 +44,7 @@ def test_agreement_is_the_mean_j_of_all_objects() -> None:
 def test_the_page_shows_what_was_run_and_marks_what_is_theirs(tmp_path: Path) -> None:
     video = Video.from_arrays([np.full((24, 40, 3), 99, np.uint8)] * 5)
     for name, shift in (("a", 0), ("b", 3)):
+        (tmp_path / name / "masks").mkdir(parents=True)
         for index in range(5):
             write_mask(tmp_path / f"{name}/masks/{video.names[index]}.png", labels_at(index + shift))
     runs = [

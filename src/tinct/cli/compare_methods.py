@@ -59,6 +59,7 @@ def compare_methods(
         runs.append(
             MethodRun(method, variant, folder, failure) if failure else finished_run(method, variant, folder)
         )
+    out.mkdir(parents=True, exist_ok=True)
     annotated = {parse_index(file) for file in mask}
     write_page(out / "methods.html", video, annotated, runs)
     for run in runs:

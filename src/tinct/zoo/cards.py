@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +20,9 @@ from tinct.zoo.methods import method_record
 
 CARD = "card.json"
 """Our card's name in a repository of the hub."""
+
+METRIC_TYPES = {"J&F": "j-and-f", "J": "jaccard", "F": "contour-accuracy"}
+"""The measures of DAVIS as names of metrics."""
 
 NOT_ON_CARDS = ("format", "content_sha256")
 """Entries of a file's metadata that say nothing to people."""
@@ -111,7 +115,7 @@ def readme(card: Mapping[str, Any], repo: str, licence: str) -> str:
     record = method_record(card["method"])
     lines = [
         "---", data.to_yaml(), "---", "", f"# {card['method']} {card['variant']}", "", f"{record.title}.",
-        f"Weights for [tinct](https://pypi.org/project/tinct/) {__version__}, which segments objects in "
+        f"Weights for tinct {__version__}, which segments objects in "
         "videos from one painted mask.", "",
         "```bash",
         f"tinct segment clip.mp4 --mask first.png --method {card['method']} "
@@ -133,9 +137,10 @@ def readme(card: Mapping[str, Any], repo: str, licence: str) -> str:
 
 def _result(make: Any, name: str, score: Mapping[str, Any]) -> Any:
     dataset, _, measure = name.partition(" ")
+    found = re.search(r"\b(J&F|J|F)(?=,|$)", measure)
     return make(
         task_type="image-segmentation", task_name="video object segmentation",
         dataset_type=dataset.lower(), dataset_name=dataset,
-        metric_type="jaccard" if measure.endswith("J") else "j-and-f", metric_name=measure or name,
+        metric_type=METRIC_TYPES[found[1]] if found else "score", metric_name=measure or name,
         metric_value=score["value"],
     )  # fmt: skip
