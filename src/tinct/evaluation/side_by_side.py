@@ -143,17 +143,18 @@ def write_page(path: Path, video: Video, annotated: set[int], runs: Sequence[Met
             for name, score in zoo.published_scores(run.method, run.variant).items()
         ],
     }
-    for index in _pictured(found, compared) if done else ():
+    pairs = found[:, *np.triu_indices(len(done), 1)].mean(1) if len(done) > 1 else np.ones(len(found))
+    for index in _pictured(pairs, compared) if done else ():
         frame = next(iter(video.frames(index, index + 1)))
         pictures = [data_uri(mask_picture(frame, labels, ids=True)) for labels in maps(index)]
-        context["rows"].append((index, float(found[compared.index(index)].mean()), pictures))
+        context["rows"].append((index, float(pairs[compared.index(index)]), pictures))
     with atomic_write(path) as part:
         part.write_text(_render(context), encoding="utf-8", errors="xmlcharrefreplace")
 
 
-def _pictured(found: Float64[np.ndarray, "T M M"], compared: Sequence[int]) -> list[int]:
+def _pictured(pairs: Float64[np.ndarray, "T"], compared: Sequence[int]) -> list[int]:
     """The frames to show: the last one, and those of least agreement, apart from one another."""
-    order = np.argsort(found.mean((1, 2)), kind="stable")
+    order = np.argsort(pairs, kind="stable")
     chosen = [len(compared) - 1]
     for apart in (len(compared) // (2 * PICTURED), 0):
         for place in order.tolist():
