@@ -25,7 +25,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tinct.ops.matching import ReferenceSet, global_matching, local_matching
+from tinct.ops.matching import global_matching, local_matching, match_reference, reference_set
 from tinct.ops.precision import Precision, bfloat16_is_faster
 
 PAPER_GRID, PAPER_CHANNELS, PAPER_RADIUS = (120, 214), 100, 15
@@ -130,12 +130,12 @@ def compact_scene(
     blank = Row("", precision, 0, 0, calls)
     what = f"objects: {objects}, {kind(temperature)}"
     for frames in (1, 6):
-        prepared = ReferenceSet.of(
+        prepared = reference_set(
             references.repeat(frames, 1), membership.repeat(frames, 1),
             temperature=temperature, precision=precision,
         )  # fmt: skip
         name = f"global, 3,600 against {3600 * frames:,} pixels, 64-d, {what}"
-        yield measured(name, partial(prepared.match, pixels), blank)
+        yield measured(name, partial(match_reference, prepared, pixels), blank)
     local = partial(
         local_matching, query, previous, owners,
         radius=COMPACT_RADIUS, temperature=temperature, precision=precision,

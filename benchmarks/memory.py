@@ -24,13 +24,12 @@ HEIGHT, WIDTH, OBJECTS = 120, 214, 2
 
 def peak_after(path: Path, frames: int, options: dict[str, Any]) -> float:
     """Segment the video's first frames in this process; its peak memory in MiB."""
-    import torch
-
     from tinct.inference.segmenter import segment_video
+    from tinct.inference.threads import set_threads
     from tinct.io.video import Video
     from tinct.zoo import build_segmenter
 
-    torch.set_num_threads(1)
+    set_threads(1)
     labels = MovingShapes(HEIGHT, WIDTH, OBJECTS).frame(0)[1]
     results = segment_video(build_segmenter(**options), Video.open(path), {0: labels})
     for _, masks in itertools.islice(results, frames):

@@ -27,6 +27,8 @@ from typing import Any
 import cv2
 import numpy as np
 
+from processor import floor_s, gemm_gflops, processor_name
+
 HEIGHT, WIDTH = 480, 854
 
 
@@ -96,6 +98,7 @@ class Row:
     weights: str | None
     device: str
     fine_tune: str | None = None
+    backend: str = "auto"
 
 
 ROWS = (("default", 1, 1), ("default", 3, 1), ("default", 6, 1), ("fast", 1, 2))
@@ -104,16 +107,16 @@ ROWS = (("default", 1, 1), ("default", 3, 1), ("default", 6, 1), ("fast", 1, 2))
 
 def measure(row: Row) -> dict[str, Any]:
     """Run one row in this process."""
-    import torch
-
     from tinct.inference.segmenter import check_masks
+    from tinct.inference.threads import set_threads
+    from tinct.runs.run_file import environment
     from tinct.zoo import build_segmenter
 
-    torch.set_num_threads(row.threads)
-    cv2.setNumThreads(row.threads)
+    set_threads(row.threads)
     segmenter: Any = build_segmenter(
-        row.method, row.variant, row.preset, row.weights, row.device, fine_tune=row.fine_tune
-    )
+        row.method, row.variant, row.preset, row.weights, row.device,
+        fine_tune=row.fine_tune, backend=row.backend,
+    )  # fmt: skip
     clip = MovingShapes(HEIGHT, WIDTH, row.objects)
     state = segmenter.start(*clip.frame(0))
     wall_s, cpu_s = [], []
@@ -134,7 +137,7 @@ def measure(row: Row) -> dict[str, Any]:
         "cpu_s_median": statistics.median(cpu_s),
         "peak_memory_mib": peak_memory_mib(),
         "last_frame_accuracy": float((found == labels).mean()),
-        "torch": torch.__version__,
+        "versions": environment(row.device)["versions"],
     }
 
 
@@ -163,6 +166,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--variant", help="default: the method's own")
     parser.add_argument("--weights", help="a weights file in place of the package's")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--backend", default="auto", help="auto, torch or onnx")
     parser.add_argument(
         "--fine-tune", help="of a method that does: 3 steps cost little, and frames then as much as after 300"
     )
@@ -177,6 +181,8 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     """Print the table row by row, then what six objects cost against one."""
     options = arguments()
+    gflops = in_fresh_process(gemm_gflops)
+    print(f"{processor_name()}: {gflops:.0f} GFLOP/s in float32 products")
     print(f"seconds per {WIDTH}×{HEIGHT} frame, median of {options.frames} after {options.warm_up}")
     print(f"{'preset':<10}{'objects':>8}{'threads':>8}{'wall s':>10}{'min':>10}{'cpu s':>10}{'peak MiB':>10}")
     rows = []
@@ -192,11 +198,14 @@ def main() -> None:
             options.weights,
             options.device,
             options.fine_tune,
+            options.backend,
         )
         figures = in_fresh_process(measure, row)
         rows.append(figures)
         seconds = "".join(f"{figures[key]:>10.4f}" for key in ("wall_s_median", "wall_s_min", "cpu_s_median"))
         print(f"{preset:<10}{objects:>8}{threads:>8}{seconds}{figures['peak_memory_mib']:>10.0f}", flush=True)
+    floor = rows[0]["cpu_s_median"] / floor_s(gflops)
+    print(f"1 object costs {floor:.2f} times what its arithmetic alone would at the rate of those products")
     ratio = rows[2]["cpu_s_median"] / rows[0]["cpu_s_median"]
     print(f"6 objects cost {ratio:.2f} times 1 object (processor time)")
     if options.json is not None:

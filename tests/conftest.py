@@ -26,7 +26,7 @@ DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
 ONE_PROCESS_A_FIRST_PARAMETER = ("tests/contract/", "tests/methods/test_golden.py")
-ONE_PROCESS_A_FOLDER = ("tests/web/browser/",)
+ONE_PROCESS_A_FOLDER = ("tests/web/browser/", "tests/batch/test_on_ray.py")
 
 
 def process_scope(nodeid: str) -> str:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 if TYPE_CHECKING or "jaxtyping" in sys.modules:
-    from jaxtyping import Bool, Float, Float32, Float64, Int, Int64, Shaped, UInt8, UInt64
+    from jaxtyping import Bool, Float, Float32, Float64, Int, Int64, Integer, Shaped, UInt8, UInt64
 else:
 
     class _Unchecked:
@@ -29,7 +29,7 @@ else:
         def __class_getitem__(cls, _: object) -> type:
             return np.ndarray
 
-    Bool = Float = Float32 = Float64 = Int = Int64 = Shaped = UInt8 = UInt64 = _Unchecked
+    Bool = Float = Float32 = Float64 = Int = Int64 = Integer = Shaped = UInt8 = UInt64 = _Unchecked
 
 __all__ = [
     "BACKGROUND",
@@ -42,6 +42,7 @@ __all__ = [
     "Image",
     "Int",
     "Int64",
+    "Integer",
     "LabelMap",
     "Probabilities",
     "Shaped",

@@ -9,19 +9,21 @@ import numpy as np
 import pytest
 import torch
 
+from tinct.backends.feelvos_torch import TorchBackend
 from tinct.errors import OptionError, WeightsError
-from tinct.methods.feelvos import COMPACT, PRESETS, Feelvos, Options, build, match, without_parts
+from tinct.methods.feelvos import COMPACT, PRESETS, Feelvos, Options, build, without_parts
 from tinct.networks.feelvos import (
-    FeelvosConfig,
     FeelvosNetwork,
-    ObjectMatches,
     SemanticEmbedding,
     distance_maps,
+    head_maps,
     label_logits,
 )
+from tinct.networks.feelvos_parts import FeelvosConfig, ObjectMatches
 from tinct.networks.weights import save_weights
 from tinct.ops.matching import squash
-from tinct.ops.membership import PixelSet
+from tinct.ops.pixel_sets import PixelSet
+from tinct.training.recipes.feelvos_task import match
 
 CPU = torch.device("cpu")
 PAPER_MAPS = FeelvosConfig(contrast=False)
@@ -56,7 +58,7 @@ def two_objects(size: tuple[int, int] = (48, 64)) -> np.ndarray:
 
 def test_the_papers_head_sees_one_map_of_each_kind_for_every_label() -> None:
     distances, probs = torch.rand(3, 4, 5), torch.rand(3, 4, 5)
-    maps = ObjectMatches(distances, 2 * distances, probs).head_maps(PAPER_MAPS, None)
+    maps = head_maps(ObjectMatches(distances, 2 * distances, probs), PAPER_MAPS, None)
     assert maps.shape == (3, 3, 4, 5)  # background included
     torch.testing.assert_close(maps[:, 0], squash(distances))
     torch.testing.assert_close(maps[:, 1], probs)
@@ -177,7 +179,7 @@ def test_every_preset_of_a_variant_has_the_config_of_its_weights() -> None:
 def test_the_refinement_is_left_out_where_the_options_say_so(compact: FeelvosNetwork) -> None:
     first, second, _ = clip()
     for options, scale in ((COMPACT, 2), (replace(COMPACT, refinement=False), 1)):
-        segmenter = Feelvos(compact, replace(options, working_height=None))
+        segmenter = Feelvos(TorchBackend(compact), replace(options, working_height=None))
         state, _ = segmenter.step(segmenter.start(first, two_objects()), second)
         assert state.labels.shape == (6 * scale, 8 * scale)
 
@@ -195,7 +197,7 @@ def test_every_part_of_the_papers_ablation_can_be_left_out_at_test(
     first, second, third = clip()
     seen = []
     for options in (COMPACT, replace(COMPACT, **change)):
-        segmenter = Feelvos(compact, replace(options, working_height=None, local_radius=1))
+        segmenter = Feelvos(TorchBackend(compact), replace(options, working_height=None, local_radius=1))
         state, _ = segmenter.step(segmenter.start(first, two_objects()), second)
         seen.append(segmenter.step(state, third)[1].probs)
     assert np.abs(seen[0] - seen[1]).max() > 1e-4
@@ -249,7 +251,7 @@ def test_the_defaults_are_the_papers() -> None:
 
 def test_the_papers_network_runs_through_the_same_code() -> None:
     torch.manual_seed(0)
-    segmenter = Feelvos(FeelvosNetwork(FeelvosConfig()), Options(), precision="float32")
+    segmenter = Feelvos(TorchBackend(FeelvosNetwork(FeelvosConfig()), precision="float32"), Options())
     first, second, _ = clip(3, (33, 41))
     labels = two_objects()[:33, :41]
     state, masks = segmenter.step(segmenter.start(first, labels), second)

@@ -29,6 +29,21 @@ def test_folding_batch_norm_changes_nothing_but_the_number_of_layers() -> None:
         torch.testing.assert_close(x, y, atol=1e-4 * float(x.abs().max()), rtol=1e-3)
 
 
+def test_the_compact_backbone_is_timms_mobilenetv2() -> None:
+    theirs = timm.create_model(
+        "mobilenetv2_100", features_only=True, pretrained=False, out_indices=(1, 2, 3, 4)
+    )
+    fold_batch_norm(theirs)
+    torch.nn.init.normal_(theirs.conv_stem.bias)
+    backbone = PyramidBackbone("mobilenetv2_100")
+    backbone.body.load_state_dict(theirs.state_dict())
+    frames = torch.rand(1, 3, 45, 70)
+    with torch.no_grad():
+        pairs = zip(backbone(frames), theirs(backbone.normalise(frames)), strict=True)
+    for ours, reference in pairs:
+        assert torch.equal(ours, reference)
+
+
 @pytest.mark.parametrize(("height", "width"), [(64, 96), (61, 47), (33, 8)])
 def test_pyramid_sizes_round_up(height: int, width: int) -> None:
     pyramid = FeaturePyramid("mobilenetv2_100", channels=16, skip_channels=4)

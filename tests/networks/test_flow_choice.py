@@ -14,7 +14,7 @@ from tinct.io.flow_files import write_flo
 from tinct.io.video import Video
 from tinct.networks.flow import CachedFlow, DisFlow, FlowFolder, resized_flow
 from tinct.networks.flow_choice import FlowChoice
-from tinct.ops.resize import working_frame
+from tinct.ops.working_size import working_frame
 
 CPU = torch.device("cpu")
 

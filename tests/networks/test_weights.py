@@ -14,7 +14,8 @@ from safetensors.torch import load, save, save_file
 from torch import nn
 
 from tinct.errors import OutputError, WeightsError
-from tinct.networks.weights import CHECKSUM, FORMAT, PICKLE_MAGIC, canonical, load_weights, save_weights
+from tinct.io.weights_file import CHECKSUM, FORMAT, PICKLE_MAGIC, canonical
+from tinct.networks.weights import load_weights, save_weights
 from tinct.zoo import file_sha256
 
 OWNER = {"method": "feelvos", "variant": "mobilenetv2"}

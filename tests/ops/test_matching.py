@@ -13,7 +13,14 @@ from torch import Tensor
 
 from tinct.errors import OptionError
 from tinct.ops import matching, precision
-from tinct.ops.matching import ReferenceSet, global_matching, local_matching, squared_distances, squash
+from tinct.ops.matching import (
+    global_matching,
+    local_matching,
+    match_reference,
+    reference_set,
+    squared_distances,
+    squash,
+)
 from tinct.ops.precision import bfloat16_is_faster, fold_query, fold_reference, matching_dtype
 
 TEMPERATURES = (None, 1.0, 0.05)
@@ -255,11 +262,11 @@ def test_the_soft_minimum_becomes_the_exact_one(gradient: bool) -> None:
 def test_references_made_once_match_many_frames() -> None:
     reference, membership = pixels(1, 40, 6), owners(2, 40, 3)
     for temperature in TEMPERATURES:
-        references = ReferenceSet.of(reference, membership, temperature=temperature)
+        references = reference_set(reference, membership, temperature=temperature)
         for seed in range(3):
             query = pixels(10 + seed, 7 + seed, 6)
             direct = global_matching(query, reference, membership, temperature=temperature)
-            torch.testing.assert_close(references.match(query), direct, rtol=0, atol=0)
+            torch.testing.assert_close(match_reference(references, query), direct, rtol=0, atol=0)
 
 
 def test_no_reference_pixel_at_all() -> None:

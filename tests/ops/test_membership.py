@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from tinct.ops.membership import PixelSet, label_membership, label_positions
-from tinct.ops.resize import enlarged_probs, resize_area, resize_nearest, working_size
+from tinct.ops.membership import label_membership, subsampled
+from tinct.ops.pixel_sets import PixelSet, label_positions
+from tinct.ops.resize import enlarged_probs, resize_area, resize_nearest
+from tinct.ops.working_size import working_size
 
 
 def test_ids_become_positions_and_strangers_void() -> None:
@@ -37,7 +39,7 @@ def test_subsampling_keeps_all_of_a_small_object_and_never_repeats() -> None:
     membership = torch.zeros(50, 2)
     membership[:3, 1] = 1
     membership[3:, 0] = 1
-    pixels = PixelSet(torch.arange(50.0).view(50, 1), membership).subsampled(10)
+    pixels = subsampled(PixelSet(torch.arange(50.0).view(50, 1), membership), 10)
     assert len(pixels.embedding) == 13
     assert len(pixels.embedding.unique()) == 13
     assert pixels.membership[:, 1].sum() == 3

@@ -45,6 +45,10 @@ Weights = Annotated[
     ),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
+Backend = Annotated[
+    str,
+    typer.Option(help="auto, torch, or onnx (ONNX Runtime on the processor; no torch is needed)."),
+]
 FineTune = Annotated[
     str | None,
     typer.Option(
@@ -88,13 +92,14 @@ Threads = Annotated[int | None, typer.Option(min=1, help="Processor threads; all
 WorkerThreads = Annotated[int | None, typer.Option(min=1, help="Processor threads of each worker.")]
 Workers = Annotated[int, typer.Option(min=1, help="Processes that share the sequences.")]
 
-
-def set_threads(threads: int | None) -> None:
-    """Set the number of torch's threads; None leaves it as it is."""
-    if threads is not None:
-        import torch
-
-        torch.set_num_threads(threads)
+RayAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--ray",
+        metavar="local|ADDRESS",
+        help="`local` starts Ray on this machine; an address (or RAY_ADDRESS) joins a cluster.",
+    ),
+]
 
 
 def flow_choice(flow: str | None, weights: Path | None, cache: Path | None) -> FlowChoice | None:

@@ -123,6 +123,7 @@ def evaluate(
     preset: choosing.Preset = "default",
     weights: choosing.Weights = None,
     device: choosing.Device = "auto",
+    backend: choosing.Backend = "auto",
     fine_tune: choosing.FineTune = None,
     flow: choosing.Flow = None,
     flow_weights: choosing.FlowWeights = None,
@@ -130,6 +131,7 @@ def evaluate(
     proposals: choosing.Proposals = None,
     threads: choosing.WorkerThreads = None,
     workers: choosing.Workers = 1,
+    ray: choosing.RayAddress = None,
     resolution: Resolution = "480p",
     sequences: Sequences = None,
     max_frames: MaxFrames = None,
@@ -145,15 +147,17 @@ def evaluate(
     from tinct.runs.segmenter_config import SegmenterConfig
 
     split = split or ("valid" if dataset == "youtube-vos" else "val")
+    if ray is not None:  # other processes have other working directories
+        root, weights = root.absolute(), None if weights is None else weights.absolute()
     data = DatasetSplit(dataset, root, split, resolution, listed(sequences), max_frames)
     flow_chosen = choosing.flow_choice(flow, flow_weights, flow_cache)
     config = SegmenterConfig(method, variant, preset, weights, device, fine_tune, flow_chosen)
-    config = replace(config, proposals=proposals)
+    config = replace(config, proposals=proposals, backend=backend)
     choosing.say_ahead(config)
     rules: dict[str, Any] = {"metrics": listed(metrics), "bound_th": bound_th}
     with interruptible(), progress_bar() as progress:
         evaluation = evaluate_dataset(
-            data, config, out, **rules, threads=threads, workers=workers, progress=progress
+            data, config, out, **rules, threads=threads, workers=workers, progress=progress, ray=ray
         )
     scores = evaluation.scores
     if scores is None:

@@ -80,6 +80,7 @@ def segment(
     preset: choosing.Preset = "default",
     weights: choosing.Weights = None,
     device: choosing.Device = "auto",
+    backend: choosing.Backend = "auto",
     fine_tune: choosing.FineTune = None,
     flow: choosing.Flow = None,
     flow_weights: choosing.FlowWeights = None,
@@ -110,10 +111,12 @@ def segment(
     if files:
         zoo.check_capability(method, "explains")
     check_explanations(files)
-    choosing.set_threads(threads)
+    from tinct.inference.threads import set_threads
+
+    set_threads(threads)
     flow_chosen = choosing.flow_choice(flow, flow_weights, flow_cache)
     config = SegmenterConfig(method, variant, preset, weights, device, fine_tune, flow_chosen)
-    config = replace(config, direction=check_direction(direction), proposals=proposals)
+    config = replace(config, direction=check_direction(direction), proposals=proposals, backend=backend)
     options = FolderOptions(config.direction == "backward", resume, overlay, soft)
     with interruptible():
         whole, info = _opened(video, levels)

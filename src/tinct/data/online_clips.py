@@ -55,12 +55,14 @@ class AnnotatedRegions(RegionSource):
 
     Args:
         frames: Of one video or of many; at least one shows an object.
+        motion: Of a frame as a whole, and of the background behind objects that move.
 
     Raises:
         MaskError: None does.
     """
 
-    def __init__(self, frames: SequenceOf[LabelledFrame]) -> None:
+    def __init__(self, frames: SequenceOf[LabelledFrame], motion: Motion = MOVED_FRAME) -> None:
+        self.motion = motion
         self.frames = [frame for frame in frames if ids_in([frame.labels])]
         if not self.frames:
             raise MaskError(
@@ -73,18 +75,20 @@ class AnnotatedRegions(RegionSource):
         self.identities = len(known)
 
     @classmethod
-    def of_first_frames(cls, sequences: SequenceDataset) -> AnnotatedRegions:
-        """The first frames of a split: for training per data set.
+    def of_first_frames(cls, sequences: SequenceDataset, motion: Motion = MOVED_FRAME) -> AnnotatedRegions:
+        """The first frames of a split, in motion: for training per data set.
 
         Raises:
             DatasetError: A file is broken.
             MaskError: No frame shows an object.
         """
-        return cls([LabelledFrame(s.read_frame(0), s.read_labels(0), v) for v, s in enumerate(sequences)])
+        frames = [LabelledFrame(s.read_frame(0), s.read_labels(0), v) for v, s in enumerate(sequences)]
+        return cls(frames, motion)
 
     def describe(self) -> str:
         """How many frames and objects."""
-        return f"{len(self.frames)} painted frames of {self.identities} objects"
+        motion = "" if self.motion == MOVED_FRAME else f", {self.motion}"
+        return f"{len(self.frames)} painted frames of {self.identities} objects{motion}"
 
     def draw(self, frames: int, max_step: int, random: Random) -> SourceFrames:
         """A part of one annotated frame, drawn at random (`frames` and `max_step` are for videos)."""
@@ -94,7 +98,7 @@ class AnnotatedRegions(RegionSource):
         """A part of an annotated frame."""
         frame = self.frames[chosen]
         known = {i: self._identity_of[frame.video, i] for i in ids_in([frame.labels])}
-        return SourceFrames([frame.image], [frame.labels], known, MOVED_FRAME)
+        return SourceFrames([frame.image], [frame.labels], known, self.motion)
 
     def emptied(self, chosen: int) -> SourceFrames:
         """A part of an annotated frame without its objects, filled in with what surrounds them."""
@@ -103,7 +107,7 @@ class AnnotatedRegions(RegionSource):
             objects = (frame.labels > 0) & (frame.labels != VOID)
             self._emptied[chosen] = without_object(frame.image, objects)
         nothing = np.where(frame.labels == VOID, VOID, 0).astype(np.uint8)
-        return SourceFrames([self._emptied[chosen]], [nothing], {}, MOVED_FRAME)
+        return SourceFrames([self._emptied[chosen]], [nothing], {}, self.motion)
 
 
 class OnlineClips(RegionClips):

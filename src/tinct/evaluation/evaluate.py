@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import torch
 
 from tinct import zoo
+from tinct.batch.actors import ActorOptions, outcomes_on_ray
+from tinct.batch.cluster import ray_cluster
 from tinct.data.sequences import Sequence
 from tinct.errors import OptionError, OutputError, WeightsError
 from tinct.evaluation.dataset_split import DatasetSplit, open_frames
@@ -31,10 +32,10 @@ from tinct.evaluation.tracks import Rules
 from tinct.evaluation.workers import Failure, outcomes_of
 from tinct.inference.callbacks import ProgressCallback, callbacks
 from tinct.inference.fingerprints import video_sha256
+from tinct.inference.threads import set_threads, thread_count
 from tinct.io.atomic import path_below, sweep
 from tinct.io.video import Video
 from tinct.metrics import DEFAULT_BOUND_TH
-from tinct.networks.dyenet.proposal_sources import check_proposals
 from tinct.runs.run_file import costs, read_record
 from tinct.runs.segment_to_folder import FolderOptions, RunInterrupted, Segmenter, segment_to_folder
 from tinct.runs.segmenter_config import SegmenterConfig
@@ -98,9 +99,7 @@ class SequenceSegmentation:
     @cached_property
     def segmenter(self) -> Segmenter:
         """The segmenter, if one serves all sequences; for those that need their own, a test of the config."""
-        if self.threads is not None:
-            torch.set_num_threads(self.threads)
-            cv2.setNumThreads(self.threads)
+        set_threads(self.threads)
         return self.config.for_any_video().build()
 
     def __call__(self, sequence: Sequence, progress: ProgressCallback | None = None) -> bool:
@@ -154,6 +153,7 @@ def evaluate(
     workers: int = 1,
     overlay: bool = False,
     progress: ProgressCallback | None = None,
+    ray: str | None = None,
 ) -> Evaluation:
     """Segment every sequence of a split and score the masks; called again, it goes on.
 
@@ -167,10 +167,13 @@ def evaluate(
         out: For the runs and the scores.
         metrics: Of "J", "F", "T"; by default those of the protocol.
         bound_th: The tolerance of F.
-        threads: Of each worker; by default torch's own number, shared by the workers.
+        threads: Of each worker; by default `thread_count()`, shared by the workers.
         workers: How many processes share the sequences.
         overlay: Whether to write an overlay video of every sequence.
         progress: Called with ("segment", frames done, in all), then ("score", sequences done, in all).
+        ray: Segment in actors of this Ray cluster (`tinct.batch.cluster.ray_cluster`), which reach the
+            dataset and `out` at the same absolute paths; `workers` is then the maximum number of actors if it
+            is above 1, and the number of processes that score.
 
     Raises:
         OptionError: An unknown dataset, method, option, sequence or metric.
@@ -186,13 +189,17 @@ def evaluate(
     rules = scoring_rules(data.dataset, None if metrics is None else tuple(metrics), bound_th)
     info = config.described()
     if config.proposals is not None:
+        from tinct.networks.dyenet.proposal_sources import check_proposals
+
         check_proposals(config.proposals, names)
     workers = max(1, min(workers, len(names)))
-    task = SequenceSegmentation(config, info, threads or _share(workers), out, overlay, data.max_frames)
+    # Actors have working directories, and threads, of their own.
+    share, runs = (_share(workers), out) if ray is None else (1, out.absolute())
+    task = SequenceSegmentation(config, info, threads or share, runs, overlay, data.max_frames)
     scores = None
     sweep(out)
     try:
-        has_truth = _segment_all(task, data, workers, progress)
+        has_truth = _segment_all(task, data, workers, progress, ray)
         run = {**info, **data.described, "workers": workers, **costs(out, names)}
         if has_truth:
             scores = _score(out, data, rules, workers, progress)
@@ -222,20 +229,26 @@ def _score(
 
 
 def _segment_all(
-    task: SequenceSegmentation, data: DatasetSplit, workers: int, progress: ProgressCallback | None
+    task: SequenceSegmentation,
+    data: DatasetSplit,
+    workers: int,
+    progress: ProgressCallback | None,
+    ray: str | None,
 ) -> bool:
     """Segment all sequences; return whether each has a truth to score against."""
     sequences = data.videos
     frames = _FrameCount(data, progress)
     # One process reports every frame; others report a sequence when it is done.
     function: Callable[[Sequence], bool] = (
-        partial(task, progress=frames.within) if workers == 1 and progress is not None else task
+        partial(task, progress=frames.within)
+        if workers == 1 and progress is not None and ray is None
+        else task
     )
     truths: dict[int, bool] = {}
     failures: dict[str, Exception] = {}
     with (
         _restored_threads(),
-        closing(outcomes_of(function, sequences.entries, workers, context="spawn", name=_name)) as outcomes,
+        _outcomes(function, sequences.entries, workers, task, ray) as outcomes,
     ):
         for index, outcome in outcomes:
             if not isinstance(outcome, Failure):
@@ -255,9 +268,30 @@ def _segment_all(
     return all(truths.values())
 
 
+@contextmanager
+def _outcomes(
+    function: Callable[[Sequence], bool],
+    sequences: Collection[Sequence],
+    workers: int,
+    task: SequenceSegmentation,
+    ray: str | None,
+) -> Iterator[Iterator[tuple[int, bool | Failure]]]:
+    """The outcomes of all sequences, in processes of this machine or in actors of a cluster."""
+    if ray is None:
+        with closing(outcomes_of(function, tuple(sequences), workers, name=_name)) as outcomes:
+            yield outcomes
+        return
+    gpus = 1.0 if task.config.device.startswith("cuda") else 0.0
+    actors = ActorOptions(
+        float(task.threads or 1), gpus, min(workers, len(sequences)) if workers > 1 else None
+    )
+    with ray_cluster(ray), closing(outcomes_on_ray(function, sequences, actors, name=_name)) as found:
+        yield ((i, Failure(each) if isinstance(each, Exception) else each) for i, each in found)
+
+
 def _share(workers: int) -> int | None:
-    """The threads of one of several workers, so that all together have no more than torch would take."""
-    return None if workers == 1 else max(1, torch.get_num_threads() // workers)
+    """The threads of one of several workers, so that all together have no more than one would take."""
+    return None if workers == 1 else max(1, thread_count() // workers)
 
 
 class _FrameCount:
@@ -287,11 +321,11 @@ class _FrameCount:
 @contextmanager
 def _restored_threads() -> Iterator[None]:
     """Leave this process with as many threads as it had."""
-    before, before_cv2 = torch.get_num_threads(), cv2.getNumThreads()
+    before, before_cv2 = thread_count(), cv2.getNumThreads()
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        set_threads(before)
         cv2.setNumThreads(before_cv2)
 
 

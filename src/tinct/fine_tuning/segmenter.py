@@ -24,8 +24,8 @@ from tinct.fine_tuning.per_object import ObjectWeights, fine_tune_objects, resiz
 from tinct.inference.segmenter import StreamingSegmenter
 from tinct.io.masks import ObjectMasks, object_ids_of
 from tinct.ops.precision import bfloat16_is_faster
-from tinct.ops.resize import working_frame
 from tinct.ops.tensors import masks_tensor
+from tinct.ops.working_size import working_frame
 from tinct.shapes import Image, LabelMap
 
 

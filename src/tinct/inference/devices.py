@@ -7,6 +7,7 @@ import inspect
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tinct.errors import OptionError, near_match
+from tinct.io.optional import import_optional
 
 if TYPE_CHECKING:
     import torch
@@ -20,8 +21,7 @@ def resolve_device(device: str | torch.device) -> torch.device:
     Raises:
         OptionError: The name means nothing to torch, or this machine lacks the device.
     """
-    import torch
-
+    torch = import_optional("torch", "torch", f"The device {str(device)!r}")
     name = str(device)
     cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
     if name == "auto":
@@ -63,16 +63,17 @@ class OnDevice:
         Raises:
             OptionError: There is no such device, or the segmenter does not say what it is made of.
         """
-        target = resolve_device(device)
         made_of: dict[str, Any] = {}
         for name in inspect.signature(type(self)).parameters:
-            value = target if name == "device" else getattr(self, name, inspect.Parameter.empty)
+            value = (
+                resolve_device(device) if name == "device" else getattr(self, name, inspect.Parameter.empty)
+            )
             if value is inspect.Parameter.empty:
                 raise OptionError(
                     f"{type(self).__name__} cannot be moved, since it has no attribute {name!r}; build it "
-                    f'again: build_segmenter(..., device="{target}").'
+                    f'again: build_segmenter(..., device="{device}").'
                 )
-            made_of[name] = value.to(target) if isinstance(value, OnDevice) else value
+            made_of[name] = value.to(device) if isinstance(value, OnDevice) else value
         return type(self)(**made_of)
 
     def __repr__(self) -> str:

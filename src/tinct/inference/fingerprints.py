@@ -5,13 +5,15 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
 import numpy as np
-import torch
 
 from tinct.errors import VideoError
+from tinct.inference.devices import OnDevice
 from tinct.io.picture_frames import evenly
 from tinct.io.video import Video
 from tinct.shapes import LabelMap
@@ -65,13 +67,22 @@ def segmenter_sha256(segmenter: Any) -> str:
     words = hashlib.sha256(type(segmenter).__qualname__.encode())
     for name, value in sorted(vars(segmenter).items()):
         words.update(f"\n{name}=".encode())
-        if isinstance(value, torch.nn.Module):
+        if isinstance(value, OnDevice):
+            words.update(segmenter_sha256(value).encode())
+        elif hasattr(value, "state_dict"):  # a network of torch
             for key, tensor in value.state_dict().items():
                 words.update(key.encode())
-                words.update(
-                    tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
-                )
-        elif dataclasses.is_dataclass(value) or isinstance(value, (str, int, float, bool, torch.device)):
+                # Arrays have no bfloat16; bytes they have.
+                flat = tensor.detach().cpu().contiguous().reshape(-1)
+                words.update(flat.view(sys.modules["torch"].uint8).numpy().tobytes())
+        elif isinstance(value, Mapping):
+            for key, array in value.items():
+                words.update(key.encode() + np.ascontiguousarray(array).tobytes())
+        elif (
+            dataclasses.is_dataclass(value)
+            or isinstance(value, (str, int, float, bool))
+            or type(value).__name__ == "device"
+        ):
             words.update(repr(value).encode())
         else:
             words.update(f"{type(value).__qualname__} {getattr(value, 'name', '')}".encode())

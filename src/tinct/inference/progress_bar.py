@@ -37,7 +37,7 @@ class ProgressBar:
         A stage that begins again, as fine-tuning does with every annotated frame, starts its bar again.
         """
         if stage not in self._tasks:
-            # Not sooner: the bar's thread would keep workers from starting as copies of this process.
+            # Not sooner: there was nothing to show.
             self._bars.start()
             # A resumed run starts part of the way along; the part before it took no time.
             self._tasks[stage] = self._bars.add_task(stage, total=total, completed=done, text=text or "")

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from tinct.errors import OutputError, TinctError
 from tinct.inference.state_files import load_state, save_state
@@ -193,7 +192,7 @@ class DiskStateCache(StateCache):
 
 def _memory_of(value: Any) -> Iterator[tuple[int, int]]:
     """(where, bytes) of every tensor and array inside a state."""
-    if isinstance(value, torch.Tensor):
+    if hasattr(value, "untyped_storage"):  # a torch tensor
         yield value.untyped_storage().data_ptr(), value.untyped_storage().nbytes()
     elif isinstance(value, np.ndarray):
         yield value.__array_interface__["data"][0], value.nbytes

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from jaxtyping import Float
 
 from tinct.errors import DatasetError, MissingDatasetError
 from tinct.io.atomic import atomic_write
 from tinct.io.regular_files import check_regular
+from tinct.shapes import Float
 
 TAG = b"PIEH"
 HEADER_BYTES = 12

@@ -1,11 +1,15 @@
-"""Which process on which machine: for files that a process may leave behind when it is killed."""
+"""Which process on which machine, what an error says in another one, and how much memory one takes."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import pickle
 import socket
 import sys
+import traceback
+from contextlib import suppress
+from pathlib import Path
 
 
 def host_name() -> str:
@@ -47,3 +51,34 @@ def is_running(pid: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+def portable(error: Exception, where: str) -> Exception:
+    """An error with its traceback as a note, in a form that surely arrives in another process.
+
+    Args:
+        error: What was raised.
+        where: It was raised there, for the note: "the worker process".
+    """
+    text = "".join(traceback.format_exception(error))
+    try:
+        error.add_note(f"In {where}:\n{text}")
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return RuntimeError(text)
+    return error
+
+
+def begin_memory_peak() -> None:
+    """Let `memory_peak_mb` begin anew, where the system can do that (Linux)."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def memory_peak_mb() -> float | None:
+    """The most resident memory of this process since `begin_memory_peak`, in MB; None if unknown."""
+    with suppress(OSError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return round(int(line.split()[1]) * 1024 / 1e6, 1)
+    return None

@@ -26,27 +26,22 @@ docs/methods/feelvos.md gives the reason for each.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
-import torch
-from jaxtyping import Float
-from torch import Tensor
 
+from tinct.backends.feelvos import FeelvosBackend
 from tinct.errors import OptionError, near_match
+from tinct.graphs.feelvos import LEAST_TEMPERATURE
 from tinct.inference.segmenter import StreamingSegmenter
 from tinct.io.masks import ObjectMasks, object_ids_of
-from tinct.networks.feelvos import FAR, FeelvosConfig, FeelvosNetwork, FrameEncoding, ObjectMatches
-from tinct.networks.weights import load_weights
+from tinct.io.weights_file import read_weights
+from tinct.networks.feelvos_parts import COMPACT_BACKBONES, FAR, FeelvosConfig, FrameEncoding, ObjectMatches
 from tinct.ops.components import apart_from
-from tinct.ops.matching import ReferenceSet, global_matching, local_matching
-from tinct.ops.membership import PixelSet, label_membership, label_positions
-from tinct.ops.precision import Precision, bfloat16_is_faster
-from tinct.ops.resize import enlarged_probs, resize_area, working_size
+from tinct.ops.pixel_sets import Array, PixelSet, ReferenceSet, label_positions, namespace_of
+from tinct.ops.working_size import working_frame
 from tinct.shapes import Image, LabelMap, holds_arrays
 
 PREVIOUS_MATCHING = ("window", "frame", "none")
@@ -143,69 +138,31 @@ PRESETS: Mapping[str, Mapping[str, Options]] = {
 """Variant → preset → options. There is no compact "paper": the network learnt with what goes beyond it."""
 
 
+def missing_graph(options: Options) -> str:
+    """What of the options no ONNX graph computes, in words; empty if the backend onnx can run all of it."""
+    config = options.config
+    parts = (config.unit_embedding, config.contrast, config.refinement, options.refinement)
+    if config.backbone not in COMPACT_BACKBONES:
+        return f"the backbone {config.backbone}"
+    if config.head_separable or config.background_head or not all(parts):
+        return "other parts than the compact network's"
+    if options.soft_minimum is None or options.soft_minimum < LEAST_TEMPERATURE:
+        return f"soft_minimum={options.soft_minimum}"
+    return "align_corners=True" if options.align_corners else ""
+
+
 def without_parts(matches: ObjectMatches, options: Options) -> ObjectMatches:
     """Matches without what the options leave out: it says nothing, the same of every label and everywhere.
 
     The paper's ablation takes the channel away; to a head that was trained so, that is the same.
     """
-    nothing = torch.full_like(matches.global_distances, FAR)
+    xp = namespace_of(matches.global_distances)
+    nothing = xp.full_like(matches.global_distances, FAR)
     return ObjectMatches(
         matches.global_distances if options.global_matching else nothing,
         nothing if options.previous_matching == "none" else matches.local_distances,
-        matches.previous_probs if options.previous_prediction else torch.zeros_like(matches.previous_probs),
+        matches.previous_probs if options.previous_prediction else xp.zeros_like(matches.previous_probs),
     )
-
-
-def match(
-    embedding: Float[Tensor, "C H W"],
-    reference: PixelSet,
-    previous_embedding: Float[Tensor, "C H W"],
-    previous_membership: Float[Tensor, "L H W"],
-    previous_probs: Float[Tensor, "L H W"],
-    options: Options,
-) -> ObjectMatches:
-    """Global matching with the reference (eq. 2) and local matching with the previous frame (eq. 5)."""
-    nearest = global_matching(
-        embedding.flatten(1).T, reference.embedding, reference.membership, temperature=options.soft_minimum
-    )
-    nearest = nearest.reshape(-1, *embedding.shape[-2:])
-    local = match_previous(
-        embedding, previous_embedding, previous_membership, options, reference_pixels=options.reference_pixels
-    )
-    return without_parts(ObjectMatches(nearest, local, previous_probs), options)
-
-
-def match_previous(
-    embedding: Float[Tensor, "C H W"],
-    previous_embedding: Float[Tensor, "C H W"],
-    previous_membership: Float[Tensor, "L H W"],
-    options: Options,
-    *,
-    precision: Precision = "float32",
-    reference_pixels: int | None = None,
-) -> Float[Tensor, "L H W"]:
-    """Distances to the previous frame: within a window (eq. 5), or in the ablation to the whole frame.
-
-    Args:
-        embedding: Of the frame.
-        previous_embedding: Of the one before.
-        previous_membership: Which label the pixels of the one before belong to.
-        options: How it is matched.
-        precision: Of the window's correlations.
-        reference_pixels: Pixels per label that are drawn from a whole frame (in training); None takes all.
-    """
-    if options.previous_matching != "frame":
-        return local_matching(
-            embedding, previous_embedding, previous_membership,
-            radius=options.local_radius, temperature=options.soft_minimum, precision=precision,
-        )  # fmt: skip
-    pixels = PixelSet.of_frame(previous_embedding, previous_membership)
-    if reference_pixels is not None:
-        pixels = pixels.subsampled(reference_pixels)
-    nearest = global_matching(
-        embedding.flatten(1).T, pixels.embedding, pixels.membership, temperature=options.soft_minimum
-    )
-    return nearest.reshape(-1, *embedding.shape[-2:])
 
 
 @holds_arrays
@@ -230,104 +187,95 @@ class FeelvosState:
     prompts: PixelSet
     memory: tuple[PixelSet, ...]
     reference: ReferenceSet
-    embedding: Tensor
-    membership: Tensor
-    probs: Tensor
-    labels: Tensor
+    embedding: Array
+    membership: Array
+    probs: Array
+    labels: Array
 
 
 class Feelvos(StreamingSegmenter[FeelvosState]):
     """FEELVOS at test time: one pass per frame, no fine-tuning.
 
     Args:
-        network: Never changed.
+        backend: The network, and what runs it.
         options: How it is run; their config is the network's.
-        device: Where it runs.
-        precision: "float32", "bfloat16", or "auto": bfloat16 where this device is faster with it.
     """
 
-    def __init__(
-        self,
-        network: FeelvosNetwork,
-        options: Options,
-        device: torch.device | None = None,
-        precision: Precision = "auto",
-    ) -> None:
-        self.device = device or torch.device("cpu")
-        # A copy: moving it and switching it to evaluation would change the network that was given.
-        inner: Any = deepcopy(network).to(self.device)
-        self.network: FeelvosNetwork = inner.to(memory_format=torch.channels_last).eval()
-        self.options = options
-        lowered = precision == "bfloat16" or (precision == "auto" and bfloat16_is_faster(self.device.type))
-        self.precision: Precision = "bfloat16" if lowered else "float32"
+    def __init__(self, backend: FeelvosBackend, options: Options) -> None:
+        self.backend, self.options = backend, options
+
+    @property
+    def device(self) -> Any:
+        """Where it runs."""
+        return self.backend.device
 
     def start(self, frame: Image, labels: LabelMap) -> FeelvosState:
         """The annotated frame becomes the reference and the previous frame."""
         object_ids = object_ids_of(labels)
-        encoding = self._encode(frame)
-        return self._prompted(encoding, labels, object_ids, index=1, prompts=None)
+        with self.backend.inference():
+            return self._prompted(self._encode(frame), labels, object_ids, index=1, prompts=None)
 
-    @torch.inference_mode()
     def step(
         self, state: FeelvosState, frame: Image, labels: LabelMap | None = None
     ) -> tuple[FeelvosState, ObjectMasks]:
         """Match, run the head once per object, take the softmax over objects."""
-        encoding = self._encode(frame)
-        matches = self._match(state, encoding.embedding[0])
-        with self._lowered():
-            [output] = self.network(encoding, [matches], self.options.soft_minimum)
-        scores = output.logits.float()
-        present = scores.argmax(0)
-        if self.options.gate:
-            scores, present = self._gated(scores, present, state.labels)
-        probs = enlarged_probs(scores, frame.shape[:2], align_corners=self.options.align_corners)
-        masks = ObjectMasks(state.object_ids, probs.cpu().numpy())
-        if labels is not None:
-            return self._corrected(state, encoding, masks, labels)
-        return self._advanced(state, encoding.embedding[0], scores.softmax(0), present), masks
+        self._check_owner(state)
+        options, backend = self.options, self.backend
+        with backend.inference():
+            encoding = self._encode(frame)
+            matches = self._match(state, encoding.embedding[0])
+            scores = backend.logits(encoding, matches, options.soft_minimum)
+            present = scores.argmax(0)
+            if options.gate:
+                scores, present = self._gated(scores, present, state.labels)
+            probs = backend.probs(scores, frame.shape[:2], align_corners=options.align_corners)
+            masks = ObjectMasks(state.object_ids, probs)
+            if labels is not None:
+                return self._corrected(state, encoding, masks, labels)
+            advanced = self._advanced(state, encoding.embedding[0], backend.softmax(scores), present)
+        return advanced, masks
+
+    def _check_owner(self, state: FeelvosState) -> None:
+        """The last bits of the two backends differ, and so do their arrays: neither goes on for the other."""
+        if not isinstance(state.embedding, self.backend.array_type):
+            other = "onnx" if isinstance(state.embedding, np.ndarray) else "torch"
+            raise OptionError(
+                f"A state of the backend {other} came to one of {self.backend.name}; go on with "
+                f'backend="{other}" (--backend {other}), or start again.'
+            )
 
     def _encode(self, frame: Image) -> FrameEncoding:
-        size = working_size(frame.shape[:2], self.options.working_height)
-        if size != frame.shape[:2]:
-            frame = cv2.resize(frame, size[::-1], interpolation=cv2.INTER_AREA)
-        pixels = torch.from_numpy(np.ascontiguousarray(frame)).to(self.device)
-        with torch.inference_mode(), self._lowered():
-            seen = self.network.encode(pixels.permute(2, 0, 1)[None].float() / 255)
-        skip = seen.skip if self.options.refinement else None
-        return FrameEncoding(seen.features, seen.embedding.float(), skip)
+        seen = self.backend.encode(working_frame(frame, self.options.working_height))
+        return seen if self.options.refinement else replace(seen, skip=None)
 
-    def _lowered(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
+    def _match(self, state: FeelvosState, embedding: Array) -> ObjectMatches:
+        options, backend = self.options, self.backend
+        nearest = backend.match(state.reference, embedding)
+        if options.previous_matching == "frame":
+            previous = PixelSet.of_frame(state.embedding, state.membership)
+            local = backend.match(backend.reference(previous, options.soft_minimum), embedding)
+        else:
+            local = backend.match_window(
+                embedding, state.embedding, state.membership, options.local_radius, options.soft_minimum
+            )
+        return without_parts(ObjectMatches(nearest, local, state.probs), options)
 
-    def _match(self, state: FeelvosState, embedding: Float[Tensor, "C H W"]) -> ObjectMatches:
-        nearest = state.reference.match(embedding.flatten(1).T).reshape(-1, *embedding.shape[-2:])
-        local = match_previous(
-            embedding, state.embedding, state.membership, self.options, precision=self.precision
-        )
-        return without_parts(ObjectMatches(nearest, local, state.probs), self.options)
-
-    def _gated(
-        self, scores: Float[Tensor, "L H W"], present: Tensor, previous: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def _gated(self, scores: Array, present: Array, previous: Array) -> tuple[Array, Array]:
         """Drop components that lie apart from where their object was (beyond the paper)."""
+        numpy = self.backend.numpy
         reach_cells = round(self.options.gate_reach * min(present.shape))
-        apart = apart_from(present.cpu().numpy(), previous.cpu().numpy(), len(scores), reach_cells)
+        apart = apart_from(numpy(present), numpy(previous), len(scores), reach_cells)
         if not apart.any():
             return scores, present
-        dropped = torch.from_numpy(apart).to(self.device)
-        scores = scores.masked_fill(dropped, -20.0)
+        scores = self.backend.masked(scores, apart, -20.0)
         return scores, scores.argmax(0)
 
-    def _advanced(
-        self, state: FeelvosState, embedding: Tensor, probs: Float[Tensor, "L H4 W4"], present: Tensor
-    ) -> FeelvosState:
+    def _advanced(self, state: FeelvosState, embedding: Array, probs: Array, present: Array) -> FeelvosState:
         """The frame becomes the previous one and, every few frames, joins the memory."""
         options, grid = self.options, (embedding.shape[-2], embedding.shape[-1])
-        soft = resize_area(probs, grid)
-        hard_matching = options.soft_minimum is None
-        membership = (
-            label_membership(present, len(state.object_ids), grid, soft=False) if hard_matching else soft
-        )
+        soft = membership = self.backend.resized(probs, grid)
+        if options.soft_minimum is None:
+            membership = self.backend.membership(present, len(state.object_ids), grid, soft=False)
         fed_back = soft if options.soft_feedback else membership
         memory, reference = state.memory, state.reference
         if options.memory_frames and state.index % options.memory_every == 0:
@@ -345,10 +293,7 @@ class Feelvos(StreamingSegmenter[FeelvosState]):
         pixels = prompts
         for seen in memory:
             pixels = pixels.joined(seen)
-        return ReferenceSet.of(
-            pixels.embedding, pixels.membership,
-            temperature=self.options.soft_minimum, precision=self.precision,
-        )  # fmt: skip
+        return self.backend.reference(pixels, self.options.soft_minimum)
 
     def _corrected(
         self, state: FeelvosState, encoding: FrameEncoding, masks: ObjectMasks, labels: LabelMap
@@ -360,7 +305,6 @@ class Feelvos(StreamingSegmenter[FeelvosState]):
         state = self._prompted(encoding, merged.label_map, object_ids, index=state.index + 1, prompts=prompts)
         return state, merged
 
-    @torch.inference_mode()
     def _prompted(
         self,
         encoding: FrameEncoding,
@@ -371,8 +315,9 @@ class Feelvos(StreamingSegmenter[FeelvosState]):
         prompts: PixelSet | None,
     ) -> FeelvosState:
         options, grid, embedding = self.options, encoding.grid, encoding.embedding[0]
-        positions = label_positions(labels, object_ids).to(self.device)
-        membership = label_membership(
+        of_labels = self.backend.membership
+        positions = self.backend.array(label_positions(labels, object_ids))
+        membership = of_labels(
             positions, len(object_ids), grid,
             soft=options.soft_minimum is not None, align_corners=options.align_corners,
         )  # fmt: skip
@@ -382,13 +327,28 @@ class Feelvos(StreamingSegmenter[FeelvosState]):
         return FeelvosState(
             # An annotation is fed back as it is matched: 1 and 0 in the paper, in training too.
             index, object_ids, prompts, (), self._reference(prompts, ()), embedding, membership, membership,
-            label_membership(positions, len(object_ids), fine, soft=True).argmax(0),
+            of_labels(positions, len(object_ids), fine, soft=True).argmax(0),
         )  # fmt: skip
 
 
-def build(variant: str, preset: str, weights: Path, device: torch.device, **overrides: Any) -> Feelvos:
+def build(
+    variant: str, preset: str, weights: Path, device: Any, backend: str = "torch", **overrides: Any
+) -> Feelvos:
     """A segmenter with weights from a file, as the zoo asks for it."""
     options = replace(PRESETS[variant][preset], **overrides)
+    if backend == "onnx":
+        from tinct.backends.feelvos_onnx import OnnxBackend
+
+        if what := missing_graph(options):
+            raise OptionError(
+                f'FEELVOS with {what} needs the backend torch: --backend torch (backend="torch"); '
+                "`pip install 'tinct[torch]'` brings it."
+            )
+        return Feelvos(OnnxBackend(read_weights(weights, "feelvos", variant), options.config), options)
+    from tinct.backends.feelvos_torch import TorchBackend
+    from tinct.networks.feelvos import FeelvosNetwork
+    from tinct.networks.weights import load_weights
+
     network = FeelvosNetwork(options.config, options.output_stride)
     load_weights(weights, network, method="feelvos", variant=variant)
-    return Feelvos(network, options, device)
+    return Feelvos(TorchBackend(network, device), options)

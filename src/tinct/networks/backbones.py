@@ -1,16 +1,19 @@
-"""Image backbones: timm networks that give their features at several strides."""
+"""Image backbones: networks that give their features at several strides."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import timm
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from tinct.networks.imagenet import load_imagenet
+from tinct.networks.mobilenet import TAPS, MobileNetFeatures
+
+COMPACT_NAME = "mobilenetv2_100"
+"""timm's name of the network that is built without timm."""
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -51,9 +54,14 @@ class PyramidBackbone(nn.Module):
         super().__init__()
         self.name = name
         self.normalise = ImageNormalisation()
-        self.body = _timm_features(name)
-        self.channels: tuple[int, ...] = tuple(self.body.feature_info.channels())
-        fold_batch_norm(self.body)
+        self.body: Any
+        self.channels: tuple[int, ...]
+        if name == COMPACT_NAME:
+            self.body, self.channels = MobileNetFeatures(), tuple(TAPS.values())
+        else:
+            self.body = _timm_features(name)
+            self.channels = tuple(self.body.feature_info.channels())
+            fold_batch_norm(self.body)
 
     def start_from_imagenet(self, source: str = "auto") -> str:
         """Replace the weights by ImageNet ones; says where they came from (see `load_imagenet`)."""
@@ -70,11 +78,13 @@ class PyramidBackbone(nn.Module):
 
     def freeze_to_stride_4(self) -> None:
         """Take the layers up to stride 4 out of training: they are generic, and cost most to train."""
-        for layer in (self.body.conv_stem, self.body.bn1, self.body.blocks[0], self.body.blocks[1]):
+        for layer in (self.body.conv_stem, self.body.blocks[0], self.body.blocks[1]):
             layer.requires_grad_(False)
 
 
 def _timm_features(name: str) -> Any:
+    import timm
+
     return timm.create_model(name, features_only=True, pretrained=False, out_indices=(1, 2, 3, 4))
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -13,77 +12,13 @@ from torch import Tensor, nn
 
 from tinct.networks.backbones import ImageNormalisation
 from tinct.networks.batch_norm import freeze_batch_norm
-from tinct.networks.deeplab import DeepLabV3Plus
+from tinct.networks.feelvos_parts import COMPACT_BACKBONES, FAR, FeelvosConfig, FrameEncoding, ObjectMatches
 from tinct.networks.heads import Refinement, SharedInputConv, UnitEmbedding, convolution
 from tinct.networks.pyramid import FeaturePyramid
 from tinct.ops.matching import squash
-from tinct.shapes import holds_arrays
 
-COMPACT_BACKBONES = {"mobilenetv2": "mobilenetv2_100"}
-"""Backbones of compact variants, and timm's names for them."""
-
-FAR = 80.0
-"""The squared distance that stands for "no such pixel": `squash` takes it to 1."""
-
-
-@dataclass(frozen=True)
-class FeelvosConfig:
-    """What trained weights are bound to; the defaults are the paper's.
-
-    Attributes:
-        backbone: "xception65" (3.1) or "mobilenetv2".
-        feature_channels: Width of the backbone feature (256).
-        embedding_channels: Width of the embedding (3.2: 100).
-        head_layers: Convolutions of the head before the last one (3.6: 4).
-        head_channels: Their width (3.6: 256).
-        head_kernel: Their size (3.6: 7).
-        head_separable: Depthwise-separable ones (3.6) or dense ones.
-        background_head: Run the head for the background too (paper), or hold its logit at 0.
-        distance_scale: Divides squared distances before eq. 1 squashes them (1 in the paper).
-        unit_embedding: Beyond the paper: embeddings of one length, so that distances are bounded
-            and matching starts as good as nearest neighbours on ImageNet features.
-        contrast: Beyond the paper: each object also sees the distance to everything else.
-        refinement: Beyond the paper: layers that sharpen the head's output with stride-4 features.
-    """
-
-    backbone: str = "xception65"
-    feature_channels: int = 256
-    embedding_channels: int = 100
-    head_layers: int = 4
-    head_channels: int = 256
-    head_kernel: int = 7
-    head_separable: bool = True
-    background_head: bool = True
-    distance_scale: float = 1.0
-    unit_embedding: bool = False
-    contrast: bool = False
-    refinement: bool = False
-
-
-@holds_arrays
-@dataclass(frozen=True, repr=False)
-class FrameEncoding:
-    """Frames seen by the network: everything that does not depend on the objects.
-
-    Attributes:
-        features: [B, F, H, W] on the matching grid, for the head.
-        embedding: [B, C, H, W] on the same grid.
-        skip: [B, S, H4, W4], fine features for the refinement, if there is one.
-    """
-
-    features: Tensor
-    embedding: Tensor
-    skip: Tensor | None
-
-    @property
-    def grid(self) -> tuple[int, int]:
-        """(H, W) of the matching grid."""
-        return self.embedding.shape[-2], self.embedding.shape[-1]
-
-    def select(self, index: Tensor | slice) -> FrameEncoding:
-        """Some of the frames."""
-        skip = None if self.skip is None else self.skip[index]
-        return FrameEncoding(self.features[index], self.embedding[index], skip)
+if TYPE_CHECKING:
+    from tinct.networks.deeplab import DeepLabV3Plus
 
 
 class SemanticEmbedding(nn.Module):
@@ -150,32 +85,19 @@ class DynamicSegmentationHead(nn.Module):
         return HeadOutput(self.refinement(encoding.skip, owners, hidden, coarse)[:, 0], coarse[:, 0])
 
 
-@holds_arrays
-@dataclass(frozen=True, repr=False)
-class ObjectMatches:
-    """What one frame's pixels have found: for every label, the background's first.
-
-    Attributes:
-        global_distances: [L, H, W] squared distances to the reference frames.
-        local_distances: [L, H, W] squared distances to the previous frame, within the window.
-        previous_probs: [L, H, W], the previous frame's prediction.
-    """
-
-    global_distances: Tensor
-    local_distances: Tensor
-    previous_probs: Tensor
-
-    def head_maps(self, config: FeelvosConfig, soft_minimum: float | None) -> Float[Tensor, "N M H W"]:
-        """The head's input for each of its objects, in the paper's order: global, previous, local."""
-        maps = torch.cat(
-            [
-                distance_maps(self.global_distances, config, soft_minimum),
-                self.previous_probs.unsqueeze(1),
-                distance_maps(self.local_distances, config, soft_minimum),
-            ],
-            dim=1,
-        )
-        return maps if config.background_head else maps[1:]
+def head_maps(
+    matches: ObjectMatches, config: FeelvosConfig, soft_minimum: float | None
+) -> Float[Tensor, "N M H W"]:
+    """The head's input for each of its objects, in the paper's order: global, previous, local."""
+    maps = torch.cat(
+        [
+            distance_maps(matches.global_distances, config, soft_minimum),
+            matches.previous_probs.unsqueeze(1),
+            distance_maps(matches.local_distances, config, soft_minimum),
+        ],
+        dim=1,
+    )
+    return maps if config.background_head else maps[1:]
 
 
 def distance_maps(
@@ -215,6 +137,8 @@ class FeelvosNetwork(nn.Module):
             self.extractor = FeaturePyramid(COMPACT_BACKBONES[config.backbone], features, self.SKIP_CHANNELS)
             self.embedding = UnitEmbedding(self.extractor.stacked_channels, features, channels)
         else:
+            from tinct.networks.deeplab import DeepLabV3Plus  # it needs timm as a whole, which loads slowly
+
             self.extractor = DeepLabV3Plus(config.backbone, output_stride, features)
             self.normalise = ImageNormalisation(self.extractor.mean, self.extractor.std)
             self.embedding = SemanticEmbedding(features, channels)
@@ -260,7 +184,7 @@ class FeelvosNetwork(nn.Module):
         Returns:
             For each frame the logits of all its labels, the background's first.
         """
-        maps = [found.head_maps(self.config, soft_minimum) for found in matches]
+        maps = [head_maps(found, self.config, soft_minimum) for found in matches]
         counts = [len(of_frame) for of_frame in maps]
         owners = [frame for frame, count in enumerate(counts) for _ in range(count)]
         output: HeadOutput = self.head(

@@ -38,7 +38,7 @@ from tinct.io.atomic import sweep
 from tinct.io.flow_files import Flow, check_flo, read_flo, write_flo
 from tinct.io.regular_files import check_regular
 from tinct.io.video import Video
-from tinct.ops.resize import working_frame
+from tinct.ops.working_size import working_frame
 from tinct.shapes import Image
 
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import timm
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from tinct.networks.backbones import ImageNormalisation
 from tinct.networks.pyramid import FeaturePyramid
-from tinct.networks.staged_backbones import FirstStages
 
 STRIDE = 8
 FINE_STRIDE = 4
@@ -97,9 +95,11 @@ class StagedFeatures(nn.Module):
 
     def __init__(self, backbone: str, *, pyramid: bool) -> None:
         super().__init__()
+        import timm
+
         configuration = timm.get_pretrained_cfg(backbone)
         self.normalise = ImageNormalisation(tuple(configuration.mean), tuple(configuration.std))
-        self.stages = FirstStages(backbone)
+        self.stages = _first_stages(backbone)
         self.channels = self.stages.channels
         self.fine_channels = PYRAMID_CHANNELS if pyramid else 0
         if pyramid:
@@ -163,7 +163,7 @@ class StagedMotion(nn.Module):
 
     def __init__(self, backbone: str) -> None:
         super().__init__()
-        self.stages = FirstStages(backbone, inputs=2)
+        self.stages = _first_stages(backbone, inputs=2)
         self.join = _joining(self.stages.channels, self.stages.channels)
 
     def forward(self, flows: Float[Tensor, "B 2 H W"]) -> Float[Tensor, "B C h w"]:
@@ -173,6 +173,12 @@ class StagedMotion(nn.Module):
 
     def freeze_for_training(self) -> None:
         """Nothing is frozen: ImageNet knows no flow."""
+
+
+def _first_stages(backbone: str, inputs: int = 3) -> Any:
+    from tinct.networks.staged_backbones import FirstStages  # it loads timm, which takes seconds
+
+    return FirstStages(backbone, inputs)
 
 
 def scaled_flow(flows: Float[Tensor, "B 2 H W"]) -> Float[Tensor, "B 2 H W"]:

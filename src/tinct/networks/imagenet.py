@@ -15,9 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import timm
 import torch
-from huggingface_hub import constants, try_to_load_from_cache
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -66,6 +64,9 @@ def load_imagenet(model: nn.Module, name: str, source: str = "auto") -> str:
 
 
 def _from_hub(name: str) -> tuple[dict[str, Tensor], str]:
+    import timm
+    from huggingface_hub import constants, try_to_load_from_cache
+
     repository = _hub_repository(name)
     cached = try_to_load_from_cache(repository, "model.safetensors")
     options: dict[str, Any] = {}
@@ -89,6 +90,8 @@ def _not_from_hub(name: str, reason: str) -> WeightsError:
 
 
 def _hub_repository(name: str) -> str:
+    import timm
+
     try:
         configuration = timm.get_pretrained_cfg(name, allow_unregistered=False)
     except RuntimeError as error:
@@ -100,6 +103,8 @@ def _hub_repository(name: str) -> str:
 
 
 def _hub_answers() -> bool:
+    from huggingface_hub import constants
+
     # urllib follows the proxy settings of the environment, as the hub's client does.
     request = urllib.request.Request(constants.ENDPOINT, method="HEAD")
     try:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Integer
+
+from tinct.shapes import Bool, Integer
 
 
 def apart_from(

@@ -25,13 +25,13 @@ Otherwise a fast form whose scratch memory is bounded, whatever the size of the 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
+from tinct.ops.pixel_sets import ReferenceSet
 from tinct.ops.precision import (
     Precision,
     comparable,
@@ -45,7 +45,6 @@ from tinct.ops.precision import (
     wall,
 )
 from tinct.ops.windows import BLOCK, blocks_of, from_blocks, near_in_patch, padded, patches_of_column
-from tinct.shapes import holds_arrays
 
 _QUERY_TILE, _REFERENCE_TILE = 4096, 512
 """Pixels per tile of global matching: 8 MB in float32."""
@@ -107,102 +106,81 @@ def global_matching(
     if _needs_gradient(query, reference, membership):
         distances = squared_distances(query, reference)
         return _nearest(distances, membership.to(distances.dtype), temperature)
-    references = ReferenceSet.of(reference, membership, temperature=temperature, precision=precision)
-    return references.match(query)
+    references = reference_set(reference, membership, temperature=temperature, precision=precision)
+    return match_reference(references, query)
 
 
-@holds_arrays
-@dataclass(frozen=True, repr=False)
-class ReferenceSet:
-    """Reference pixels made ready for global matching: made once, matched with many frames.
+@torch.no_grad()
+def reference_set(
+    embedding: Float[Tensor, "R C"],
+    membership: Float[Tensor, "R N"],
+    *,
+    temperature: float | None = None,
+    precision: Precision = "float32",
+) -> ReferenceSet:
+    """Sort, fold and round the pixels; arguments and errors as for `global_matching`."""
+    dtype = matching_dtype(precision, embedding)
+    runs: list[tuple[int, int]] = []
+    if temperature is None:
+        owned = [torch.nonzero(column > 0.5)[:, 0] for column in membership.unbind(1)]
+        for pixels in owned:
+            first = runs[-1][1] if runs else 0
+            runs.append((first, first + len(pixels)))
+        chosen = torch.cat(owned)
+    else:
+        chosen = torch.nonzero((membership > 0).any(1))[:, 0]
+    rows = fold_reference(embedding[chosen], temperature, dtype)
+    weights = membership[chosen].T.to(dtype).contiguous()
+    return ReferenceSet(embedding, membership, temperature, rows, tuple(runs), weights)
 
-    Attributes:
-        embedding: [R, C], as given.
-        membership: [R, N], as given.
-        temperature: As for `global_matching`.
-        rows: [R', K], folded embeddings: sorted by object for the exact minimum (a pixel of two
-            objects comes twice), those of any object for the soft one.
-        runs: For the exact minimum, each object's first row and the one after its last.
-        weights: [N, R'], for the soft minimum: the membership of the rows.
-    """
 
-    embedding: Tensor
-    membership: Tensor
-    temperature: float | None
-    rows: Tensor
-    runs: tuple[tuple[int, int], ...]
-    weights: Tensor
+@torch.no_grad()
+def match_reference(reference: ReferenceSet, query: Float[Tensor, "Q C"]) -> Float[Tensor, "N Q"]:
+    """As `global_matching`, without a gradient."""
+    folded = fold_query(query, reference.temperature, reference.rows.dtype)
+    if reference.temperature is None:
+        return _least(reference, folded)
+    with torch.autocast(query.device.type, enabled=False):
+        mass = _mass(reference, folded)
+    shift = exponent_shift(reference.temperature, reference.rows.dtype)
+    nearest = (shift - mass.log2()) / exponent_scale(reference.temperature)
+    starved = (mass < least_mass(mass.dtype)) & (reference.weights > 0).any(1, keepdim=True)
+    again = torch.nonzero(starved.any(0))[:, 0]
+    longest = max(1, _QUERY_TILE * _REFERENCE_TILE // max(1, len(reference.embedding)))
+    for part in (again[span] for span in _spans(0, len(again), longest)):
+        distances = squared_distances(query[part], reference.embedding)
+        nearest[:, part] = _nearest(distances, reference.membership.to(mass.dtype), reference.temperature)
+    return nearest
 
-    @classmethod
-    @torch.no_grad()
-    def of(
-        cls,
-        embedding: Float[Tensor, "R C"],
-        membership: Float[Tensor, "R N"],
-        *,
-        temperature: float | None = None,
-        precision: Precision = "float32",
-    ) -> ReferenceSet:
-        """Sort, fold and round the pixels; arguments and errors as for `global_matching`."""
-        dtype = matching_dtype(precision, embedding)
-        runs: list[tuple[int, int]] = []
-        if temperature is None:
-            owned = [torch.nonzero(column > 0.5)[:, 0] for column in membership.unbind(1)]
-            for pixels in owned:
-                first = runs[-1][1] if runs else 0
-                runs.append((first, first + len(pixels)))
-            chosen = torch.cat(owned)
-        else:
-            chosen = torch.nonzero((membership > 0).any(1))[:, 0]
-        rows = fold_reference(embedding[chosen], temperature, dtype)
-        weights = membership[chosen].T.to(dtype).contiguous()
-        return cls(embedding, membership, temperature, rows, tuple(runs), weights)
 
-    @torch.no_grad()
-    def match(self, query: Float[Tensor, "Q C"]) -> Float[Tensor, "N Q"]:
-        """As `global_matching`, without a gradient."""
-        folded = fold_query(query, self.temperature, self.rows.dtype)
-        if self.temperature is None:
-            return self._least(folded)
-        with torch.autocast(query.device.type, enabled=False):
-            mass = self._mass(folded)
-        shift = exponent_shift(self.temperature, self.rows.dtype)
-        nearest = (shift - mass.log2()) / exponent_scale(self.temperature)
-        starved = (mass < least_mass(mass.dtype)) & (self.weights > 0).any(1, keepdim=True)
-        again = torch.nonzero(starved.any(0))[:, 0]
-        longest = max(1, _QUERY_TILE * _REFERENCE_TILE // max(1, len(self.embedding)))
-        for part in (again[span] for span in _spans(0, len(again), longest)):
-            distances = squared_distances(query[part], self.embedding)
-            nearest[:, part] = _nearest(distances, self.membership.to(mass.dtype), self.temperature)
-        return nearest
+def _least(reference: ReferenceSet, query: Float[Tensor, "Q K"]) -> Float[Tensor, "N Q"]:
+    least = query.new_full((len(reference.runs), len(query)), torch.inf)
+    ordered = comparable(least)
+    # A query's own norm is the same for all pixels: unless rounding wants a distance, it can wait.
+    late = query.dtype == sum_dtype(query.dtype)
+    used = query.shape[1] - late
+    for columns, scratch in _query_tiles(query):
+        tile = query[columns, :used]
+        for index, (first, last) in enumerate(reference.runs):
+            best = ordered[index, columns]
+            for rows in _spans(first, last, _reference_tile(query)):
+                pairs = _cut(scratch, len(tile), rows.stop - rows.start)
+                torch.mm(tile, reference.rows[rows, :used].T, out=pairs)
+                torch.minimum(best, comparable(pairs).amin(1), out=best)
+    least = least.to(sum_dtype(query.dtype))
+    return (least + query[:, -1] if late else least).clamp_min_(0)
 
-    def _least(self, query: Float[Tensor, "Q K"]) -> Float[Tensor, "N Q"]:
-        least = query.new_full((len(self.runs), len(query)), torch.inf)
-        ordered = comparable(least)
-        # A query's own norm is the same for all pixels: unless rounding wants a distance, it can wait.
-        late = query.dtype == sum_dtype(query.dtype)
-        used = query.shape[1] - late
-        for columns, scratch in _query_tiles(query):
-            tile = query[columns, :used]
-            for index, (first, last) in enumerate(self.runs):
-                best = ordered[index, columns]
-                for rows in _spans(first, last, _reference_tile(query)):
-                    pairs = _cut(scratch, len(tile), rows.stop - rows.start)
-                    torch.mm(tile, self.rows[rows, :used].T, out=pairs)
-                    torch.minimum(best, comparable(pairs).amin(1), out=best)
-        least = least.to(sum_dtype(query.dtype))
-        return (least + query[:, -1] if late else least).clamp_min_(0)
 
-    def _mass(self, query: Float[Tensor, "Q K"]) -> Float[Tensor, "N Q"]:
-        """Σ_r m_r 2^(shift - d²/(τ ln 2))."""
-        mass = query.new_zeros(len(self.weights), len(query), dtype=sum_dtype(query.dtype))
-        for columns, scratch in _query_tiles(query):
-            tile = query[columns].T
-            for rows in _spans(0, len(self.rows), _reference_tile(query)):
-                pairs = _cut(scratch, rows.stop - rows.start, tile.shape[1])
-                torch.mm(self.rows[rows], tile, out=pairs)
-                mass[:, columns] += self.weights[:, rows] @ pairs.exp2_()
-        return mass
+def _mass(reference: ReferenceSet, query: Float[Tensor, "Q K"]) -> Float[Tensor, "N Q"]:
+    """Σ_r m_r 2^(shift - d²/(τ ln 2))."""
+    mass = query.new_zeros(len(reference.weights), len(query), dtype=sum_dtype(query.dtype))
+    for columns, scratch in _query_tiles(query):
+        tile = query[columns].T
+        for rows in _spans(0, len(reference.rows), _reference_tile(query)):
+            pairs = _cut(scratch, rows.stop - rows.start, tile.shape[1])
+            torch.mm(reference.rows[rows], tile, out=pairs)
+            mass[:, columns] += reference.weights[:, rows] @ pairs.exp2_()
+    return mass
 
 
 def local_matching(

@@ -1,26 +1,16 @@
-"""Membership of pixels in labels: label maps at the resolution of a network's grid, and labelled pixels.
+"""Membership of pixels in labels: label maps at the resolution of a network's grid.
 
 Labels are positions here, not ids: the background is 0, the N objects are 1 to N, L = N + 1.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-import numpy as np
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from tinct.ops.pixel_sets import PixelSet
 from tinct.ops.resize import resize_area, resize_nearest
-from tinct.shapes import VOID, LabelMap, holds_arrays
-
-
-def label_positions(labels: LabelMap, object_ids: tuple[int, ...]) -> Int64[Tensor, "H W"]:
-    """Ids replaced by their positions: background 0, the objects 1 to N, anything else void."""
-    table = np.full(256, VOID, np.int64)
-    table[[0, *object_ids]] = np.arange(len(object_ids) + 1)
-    return torch.from_numpy(table[labels])
 
 
 def label_membership(
@@ -43,51 +33,13 @@ def label_membership(
     return resize_area(membership, grid) if soft else membership
 
 
-@holds_arrays
-@dataclass(frozen=True, repr=False)
-class PixelSet:
-    """Reference pixels: embeddings and the label that each belongs to.
-
-    Attributes:
-        embedding: [R, C].
-        membership: [R, L] in [0, 1], the background first.
-    """
-
-    embedding: Tensor
-    membership: Tensor
-
-    @classmethod
-    def of_frame(cls, embedding: Float[Tensor, "C H W"], membership: Float[Tensor, "L H W"]) -> PixelSet:
-        """All pixels of a frame."""
-        return cls(embedding.flatten(1).T, membership.flatten(1).T)
-
-    def joined(self, other: PixelSet) -> PixelSet:
-        """The union of both sets."""
-        return PixelSet(
-            torch.cat([self.embedding, other.embedding]), torch.cat([self.membership, other.membership])
-        )
-
-    def with_labels(self, old: tuple[int, ...], new: tuple[int, ...]) -> PixelSet:
-        """The pixels with columns for further objects, to which none of them belongs."""
-        wider = self.membership.new_zeros(len(self.membership), len(new) + 1)
-        wider[:, [0, *(new.index(i) + 1 for i in old)]] = self.membership
-        return PixelSet(self.embedding, wider)
-
-    def thinned(self, keep_every: int) -> PixelSet:
-        """Every n-th pixel."""
-        return PixelSet(self.embedding[::keep_every], self.membership[::keep_every])
-
-    def weighted(self, factor: float) -> PixelSet:
-        """Multiply the weight of the pixels in a soft minimum; an exact minimum has no weights."""
-        return PixelSet(self.embedding, self.membership * factor)
-
-    def subsampled(self, per_label: int) -> PixelSet:
-        """A limited number of pixels of each label, drawn uniformly without replacement (3.3)."""
-        chosen = []
-        owner = self.membership.argmax(1)
-        for label in range(self.membership.shape[1]):
-            pixels = torch.nonzero(owner == label)[:, 0]
-            order = torch.randperm(len(pixels), device=pixels.device)[:per_label]
-            chosen.append(pixels[order])
-        indices = torch.cat(chosen)
-        return PixelSet(self.embedding[indices], self.membership[indices])
+def subsampled(pixels: PixelSet, per_label: int) -> PixelSet:
+    """A limited number of pixels of each label, drawn uniformly without replacement (FEELVOS, 3.3)."""
+    chosen = []
+    owner = pixels.membership.argmax(1)
+    for label in range(pixels.membership.shape[1]):
+        of_label = torch.nonzero(owner == label)[:, 0]
+        order = torch.randperm(len(of_label), device=of_label.device)[:per_label]
+        chosen.append(of_label[order])
+    indices = torch.cat(chosen)
+    return PixelSet(pixels.embedding[indices], pixels.membership[indices])

@@ -1,4 +1,4 @@
-"""Sizes at which networks work, and resizing of maps.
+"""Resizing of maps.
 
 Pixel centres are aligned, or, where `align_corners` says so, the centres of the corner pixels: on a grid of
 stride 4 whose pixel (i, j) sits on the frame's pixel (4 i, 4 j), as in TensorFlow's DeepLab.
@@ -6,34 +6,10 @@ stride 4 whose pixel (i, j) sits on the frame's pixel (4 i, 4 j), as in TensorFl
 
 from __future__ import annotations
 
-import cv2
-import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from torch import Tensor
-
-from tinct.shapes import Image
-
-
-def working_size(size: tuple[int, int], working_height: int | None) -> tuple[int, int]:
-    """The (H, W) of a frame in the network: short side `working_height`, both in steps of 8 pixels.
-
-    A small frame is enlarged to at most twice its size: beyond that there is no more detail.
-    """
-    if working_height is None:
-        return size
-    factor = min(2.0, working_height / min(size))
-    height, width = (max(8, round(side * factor / 8) * 8) for side in size)
-    return height, width
-
-
-def working_frame(frame: Image, working_height: int | None) -> UInt8[np.ndarray, "h w 3"]:
-    """A frame at its working size (`working_size`)."""
-    height, width = working_size((frame.shape[0], frame.shape[1]), working_height)
-    if (height, width) == frame.shape[:2]:
-        return frame
-    return np.asarray(cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def enlarged_probs(

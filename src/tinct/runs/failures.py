@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import torch
-
 _NO_MEMORY = ("out of memory", "allocate memory", "insufficient memory", "alloc_cpu")
 
 
 def explained(error: Exception) -> str:
     """What failed, and what to try."""
     text = one_line(error)
-    no_memory = isinstance(error, MemoryError | torch.OutOfMemoryError)
+    no_memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
     if no_memory or any(words in text.lower() for words in _NO_MEMORY):
         return f"Memory ran out: {text}. Close other programs, or take smaller frames or the preset fast"
     return f"The computation failed: {text}. If it does so again, try --device cpu"

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from tinct._version import __version__
 from tinct.errors import OutputError
 from tinct.inference.fingerprints import fingerprint_of
+from tinct.inference.threads import thread_count
 from tinct.io.atomic import atomic_write
 from tinct.io.json_files import parse_json, reading
 from tinct.io.regular_files import read_regular
@@ -160,17 +160,21 @@ class RunFile:
         self._written_bytes, self._journalled_bytes = len(text), 0
 
 
+RUNTIMES = ("torch", "onnxruntime")
+"""What networks run in; a run says the version of those that it loaded."""
+
+
 def environment(device: str) -> dict[str, Any]:
     """Versions, processor and threads; none makes a run another run."""
     return {
         "device": device,
         "versions": {
             "tinct": __version__,
-            "torch": torch.__version__,
+            **{name: sys.modules[name].__version__ for name in RUNTIMES if name in sys.modules},
             "python": platform.python_version(),
         },
         "platform": f"{platform.system()} {platform.machine()}",
-        "threads": torch.get_num_threads(),
+        "threads": thread_count(),
     }
 
 
@@ -182,7 +186,8 @@ def peak_memory() -> dict[str, float]:
 
         unit = 1 if sys.platform == "darwin" else 1024
         peak["peak_memory_mb"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6, 1)
-    if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available() and torch.cuda.max_memory_allocated():
         peak["peak_gpu_memory_mb"] = round(torch.cuda.max_memory_allocated() / 1e6, 1)
     return peak
 
@@ -207,8 +212,8 @@ def costs(out: Path, names: Collection[str]) -> dict[str, Any]:
     """What the runs of these sequences cost together, by their own records.
 
     Returns:
-        device, threads, tinct, torch, python, platform (a list where they differ between runs), frames,
-        and, as far as it was measured, seconds_per_frame, peak_memory_mb, and of fine-tuning
+        device, threads, tinct, torch or onnxruntime, python, platform (a list where they differ between
+        runs), frames, and, as far as it was measured, seconds_per_frame, peak_memory_mb, and of fine-tuning
         tuning_seconds and tuning_steps (medians over objects) and tuning_diverged (how many did).
 
     Raises:
@@ -223,7 +228,8 @@ def costs(out: Path, names: Collection[str]) -> dict[str, Any]:
 def _costs(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     versions = [record["versions"] for record in records]
     found = {key: _common(record[key] for record in records) for key in ("device", "threads", "platform")}
-    found |= {key: _common(version[key] for version in versions) for key in ("tinct", "torch", "python")}
+    named = [key for key in ("tinct", *RUNTIMES, "python") if any(key in version for version in versions)]
+    found |= {key: _common(version.get(key, "") for version in versions) for key in named}
     found["frames"] = sum(record["run"]["frames"] for record in records)
     seconds = [s for record in records for s in record.get("seconds_per_frame", {}).get("values", ())]
     if seconds:

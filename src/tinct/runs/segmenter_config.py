@@ -44,6 +44,7 @@ class SegmenterConfig:
         options: Fields of the method's `Options` in the place of the preset's.
         proposals: A file of boxes, a folder of such files by sequence, or a detector's name
             (`tinct.networks.dyenet.proposal_sources`); None for the method's own.
+        backend: `auto`, `torch` or `onnx` (`zoo.choose_backend`).
     """
 
     method: str = "feelvos"
@@ -56,6 +57,7 @@ class SegmenterConfig:
     direction: Direction = "forward"
     options: Mapping[str, Any] = field(default_factory=dict)
     proposals: str | None = None
+    backend: str = "auto"
 
     @property
     def budget(self) -> Budget | None:
@@ -68,6 +70,10 @@ class SegmenterConfig:
             return None
         device = zoo.resolve_device(self.device)
         return zoo.fine_tuning_budget(self.method, self.variant, self.preset, self.fine_tune, device)
+
+    @property
+    def _which(self) -> tuple[str, str | None, str]:
+        return self.method, self.variant, self.preset
 
     @property
     def per_video(self) -> bool:
@@ -102,6 +108,8 @@ class SegmenterConfig:
 
             zoo.check_capability(self.method, "uses_proposals")
             words["proposals"] = describe_proposals(self.proposals)
+        if zoo.backend_of(*self._which, self.backend, self.device, self.options) == "onnx":
+            words["backend"] = "onnx"
         if self.direction != "forward":
             words["direction"] = self.direction
         if self.options:
@@ -146,7 +154,7 @@ class SegmenterConfig:
             device = zoo.resolve_device(self.device)
             extras["proposals"] = proposal_source(self.proposals, video, device, sequence)
         segmenter = zoo.build_segmenter(
-            self.method, self.variant, self.preset, self.weights, self.device, **extras
+            *self._which, self.weights, self.device, backend=self.backend, **extras
         )
         if self.direction == "forward":
             return segmenter
@@ -164,7 +172,7 @@ class SegmenterConfig:
 
     def _preset_and_options(self) -> Any:
         """The method's `Options`; names that it does not know are left to `build_segmenter`."""
-        preset = zoo.preset_options(self.method, self.variant, self.preset)
+        preset = zoo.preset_options(*self._which)
         return replace(preset, **{name: self.options[name] for name in self.options if hasattr(preset, name)})
 
     def _flow_pairs(

@@ -60,7 +60,7 @@ def draw_loop_timeline(trace: Trace, remarks: Sequence[str], path: Path) -> None
         from matplotlib.figure import Figure
     except ImportError as error:
         raise MissingExtraError(
-            "The timeline needs matplotlib, which is not installed: pip install matplotlib, or take .json."
+            "The timeline needs matplotlib, which is missing: pip install 'tinct[plots]', or take .json."
         ) from error
     object_ids, frames = trace["object_ids"], len(trace["frames"])
     lanes = 0.55 * len(object_ids) + 0.6

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from tinct.inference.devices import resolve_device
+from tinct.zoo.backends import choose_backend
 from tinct.zoo.build import (
     LocatedWeights,
     WeightsRecord,
+    backend_of,
     build_segmenter,
     check_variant,
     fine_tuning_budget,
@@ -38,9 +40,11 @@ __all__ = [
     "Score",
     "TrainingHelp",
     "WeightsRecord",
+    "backend_of",
     "build_segmenter",
     "check_capability",
     "check_variant",
+    "choose_backend",
     "file_sha256",
     "fine_tuning_budget",
     "join_weights",

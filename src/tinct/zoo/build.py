@@ -12,12 +12,16 @@ import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 
 from tinct.errors import MissingWeightsError, OptionError, WeightsError, near_match
 from tinct.inference.devices import resolve_device
+from tinct.inference.threads import apply_to_torch
 from tinct.io.json_files import parse_json, reading
 from tinct.io.regular_files import read_regular
+from tinct.io.weights_file import read_owner
+from tinct.zoo.backends import choose_backend, needs_torch
 from tinct.zoo.hashes import file_sha256, folder_sha256
 from tinct.zoo.hub import HubReference, download, hub_reference
 from tinct.zoo.methods import METHODS, check_capability, method_record, methods_where
@@ -210,8 +214,6 @@ def method_on_hub(reference: HubReference) -> tuple[str, str]:
             f"{reference} holds a model of the type {model_type!r}, which no method of tinct runs; those are "
             f"{', '.join(known)}, and weights that `tinct push` uploaded."
         )
-    from tinct.networks.weights import read_owner
-
     return read_owner(single_file(folder, reference))
 
 
@@ -239,8 +241,28 @@ def join_weights(method: str, files: Mapping[str, Path], out: Path) -> str:
     if not any(set(files) == set(parts) for parts in record.joined.values()):
         known = "; ".join(f"{variant}: {' and '.join(parts)}" for variant, parts in record.joined.items())
         raise OptionError(f"Weights of {' and '.join(files)} came; {method} joins those of {known}.")
-    sha256: str = importlib.import_module(record.module).join_weights(files, out)
+    sha256: str = method_module(method).join_weights(files, out)
     return sha256
+
+
+def method_module(method: str) -> Any:
+    """The module of a method: its `Options`, `PRESETS` and `build`.
+
+    Raises:
+        OptionError: There is no such method.
+        MissingExtraError: It needs torch, and torch is not installed.
+    """
+    try:
+        return importlib.import_module(method_record(method).module)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] not in (
+            "torch",
+            "torchvision",
+            "timm",
+            "jaxtyping",
+        ):
+            raise
+        raise needs_torch(method) from error
 
 
 @overload
@@ -254,6 +276,7 @@ def build_segmenter(
     fine_tune: str | None = None,
     flow: FlowEstimator | None = None,
     proposals: ProposalSource | None = None,
+    backend: str = "auto",
     **overrides: Any,
 ) -> StreamingSegmenter[Any]: ...
 @overload
@@ -267,6 +290,7 @@ def build_segmenter(
     fine_tune: str | None = None,
     flow: FlowEstimator | None = None,
     proposals: ProposalSource | None = None,
+    backend: str = "auto",
     **overrides: Any,
 ) -> StreamingSegmenter[Any] | VideoSegmenter: ...
 def build_segmenter(
@@ -279,6 +303,7 @@ def build_segmenter(
     fine_tune: str | None = None,
     flow: FlowEstimator | None = None,
     proposals: ProposalSource | None = None,
+    backend: str = "auto",
     **overrides: Any,
 ) -> StreamingSegmenter[Any] | VideoSegmenter:
     """A segmenter, ready for `segment_video`.
@@ -295,6 +320,7 @@ def build_segmenter(
             steps such as `200`, or seconds such as `60s`; None leaves it to the preset.
         flow: Gives the optical flow to a method that uses it; None for its own choice.
         proposals: Gives boxes to a method that looks for objects in them; None for its own.
+        backend: `auto`, `torch` or `onnx`; see `zoo.backends.choose_backend`.
         **overrides: Fields of the method's `Options`.
 
     Raises:
@@ -313,7 +339,9 @@ def build_segmenter(
     for name in overrides:
         if name not in known:
             raise OptionError(f"{method} has no option {name!r}. {near_match(name, known)}")
-    target = resolve_device(device)
+    chosen = backend_of(method, variant, preset, backend, device, overrides)
+    target = "cpu" if chosen == "onnx" else resolve_device(device)
+    apply_to_torch()
     budget = fine_tuning_budget(method, variant, preset, fine_tune, target)
     if fine_tune is not None and budget is not None:
         tuning = overrides.get("fine_tuning", options.fine_tuning)
@@ -325,17 +353,37 @@ def build_segmenter(
         check_capability(method, "uses_proposals")
         overrides["proposals"] = proposals
     path = resolve_weights(method, variant, weights).path
-    module = importlib.import_module(method_record(method).module)
+    module = method_module(method)
+    if method_record(method).onnx_variants:
+        overrides["backend"] = chosen
     segmenter: StreamingSegmenter[Any] | VideoSegmenter = module.build(
         variant, preset, path, target, **overrides
     )
     return segmenter
 
 
+def backend_of(
+    method: str,
+    variant: str | None,
+    preset: str,
+    backend: str,
+    device: str | torch.device,
+    overrides: Mapping[str, Any] = MappingProxyType({}),
+) -> str:
+    """The backend that `build_segmenter` will take: "torch" or "onnx"; errors as `choose_backend`'s."""
+    variant = check_variant(method, variant)
+    chosen = choose_backend(method, variant, backend, str(device))
+    if chosen == "onnx" and backend == "auto":
+        options = dataclasses.replace(preset_options(method, variant, preset), **overrides)
+        if method_module(method).missing_graph(options):
+            return choose_backend(method, variant, "torch", str(device))
+    return chosen
+
+
 def preset_options(method: str, variant: str | None, preset: str) -> Any:
     """A preset's `Options`; an unknown method, variant or preset raises OptionError."""
     variant = check_variant(method, variant)
-    presets = importlib.import_module(method_record(method).module).PRESETS
+    presets = method_module(method).PRESETS
     if preset not in presets[variant]:
         others = [name for name, known in presets.items() if preset in known]
         hint = f"{' and '.join(others)} {'have' if len(others) > 1 else 'has'} it; " if others else ""

@@ -14,6 +14,7 @@ from tinct.errors import OptionError, OutputError, WeightsError
 from tinct.io.atomic import atomic_write
 from tinct.io.json_files import parse_json, reading
 from tinct.io.regular_files import read_regular
+from tinct.io.weights_file import read_metadata, read_owner
 from tinct.zoo.build import check_variant
 from tinct.zoo.hashes import file_sha256
 from tinct.zoo.methods import method_record
@@ -44,8 +45,6 @@ def lay_out(source: Path, folder: Path, repo: str, licence: str) -> str:
     """
     if len([part for part in repo.split("/") if part]) != 2 or repo.count("/") != 1:
         raise OptionError(f"{repo!r} names no repository of the hub; write USER/REPO.")
-    from tinct.networks.weights import read_metadata, read_owner
-
     weights = trained_weights(source)
     method, variant = read_owner(weights)
     check_variant(method, variant)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tinct.errors import MissingWeightsError, OptionError, WeightsError
+from tinct.io.optional import import_optional
 
 SCHEME = "hf://"
 
@@ -71,8 +72,7 @@ def download(reference: HubReference) -> tuple[Path, HubReference]:
         WeightsError: There is no such repository or revision, it asks for consent first, the hub cannot be
             reached and the cache lacks it, or it holds no safetensors; the message says what to do.
     """
-    import huggingface_hub
-
+    huggingface_hub = import_optional("huggingface_hub", "hub", "A repository of the hub")
     try:
         folder = Path(
             huggingface_hub.snapshot_download(
@@ -124,8 +124,7 @@ def push_folder(folder: Path, repo: str, message: str, *, private: bool = False)
     Raises:
         WeightsError: The hub refused it, or cannot be reached.
     """
-    import huggingface_hub
-
+    huggingface_hub = import_optional("huggingface_hub", "hub", "`tinct push`")
     api: Any = huggingface_hub.HfApi(library_name="tinct")
     try:
         api.create_repo(repo, private=private, exist_ok=True)

@@ -101,6 +101,7 @@ OWN: Mapping[str, MethodRecord] = {
             "DAVIS-2017 val J&F": _paper(0.715, "results on the DAVIS 2017 validation set, with YouTube-VOS"),
         },
         lacking={"mobilenetv2": ("paper",)},
+        onnx_variants=("mobilenetv2",),
         training=TrainingHelp(
             "Train FEELVOS; the result is OUT/video.safetensors, for `tinct segment --weights`.",
             needs_videos=True,

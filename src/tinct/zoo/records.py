@@ -93,6 +93,8 @@ class MethodRecord:
         recipe_parts: What `tinct train METHOD --without` can leave out of its recipe.
         recipe_additions: What `--with` can add to it.
         joined: Variant → the variants whose weights its file joins; no recipe trains it as a whole.
+        onnx_variants: Those that run in ONNX Runtime, too; its `build` takes a `backend` then, and
+            `missing_graph` says which options do not.
         hub: Variant → its weights on the hub, for methods whose weights are not in the package.
         streams: It goes through a video from the first annotated frame on, and gives each mask at once.
     """
@@ -114,6 +116,7 @@ class MethodRecord:
     recipe_parts: tuple[str, ...] = ()
     recipe_additions: tuple[str, ...] = ()
     joined: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    onnx_variants: tuple[str, ...] = ()
     hub: Mapping[str, HubWeights] = field(default_factory=dict)
     streams: bool = True
 

@@ -91,6 +91,7 @@ def test_the_papers_loss_and_descent() -> None:
         assert training.budget.is_none
         assert (training.loss.mask, training.loss.references_first) == (RegionLossOptions(), False)
         assert (training.tuned, training.tuned_share, training.lucid) == ((), 1.0, 1.0)
+        assert training.motion.blank_rim
         if variant != "mobilenetv2":
             assert training == PAPER_TRAINING
             assert (training.optimiser, training.weight_decay, training.batch) == ("sgd", 5e-4, 8)

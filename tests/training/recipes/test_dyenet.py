@@ -128,6 +128,14 @@ def test_gradients_are_not_clipped_in_the_papers_recipe(data: Sources) -> None:
     assert {stage.clip_gradient_norm for stage in stages} == {float("inf")}
 
 
+def test_the_papers_online_clips_show_no_mirror_images(data: Sources) -> None:
+    [stage] = paper_stages(data, {"online": 1}, 0)
+    labels = [stage.clips[i]["labels"] for i in range(6)]
+    assert any((y == 255).any() for y in labels)
+    [compact] = compact_stages(data, {"online": 1}, 0)
+    assert all((compact.clips[i]["labels"] != 255).all() for i in range(6))
+
+
 def test_the_papers_clips_move_by_their_frames_alone_and_show_no_mirror_images(data: Sources) -> None:
     [stage] = paper_stages(data, {"joint": 1}, 0)
     clips: Any = stage.clips

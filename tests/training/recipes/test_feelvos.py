@@ -16,7 +16,8 @@ from tinct.data.samplers import ClipOptions, MixedClips, StillClips, VideoClips
 from tinct.errors import DatasetError, OptionError, WeightsError
 from tinct.methods.feelvos import Options, build
 from tinct.networks.deeplab import DeepLabV3Plus
-from tinct.networks.feelvos import FeelvosConfig, FeelvosNetwork
+from tinct.networks.feelvos import FeelvosNetwork
+from tinct.networks.feelvos_parts import FeelvosConfig
 from tinct.networks.weights import save_weights
 from tinct.training import stage_run
 from tinct.training.options import LoopOptions, Outcome

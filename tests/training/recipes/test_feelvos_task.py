@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from tinct.methods.feelvos import COMPACT, Options
-from tinct.networks.feelvos import FeelvosConfig, FeelvosNetwork, FrameEncoding
+from tinct.networks.feelvos import FeelvosNetwork
+from tinct.networks.feelvos_parts import FeelvosConfig, FrameEncoding
 from tinct.training.recipes.feelvos import RECIPES
 from tinct.training.recipes.feelvos_task import (
     COMPACT_LOSS,

@@ -93,7 +93,7 @@ def _figure(width: float, height: float) -> tuple[Figure, Axes]:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise MissingExtraError(
-            "Plots need matplotlib, which is not installed: pip install matplotlib."
+            "Plots need matplotlib, which is not installed: pip install 'tinct[plots]'."
         ) from error
     figure = Figure(figsize=(width, height), dpi=DOTS_PER_INCH, layout="constrained")
     axes = figure.add_subplot()

@@ -19,8 +19,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import default_collate
 
-from tinct.data.online_clips import AnnotatedRegions, LabelledFrame, OnlineClips
+from tinct.data.online_clips import MOVED_FRAME, AnnotatedRegions, LabelledFrame, OnlineClips
 from tinct.data.region_clips import RegionOptions
+from tinct.data.synthetic import Motion
 from tinct.errors import OptionError
 from tinct.fine_tuning.budget import Budget
 from tinct.fine_tuning.descent import check_descent, clip_gradients, make_optimiser, set_rate
@@ -68,6 +69,7 @@ class OnlineTraining:
         batch: Clips of a step.
         height: Rows of a clip; its columns follow from the frames' shape.
         clips: What else they look like; sizes and seed are taken from here.
+        motion: Of a frame as a whole, and of the background behind objects that move.
         lucid: Share of clips that are composed again, object by object (LucidTracker: all); the others are
             an annotated frame that moves as a whole.
         loss: Its parts.
@@ -90,6 +92,7 @@ class OnlineTraining:
     batch: int = 1
     height: int = 256
     clips: RegionOptions = field(default_factory=lambda: RegionOptions(frames=5, paste=0.0, colour=0.7))
+    motion: Motion = MOVED_FRAME
     lucid: float = 0.6
     loss: DyeNetLossOptions = TUNING_LOSS
     tuned_share: float = 0.75
@@ -110,8 +113,8 @@ PAPER_CLIPS = RegionOptions(max_objects=10, frames=4, max_step=1, paste=0.0, deg
 
 PAPER_TRAINING = OnlineTraining(
     learning_rate=1e-4, schedule="constant", clip_gradient_norm=0.0, optimiser="sgd", weight_decay=5e-4,
-    rates=(), tuned=(), batch=8, height=480, clips=replace(PAPER_CLIPS, colour=0.7), lucid=1.0,
-    loss=PAPER_LOSS, tuned_share=1.0,
+    rates=(), tuned=(), batch=8, height=480, clips=replace(PAPER_CLIPS, colour=0.7),
+    motion=replace(MOVED_FRAME, blank_rim=True), lucid=1.0, loss=PAPER_LOSS, tuned_share=1.0,
 )  # fmt: skip
 """The layers, loss, optimiser and batch of the training before; the text gives no rate for 2,000 steps
 online, and LucidTracker changes the light of every image."""
@@ -125,7 +128,8 @@ def compact_paper_training(enlargement: tuple[float, float]) -> OnlineTraining:
     """
     paper = PAPER_TRAINING
     return OnlineTraining(
-        tuned=paper.tuned, height=paper.height, clips=paper.clips, lucid=paper.lucid, tuned_share=1.0,
+        tuned=paper.tuned, height=paper.height, clips=paper.clips, motion=paper.motion, lucid=paper.lucid,
+        tuned_share=1.0,
         loss=replace(paper.loss, enlargement=enlargement),
     )  # fmt: skip
 
@@ -153,7 +157,7 @@ def trained_online(
     tuned = deepcopy(network)
     if options.budget.is_none:
         return tuned
-    regions = AnnotatedRegions(annotated)
+    regions = AnnotatedRegions(annotated, options.motion)
     rows, columns = annotated[0].labels.shape
     size = (options.height, max(8, round(options.height * columns / rows / 8) * 8))
     clips = OnlineClips(regions, replace(options.clips, size=size, seed=options.seed), options.lucid)

@@ -26,8 +26,8 @@ from tinct.networks.dyenet.patches import patch_view
 from tinct.networks.dyenet.proposal_sources import ProposalSource
 from tinct.networks.flow import FlowEstimator
 from tinct.networks.frame_features import FrameFeatures
-from tinct.ops.resize import working_frame, working_size
 from tinct.ops.views import cut, cut_flow, full_view
+from tinct.ops.working_size import working_frame, working_size
 from tinct.shapes import Image
 
 FRAMES_AT_ONCE = 16

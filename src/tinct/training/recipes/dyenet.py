@@ -25,7 +25,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from tinct.data.online_clips import AnnotatedRegions, OnlineClips
+from tinct.data.online_clips import MOVED_FRAME, AnnotatedRegions, OnlineClips
 from tinct.data.region_clips import PhotoRegions, RegionClips, RegionOptions, RegionSource, VideoRegions
 from tinct.data.samplers import OVER_VIDEO, WHOLE_CLIP, Samples
 from tinct.data.synthetic import Motion
@@ -118,9 +118,11 @@ def _clips(
     return FlowClips(clips, DisFlow()) if options.frames > 2 else clips
 
 
-def _online_clips(data: Sources, options: RegionOptions, lucid: float) -> Samples:
+def _online_clips(
+    data: Sources, options: RegionOptions, lucid: float, motion: Motion = MOVED_FRAME
+) -> Samples:
     """All first frames of the split, composed again."""
-    regions = AnnotatedRegions.of_first_frames(data.first_frames())
+    regions = AnnotatedRegions.of_first_frames(data.first_frames(), motion)
     return FlowClips(OnlineClips(regions, options, lucid), DisFlow())
 
 
@@ -144,7 +146,7 @@ def paper_stages(data: Sources, steps: Mapping[str, int], seed: int) -> list[Sta
             stages.append(_paper_stage(name, clips, steps[name], 1e-3))
     if steps.get("online", 0):
         online = replace(PAPER_TRAINING.clips, size=options.size, seed=seed)
-        clips = _online_clips(data, online, PAPER_TRAINING.lucid)
+        clips = _online_clips(data, online, PAPER_TRAINING.lucid, PAPER_TRAINING.motion)
         stages.append(_paper_stage("online", clips, steps["online"], PAPER_TRAINING.learning_rate))
     return stages
 

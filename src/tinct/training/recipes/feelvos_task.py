@@ -15,11 +15,14 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from tinct.methods.feelvos import Options, match
-from tinct.networks.feelvos import FAR, FeelvosNetwork, FrameEncoding, HeadOutput, ObjectMatches
+from tinct.methods.feelvos import Options, without_parts
+from tinct.networks.feelvos import FeelvosNetwork, HeadOutput
+from tinct.networks.feelvos_parts import FAR, FrameEncoding, ObjectMatches
 from tinct.networks.rates import grouped_by_rate
 from tinct.ops.losses import bootstrapped_cross_entropy, bootstrapping_schedule, soft_dice
-from tinct.ops.membership import PixelSet, label_membership
+from tinct.ops.matching import global_matching, local_matching
+from tinct.ops.membership import label_membership, subsampled
+from tinct.ops.pixel_sets import PixelSet
 from tinct.ops.resize import resize_area, resize_nearest
 from tinct.shapes import holds_arrays
 from tinct.training.stages import Task
@@ -83,6 +86,36 @@ class _ClipRun:
     probs: Tensor
 
 
+def match(
+    embedding: Float[Tensor, "C H W"],
+    reference: PixelSet,
+    previous_embedding: Float[Tensor, "C H W"],
+    previous_membership: Float[Tensor, "L H W"],
+    previous_probs: Float[Tensor, "L H W"],
+    options: Options,
+) -> ObjectMatches:
+    """Global matching with the reference (eq. 2) and local matching with the previous frame (eq. 5).
+
+    In the ablation the previous frame is matched as a whole, by pixels drawn as the reference's are.
+    """
+    temperature = options.soft_minimum
+
+    def nearest(pixels: PixelSet) -> Float[Tensor, "L H W"]:
+        query = embedding.flatten(1).T
+        found = global_matching(query, pixels.embedding, pixels.membership, temperature=temperature)
+        return found.reshape(-1, *embedding.shape[-2:])
+
+    if options.previous_matching == "frame":
+        whole = PixelSet.of_frame(previous_embedding, previous_membership)
+        local = nearest(subsampled(whole, options.reference_pixels))
+    else:
+        local = local_matching(
+            embedding, previous_embedding, previous_membership,
+            radius=options.local_radius, temperature=temperature,
+        )  # fmt: skip
+    return without_parts(ObjectMatches(nearest(reference), local, previous_probs), options)
+
+
 class FeelvosTask(Task):
     """The loss of a batch of clips: encode all frames at once, then roll the queries out one by one.
 
@@ -141,7 +174,7 @@ class FeelvosTask(Task):
         else:
             before = torch.cat([(1 - masks.sum(0, keepdim=True)).clamp_min(0), masks]).argmax(0)
             probs = label_membership(before, objects, grid, soft=False, align_corners=corners)
-        return _ClipRun(reference.subsampled(options.reference_pixels), probs, probs)
+        return _ClipRun(subsampled(reference, options.reference_pixels), probs, probs)
 
     def _membership(self, probs: Float[Tensor, "L H W"]) -> Float[Tensor, "L H W"]:
         if self.options.soft_minimum is not None:
@@ -214,7 +247,7 @@ class FeelvosTask(Task):
         per_label = self.options.reference_pixels // 2
         for b, run in enumerate(runs):
             seen = PixelSet.of_frame(encoding.embedding[b], run.membership.detach())
-            run.reference = run.reference.joined(seen.subsampled(per_label))
+            run.reference = run.reference.joined(subsampled(seen, per_label))
 
 
 def stack_scores(scores: list[Float[Tensor, "_ H W"]]) -> Float[Tensor, "B L H W"]:

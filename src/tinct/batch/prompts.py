@@ -1,0 +1,106 @@
+"""The annotated frames of a row: from files of masks, and from points and boxes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from tinct.batch.manifest import VideoRow
+from tinct.errors import FrameIndexError, OptionError
+from tinct.inference.promptable import FramePrompt, ObjectPrompt, PromptableSegmenter
+from tinct.interchange.imports import read_annotations
+from tinct.io.masks import object_ids_of
+from tinct.io.video import Video
+from tinct.shapes import LabelMap
+
+
+def promptable_segmenter(device: str) -> PromptableSegmenter:
+    """The segmenter that answers points and boxes: the one place where a batch gets it.
+
+    Raises:
+        OptionError: This version of tinct has none.
+    """
+    raise OptionError(
+        "Points and boxes came; this version of tinct takes masks alone in a batch. Give files in `masks`."
+    )
+
+
+@dataclass
+class Prompts:
+    """The annotated frames of a video, and the names of its objects.
+
+    Attributes:
+        labels: Label maps by frame.
+        names: By object id.
+    """
+
+    labels: dict[int, LabelMap] = field(default_factory=dict)
+    names: dict[int, str] = field(default_factory=dict)
+
+    def add_files(self, files: Iterable[tuple[int | None, Path]], video: Video) -> None:
+        """Read files of masks; a label means one object in all of them.
+
+        Raises:
+            MaskError: A file is missing, damaged, or of another size.
+            OptionError: Two are of one frame, or of one that the video lacks.
+        """
+        known: dict[int, str] = {}
+        for index, path in files:
+            _check_frame(index or 0, video)
+            read = read_annotations(path, video, frame=index, known=known)
+            twice = sorted(self.labels.keys() & read.prompts.keys())
+            if twice:
+                raise OptionError(
+                    f"{path.name} is another mask of frame {twice[0]}; give one per frame, INDEX:FILE."
+                )
+            self.labels |= read.prompts
+            self.names |= read.names
+            ids = (i for labels in read.prompts.values() for i in object_ids_of(labels))
+            known |= {i: self.names.get(i, "") for i in ids}
+
+    def add_clicks(self, row: VideoRow, video: Video, segmenter: Callable[[], PromptableSegmenter]) -> None:
+        """Propose masks from points and boxes; on a frame that has a mask, that of the row's objects changes.
+
+        Raises:
+            OptionError: A frame or a place lies outside, or no segmenter answers.
+        """
+        for index, prompt in _frame_prompts(row).items():
+            _check_frame(index, video)
+            proposed = segmenter().propose(video[index], prompt).label_map
+            before = self.labels.get(index)
+            if before is not None:
+                proposed = _laid_over(before, proposed, sorted(prompt.objects))
+            self.labels[index] = proposed
+
+
+def _laid_over(before: LabelMap, proposed: LabelMap, ids: Sequence[int]) -> LabelMap:
+    """A label map with some objects as they are proposed, and the others as they were."""
+    labels = before.copy()
+    for i in ids:
+        labels[labels == i] = 0
+        labels[proposed == i] = i
+    return labels
+
+
+def _frame_prompts(row: VideoRow) -> dict[int, FramePrompt]:
+    """The points and boxes of a row, by frame and object."""
+    found: dict[int, dict[int, ObjectPrompt]] = {}
+    for index, object_id, point in row.points:
+        objects = found.setdefault(index, {})
+        prompt = objects.get(object_id, ObjectPrompt())
+        objects[object_id] = replace(prompt, points=(*prompt.points, point))
+    for index, object_id, box in row.boxes:
+        objects = found.setdefault(index, {})
+        prompt = objects.get(object_id, ObjectPrompt())
+        if prompt.box is not None:
+            raise OptionError(f"Two boxes came for object {object_id} of frame {index}; give one.")
+        objects[object_id] = replace(prompt, box=box)
+    return {index: FramePrompt(objects) for index, objects in sorted(found.items())}
+
+
+def _check_frame(index: int, video: Video) -> None:
+    if index >= len(video):
+        raise FrameIndexError(
+            f"A prompt of frame {index} came; the video has the frames 0 to {len(video) - 1}."
+        )
