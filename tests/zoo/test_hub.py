@@ -150,7 +150,7 @@ def test_repositories_that_hold_no_weights_of_ours(hub: Hub) -> None:
 
 
 def test_networks_of_transformers_are_known_by_their_config(hub: Hub) -> None:
-    from tinct.zoo.build import method_on_hub
+    from tinct.zoo.hub import method_on_hub
 
     for repo, model_type, expected in (
         ("user/mine", "edgetam_video", ("edgetam", "repvit")),

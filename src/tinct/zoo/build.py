@@ -20,11 +20,10 @@ from tinct.inference.devices import resolve_device
 from tinct.inference.threads import apply_to_torch
 from tinct.io.json_files import parse_json, reading
 from tinct.io.regular_files import read_regular
-from tinct.io.weights_file import read_owner
 from tinct.zoo.backends import choose_backend, needs_torch
 from tinct.zoo.hashes import file_sha256, folder_sha256
-from tinct.zoo.hub import HubReference, download, hub_reference
-from tinct.zoo.methods import METHODS, check_capability, method_record, methods_where
+from tinct.zoo.hub import HubReference, download, hub_reference, method_on_hub, single_file
+from tinct.zoo.methods import check_capability, method_record, methods_where
 from tinct.zoo.records import Score
 
 if TYPE_CHECKING:
@@ -177,44 +176,6 @@ def resolve_weights(method: str, variant: str, weights: Path | str | None) -> Lo
             "damaged or of another version. Install tinct again."
         )
     return LocatedWeights(record.path, found)
-
-
-def single_file(folder: Path, reference: HubReference) -> Path:
-    """The one safetensors file of a repository that holds weights of tinct."""
-    files = sorted(folder.glob("*.safetensors"))
-    if len(files) != 1:
-        names = ", ".join(path.name for path in files)
-        raise WeightsError(
-            f"{reference} holds {len(files)} files of weights ({names}); tinct's are one file, as "
-            "`tinct push` uploads it. Download the one that you want, and give --weights FILE."
-        )
-    return files[0]
-
-
-def method_on_hub(reference: HubReference) -> tuple[str, str]:
-    """The method and variant that a repository's weights are for; it is fetched if it is not in the cache.
-
-    Raises:
-        WeightsError: It cannot be had, or tinct knows no method for it.
-    """
-    folder, _ = download(reference)
-    config = folder / "config.json"
-    if config.is_file():
-        with reading(config, "a config of transformers", "Download it again.", WeightsError):
-            model_type = str(parse_json(read_regular(config)).get("model_type"))
-        for method, record in METHODS.items():
-            for variant, weights in record.hub.items():
-                if weights.repo == reference.repo:
-                    return method, variant
-        known = {"sam2_video": "sam2", "edgetam_video": "edgetam"}
-        known |= dict.fromkeys(("sam3_video", "sam3_tracker_video"), "sam3_tracker")
-        if model_type in known:
-            return known[model_type], check_variant(known[model_type], None)
-        raise WeightsError(
-            f"{reference} holds a model of the type {model_type!r}, which no method of tinct runs; those are "
-            f"{', '.join(known)}, and weights that `tinct push` uploaded."
-        )
-    return read_owner(single_file(folder, reference))
 
 
 def join_weights(method: str, files: Mapping[str, Path], out: Path) -> str:

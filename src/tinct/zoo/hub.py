@@ -12,7 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from tinct.errors import MissingWeightsError, OptionError, WeightsError
+from tinct.io.json_files import parse_json, reading
 from tinct.io.optional import import_optional
+from tinct.io.regular_files import read_regular
+from tinct.io.weights_file import read_owner
+from tinct.zoo.methods import METHODS
 
 SCHEME = "hf://"
 
@@ -116,6 +120,44 @@ def _explained(reference: HubReference, error: Exception) -> WeightsError:
         f"{reference} is not in the cache, and cannot be fetched ({type(error).__name__}: {first}). Where "
         f"there is a network: `hf download {reference.repo}{at} --local-dir DIR`; then give --weights DIR."
     )
+
+
+def single_file(folder: Path, reference: HubReference) -> Path:
+    """The one safetensors file of a repository that holds weights of tinct."""
+    files = sorted(folder.glob("*.safetensors"))
+    if len(files) != 1:
+        names = ", ".join(path.name for path in files)
+        raise WeightsError(
+            f"{reference} holds {len(files)} files of weights ({names}); tinct's are one file, as "
+            "`tinct push` uploads it. Download the one that you want, and give --weights FILE."
+        )
+    return files[0]
+
+
+def method_on_hub(reference: HubReference) -> tuple[str, str]:
+    """The method and variant that a repository's weights are for; it is fetched if it is not in the cache.
+
+    Raises:
+        WeightsError: It cannot be had, or tinct knows no method for it.
+    """
+    folder, _ = download(reference)
+    config = folder / "config.json"
+    if config.is_file():
+        with reading(config, "a config of transformers", "Download it again.", WeightsError):
+            model_type = str(parse_json(read_regular(config)).get("model_type"))
+        for method, record in METHODS.items():
+            for variant, weights in record.hub.items():
+                if weights.repo == reference.repo:
+                    return method, variant
+        known = {"sam2_video": "sam2", "edgetam_video": "edgetam"}
+        known |= dict.fromkeys(("sam3_video", "sam3_tracker_video"), "sam3_tracker")
+        if model_type in known:
+            return known[model_type], METHODS[known[model_type]].default_variant
+        raise WeightsError(
+            f"{reference} holds a model of the type {model_type!r}, which no method of tinct runs; those are "
+            f"{', '.join(known)}, and weights that `tinct push` uploaded."
+        )
+    return read_owner(single_file(folder, reference))
 
 
 def push_folder(folder: Path, repo: str, message: str, *, private: bool = False) -> str:
