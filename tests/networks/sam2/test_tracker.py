@@ -11,6 +11,7 @@ import torch
 from tiny_trackers import tiny_network, tiny_tracker
 
 from tinct.errors import OptionError
+from tinct.inference.fingerprints import segmenter_sha256
 from tinct.inference.promptable import Box, FramePrompt, ObjectPrompt, Point
 from tinct.methods.sam2 import Sam2
 from tinct.networks.sam2.memory import BankSizes, FrameMemory, ObjectMemory
@@ -162,9 +163,12 @@ def test_one_frame_is_encoded_once_however_often_it_is_asked_for(
     prompt = FramePrompt({1: ObjectPrompt((Point(10, 10),))})
     for _ in range(3):
         tracker.propose(frame_at(5), prompt)
+    before = segmenter_sha256(tracker)
     state = tracker.start(frame_at(5), labels())
     tracker.step(state, frame_at(6))
     assert len(encoded) == 2
+    # What is cached is no part of what a segmenter is: states on disk stay true.
+    assert segmenter_sha256(tracker) == before == segmenter_sha256(tiny_tracker("sam2"))
 
 
 def test_a_device_that_is_too_small_is_told_what_fits() -> None:

@@ -229,7 +229,7 @@ class NetworkParts:
         masks = decoded.full_logits[:, None]
         if not self.family.perceived:
             masks = _resized(masks, size, antialias=True)
-        # A mask from a prompt is certain; but for EdgeTAM it makes those of the same frame certain, too.
+        # A mask from a prompt is certain; it makes those of the same frame certain, too, but not in EdgeTAM.
         certain = prompted if self.family.perceived else prompted.any().expand(objects)
         masks = torch.where(certain[:, None, None, None], (masks > 0).to(masks.dtype), masks.sigmoid())
         masks = masks * self.config.sigmoid_scale_for_mem_enc + self.config.sigmoid_bias_for_mem_enc

@@ -101,7 +101,7 @@ class MemoryTracker(StreamingSegmenter[TrackerState], PromptableSegmenter):
                 for layer in inner.memory_attention.layers:
                     make_lean(layer.cross_attn_image)
             self._parts = NetworkParts(self.network, self.FAMILY)
-        self._last: tuple[bytes, FrameFeatures] | None = None
+        self._last = LastFrame()
 
     def start(self, frame: Image, labels: LabelMap) -> TrackerState:
         """Every annotated object's mask becomes its first memory."""
@@ -200,11 +200,17 @@ class MemoryTracker(StreamingSegmenter[TrackerState], PromptableSegmenter):
     def _features(self, frame: Image) -> FrameFeatures:
         """The frame's features; the last frame's are cached, since clicks ask for one frame many times."""
         pixels = np.ascontiguousarray(frame).tobytes()
-        last = self._last
-        if last is None or last[0] != pixels or last[1].coarse.device != self.device:
-            last = (pixels, self._parts.encode(frame))
-            self._last = last
-        return last[1]
+        known = self._last.encoded
+        if known is None or known[0] != pixels:
+            self._last.encoded = known = (pixels, self._parts.encode(frame))
+        return known[1]
+
+
+class LastFrame:
+    """A cache of one frame's features, by its pixels; one thread's frame at most is encoded in vain."""
+
+    def __init__(self) -> None:
+        self.encoded: tuple[bytes, FrameFeatures] | None = None
 
 
 def prepared(network: nn.Module, options: TrackerOptions, device: torch.device) -> nn.Module:
