@@ -42,6 +42,7 @@ class MethodRun:
         seconds_per_frame: Median, decoding included.
         peak_memory_mb: Resident memory of the process.
         weights: Which, with their hash.
+        peak_gpu_memory_mb: What the method took of a GPU, if it ran on one.
     """
 
     method: str
@@ -51,6 +52,7 @@ class MethodRun:
     seconds_per_frame: float | None = None
     peak_memory_mb: float | None = None
     weights: str = ""
+    peak_gpu_memory_mb: float | None = None
 
     @property
     def name(self) -> str:
@@ -89,7 +91,7 @@ def finished_run(method: str, variant: str, folder: Path) -> MethodRun:
         weights = run.get("weights", "in the package or a file")
         return MethodRun(
             method, variant, folder, "", seconds, content.get("peak_memory_mb"),
-            f"{weights}, sha256 {run['weights_sha256'][:12]}",
+            f"{weights}, sha256 {run['weights_sha256'][:12]}", content.get("peak_gpu_memory_mb"),
         )  # fmt: skip
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise TinctError(
