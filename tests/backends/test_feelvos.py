@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -11,11 +13,13 @@ import pytest
 import torch
 
 from tinct import zoo
-from tinct.errors import OptionError
+from tinct.errors import OptionError, WeightsError
 from tinct.inference.segmenter import StreamingSegmenter
 from tinct.inference.state_files import load_state, save_state
 from tinct.io.masks import ObjectMasks
 from tinct.methods.feelvos import PRESETS, Feelvos, FeelvosState, build
+from tinct.networks.feelvos import FeelvosNetwork
+from tinct.networks.weights import save_weights
 
 COMPACT = PRESETS["mobilenetv2"]
 
@@ -97,7 +101,7 @@ def test_other_options(options: dict[str, Any]) -> None:
 
 
 def test_a_state_goes_on_from_a_file_to_the_very_same_masks(
-    pairs: dict[str, tuple[Feelvos, Feelvos]], tmp_path: Any
+    pairs: dict[str, tuple[Feelvos, Feelvos]], tmp_path: Path
 ) -> None:
     frames, labels = scene((40, 56), 2)
     segmenter = pairs["fast"][1]
@@ -125,6 +129,17 @@ def test_what_has_no_graph_asks_for_torch(options: dict[str, Any]) -> None:
     assert zoo.backend_of("feelvos", None, "fast", "auto", "cpu", options) == "torch"
     with pytest.raises(OptionError, match="needs the backend torch"):
         build("xception65", "paper", zoo.resolve_weights("feelvos", "mobilenetv2", None)[0], "cpu", "onnx")
+
+
+def test_weights_of_other_sizes_are_refused_as_by_torch(tmp_path: Path) -> None:
+    config = replace(COMPACT["fast"].config, head_channels=40)
+    save_weights(tmp_path / "w.safetensors", FeelvosNetwork(config), method="feelvos", variant="mobilenetv2")
+    messages = []
+    for backend in ("torch", "onnx"):
+        with pytest.raises(WeightsError, match=r"of another shape: head\.") as caught:
+            build("mobilenetv2", "fast", tmp_path / "w.safetensors", torch.device("cpu"), backend)
+        messages.append(str(caught.value))
+    assert messages[0] == messages[1]
 
 
 def test_without_torch_there_is_one_device() -> None:

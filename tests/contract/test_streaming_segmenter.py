@@ -18,6 +18,7 @@ import torch
 
 from tinct import zoo
 from tinct.fine_tuning.fine_tune import Budget, FineTuning
+from tinct.inference.bidirectional import Bidirectional
 from tinct.inference.segmenter import StreamingSegmenter, check_prompts, frame_results, segment_video
 from tinct.inference.state_files import load_state, save_state
 from tinct.io.masks import ObjectMasks, object_ids_of
@@ -279,6 +280,35 @@ def test_a_correction_is_taken_as_painted_and_changes_what_follows(
     assert not np.array_equal(plain[4].probs, corrected[4].probs)
 
 
+def test_both_ways_one_annotated_frame_is_a_plain_run(segmenter: StreamingSegmenter[Any]) -> None:
+    video, truths = scene()
+    results = []
+    for way in (segmenter, Bidirectional(segmenter)):
+        torch.manual_seed(3)
+        results.append([masks for _, masks in segment_video(way, video, {0: truths[0]})])
+    assert same(*results)
+
+
+def test_both_ways_annotated_frames_are_exact_and_reach_the_frames_on_both_sides(
+    segmenter: StreamingSegmenter[Any],
+) -> None:
+    video, truths = scene()
+    exchange = np.arange(256, dtype=np.uint8)
+    exchange[[1, 5]] = 5, 1
+    results = []
+    for last in (truths[4], exchange[truths[4]]):
+        prompts = {1: truths[1], 4: last}
+        torch.manual_seed(3)
+        found = [masks for _, masks in segment_video(Bidirectional(segmenter), video, prompts)]
+        assert all(masks.object_ids == IDS for masks in found)
+        assert all(masks.probs.sum(0).max() <= 1 + 1e-4 for masks in found)
+        for index, labels in prompts.items():
+            np.testing.assert_array_equal(found[index].label_map, labels)
+        results.append(found)
+    plain, exchanged = results
+    assert not any(np.array_equal(plain[index].probs, exchanged[index].probs) for index in (2, 3))
+
+
 def test_the_same_seed_gives_the_same_masks(segmenter: StreamingSegmenter[Any]) -> None:
     video, truths = scene()
     results = []
@@ -300,8 +330,11 @@ def test_interleaved_videos_do_not_disturb_each_other(segmenter: StreamingSegmen
 
 def test_the_network_is_left_as_it_was(segmenter: StreamingSegmenter[Any]) -> None:
     def weights() -> list[torch.Tensor]:
-        networks = [value for value in vars(segmenter).values() if isinstance(value, torch.nn.Module)]
-        return [tensor.clone() for network in networks for tensor in network.state_dict().values()]
+        holder = getattr(segmenter, "backend", segmenter)
+        networks = [value for value in vars(holder).values() if isinstance(value, torch.nn.Module)]
+        tensors = [tensor for network in networks for tensor in network.state_dict().values()]
+        arrays = getattr(holder, "weights", {}).values()  # of the backend onnx
+        return [tensor.clone() for tensor in (*tensors, *map(torch.as_tensor, arrays))]
 
     before = weights()
     attributes = set(vars(segmenter))

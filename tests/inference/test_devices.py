@@ -20,7 +20,7 @@ CPU = torch.device("cpu")
 
 
 def built(method: str, **how: Any) -> Any:
-    return zoo.build_segmenter(method, preset="fast", device=CPU, **how)
+    return zoo.build_segmenter(method, preset="fast", device=CPU, backend="torch", **how)
 
 
 SEGMENTERS: dict[str, Callable[[], Any]] = {
@@ -33,7 +33,7 @@ SEGMENTERS: dict[str, Callable[[], Any]] = {
 
 def modules_of(segmenter: Any) -> list[torch.nn.Module]:
     inner = getattr(segmenter, "segmenter", segmenter)
-    return list(inner.networks) if hasattr(inner, "networks") else [inner.network]
+    return list(inner.networks) if hasattr(inner, "networks") else [getattr(inner, "backend", inner).network]
 
 
 @pytest.mark.parametrize("make", SEGMENTERS.values(), ids=SEGMENTERS)

@@ -87,7 +87,7 @@ def test_the_record_says_what_ran(video: Video, prompts: dict[int, np.ndarray], 
     assert record["run"] | INFO == record["run"]
     assert (record["run"]["frames"], record["run"]["size"]) == (FRAMES, [H, W])
     assert [len(sha) for sha in record["run"]["prompts"].values()] == [64]
-    assert record["versions"].keys() == {"tinct", "torch", "python"}
+    assert record["versions"].keys() >= {"tinct", "torch", "python"}
     # The blank frame before the prompt says nothing about speed.
     assert record["seconds_per_frame"]["frames"] == FRAMES - 1
     assert record["seconds_per_frame"]["mean"] > 0

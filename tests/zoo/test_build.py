@@ -60,7 +60,7 @@ def built(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
 
 
 def test_the_default_is_built_with_the_packages_weights(folder: Path, built: list[tuple[Any, ...]]) -> None:
-    zoo.build_segmenter(device="cpu", depth=3)
+    zoo.build_segmenter(device="cpu", backend="torch", depth=3)
     path = folder / "feelvos_mobilenetv2.safetensors"
     assert built == [("mobilenetv2", "default", path, torch.device("cpu"), {"depth": 3})]
 

@@ -5,24 +5,28 @@ from __future__ import annotations
 import os
 import sys
 
-import cv2
-
 _chosen: int | None = None
+_torch_lacks_it = False
 
 
 def set_threads(threads: int | None) -> None:
     """Set the number; None leaves it as it is. Graphs that run already keep theirs."""
-    global _chosen
-    if threads is not None:
-        _chosen = threads
-        apply_to_torch()
-        cv2.setNumThreads(threads)
+    global _chosen, _torch_lacks_it
+    if threads is None:
+        return
+    import cv2  # not for `tinct --help`
+
+    _chosen, _torch_lacks_it = threads, True
+    apply_to_torch()
+    cv2.setNumThreads(threads)
 
 
 def apply_to_torch() -> None:
-    """Give torch, if it is loaded, the number that was set before it was."""
-    if _chosen is not None and "torch" in sys.modules:
+    """Give torch, once it is loaded, the number that was set before it was."""
+    global _torch_lacks_it
+    if _torch_lacks_it and _chosen is not None and "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(_chosen)
+        _torch_lacks_it = False
 
 
 def thread_count() -> int:

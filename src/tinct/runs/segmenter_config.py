@@ -153,9 +153,9 @@ class SegmenterConfig:
                 raise OptionError(f"The proposals of {self.proposals} are for one video, and none came.")
             device = zoo.resolve_device(self.device)
             extras["proposals"] = proposal_source(self.proposals, video, device, sequence)
-        segmenter = zoo.build_segmenter(
-            *self._which, self.weights, self.device, backend=self.backend, **extras
-        )
+        if self.backend != "auto":
+            extras["backend"] = self.backend
+        segmenter = zoo.build_segmenter(*self._which, self.weights, self.device, **extras)
         if self.direction == "forward":
             return segmenter
         if not isinstance(segmenter, StreamingSegmenter):

@@ -21,18 +21,23 @@ from tinct.zoo.hashes import file_sha256
 from tinct.zoo.methods import (
     CAPABILITIES,
     METHODS,
+    PROMPTABLE,
     Capability,
     check_capability,
     method_record,
     methods_where,
     published_scores,
+    weights_owner,
 )
+from tinct.zoo.promptable import PROMPTABLE_NAMES, build_promptable
 from tinct.zoo.records import PRESETS, HubWeights, MethodRecord, Score, TrainingHelp
 
 __all__ = [
     "CAPABILITIES",
     "METHODS",
     "PRESETS",
+    "PROMPTABLE",
+    "PROMPTABLE_NAMES",
     "Capability",
     "HubWeights",
     "LocatedWeights",
@@ -41,6 +46,7 @@ __all__ = [
     "TrainingHelp",
     "WeightsRecord",
     "backend_of",
+    "build_promptable",
     "build_segmenter",
     "check_capability",
     "check_variant",
@@ -55,5 +61,6 @@ __all__ = [
     "read_card",
     "resolve_device",
     "resolve_weights",
+    "weights_owner",
     "weights_record",
 ]

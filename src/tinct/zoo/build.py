@@ -23,7 +23,7 @@ from tinct.io.regular_files import read_regular
 from tinct.zoo.backends import choose_backend, needs_torch
 from tinct.zoo.hashes import file_sha256, folder_sha256
 from tinct.zoo.hub import HubReference, download, hub_reference, method_on_hub, single_file
-from tinct.zoo.methods import check_capability, method_record, methods_where
+from tinct.zoo.methods import check_capability, method_record, methods_where, weights_owner
 from tinct.zoo.records import Score
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ _CARD_FIELDS = tuple(f.name for f in dataclasses.fields(WeightsRecord) if f.defa
 
 def check_variant(method: str, variant: str | None) -> str:
     """The variant itself, or the method's default for None; an unknown one raises OptionError."""
-    record = method_record(method)
+    record = weights_owner(method)
     if variant is None:
         return record.default_variant
     if variant not in record.variants:
@@ -145,7 +145,7 @@ def resolve_weights(method: str, variant: str, weights: Path | str | None) -> Lo
         WeightsError: No such file, none in the package, or not the file that the card describes; or the
             hub's cannot be had (`tinct.zoo.hub.download`).
     """
-    on_hub = method_record(method).hub
+    on_hub = weights_owner(method).hub
     if weights is None and variant in on_hub:
         weights = f"hf://{on_hub[variant].repo}"
     if weights is not None:
@@ -157,7 +157,7 @@ def resolve_weights(method: str, variant: str, weights: Path | str | None) -> Lo
         path = folder if on_hub else single_file(folder, reference)
         return LocatedWeights(path, folder_sha256(folder), pinned)
     record = weights_record(method, variant)
-    joined = method_record(method).joined.get(variant)
+    joined = weights_owner(method).joined.get(variant)
     if record is None and joined:
         raise WeightsError(
             f"The package holds no weights for {method} {variant}; join those of {' and '.join(joined)} with "
@@ -214,7 +214,7 @@ def method_module(method: str) -> Any:
         MissingExtraError: It needs torch, and torch is not installed.
     """
     try:
-        return importlib.import_module(method_record(method).module)
+        return importlib.import_module(weights_owner(method).module)
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] not in (
             "torch",
@@ -315,7 +315,7 @@ def build_segmenter(
         overrides["proposals"] = proposals
     path = resolve_weights(method, variant, weights).path
     module = method_module(method)
-    if method_record(method).onnx_variants:
+    if chosen == "onnx":
         overrides["backend"] = chosen
     segmenter: StreamingSegmenter[Any] | VideoSegmenter = module.build(
         variant, preset, path, target, **overrides

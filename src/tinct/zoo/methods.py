@@ -47,6 +47,11 @@ def method_record(method: str) -> MethodRecord:
     return METHODS[method]
 
 
+def weights_owner(method: str) -> MethodRecord:
+    """The row of a method, or of what segments by prompts: whoever may have weights in the package."""
+    return PROMPTABLE[method] if method in PROMPTABLE else method_record(method)
+
+
 def methods_where(capability: str) -> tuple[str, ...]:
     """The methods for which a field of `MethodRecord` is true (or not empty)."""
     return tuple(name for name, record in METHODS.items() if getattr(record, capability))
@@ -54,7 +59,7 @@ def methods_where(capability: str) -> tuple[str, ...]:
 
 def published_scores(method: str, variant: str) -> Mapping[str, Score]:
     """The scores that a variant's authors give: in the paper, and with weights on the hub."""
-    record = method_record(method)
+    record = weights_owner(method)
     papers = record.paper_scores if variant == record.paper_variant else {}
     return {**papers, **record.hub[variant].scores} if variant in record.hub else papers
 
@@ -246,6 +251,7 @@ OWN: Mapping[str, MethodRecord] = {
         default_variant="tiny",
         paper_variant="large-2.0",
         paper_scores={},
+        takes_clicks=True,
         hub={
             "tiny": _sam2("sam2.1-hiera-tiny", 38.9, 156, 0.765, 0.718, 0.773),
             "small": _sam2("sam2.1-hiera-small", 46, 184, 0.766, 0.735, 0.783),
@@ -264,6 +270,7 @@ OWN: Mapping[str, MethodRecord] = {
         default_variant="repvit",
         paper_variant="repvit",
         paper_scores={},
+        takes_clicks=True,
         hub={
             "repvit": HubWeights(
                 "yonigozlan/EdgeTAM-hf",
@@ -283,6 +290,7 @@ OWN: Mapping[str, MethodRecord] = {
         default_variant="pe",
         paper_variant="pe",
         paper_scores={},
+        takes_clicks=True,
         hub={
             "pe": HubWeights(
                 "facebook/sam3", 860, 3440, "SAM License: Meta's own, read it before use", gated=True
@@ -294,3 +302,24 @@ OWN: Mapping[str, MethodRecord] = {
 
 METHODS: Mapping[str, MethodRecord] = {**OWN, **plugin_methods(OWN)}
 """Every method that there is: tinct's own, then those of installed plugins."""
+
+PROMPTABLE: Mapping[str, MethodRecord] = {
+    "click": MethodRecord(
+        title="Clicks: tinct's own, after RITM (Sofiiuk 2022) and SAM (Kirillov 2023)",
+        module="tinct.methods.click",
+        variants={"mobilenetv2": "compact: a frozen MobileNetV2, and a decoder that runs once per prompt"},
+        default_variant="mobilenetv2",
+        paper_variant="mobilenetv2",
+        paper_scores={},
+        presets=("default",),
+        training=TrainingHelp(
+            "Train the network behind clicks; the result is OUT/clicks.safetensors.",
+            steps="small=600,clicks=300",
+            init="Start from these weights of it.",
+            samples="samples",
+            defaults=_defaults(mobilenetv2="small 8 × 160×160, 0.001; clicks 8 × 256×256, 0.0005"),
+        ),
+        streams=False,
+    ),
+}
+"""What segments one frame by prompts (`tinct.inference.promptable`); none of it goes through a video."""

@@ -96,6 +96,7 @@ class MethodRecord:
         onnx_variants: Those that run in ONNX Runtime, too; its `build` takes a `backend` then, and
             `missing_graph` says which options do not.
         hub: Variant → its weights on the hub, for methods whose weights are not in the package.
+        takes_clicks: Its segmenter is a `PromptableSegmenter` as well.
         streams: It goes through a video from the first annotated frame on, and gives each mask at once.
     """
 
@@ -118,6 +119,7 @@ class MethodRecord:
     joined: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     onnx_variants: tuple[str, ...] = ()
     hub: Mapping[str, HubWeights] = field(default_factory=dict)
+    takes_clicks: bool = False
     streams: bool = True
 
     def presets_of(self, variant: str) -> tuple[str, ...]:
