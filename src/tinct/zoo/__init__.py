@@ -29,7 +29,7 @@ from tinct.zoo.methods import (
     published_scores,
     weights_owner,
 )
-from tinct.zoo.promptable import PROMPTABLE_NAMES, build_promptable
+from tinct.zoo.promptable import PROMPTABLE_NAMES, build_promptable, promptable_beside
 from tinct.zoo.records import PRESETS, HubWeights, MethodRecord, Score, TrainingHelp
 
 __all__ = [
@@ -57,6 +57,7 @@ __all__ = [
     "method_record",
     "methods_where",
     "preset_options",
+    "promptable_beside",
     "published_scores",
     "read_card",
     "resolve_device",

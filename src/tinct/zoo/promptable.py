@@ -22,6 +22,22 @@ GRABCUT = "grabcut"
 PROMPTABLE_NAMES = (*PROMPTABLE, GRABCUT, *methods_where("takes_clicks"))
 
 
+def promptable_beside(
+    method: str,
+    variant: str | None = None,
+    weights: Path | str | None = None,
+    device: str | torch.device = "auto",
+) -> PromptableSegmenter:
+    """What is asked with clicks beside a method: the method itself if it takes them, else the default.
+
+    Raises:
+        OptionError, WeightsError: As `build_promptable`.
+    """
+    if method in methods_where("takes_clicks"):
+        return build_promptable(method, variant, weights, device)
+    return build_promptable(device=device)
+
+
 def build_promptable(
     method: str | None = None,
     variant: str | None = None,
