@@ -179,7 +179,7 @@ def _hub_lines(weights: HubWeights) -> list[str]:
     gate = "; gated: ask for access on its page, and log in with `hf auth login`" if weights.gated else ""
     lines = _wrapped(
         "  weights: ",
-        f"{weights.repo} on huggingface.co, {weights.megabytes:.0f} MB, {weights.parameters:g} million "
+        f"{weights.repo} on huggingface.co, {weights.megabytes} MB, {weights.parameters:g} million "
         f"parameters{gate}",
     )
     lines += _wrapped("  licence: ", weights.licence)
@@ -205,7 +205,7 @@ def _size(card: WeightsRecord) -> str:
 def _size_of(record: MethodRecord, variant: str, card: WeightsRecord | None) -> str:
     if card is not None:
         return _size(card)
-    return f"hub {record.hub[variant].megabytes:.0f}" if variant in record.hub else "-"
+    return f"hub {record.hub[variant].megabytes}" if variant in record.hub else "-"
 
 
 def _best(card: WeightsRecord | None, papers: Mapping[str, Score]) -> str:

@@ -84,7 +84,7 @@ def _published(where: str, **figures: float) -> dict[str, Score]:
     return {f"{names[key]} J&F": Score(value, "published", where) for key, value in figures.items()}
 
 
-def _sam2(repo: str, parameters: float, megabytes: float, *figures: float) -> HubWeights:
+def _sam2(repo: str, parameters: float, megabytes: int, *figures: float) -> HubWeights:
     scores = _published(
         "README of github.com/facebookresearch/sam2", sav=figures[0], mose=figures[1], lvos=figures[2]
     )
@@ -254,11 +254,11 @@ OWN: Mapping[str, MethodRecord] = {
         takes_clicks=True,
         hub={
             "tiny": _sam2("sam2.1-hiera-tiny", 38.9, 156, 0.765, 0.718, 0.773),
-            "small": _sam2("sam2.1-hiera-small", 46, 184, 0.766, 0.735, 0.783),
+            "small": _sam2("sam2.1-hiera-small", 46.0, 184, 0.766, 0.735, 0.783),
             "base-plus": _sam2("sam2.1-hiera-base-plus", 80.8, 324, 0.782, 0.737, 0.782),
             "large": _sam2("sam2.1-hiera-large", 224.4, 898, 0.795, 0.746, 0.806),
             "tiny-2.0": _sam2("sam2-hiera-tiny", 38.9, 156, 0.750, 0.709, 0.753),
-            "small-2.0": _sam2("sam2-hiera-small", 46, 184, 0.749, 0.715, 0.764),
+            "small-2.0": _sam2("sam2-hiera-small", 46.0, 184, 0.749, 0.715, 0.764),
             "base-plus-2.0": _sam2("sam2-hiera-base-plus", 80.8, 324, 0.747, 0.728, 0.758),
             "large-2.0": _sam2("sam2-hiera-large", 224.4, 898, 0.760, 0.746, 0.798),
         },
@@ -293,7 +293,7 @@ OWN: Mapping[str, MethodRecord] = {
         takes_clicks=True,
         hub={
             "pe": HubWeights(
-                "facebook/sam3", 860, 3440, "SAM License: Meta's own, read it before use", gated=True
+                "facebook/sam3", 860.0, 3440, "SAM License: Meta's own, read it before use", gated=True
             )
         },
     ),

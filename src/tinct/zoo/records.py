@@ -39,7 +39,7 @@ class HubWeights:
 
     repo: str
     parameters: float
-    megabytes: float
+    megabytes: int
     licence: str
     scores: Mapping[str, Score] = field(default_factory=dict)
     gated: bool = False
