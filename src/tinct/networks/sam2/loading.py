@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from torch import nn
 
 from tinct.errors import MissingExtraError, MissingWeightsError, WeightsError
@@ -34,7 +35,7 @@ def load_network(folder: Path, family: Family) -> nn.Module:
         network, found = model_class.from_pretrained(
             folder, local_files_only=True, use_safetensors=True, output_loading_info=True
         )
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
+    except (SafetensorError, OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
         first = str(error).strip().partition("\n")[0]
         raise WeightsError(
             f"{folder} cannot be loaded as {family.name}: {first} Download it again, or give another folder."
