@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import shutil
 import sys
 import tempfile
 import threading
@@ -61,12 +62,14 @@ class Confirmed:
     Attributes:
         painted: Frame index → label map.
         in_flight: A call whose answer did not come may have been done or not: what was painted then.
-        runs: The painted frames of each run, by its number.
+        states: The painted frames after each stroke: a run that a stroke begins again uses one of them.
+        runs: The painted frames of each other run, by its number.
         frames: The run of the newest mask that was told of each frame.
     """
 
     painted: dict[int, np.ndarray] = field(default_factory=dict)
     in_flight: dict[int, np.ndarray] | None = None
+    states: list[dict[int, np.ndarray]] = field(default_factory=list)
     runs: dict[int, dict[int, np.ndarray]] = field(default_factory=dict)
     frames: dict[int, int] = field(default_factory=dict)
 
@@ -98,6 +101,7 @@ def work(page: Page, confirmed: Confirmed, draws: random.Random) -> None:
             if act < 0.6 or not confirmed.painted:
                 index, labels = draws.randrange(FRAMES), painting(draws)
                 confirmed.in_flight = {**confirmed.painted, index: labels}
+                confirmed.states.append(confirmed.in_flight)
                 page.paint(index, labels)
                 confirmed.painted, confirmed.in_flight = confirmed.in_flight, None
             elif act < 0.8 and len(page.frames()) >= enough:
@@ -126,11 +130,14 @@ def note_frames(page: Page, confirmed: Confirmed) -> None:
             waiting.clear()
 
 
-def losses(page: Page, masks: Path, confirmed: Confirmed) -> list[str]:
-    """Everything that was confirmed and is not there, in words."""
-    from tinct.io.mask_files import read_label_png
-    from tinct.web.mask_store import ComputedMask
+def losses(page: Page, left: Path, confirmed: Confirmed) -> list[str]:
+    """Everything that was confirmed and is not there, in words.
 
+    Args:
+        page: On the server that was started after the kill.
+        left: A copy of the project file as the kill left it.
+        confirmed: What had been confirmed before.
+    """
     document, lost = page.call("GET"), []
     there = {i: page.mask(i, "painted") for i in document["prompts"]}
     wanted = [confirmed.painted] + ([] if confirmed.in_flight is None else [confirmed.in_flight])
@@ -138,19 +145,37 @@ def losses(page: Page, masks: Path, confirmed: Confirmed) -> list[str]:
         lost.append(f"painted frames {sorted(there)} are there, {sorted(confirmed.painted)} were confirmed")
     confirmed.painted, confirmed.in_flight = there, None
     newest: dict[int, int] = {}
-    for path in masks.iterdir():
-        mask = ComputedMask.from_name(path.name)
-        if mask is None:
-            continue
-        newest[mask.index] = max(mask.run, newest.get(mask.index, 0))
-        labels = read_label_png(path)
-        if mask.run in confirmed.runs and not (labels == moved(confirmed.runs[mask.run], mask.index)).all():
-            lost.append(f"{path.name} is not what run {mask.run} computed")
+    for (index, run), labels in masks_in(left).items():
+        newest[index] = max(run, newest.get(index, 0))
+        known = [confirmed.runs[run]] if run in confirmed.runs else confirmed.states
+        if known and not any((labels == moved(painted, index)).all() for painted in known):
+            lost.append(f"the mask of frame {index} is not what run {run} computed")
     done = {i for first, last in document["done"] for i in range(first, last + 1)}
     for index, run in confirmed.frames.items():
         if newest.get(index, 0) < run or index not in done:
             lost.append(f"frame {index} of run {run} was told of, and is not there")
     return lost
+
+
+def masks_in(path: Path) -> dict[tuple[int, int], np.ndarray]:
+    """The label maps in a project file, by frame and run."""
+    from tinct.web.project_file import ProjectFile
+    from tinct.web.prompt_png import labels_of
+
+    if not path.exists():
+        return {}
+    file = ProjectFile(path)
+    file.check()
+    found = {(frame, run): labels_of(file.mask(frame, run), (H, W)) for frame, run, *_ in file.masks()}
+    file.close()
+    return found
+
+
+def copied(projects: Path, folder: Path) -> Path:
+    """A copy of the only project file with the log beside it, as a kill left them."""
+    for path in projects.glob("*.tinct*"):
+        shutil.copy(path, folder / f"left{path.name[path.name.index('.tinct') :]}")
+    return folder / "left.tinct"
 
 
 def same(one: Mapping[int, np.ndarray], other: Mapping[int, np.ndarray]) -> bool:
@@ -174,10 +199,10 @@ def kill_often(folder: Path, kills: int, seed: int, most_s: float = 1.5) -> dict
     clip, projects, told = write_clip(folder / "clip"), folder / "projects", 0
     command = [sys.executable, str(Path(__file__).resolve()), "serve", str(clip), str(projects)]
     for kill in range(kills + 1):
+        left = copied(projects, folder)
         with ServerProcess(command) as server:
             page = Page(server.address)
-            masks = projects / page.project / "masks"
-            lost += [f"after kill {kill}: {each}" for each in losses(page, masks, confirmed)]
+            lost += [f"after kill {kill}: {each}" for each in losses(page, left, confirmed)]
             page.listen()
             if kill == kills:
                 finish(page, confirmed)

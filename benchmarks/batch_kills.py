@@ -54,9 +54,10 @@ class Killing:
         folder: For clips and outputs.
         videos: Number of clips, beside the one that ends its process.
         seed: Of what dies when.
+        pause_s: Between two kills, on average.
     """
 
-    def __init__(self, folder: Path, videos: int, seed: int) -> None:
+    def __init__(self, folder: Path, videos: int, seed: int, pause_s: float) -> None:
         from batch_kit import make_clip
 
         from tinct.batch.cluster import ray_module
@@ -65,6 +66,7 @@ class Killing:
         from ray.cluster_utils import Cluster
 
         self.folder, self.draws, self.videos = folder, random.Random(seed), videos
+        self.pause_s = pause_s
         self.kills: Counter[str] = Counter()
         self.faults: list[str] = []
         for index in range(videos):
@@ -86,7 +88,7 @@ class Killing:
         out = self.folder / f"out{number}"
         driver, before = self.start(out), self.finished(out)
         while driver.poll() is None:
-            time.sleep(self.draws.uniform(0.2, 3))
+            time.sleep(self.draws.uniform(0, 2 * self.pause_s))
             if sum(self.kills.values()) < until and driver.poll() is None:
                 kind = self.draws.choice(KINDS)
                 self.kills[kind] += self.kill(kind, driver)
@@ -102,7 +104,8 @@ class Killing:
             before = now
         if driver.returncode:
             self.faults.append(f"round {number}: the driver failed: {driver.communicate()[1][-500:]}")
-        self.check(number, out)
+        else:
+            self.check(number, out)
 
     def start(self, out: Path) -> subprocess.Popen[str]:
         """A driver, which goes on with what is in `out`."""
@@ -177,6 +180,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--videos", type=int, default=60)
+    parser.add_argument("--pause", type=float, default=4.0, help="seconds between kills, on average")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--drive", nargs=3, help=argparse.SUPPRESS)
     arguments: Any = parser.parse_args()
@@ -185,10 +189,10 @@ def main() -> None:
         return
     began_s = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        killing = Killing(Path(folder), arguments.videos, arguments.seed)
+        killing = Killing(Path(folder), arguments.videos, arguments.seed, arguments.pause)
         rounds = 0
         try:
-            while sum(killing.kills.values()) < arguments.kills:
+            while sum(killing.kills.values()) < arguments.kills and not killing.faults:
                 killing.round(rounds, arguments.kills)
                 rounds += 1
                 print(f"round {rounds}: {dict(killing.kills)}, {len(killing.faults)} faults", file=sys.stderr)

@@ -28,6 +28,7 @@ from tinct.errors import (
 
 if TYPE_CHECKING:
     from tinct.fine_tuning.fine_tune import FineTuningWarning
+    from tinct.inference.promptable import Box, FramePrompt, ObjectPrompt, Point, PromptableSegmenter
     from tinct.inference.segmenter import StreamingSegmenter, VideoSegmenter, segment_video
     from tinct.inference.session import Session, SessionFrame
     from tinct.io.mask_files import read_mask, write_mask
@@ -35,12 +36,14 @@ if TYPE_CHECKING:
     from tinct.io.video import Video, as_video
     from tinct.methods.dyenet.run import TemplateWarning
     from tinct.runs.folder_lock import LockWarning
-    from tinct.zoo import build_segmenter
+    from tinct.zoo import build_promptable, build_segmenter
 
 __all__ = [
+    "Box",
     "DatasetError",
     "FineTuningWarning",
     "FrameIndexError",
+    "FramePrompt",
     "LockWarning",
     "MaskError",
     "MaskWarning",
@@ -51,8 +54,11 @@ __all__ = [
     "MissingWeightsError",
     "NumericalError",
     "ObjectMasks",
+    "ObjectPrompt",
     "OptionError",
     "OutputError",
+    "Point",
+    "PromptableSegmenter",
     "Session",
     "SessionFrame",
     "StreamingSegmenter",
@@ -67,6 +73,7 @@ __all__ = [
     "WorkerError",
     "__version__",
     "as_video",
+    "build_promptable",
     "build_segmenter",
     "read_mask",
     "segment_video",
@@ -75,10 +82,15 @@ __all__ = [
 
 # Names come when they are first asked for: `import tinct`, and with it `tinct --help`, stays quick.
 _HOMES = {
+    "Box": "tinct.inference.promptable",
     "FineTuningWarning": "tinct.fine_tuning.fine_tune",
+    "FramePrompt": "tinct.inference.promptable",
     "LockWarning": "tinct.runs.folder_lock",
     "MaskWarning": "tinct.io.masks",
     "ObjectMasks": "tinct.io.masks",
+    "ObjectPrompt": "tinct.inference.promptable",
+    "Point": "tinct.inference.promptable",
+    "PromptableSegmenter": "tinct.inference.promptable",
     "Session": "tinct.inference.session",
     "SessionFrame": "tinct.inference.session",
     "StreamingSegmenter": "tinct.inference.segmenter",
@@ -86,6 +98,7 @@ _HOMES = {
     "Video": "tinct.io.video",
     "VideoSegmenter": "tinct.inference.segmenter",
     "as_video": "tinct.io.video",
+    "build_promptable": "tinct.zoo",
     "build_segmenter": "tinct.zoo",
     "read_mask": "tinct.io.mask_files",
     "segment_video": "tinct.inference.segmenter",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -14,12 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from batch_kit import StillSegmentation, make_clip, still, table
+from batch_kit import make_clip, still, table
 from command_kit import tinct_command
 from ray_kit import behave
+from still_evaluation import StillSegmentation
 
 from tinct import zoo
 from tinct.batch import ActorOptions, VideoOptions, segment_dataset
+from tinct.batch import actors as actors_module
 from tinct.batch.actors import outcomes_on_ray
 from tinct.batch.cluster import ray_cluster, ray_module
 from tinct.batch.manifest import Manifest
@@ -193,6 +196,47 @@ def test_the_command_segments_a_manifest(
     assert len((tmp_path / "p.jsonl").read_text().splitlines()) == 2
 
 
+def test_machines_of_another_tinct_are_refused(cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(actors_module, "__version__", "0.0.1")
+    with pytest.raises(OptionError, match=r"has tinct \d.*, this one 0\.0\.1; install one version"):
+        list(outcomes_on_ray(behave, [("a", "")]))
+
+
+def test_ctrl_c_leaves_a_table_and_says_how_to_go_on(cluster: Any, tmp_path: Path) -> None:
+    for index in range(8):
+        make_clip(tmp_path / "clips", f"clip{index}")
+    code = (
+        "import sys\n"
+        "from batch_kit import slow\n"
+        "from tinct.batch import VideoOptions\n"
+        "from tinct.batch.cluster import ray_cluster\n"
+        "from tinct.batch.manifest import Manifest\n"
+        "from tinct.batch.run import segment_batch\n"
+        "clips, out, address = sys.argv[1:]\n"
+        "with ray_cluster(address):\n"
+        "    segment_batch(Manifest.open(clips), VideoOptions(out, segmenter=slow))\n"
+    )
+    words = [sys.executable, "-c", code, str(tmp_path / "clips"), str(tmp_path / "out"), cluster.address]
+    process = subprocess.Popen(
+        words,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    deadline = time.monotonic() + 100
+    while not list(tmp_path.glob("out/videos/*/result.json")):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    error = process.communicate(timeout=60)[1]
+    assert "of 8 videos are complete" in error
+    assert "the same command with --resume goes on from there" in error
+    done = {path.parent.name for path in tmp_path.glob("out/videos/*/result.json")}
+    assert table(tmp_path / "out").keys() <= done
+    assert len(done) < 8
+
+
 def test_the_tasks_of_a_machine_that_goes_away_are_done_by_another(cluster: Any, tmp_path: Path) -> None:
     tasks = [("slow", "")] * 60
     outcomes = outcomes_on_ray(behave, tasks, ActorOptions(retries=2))
@@ -203,20 +247,6 @@ def test_the_tasks_of_a_machine_that_goes_away_are_done_by_another(cluster: Any,
         found += outcomes
     assert sorted(index for index, _ in found) == list(range(60))
     assert not [outcome for _, outcome in found if isinstance(outcome, Exception)]
-
-
-def test_a_cluster_that_is_not_there_is_one_line(tmp_path: Path) -> None:
-    code = (
-        "from tinct.batch.cluster import ray_cluster\n"
-        "from tinct.errors import OptionError\n"
-        "try:\n"
-        "    with ray_cluster('127.0.0.1:9'): pass\n"
-        "except OptionError as error:\n"
-        "    print(error)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.startswith("The Ray cluster 127.0.0.1:9 cannot be joined: ")
-    assert done.stdout.count("\n") == 1
 
 
 def test_impossible_shares_are_refused() -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,9 @@ import pytest
 from batch_kit import make_clip, still
 from s3_kit import s3_server, settings
 
+from tinct.batch import video_job
 from tinct.batch.manifest import VideoRow
+from tinct.batch.prompts import promptable_segmenter
 from tinct.batch.video_job import VideoOptions
 from tinct.batch.videos import VideoSegmentation
 from tinct.errors import MissingVideoError, OptionError, OutputError, TinctError
@@ -106,7 +110,11 @@ def test_points_and_boxes_become_masks_and_correct_those_of_files(tmp_path: Path
         work(row_of(clips, points="0:2:99,20"))
 
 
-def test_points_say_that_nothing_answers_them_yet(tmp_path: Path, clips: Path) -> None:
+def test_points_say_where_nothing_answers_them(
+    tmp_path: Path, clips: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "tinct.zoo.promptable", None)
+    promptable_segmenter.cache_clear()
     row = replace(row_of(clips), points=((0, 1, Point(3, 3)),))
     with pytest.raises(OptionError, match="Points and boxes"):
         segmentation(tmp_path / "out")(row)
@@ -148,6 +156,29 @@ def test_a_full_disk_leaves_nothing_that_looks_complete(
             segmentation(tmp_path / "out")(row_of(clips))
     assert not (tmp_path / "out/videos").exists()
     assert not segmentation(tmp_path / "out")(row_of(clips))["skipped"]
+
+
+def test_a_process_that_dies_at_any_step_of_the_end_leaves_a_video_that_is_made_anew(
+    tmp_path: Path, clips: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = [(video_job, "export"), (video_job, "draw_masks"), (video_job, "path_below"), (os, "rename")]
+    for owner, name in steps:
+        function, calls = getattr(owner, name), [0]
+
+        def dies(*args: Any, calls: list[int] = calls, function: Any = function, **options: Any) -> Any:
+            function(*args, **options)
+            calls[0] += 1
+            raise KeyboardInterrupt
+
+        out = tmp_path / name
+        work = segmentation(out, formats=("object-png", "palette-png"))
+        with monkeypatch.context() as patched:
+            patched.setattr(owner, name, dies)
+            with pytest.raises(KeyboardInterrupt):
+                work(row_of(clips))
+        assert (out / "videos/a").exists() == (name == "rename")
+        assert work(row_of(clips))["skipped"] == (name == "rename")
+        assert len(list((out / "videos/a/exports").rglob("*.png"))) == 6
 
 
 def test_inputs_and_outputs_may_lie_elsewhere(tmp_path: Path, clips: Path) -> None:

@@ -32,7 +32,8 @@ def test_a_killed_server_loses_nothing_that_it_confirmed(bench: ModuleType, tmp_
 def test_a_loss_would_be_seen(bench: ModuleType, tmp_path: Path) -> None:
     import numpy as np
 
-    from tinct.web.mask_store import ComputedMask
+    from tinct.web.project_file import new_project_file
+    from tinct.web.prompt_png import png_of
 
     labels = np.zeros((bench.H, bench.W), np.uint8)
     labels[3, 4] = 2
@@ -44,10 +45,11 @@ def test_a_loss_would_be_seen(bench: ModuleType, tmp_path: Path) -> None:
         def mask(self, index: int, of: str) -> np.ndarray:
             return labels
 
-    confirmed = bench.Confirmed({0: labels, 5: labels}, None, {1: {0: labels}}, {1: 1, 2: 1})
-    ComputedMask(1, 1, 0.5).write(tmp_path, labels)  # unmoved: not what that run computed
-    lost = bench.losses(Page(), tmp_path, confirmed)
+    confirmed = bench.Confirmed({0: labels, 5: labels}, None, [], {1: {0: labels}}, {1: 1, 2: 1})
+    with new_project_file(tmp_path / "left.tinct") as file:
+        file.add_mask(1, 1, png_of(labels, grey=False), 0.5)  # unmoved: not what that run computed
+    lost = bench.losses(Page(), tmp_path / "left.tinct", confirmed)
     assert [said for said in lost if "[0, 5] were confirmed" in said]
-    assert [said for said in lost if "000001.r1.0500.png is not what run 1 computed" in said]
+    assert [said for said in lost if "the mask of frame 1 is not what run 1 computed" in said]
     assert [said for said in lost if "frame 2 of run 1" in said]
     assert len(lost) == 3

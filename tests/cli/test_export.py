@@ -8,6 +8,7 @@ import av
 import numpy as np
 import pytest
 from command_kit import tinct_command
+from PIL import Image as Pictures
 
 from tinct.cli.export import parse_names, parse_rate
 from tinct.errors import OptionError
@@ -82,6 +83,11 @@ def test_a_video_that_moved_is_given(
         (["export", "run", "--to", "palette-png", "--name", "3=dog"], 1, "objects 1, 2"),
         (["export", "run", "--to", "overlay", "--fps", "fast"], 1, "30000/1001"),
         (["export", "run", "--to", "overlay", "--video", "none.mp4"], 1, "none.mp4"),
+        (["export", "run", "--to", "exr", "--matte", "gided"], 1, "Did you mean 'guided'"),
+        (["export", "run", "--to", "exr", "--feather", "-1"], 1, "from 0 to 200"),
+        (["export", "run", "--to", "exr", "--objects", "one"], 1, "such as 1,3"),
+        (["export", "run", "--to", "exr", "--objects", "3"], 1, "objects 1, 2"),
+        (["export", "run", "--to", "coco", "--start", "1"], 1, "expected 0 or more"),
     ],
 )
 def test_what_cannot_be_done_is_explained(
@@ -97,6 +103,25 @@ def test_what_cannot_be_done_is_explained(
     assert message in said
     assert "Traceback" not in said
     assert not (run / "exports").exists()
+
+
+def test_finished_mattes_of_one_object_from_a_number(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["--objects", "1", "--start", "1001", "--last", "2", "--grow", "-1", "--matte", "guided"]
+    words += ["--matte-band", "2", "--feather", "1.5", "--fill-holes", "4", "--remove-specks", "1"]
+    words += ["--smooth", "0.3", "--steady", "1"]
+    assert tinct_command(monkeypatch, "export", "run", "--to", "soft-png", "--out", "soft", *words) == 0
+    files = sorted(path.relative_to("soft").as_posix() for path in Path("soft").rglob("*.png"))
+    assert files == ["1/01001.png", "1/01002.png", "1/01003.png"]
+    with Pictures.open("soft/1/01002.png") as picture:
+        alpha = np.array(picture) / 65535
+    assert ((alpha > 0) & (alpha < 1)).any()
+
+
+def test_a_band_alone_is_no_finishing(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ("export", "run", "--to", "palette-png", "--out", "same", "--matte-band", "3")
+    assert tinct_command(monkeypatch, *words) == 0
+    for path in (run / "masks").iterdir():
+        assert (Path("same") / path.name).read_bytes() == path.read_bytes()
 
 
 def test_names_are_parsed() -> None:

@@ -22,9 +22,10 @@ from tinct import cli, zoo
 from tinct.errors import OptionError
 from tinct.inference.segmenter import StreamingSegmenter, VideoSegmenter
 from tinct.interchange.exports.source import LabelledVideo
-from tinct.io.mask_files import read_label_png, write_mask
+from tinct.io.mask_files import read_label_png, read_mask, write_mask
 from tinct.io.masks import ObjectMasks
 from tinct.io.video import Video
+from tinct.methods.grabcut import GrabCut
 
 H, W = 11, 16
 
@@ -100,6 +101,21 @@ def test_segment_writes_the_folder_and_says_where(
     assert run_record["run"]["video"] == "clip"
     assert (run_record["run"]["method"], run_record["run"]["variant"]) == ("feelvos", "mobilenetv2")
     assert run_record["run"]["weights_sha256"] == "ab" * 32
+
+
+def test_points_and_boxes_become_prompts_beside_masks(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(zoo, "build_promptable", lambda **_: GrabCut())
+    words = ["--mask", "first.png", "--point", "0:3:1.5,1.5", "--box", "2:4:3,2,9,8", "--point", "2:4:4,4"]
+    assert tinct_command(monkeypatch, "segment", "clip", *words, "--out", "out") == 0
+    said = capsys.readouterr()
+    assert "5 masks of objects 3, 4" in said.out
+    assert "first.png → frame 0 (0)" in said.err
+    assert "object 4 → frame 2 (2)" in said.err
+    prompts = json.loads((folder / "out" / "run.json").read_text())["run"]["prompts"]
+    assert list(prompts) == ["0", "2"]
+    assert read_mask(folder / "out" / "masks" / "2.png")[4, 4] == 4
 
 
 def deep_clip(folder: Path, brightest: int) -> None:
@@ -208,7 +224,10 @@ def test_directions(
             1,
             "masks of the frames 0 to 3",
         ),
-        (["segment", "clip", "--out", "out"], 2, "--mask"),
+        (["segment", "clip", "--out", "out"], 1, "Nothing says what to segment; give --mask FILE"),
+        (["segment", "clip", "--point", "0:1:3", "--out", "out"], 1, "expected INDEX:ID:X,Y"),
+        (["segment", "clip", "--point", "5:1:3,4", "--out", "out"], 1, "given for frame 5; the video has"),
+        (["segment", "clip", "--box", "0:1:30,4,40,9", "--out", "out"], 1, "holds no pixel of the frame"),
         (["segmnet"], 2, "segment"),
     ],
 )

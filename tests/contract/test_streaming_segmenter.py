@@ -18,6 +18,7 @@ import torch
 
 from tinct import zoo
 from tinct.fine_tuning.fine_tune import Budget, FineTuning
+from tinct.inference.bidirectional import Bidirectional
 from tinct.inference.segmenter import StreamingSegmenter, check_prompts, frame_results, segment_video
 from tinct.inference.state_files import load_state, save_state
 from tinct.io.masks import ObjectMasks, object_ids_of
@@ -261,6 +262,35 @@ def test_a_correction_is_taken_as_painted_and_changes_what_follows(
     np.testing.assert_array_equal(corrected[2].label_map, swapped)
     assert not np.array_equal(plain[3].probs, corrected[3].probs)
     assert not np.array_equal(plain[4].probs, corrected[4].probs)
+
+
+def test_both_ways_one_annotated_frame_is_a_plain_run(segmenter: StreamingSegmenter[Any]) -> None:
+    video, truths = scene()
+    results = []
+    for way in (segmenter, Bidirectional(segmenter)):
+        torch.manual_seed(3)
+        results.append([masks for _, masks in segment_video(way, video, {0: truths[0]})])
+    assert same(*results)
+
+
+def test_both_ways_annotated_frames_are_exact_and_reach_the_frames_on_both_sides(
+    segmenter: StreamingSegmenter[Any],
+) -> None:
+    video, truths = scene()
+    exchange = np.arange(256, dtype=np.uint8)
+    exchange[[1, 5]] = 5, 1
+    results = []
+    for last in (truths[4], exchange[truths[4]]):
+        prompts = {1: truths[1], 4: last}
+        torch.manual_seed(3)
+        found = [masks for _, masks in segment_video(Bidirectional(segmenter), video, prompts)]
+        assert all(masks.object_ids == IDS for masks in found)
+        assert all(masks.probs.sum(0).max() <= 1 + 1e-4 for masks in found)
+        for index, labels in prompts.items():
+            np.testing.assert_array_equal(found[index].label_map, labels)
+        results.append(found)
+    plain, exchanged = results
+    assert not any(np.array_equal(plain[index].probs, exchanged[index].probs) for index in (2, 3))
 
 
 def test_the_same_seed_gives_the_same_masks(segmenter: StreamingSegmenter[Any]) -> None:

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, strategies
 
 from tinct.errors import MaskError, OptionError
 from tinct.inference import directions
-from tinct.inference.bidirectional import Bidirectional, nearest_prompt
+from tinct.inference.bidirectional import Bidirectional, shares
 from tinct.inference.directions import backwards
 from tinct.inference.segmenter import StreamingSegmenter, segment_video
 from tinct.io.masks import ObjectMasks
@@ -80,21 +81,22 @@ def run(segmenter: StreamingSegmenter[Any], video: Video, prompts: Mapping[int, 
     return dict(segment_video(Bidirectional(segmenter), video, prompts))
 
 
-def test_every_frame_comes_from_the_nearest_painted_one(video: Video) -> None:
+def test_every_frame_is_fused_from_the_annotated_ones_around_it(video: Video) -> None:
     tracer = Tracer()
     prompts = {2: square(1, 0), 7: square(1, 4)}
     results = run(tracer, video, prompts)
     assert list(results) == list(range(FRAMES))
-    assert distances(results, 1) == [2, 1, 0, 1, 2, 2, 1, 0, 1, 2, 3, 4]
-    for index, masks in results.items():
-        expected = prompts[nearest_prompt(list(prompts), index)]
-        np.testing.assert_array_equal(masks.label_map, expected)
+    outside = {index: masks for index, masks in results.items() if not 2 < index < 7}
+    assert distances(outside, 1) == [2, 1, 0, 0, 1, 2, 3, 4]
+    for index, later in {3: 0.2, 4: 0.4, 5: 0.6, 6: 0.8}.items():
+        probs = results[index].probs[0]
+        np.testing.assert_allclose(probs[2, 0], (1 - later) * 0.97 ** (index - 2), 1e-5)
+        np.testing.assert_allclose(probs[2, 6], later * 0.97 ** (7 - index), 1e-5)
     longest = {(t.began, t.seen[0] < t.began): t.seen for t in tracer.trails}
-    # The run back from frame 7 goes on to frame 4, where it meets the one from frame 2.
     assert longest == {
         (2, True): (1, 0),
-        (2, False): (3, 4),
-        (7, True): (6, 5, 4),
+        (2, False): (3, 4, 5, 6),
+        (7, True): (6, 5, 4, 3),
         (7, False): (8, 9, 10, 11),
     }
 
@@ -104,27 +106,40 @@ def test_where_two_runs_meet_they_are_compared(video: Video) -> None:
     compared = list(Bidirectional(Tracer()).compared(video, prompts))
     plain = run(Tracer(), video, prompts)
     assert all(np.array_equal(masks.probs, plain[index].probs) for index, masks, _ in compared)
-    # Squares of 3 × 3 that lie two columns apart: 3 of 15 pixels. Frames 7 and 8 are painted themselves.
-    assert {index: agreed for index, _, agreed in compared if agreed is not None} == {4: 3 / 15}
+    # Squares of 3 × 3 that lie two columns apart: 3 of 15 pixels.
+    agreed = {index: agreed for index, _, agreed in compared if agreed is not None}
+    assert agreed == dict.fromkeys((3, 4, 5, 6), 3 / 15)
 
 
-def test_only_objects_whose_runs_meet_are_compared(video: Video) -> None:
+def test_only_objects_with_two_runs_are_compared(video: Video) -> None:
     prompts = {0: square(1, 0) + square(5, 6), 6: square(1, 0), 8: square(5, 6), 11: square(2, 3)}
     compared = Bidirectional(Tracer()).compared(video, prompts)
     agreed = {index: value for index, _, value in compared if value is not None}
-    assert agreed == {3: 1.0, 4: 1.0}
+    assert agreed == dict.fromkeys((1, 2, 3, 4, 5, 6, 7), 1.0)
 
 
-def test_the_earlier_of_two_that_are_equally_near() -> None:
-    assert [nearest_prompt([2, 6], index) for index in (0, 3, 4, 5, 9)] == [2, 2, 2, 6, 6]
+@given(prompts=strategies.sets(strategies.integers(0, 30), min_size=1), index=strategies.integers(0, 30))
+def test_shares_are_of_the_neighbours_and_grow_with_nearness(prompts: set[int], index: int) -> None:
+    found = shares(sorted(prompts), index)
+    assert sum(found.values()) == pytest.approx(1)
+    if index in prompts:
+        assert found == {index: 1.0}
+    assert all(share > 0 for share in found.values())
+    between = [p for p in prompts for f in found if min(f, index) < p < max(f, index)]
+    assert not between
+    if len(found) == 2:
+        nearer, farther = sorted(found, key=lambda prompt: abs(prompt - index))
+        assert found[nearer] >= found[farther]
 
 
-def test_each_object_has_its_own_nearest_frame(video: Video) -> None:
+def test_each_object_has_its_own_annotated_frames(video: Video) -> None:
     both = square(1, 0) + square(5, 6)
-    results = run(Tracer(), video, {0: both, 10: square(5, 3)})
+    results = run(Tracer(), video, {0: both, 10: square(5, 6)})
     assert all(masks.object_ids == (1, 5) for masks in results.values())
     assert distances(results, 1) == list(range(FRAMES))
-    assert distances(results, 5) == [0, 1, 2, 3, 4, 5, 4, 3, 2, 1, 0, 1]
+    ends = {index: results[index] for index in (0, 10, 11)}
+    assert distances(ends, 5) == [0, 0, 1]
+    np.testing.assert_allclose(results[4].probs[1].max(), 0.6 * 0.97**4 + 0.4 * 0.97**6, 1e-5)
 
 
 def test_objects_that_claim_a_pixel_together_share_it(video: Video) -> None:

@@ -6,15 +6,12 @@ import os
 import signal
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
-from tinct.evaluation.evaluate import SequenceSegmentation
 from tinct.inference.segmenter import StreamingSegmenter
 from tinct.io.mask_files import write_mask
 from tinct.io.masks import ObjectMasks
@@ -54,13 +51,9 @@ def still(config: SegmenterConfig, video: Video, prompts: Mapping[int, LabelMap]
     return Still(float(os.environ.get("STILL_SECONDS", "0")))
 
 
-@dataclass
-class StillSegmentation(SequenceSegmentation):
-    """The segmentation of an evaluation, with `Still`."""
-
-    @cached_property
-    def segmenter(self) -> Still:
-        return Still()
+def slow(config: SegmenterConfig, video: Video, prompts: Mapping[int, LabelMap]) -> Still:
+    """As `still`, a second per frame."""
+    return Still(1.0)
 
 
 def make_clip(folder: Path, name: str, frames: int = 3, *, value: int | None = None, size=(H, W)) -> None:

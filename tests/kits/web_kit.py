@@ -149,6 +149,7 @@ class Desk:
     def close(self) -> None:
         for project in [project for tab in self.tabs if (project := self._open(tab.project))]:
             if self.runner.computes(project):
+                self.runner._queue.clear()
                 self.runner.cancel(project)
         until(lambda: not self.runner._stopping)
         self.library.close()

@@ -11,7 +11,7 @@ import torch
 
 from tinct.backends.feelvos_torch import TorchBackend
 from tinct.errors import OptionError, WeightsError
-from tinct.methods.feelvos import COMPACT, PRESETS, Feelvos, Options, build, without_parts
+from tinct.methods.feelvos import COMPACT, PRESETS, Feelvos, FeelvosState, Options, build, without_parts
 from tinct.networks.feelvos import (
     FeelvosNetwork,
     SemanticEmbedding,
@@ -24,6 +24,7 @@ from tinct.networks.weights import save_weights
 from tinct.ops.matching import squash
 from tinct.ops.pixel_sets import PixelSet
 from tinct.training.recipes.feelvos_task import match
+from tinct.zoo import build_segmenter
 
 CPU = torch.device("cpu")
 PAPER_MAPS = FeelvosConfig(contrast=False)
@@ -156,6 +157,60 @@ def test_a_late_object_joins_and_painted_pixels_are_exact(weights: Path) -> None
     assert masks.object_ids == (2, 4, 9)
 
 
+def shown(left: int, *, careful: bool = True) -> tuple[np.ndarray, np.ndarray]:
+    """A frame with an orange square on grey, and its mask; of a hasty one, a box twice as wide."""
+    random = np.random.default_rng(left)
+    frame = random.integers(90, 130, (96, 128, 3)).astype(np.uint8)
+    labels = np.zeros((96, 128), np.uint8)
+    frame[32:64, left : left + 32] = np.array([220, 120, 30]) + random.integers(-20, 20, (32, 32, 3))
+    labels[32:64, left : left + (32 if careful else 64)] = 4
+    return frame, labels
+
+
+def own_weight(state: FeelvosState, pixels: int) -> float:
+    return float(state.prompts.membership[:pixels, 1].max())
+
+
+def test_a_hasty_mask_counts_less_where_others_contradict_it() -> None:
+    segmenter = build_segmenter("feelvos", preset="fast", device="cpu", working_height=96)
+    assert isinstance(segmenter, Feelvos)
+    pixels = len(segmenter.start(*shown(20)).prompts.embedding)
+    first, second, hasty = shown(20), shown(40), shown(20, careful=False)
+    agreed = segmenter.start_at_each(*zip(first, second, strict=True))
+    doubted, trusted = segmenter.start_at_each(*zip(hasty, second, strict=True))
+    assert min(own_weight(state, pixels) for state in agreed) > 0.7
+    assert own_weight(doubted, pixels) < 0.5
+    assert own_weight(trusted, pixels) == 1
+    # The hasty mask's run starts from less of it; the careful one's from all.
+    plain = segmenter.start(*hasty)
+    assert doubted.membership[1].sum() < 0.8 * plain.membership[1].sum()
+    assert np.array_equal(trusted.membership, segmenter.start(*second).membership)
+    # All of them are in each reference, and the order in which they came does not matter.
+    assert {len(state.prompts.embedding) for state in (*agreed, doubted, trusted)} == {2 * pixels}
+    turned = segmenter.start_at_each(*zip(second, hasty, strict=True))
+    assert np.array_equal(turned[1].prompts.membership, doubted.prompts.membership)
+
+
+def test_masks_of_other_objects_are_not_contradictions(weights: Path) -> None:
+    segmenter = build("mobilenetv2", "fast", weights, CPU, working_height=48)
+    frames, labels = clip(2), [two_objects(), np.where(two_objects() == 9, np.uint8(9), np.uint8(0))]
+    both, nine = segmenter.start_at_each(frames, labels)
+    pixels = len(segmenter.start(frames[0], labels[0]).prompts.embedding)
+    assert (both.object_ids, nine.object_ids) == ((2, 9), (9,))
+    # The second frame's background may hold object 2: for the first, which it cannot judge, it is nobody's.
+    assert both.prompts.membership[:pixels].max() == 1
+    assert not both.prompts.membership[pixels:, :2].any()
+    assert both.prompts.membership[pixels:, 2].max() > 0
+    assert nine.prompts.membership[pixels:, 0].max() > 0
+
+
+def test_without_other_prompts_every_annotated_frame_is_started_alone(weights: Path) -> None:
+    segmenter = build("mobilenetv2", "fast", weights, CPU, working_height=48, other_prompts=0.0)
+    frames, labels = clip(2), [two_objects(), two_objects()]
+    for state, frame, painted in zip(segmenter.start_at_each(frames, labels), frames, labels, strict=True):
+        assert torch.equal(state.prompts.membership, segmenter.start(frame, painted).prompts.membership)
+
+
 def test_hard_feedback_is_an_option(weights: Path) -> None:
     segmenter = build(
         "mobilenetv2", "default", weights, CPU, working_height=48, soft_feedback=False, soft_minimum=None
@@ -208,7 +263,7 @@ def test_a_part_that_is_left_out_says_nothing() -> None:
     nothing = without_parts(
         matches, Options(global_matching=False, previous_matching="none", previous_prediction=False)
     )
-    maps = nothing.head_maps(PAPER_MAPS, None)
+    maps = head_maps(nothing, PAPER_MAPS, None)
     assert torch.equal(maps, torch.tensor([1.0, 0.0, 1.0]).view(1, 3, 1, 1).expand(2, 3, 3, 3))
     assert torch.equal(without_parts(matches, Options()).global_distances, matches.global_distances)
 
@@ -228,6 +283,7 @@ def test_the_paper_preset_switches_off_all_that_goes_beyond_it() -> None:
     assert paper.soft_minimum is None
     assert paper.memory_frames == 0
     assert not paper.gate
+    assert not paper.other_prompts
     assert not paper.refinement
     assert paper.soft_feedback
     assert paper.align_corners

@@ -45,10 +45,25 @@ def test_subsampling_keeps_all_of_a_small_object_and_never_repeats() -> None:
     assert pixels.membership[:, 1].sum() == 3
 
 
+def test_pixels_take_the_labels_of_a_frame_with_other_objects() -> None:
+    pixels = PixelSet(torch.zeros(4, 1), torch.eye(4)[[0, 1, 2, 3]])  # background and the objects 2, 5, 9
+    fewer = pixels.relabelled((2, 5, 9), (5,))
+    assert fewer.membership.tolist() == [[1, 0], [1, 0], [0, 1], [1, 0]]
+    # Object 7 may be anywhere in this background: it is nobody's.
+    other = pixels.relabelled((2, 5, 9), (5, 7))
+    assert other.membership.tolist() == [[0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 0, 0]]
+    assert torch.equal(pixels.relabelled((2, 5, 9), (2, 5, 9)).membership, pixels.membership)
+
+
 def test_pixels_are_thinned_and_weighted() -> None:
     pixels = PixelSet(torch.arange(9.0).view(9, 1), torch.ones(9, 2))
     assert pixels.thinned(4).embedding[:, 0].tolist() == [0, 4, 8]
     assert pixels.thinned(4).weighted(0.5).membership.sum() == 3
+
+
+def test_labels_can_be_weighted_one_by_one() -> None:
+    pixels = PixelSet(torch.zeros(2, 1), torch.ones(2, 2))
+    assert pixels.weighted((0.5, 2.0)).membership.tolist() == [[0.5, 2.0]] * 2
 
 
 def test_joined_pixels_are_both() -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,6 @@ from fake_worker import SLOW
 from PIL import Image as Pictures
 from web_kit import FRAMES, SMALL, Desk, H, W, frame_of, painting, png, write_frames
 
-from tinct.web import durable_log
 from tinct.web.library import Library
 
 
@@ -53,11 +53,11 @@ def test_an_uploaded_video_is_a_project_and_can_be_removed(desk: Desk, tmp_path:
     assert (made["id"], made["name"], made["frames"], made["fps"]) == ("my-clip-avi", "My clip.avi", 5, 5.0)
     again = upload(desk, ("My clip.avi", (tmp_path / "a.avi").read_bytes())).json()
     assert again["id"] == "my-clip-avi-2"
-    folder = desk.library.folder / "my-clip-avi"
-    assert folder.is_dir()
+    file = desk.library.folder / "my-clip-avi.tinct"
+    assert file.is_file()
     gone = desk.client.delete("/api/projects/my-clip-avi", headers={"X-Tinct-Tab": "tab"})
     assert gone.status_code == 204
-    assert not folder.exists()
+    assert not file.exists()
     assert [each["id"] for each in desk.client.get("/api/projects").json()][1:] == ["my-clip-avi-2"]
 
 
@@ -81,41 +81,38 @@ def test_uploaded_pictures_are_the_frames_of_one_video(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize(
-    ("file", "content"),
+    "damage",
     [
-        ("project.json", '{"size": [1'),
-        ("project.json", "[" * 100_000),
-        ("project.json", '{"id": "x", "name": "x", "video": "x", "uploaded": 1, "frames": 2, "size": 3}'),
-        ("project.json", None),
-        ("journal.jsonl", '{"redo": 1}\n'),
-        ("journal.jsonl", '{"step": 3}\n'),
-        ("journal.jsonl", '{"step": {"number": 1, "parent": 0, "objects": [], "prompts": {}}}\n'),
-        ("runs.jsonl", '{"run": {"legs": 3}}\n'),
-        ("runs.jsonl", '{"run": []}\n'),
+        "DELETE FROM meta",
+        "UPDATE meta SET value = '{\"size\": [1'",
+        'UPDATE meta SET value = replace(value, \'"rate": null\', \'"rate": "1/0"\')',
+        'UPDATE meta SET value = replace(value, \'"video": "video\', \'"video": "video/../..\')',
+        "INSERT INTO journal VALUES (1, '{\"redo\": 1}')",
+        "INSERT INTO journal VALUES (1, '{\"step\": 3}')",
+        "INSERT INTO journal VALUES (1, 'x')",
+        "INSERT INTO runs VALUES (1, 1, 0, 0, 'forward', '3', '{}', NULL, '')",
+        'INSERT INTO runs VALUES (1, 1, 0, 0, \'forward\', \'[{"first": 0, "last": 999999999, '
+        '"direction": "forward"}]\', \'{"method": "feelvos", "preset": "default", '
+        "\"fine_tune\": null}', NULL, '')",
     ],
 )
-def test_a_broken_project_is_listed_with_its_reason(
-    desk: Desk, tmp_path: Path, file: str, content: str | None
-) -> None:
+def test_a_broken_project_is_listed_with_its_reason(desk: Desk, damage: str) -> None:
     upload(desk, *((f"f{i}.png", png(frame_of(i))) for i in range(2)), name="walk")
     desk.library.close()
-    path = desk.library.folder / "walk" / file
-    if content is None:  # a rate that is none
-        values = json.loads(path.read_text())
-        content = json.dumps({**values, "rate": "1/0"})
-    path.write_text(content)
+    with closing(sqlite3.connect(desk.library.folder / "walk.tinct")) as db, db:
+        assert db.execute(damage).rowcount == 1
     library = Library(desk.library.folder, SMALL)
     [listed] = [each for each in library.summaries() if each["id"] == "walk"]
     library.close()
     assert listed["status"] == "failed"
-    assert "walk cannot be opened" in listed["error"]
+    assert "walk.tinct cannot be opened" in listed["error"]
 
 
 def test_removing_a_named_video_removes_the_work_and_not_the_video(desk: Desk, clip: Path) -> None:
     desk.tab.paint(0, painting(1))
     desk.tab.call("DELETE", status=204)
     assert len(list(clip.iterdir())) == FRAMES
-    assert not (desk.library.folder / desk.tab.project).exists()
+    assert not list(desk.library.folder.glob("*.tinct*"))
 
 
 def test_an_unsupported_codec(desk: Desk, tmp_path: Path) -> None:
@@ -287,34 +284,26 @@ def test_bodies_that_are_no_json(desk: Desk) -> None:
 
 
 def test_a_full_disk_changes_nothing_and_work_goes_on_once_there_is_space(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    desk: Desk,
 ) -> None:
     desk.tab.paint(0, painting(1))
-
-    def full(handle: int, data: Any) -> int:
-        os.write(handle, bytes(data)[:7])  # a part of it still fitted
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(durable_log, "os", FullDisk(full))
-        said = desk.tab.error("PUT", "/prompts/1", 507, content=png(painting(2)))
-        assert "No space left on device" in said
-        assert desk.tab.document()["prompts"] == [0]
-        assert "No space left" in desk.tab.error("POST", "/run", 507, json={})
+    file = desk.library.get(desk.tab.project).file
+    for _ in range(200):  # what is left of its pages
+        file._db.execute(f"PRAGMA max_page_count={file.rows('PRAGMA page_count')[0][0]}")
+        answer = desk.client.put(
+            f"/api/projects/{desk.tab.project}/prompts/1",
+            content=png(np.random.default_rng().integers(0, 2, (H, W), np.uint8)),
+            headers={"X-Tinct-Tab": "tab"},
+        )
+        if answer.status_code != 200:
+            break
+    assert answer.status_code == 507
+    assert "No space left on device" in answer.json()["error"]
+    file._db.execute("PRAGMA max_page_count=100000")
     desk.tab.paint(1, painting(3))
     assert desk.tab.document()["prompts"] == [0, 1]
     assert [each["id"] for each in desk.tab.document()["objects"]] == [1, 3]
     assert desk.tab.run(0)["run"]["status"] == "done"
-
-
-class FullDisk:
-    """The module `os`, with a disk that is full."""
-
-    def __init__(self, write: Callable[[int, Any], int]) -> None:
-        self.write = write
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(os, name)
 
 
 def test_a_full_disk_in_an_upload(desk: Desk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def test_exports_that_make_no_sense(desk: Desk) -> None:
     assert "palette-png" in desk.tab.error("POST", "/export", 400, json={"format": "palette-pngs"})
     beyond = desk.tab.error("POST", "/export", 400, json={"format": "coco", "last": FRAMES})
     assert "frames 0 to 11" in beyond
-    assert not list((desk.library.folder / desk.tab.project / "exports").iterdir())
+    assert desk.library.get(desk.tab.project).file.files("export") == []
 
 
 def test_an_export_goes_on_while_frames_are_computed(desk: Desk) -> None:
@@ -73,6 +73,15 @@ def test_an_imported_mask_is_painted_over_what_was_there(desk: Desk) -> None:
     np.testing.assert_array_equal(desk.tab.mask(3), painting(1) + labels)
     assert desk.tab.call("POST", "/undo")["prompts"] == [3]
     np.testing.assert_array_equal(desk.tab.mask(3), painting(1))
+
+
+def test_an_import_may_replace_all_that_a_frame_shows(desk: Desk) -> None:
+    desk.tab.paint(3, painting(1, 2))
+    files = {"file": ("a.png", png(painting(5)), "image/png")}
+    desk.tab.call("POST", "/import", files=files, data={"frame": "3"})
+    np.testing.assert_array_equal(desk.tab.mask(3), painting(5, 2))
+    desk.tab.call("POST", "/import", files=files, data={"frame": "3", "replace": "true"})
+    np.testing.assert_array_equal(desk.tab.mask(3), painting(5))
 
 
 def coco(*pictures: str) -> bytes:

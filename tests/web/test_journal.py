@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tinct.web.http_errors import ConflictError
-from tinct.web.journal import AnnotatedObject, Journal
+from tinct.web.journal import KINDS, AnnotatedObject, Journal
+from tinct.web.project_file import ProjectFile
 
 ACTS = st.lists(
     st.one_of(
@@ -59,7 +60,7 @@ def act(journal: Journal, twin: Snapshots, what: Any) -> None:
             twin.redo()
     elif what[0] == "object":
         made = None if what[2] is None else AnnotatedObject(what[2], "#000000")
-        journal.do({what[1]: made})
+        journal.do(objects={what[1]: made})
         twin.do(0, what[1], made)
     else:
         journal.do(prompts={what[0]: what[1]})
@@ -71,8 +72,8 @@ def act(journal: Journal, twin: Snapshots, what: Any) -> None:
 def test_the_journal_is_its_slow_twin_at_every_step_and_when_read_again(
     tmp_path_factory: pytest.TempPathFactory, acts: list[Any]
 ) -> None:
-    path = tmp_path_factory.mktemp("journal") / "journal.jsonl"
-    journal, twin = Journal(path), Snapshots()
+    file = ProjectFile(tmp_path_factory.mktemp("journal") / "a.tinct", create=True)
+    journal, twin = Journal(file), Snapshots()
     prompts_in = {0: {}}  # state → prompts, as they were
     for what in acts:
         act(journal, twin, what)
@@ -83,13 +84,18 @@ def test_the_journal_is_its_slow_twin_at_every_step_and_when_read_again(
     for state, then in prompts_in.items():
         changed = {i for i in {*then, *journal.prompts} if then.get(i) != journal.prompts.get(i)}
         assert journal.prompts_changed_since(state) == sorted(changed)
-    again = Journal(path)
+    again = Journal(file)
+    file.close()
     assert (again.objects, again.prompts, again.state) == (journal.objects, journal.prompts, journal.state)
     assert (again.revision, again.can_redo) == (journal.revision, journal.can_redo)
 
 
-def test_what_changes_nothing_is_no_step(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "j")
+@pytest.fixture
+def journal(tmp_path: Path) -> Journal:
+    return Journal(ProjectFile(tmp_path / "a.tinct", create=True))
+
+
+def test_what_changes_nothing_is_no_step(journal: Journal) -> None:
     journal.do(prompts={3: "a"})
     journal.do(prompts={3: "a", 4: None})
     assert journal.revision == 1
@@ -101,13 +107,25 @@ def test_what_changes_nothing_is_no_step(tmp_path: Path) -> None:
         journal.redo()
 
 
-def test_a_deletion_makes_nothing_stale_but_taking_it_back_does(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "j")
-    journal.do({1: AnnotatedObject("x", "#000000")}, {2: "both"})
+def test_a_deletion_makes_nothing_stale_but_taking_it_back_does(journal: Journal) -> None:
+    journal.do(objects={1: AnnotatedObject("x", "#000000")}, prompts={2: "both"})
     before = journal.state
-    journal.do({1: None}, {2: "one"}, deletes=True)
+    journal.do(objects={1: None}, prompts={2: "one"}, deletes=True)
     assert journal.prompts_changed_since(before) == []
     after = journal.state
     journal.undo()
     assert journal.prompts_changed_since(after) == [2]
     assert journal.object_ids_ever == {1}
+
+
+def test_every_kind_of_value_is_undone_and_done_again(journal: Journal) -> None:
+    made = AnnotatedObject("x", "#000000")
+    values = {"objects": made, "prompts": "a", "locks": 0, "verdicts": "kept", "finishing": [{"grow_px": 2}]}
+    assert tuple(values) == KINDS
+    journal.do(**{kind: {7: value} for kind, value in values.items()})
+    for here in (journal, Journal(journal._file)):
+        assert {kind: getattr(here, kind) for kind in KINDS} == {k: {7: v} for k, v in values.items()}
+    journal.undo()
+    assert not any(getattr(journal, kind) for kind in KINDS)
+    journal.redo()
+    assert journal.locks == {7: 0}

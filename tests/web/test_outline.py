@@ -6,9 +6,17 @@ import numpy as np
 import pytest
 
 from tinct.errors import OptionError
-from tinct.web.outline import OutlinePrompt, segment_outline
+from tinct.methods.grabcut import GrabCut
+from tinct.web.outline import OutlinePrompt
+from tinct.web.outline import segment_outline as segment_outline_by
 
 H, W = 90, 120
+
+
+def segment_outline(
+    frame: np.ndarray, prompt: OutlinePrompt, previous: np.ndarray | None = None
+) -> np.ndarray:
+    return segment_outline_by(frame, prompt, GrabCut(), previous)
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +92,8 @@ def test_one_flat_colour_gives_the_box_and_a_box_may_be_the_whole_frame() -> Non
         ({"kind": "polygon", "points": [[0, 0], [1, 1]]}, "expected 3 to"),
         ({"kind": "scribbles", "strokes": [{"keep": False, "points": [[1, 1]]}]}, "no part of the object"),
         ({"kind": "scribbles", "strokes": "no"}, "cannot be read"),
+        ({"kind": "points", "points": [[1, 2]]}, "cannot be read"),
+        ({"kind": "points", "points": []}, "expected 1 to"),
     ],
 )
 def test_hints_that_cannot_be_read(values: dict[str, Any], said: str) -> None:
@@ -93,5 +103,5 @@ def test_hints_that_cannot_be_read(values: dict[str, Any], said: str) -> None:
 
 @pytest.mark.parametrize("box", [[-50, 0, -10, 20], [W, 0, W + 9, 9], [5, 5, 5.5, 20]])
 def test_a_box_outside_the_frame(box: list[float]) -> None:
-    with pytest.raises(OptionError, match="outside the frame"):
+    with pytest.raises(OptionError, match="holds no pixel of the frame"):
         segment_outline(np.zeros((H, W, 3), np.uint8), OutlinePrompt.read({"kind": "box", "box": box}))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from tinct.errors import WorkerError
 from tinct.io.video import Video
 from tinct.runs.segmenter_config import SegmenterConfig
 from tinct.web.events import Events
-from tinct.web.project import Project, ProjectInfo
+from tinct.web.project import Project
+from tinct.web.project_file import new_project_file
+from tinct.web.project_info import ProjectInfo
 from tinct.web.run_state import INTERRUPTED
 from tinct.web.runner import Runner
 from tinct.web.worker_process import MAX_FAILURES, PROCESS_ENDED, WorkerProcess
@@ -21,10 +24,10 @@ from tinct.web.worker_process import MAX_FAILURES, PROCESS_ENDED, WorkerProcess
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
     clip = write_frames(tmp_path / "clip")
-    (tmp_path / "p").mkdir()
-    info = ProjectInfo.of(Video.open(clip), "p", "clip", str(clip), uploaded=False)
-    info.write(tmp_path / "p")
-    return Project(tmp_path / "p", info)
+    with new_project_file(tmp_path / "p.tinct") as file:
+        info = ProjectInfo.of(Video.open(clip), "clip", str(clip), embedded=False)
+        file.set_meta("project", asdict(info))
+    return Project(tmp_path / "p.tinct", tmp_path / "scratch", "p")
 
 
 def test_a_run_that_the_servers_end_cut_short_rests_and_goes_on(project: Project) -> None:
@@ -34,7 +37,8 @@ def test_a_run_that_the_servers_end_cut_short_rests_and_goes_on(project: Project
     until(lambda: project.run is not None and project.run.done >= 2)
     first.close()
     until(lambda: first.worker._process is None)
-    again = Project(project.folder)
+    project.close()
+    again = Project(project.file.path, project.scratch, "p")
     assert again.run is not None
     assert (again.run.status, again.run.message) == ("paused", INTERRUPTED)
     done = again.run.done

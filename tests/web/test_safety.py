@@ -49,8 +49,9 @@ def test_a_rebound_name_is_refused(host: str) -> None:
         ({"Sec-Fetch-Site": "same-origin"}, 200),
     ],
 )
-def test_only_the_servers_own_page_may_change_things(headers: dict[str, str], status: int) -> None:
+def test_only_the_servers_own_page_may_change_things_or_listen(headers: dict[str, str], status: int) -> None:
     assert client().post("/api/projects/x/undo", headers=headers).status_code == status
+    assert client().get("/api/projects/x/events", headers=headers).status_code == status
 
 
 def test_other_sites_may_link_to_the_page_but_not_read_pictures() -> None:

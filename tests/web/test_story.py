@@ -56,7 +56,7 @@ def test_masks_arrive_one_by_one_as_events_for_every_tab(desk: Desk) -> None:
     assert (document["run"]["done"], document["run"]["total"]) == (FRAMES, FRAMES)
     assert document["done"] == [[0, FRAMES - 1]]
     assert [data["index"] for kind, data in events if kind == "frame"] == list(range(FRAMES))
-    assert document["confidence"][3] == [3, 0.997]
+    assert document["confidence"][3] == [3, 0.997, 1, 1.0, 2, 1.0]
     np.testing.assert_array_equal(desk.tab.mask(4), np.roll(painting(1, 2), 4, axis=0))
     runs = [data["status"] for kind, data in events if kind == "run"]
     assert runs[0] == "starting"
@@ -193,11 +193,10 @@ def test_what_a_killed_server_was_writing_is_swept_by_the_next(
 ) -> None:
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    project = tmp_path / "projects" / open_desk(clip).tab.project
-    left = [
-        project / name / f".0.{host_tag()}-{gone.pid}-abc_1234.part.png"
-        for name in ("", "prompts", "masks", "states", "exports")
-    ]
+    projects = tmp_path / "projects"
+    scratch = projects / ".scratch" / open_desk(clip).tab.project
+    left = [folder / f".0.{host_tag()}-{gone.pid}-abc_1234.part.png" for folder in (projects, scratch)]
+    left.append(projects / f".x.{host_tag()}-{gone.pid}-abc_1234.part.tinct-wal")
     for path in left:
         path.write_bytes(b"half")
     open_desk(clip)
@@ -230,22 +229,118 @@ def test_frames_are_jpegs_of_the_width_that_was_asked_for(desk: Desk) -> None:
     assert again.status_code == 304
 
 
-def test_one_video_is_computed_at_a_time_and_the_others_stay_usable(
+def test_one_video_is_computed_at_a_time_and_the_others_are_queued(
     open_desk: Callable[..., Desk], tmp_path: Path, clip: Path
 ) -> None:
-    desk = open_desk(clip, write_frames(tmp_path / "other", 8))
-    one, other = desk.tabs
+    desk = open_desk(clip, write_frames(tmp_path / "other", 8), write_frames(tmp_path / "third", 8))
+    one, other, third = desk.tabs
     for tab in desk.tabs:
         tab.paint(0, painting(SLOW))
-    one.call("POST", "/run", json={})
-    assert "clip is being computed" in other.error("POST", "/run", 409, json={})
-    one.call("POST", "/pause")
-    other.call("POST", "/run", json={})
+        tab.call("POST", "/run", json={})
+    assert [tab.document()["run"]["status"] for tab in (other, third)] == ["queued", "queued"]
+    assert third.call("POST", "/cancel")["run"]["status"] == "cancelled"
+    other.paint(1, painting(2))  # before its turn: its run knows it
+    one.call("POST", "/pause")  # a paused run gives way
     until(lambda: other.document()["run"]["status"] == "done")
+    assert other.document()["stale"] == []
+    np.testing.assert_array_equal(other.mask(3), np.roll(painting(2), 2, axis=0))
     assert one.document()["run"]["status"] == "paused"
     one.call("POST", "/resume")
     until(lambda: one.document()["run"]["status"] == "done")
     assert one.document()["done"] == [[0, FRAMES - 1]]
+    assert third.document()["done"] == []
+
+
+def test_a_rejected_run_leaves_exactly_what_was_there_through_any_number_of_runs(desk: Desk) -> None:
+    desk.tab.paint(0, painting(1))
+
+    def look() -> list[object]:
+        document = desk.tab.document()
+        parts: list[object] = [document[name] for name in ("done", "stale", "confidence", "prompts")]
+        done = {i for first, last in document["done"] for i in range(first, last + 1)} | {
+            *document["prompts"]
+        }
+        return [*parts, *(desk.tab.mask(i).tolist() for i in sorted(done))]
+
+    looks = [look()]
+    for start, direction in ((0, "forward"), (6, "backward"), (3, "both"), (5, "forward")):
+        desk.tab.run(start, direction)
+        looks.append(look())
+    assert [each["run"] for each in desk.tab.document()["history"]] == [1, 2, 3, 4]
+    for run in (4, 3, 2, 1):
+        desk.tab.call("POST", f"/runs/{run}/verdict", json={"verdict": "rejected"})
+        assert look() == looks[run - 1]
+    for run in (1, 2, 3, 4):
+        desk.tab.call("POST", "/undo")
+        assert look() == looks[run]
+    desk.tab.call("POST", "/runs/2/verdict", json={"verdict": "rejected", "later": True})
+    assert look() == looks[1]
+    desk.tab.call("POST", "/undo")
+    assert look() == looks[4]
+    assert "no run 9" in desk.tab.error("POST", "/runs/9/verdict", 404, json={"verdict": "kept"})
+    assert "'good' came" in desk.tab.error("POST", "/runs/1/verdict", 400, json={"verdict": "good"})
+
+
+def test_before_a_run_is_still_there_to_be_compared(desk: Desk) -> None:
+    desk.tab.paint(0, painting(1))
+    desk.tab.run(0)
+    desk.tab.paint(2, painting(3))
+    desk.tab.run(2)
+    np.testing.assert_array_equal(desk.tab.mask(5), np.roll(painting(3), 3, axis=0))
+    np.testing.assert_array_equal(desk.tab.mask(5, before="2"), np.roll(painting(1), 5, axis=0))
+    assert "no mask yet" in desk.tab.error("GET", "/masks/5.png?before=1", 404)
+
+
+@pytest.mark.parametrize("paused", [False, True])
+def test_painting_during_a_run_begins_it_again_from_the_earliest_change_and_says_so(
+    desk: Desk, paused: bool
+) -> None:
+    events = desk.record_events(desk.tab.project)
+    desk.tab.paint(0, painting(SLOW))
+    desk.tab.call("POST", "/run", json={})
+    until(lambda: desk.tab.document()["run"]["done"] > 4)
+    if paused:
+        desk.tab.call("POST", "/pause")
+    document = desk.tab.paint(2, painting(1))
+    if paused:
+        assert (document["run"]["status"], document["run"]["goes_on_from"]) == ("paused", 2)
+        desk.tab.call("POST", "/resume")
+    until(lambda: desk.tab.document()["run"]["status"] == "done")
+    document = desk.tab.document()
+    assert (document["done"], document["stale"]) == ([[0, FRAMES - 1]], [])
+    np.testing.assert_array_equal(desk.tab.mask(1), np.roll(painting(SLOW), 1, axis=0))
+    np.testing.assert_array_equal(desk.tab.mask(9), np.roll(painting(1), 7, axis=0))
+    [said] = [data["text"] for kind, data in events if kind == "notice"]
+    assert said == "Painted since this run began: frame 2. It goes on from frame 2."
+    assert [each["run"] for each in document["history"]] == [1]  # one run for people, and one to reject
+    desk.tab.call("POST", "/runs/1/verdict", json={"verdict": "rejected"})
+    assert desk.tab.document()["done"] == []
+
+
+def test_a_run_stays_between_its_in_and_out(desk: Desk) -> None:
+    desk.tab.paint(0, painting(1))
+    desk.tab.call("POST", "/run", json={"start": 0, "first": 4, "last": 6})
+    until(lambda: desk.tab.document()["run"]["status"] == "done")
+    assert desk.tab.document()["done"] == [[4, 6]]
+    np.testing.assert_array_equal(desk.tab.mask(5), np.roll(painting(1), 5, axis=0))
+    said = desk.tab.error("POST", "/run", 400, json={"start": 0, "first": 6, "last": 4})
+    assert "put in before out" in said
+    assert "frames 0 to 11" in desk.tab.error("POST", "/run", 400, json={"last": FRAMES})
+
+
+def test_a_locked_frame_shows_the_same_whatever_comes(desk: Desk) -> None:
+    desk.tab.paint(0, painting(1))
+    desk.tab.run(0)
+    document = desk.tab.call("POST", "/locks", json={"first": 4, "last": 5})
+    assert document["locks"] == [[4, 5]]
+    assert "is locked" in desk.tab.error("PUT", "/prompts/4", 409, content=png(painting(2)))
+    desk.tab.paint(2, painting(3))
+    assert desk.tab.document()["stale"] == [[3, 3], [6, FRAMES - 1]]
+    desk.tab.run(2)
+    np.testing.assert_array_equal(desk.tab.mask(4), np.roll(painting(1), 4, axis=0))
+    np.testing.assert_array_equal(desk.tab.mask(6), np.roll(painting(3), 4, axis=0))
+    desk.tab.call("POST", "/locks", json={"first": 4, "last": 5, "locked": False})
+    np.testing.assert_array_equal(desk.tab.mask(4), np.roll(painting(3), 2, axis=0))
 
 
 def test_only_one_live_tab_writes_until_another_takes_over(desk: Desk) -> None:

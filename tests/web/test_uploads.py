@@ -88,3 +88,9 @@ def test_limits_are_kept_while_the_body_comes(tmp_path: Path) -> None:
     (tmp_path / "again").mkdir()
     with pytest.raises(TooMuchError, match="larger than 300 bytes"):
         received(BODY, tmp_path / "again", 100, most_bytes=300)
+
+
+def test_quotes_of_browsers_are_decoded(tmp_path: Path) -> None:
+    head = b'--XX\r\nContent-Disposition: form-data; name="file"; filename="my %22best%22 100%.mp4"\r\n\r\n'
+    upload = received(head + b"film\r\n--XX--\r\n", tmp_path, 50)
+    assert upload.only_file().name == "my _best_ 100.mp4"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import subprocess
 import sys
@@ -12,15 +13,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from web_kit import FAKE_WORKER, painting, write_frames
+from web_kit import FAKE_WORKER, H, W, painting, write_frames
 
 from tinct.inference.callbacks import FineTuningProgress, report_fine_tuning
 from tinct.inference.segmenter import StreamingSegmenter, VideoSegmenter
-from tinct.io.mask_files import read_label_png, write_mask
 from tinct.io.masks import ObjectMasks
 from tinct.io.video import Video
 from tinct.runs.segmenter_config import SegmenterConfig
-from tinct.web.mask_store import ComputedMask
+from tinct.web.prompt_png import labels_of, png_of
 from tinct.web.worker import CommandQueue, Worker
 
 
@@ -65,17 +65,14 @@ class Lines:
 
 @pytest.fixture
 def command(tmp_path: Path) -> dict[str, Any]:
-    write_mask(tmp_path / "a.png", painting(1, 5))
-    (tmp_path / "masks").mkdir()
     return {
         "do": "run",
         "ticket": 7,
         "run": 2,
         "video": str(write_frames(tmp_path / "clip", 6)),
-        "prompts": {"1": str(tmp_path / "a.png")},
-        "masks": str(tmp_path / "masks"),
+        "prompts": {"1": base64.b64encode(png_of(painting(1, 5), grey=False)).decode()},
         "states": str(tmp_path / "states"),
-        "legs": [
+        "passes": [
             {"first": 1, "last": 5, "direction": "forward"},
             {"first": 0, "last": 0, "direction": "backward"},
         ],
@@ -83,15 +80,9 @@ def command(tmp_path: Path) -> dict[str, Any]:
     }
 
 
-def test_masks_are_on_disk_before_their_messages_are_sent(command: dict[str, Any]) -> None:
+def test_every_mask_is_sent_with_the_confidence_of_its_objects(command: dict[str, Any]) -> None:
     messages: list[dict[str, Any]] = []
-
-    def send(message: dict[str, Any]) -> None:
-        if message["event"] == "frame":
-            assert (Path(command["masks"]) / message["file"]).exists()
-        messages.append(message)
-
-    Worker(CommandQueue(Lines()), send, lambda settings: Falls()).run(command)
+    Worker(CommandQueue(Lines()), messages.append, lambda settings: Falls()).run(command)
     assert messages[-1] == {"event": "ended", "ticket": 7, "status": "done", "message": ""}
     stages = [
         (message["stage"], message["done"], message["total"])
@@ -99,13 +90,13 @@ def test_masks_are_on_disk_before_their_messages_are_sent(command: dict[str, Any
         if message["event"] == "stage"
     ]
     assert ("fine-tune", 5, 10) in stages
-    frames = [ComputedMask.from_name(message["file"]) for message in messages if message["event"] == "frame"]
-    assert [mask.index for mask in frames if mask] == [1, 2, 3, 4, 5, 0]
-    for mask in frames:
-        assert mask is not None
-        assert mask.run == 2
-        labels = read_label_png(Path(command["masks"]) / mask.name)
-        np.testing.assert_array_equal(labels, np.roll(painting(1, 5), abs(mask.index - 1), axis=0))
+    frames = [message for message in messages if message["event"] == "frame"]
+    assert [frame["index"] for frame in frames] == [1, 2, 3, 4, 5, 0]
+    for frame in frames:
+        labels = labels_of(base64.b64decode(frame["png"]), (H, W))
+        np.testing.assert_array_equal(labels, np.roll(painting(1, 5), abs(frame["index"] - 1), axis=0))
+        assert frame["objects"] == {1: 1.0, 5: 1.0}
+        assert frame["confidence"] == 1.0
 
 
 def test_cancel_stops_after_the_present_frame_and_pause_waits(command: dict[str, Any]) -> None:

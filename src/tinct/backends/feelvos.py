@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -12,18 +12,21 @@ from tinct.ops.pixel_sets import Array, PixelSet, ReferenceSet
 from tinct.shapes import Bool, Float, Image, Int64
 
 
+@runtime_checkable
 class FeelvosBackend(Protocol):
-    """The network and the operations of one backend; arrays are its own kind, whose type is `array_type`.
+    """The network and the operations of one backend; arrays are its own kind.
 
     Attributes:
         name: Of `tinct.backends.BACKENDS`.
         device: Where it runs.
-        array_type: Of the arrays in its states.
     """
 
     name: str
     device: Any
-    array_type: type
+
+    @property
+    def array_type(self) -> type:
+        """Of the arrays in its states."""
 
     def inference(self) -> AbstractContextManager[Any]:
         """The context in which a step runs."""

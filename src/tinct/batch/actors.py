@@ -23,8 +23,9 @@ from tinct.io.processes import portable
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
-START_ATTEMPTS = 3
-"""Number of actors in a row that may die before they are ready, until we believe that none can start."""
+START_ATTEMPTS = 10
+"""Number of actors in a row that may die before they are ready, until we believe that none can start. It is
+not few: a machine that goes away takes all that start there with it."""
 
 _LOOK_S = 5.0
 """The cluster may have grown or shrunk after this time."""

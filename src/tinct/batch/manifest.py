@@ -20,6 +20,7 @@ from typing import Any
 from tinct.batch.secrets import redacted
 from tinct.batch.stores import absolute, filesystem, joined, name_of, opened, parent_of, reaching
 from tinct.errors import OptionError, near_match
+from tinct.inference.directions import check_direction
 from tinct.inference.promptable import Box, Point
 from tinct.io.atomic import path_below
 from tinct.io.json_files import parse_json
@@ -68,7 +69,8 @@ class VideoRow:
         Raises:
             OptionError: A value is missing or malformed.
         """
-        values = {str(key): value for key, value in values.items() if not _is_empty(value)}
+        plain = {str(key): _plain(value) for key, value in values.items()}
+        values = {key: value for key, value in plain.items() if not _is_empty(value)}
         if "video" not in values:
             raise OptionError("A row names no video; give one in the column `video`.")
         video = joined(folder, str(values["video"]))
@@ -76,6 +78,8 @@ class VideoRow:
         points = tuple(_point(text) for text in _texts(values, "points"))
         boxes = tuple(_box(text) for text in _texts(values, "boxes"))
         config: dict[str, Any] = {key: str(values[key]) for key in CONFIG_COLUMNS if key in values}
+        if "direction" in config:
+            check_direction(config["direction"])
         if "options" in values:
             config["options"] = _options(values["options"])
         name = str(values.get("name") or PurePosixPath(name_of(video)).stem)
@@ -256,6 +260,11 @@ def _values_of_folder(url: str) -> Iterator[dict[str, Any]]:
             yield {"video": name, "masks": [masks[name]], "name": name}
         elif suffix in VIDEO_SUFFIXES:
             yield {"video": name, "masks": [masks[stem]] if stem in masks else []}
+
+
+def _plain(value: Any) -> Any:
+    """A value of a table, without NumPy: Ray Data has lists as arrays."""
+    return value.tolist() if hasattr(value, "tolist") else value
 
 
 def _is_empty(value: Any) -> bool:

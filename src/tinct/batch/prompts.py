@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from tinct.batch.manifest import VideoRow
 from tinct.errors import FrameIndexError, OptionError
@@ -15,15 +18,21 @@ from tinct.io.video import Video
 from tinct.shapes import LabelMap
 
 
+@lru_cache(maxsize=1)
 def promptable_segmenter(device: str) -> PromptableSegmenter:
-    """The segmenter that answers points and boxes: the one place where a batch gets it.
+    """The segmenter that answers points and boxes: the one place where a batch gets it, once per process.
 
     Raises:
-        OptionError: This version of tinct has none.
+        OptionError: This installation of tinct has none.
     """
-    raise OptionError(
-        "Points and boxes came; this version of tinct takes masks alone in a batch. Give files in `masks`."
-    )
+    try:
+        zoo: Any = importlib.import_module("tinct.zoo.promptable")
+    except ImportError:
+        raise OptionError(
+            "Points and boxes came; this installation takes masks alone in a batch. Give files in `masks`."
+        ) from None
+    segmenter: PromptableSegmenter = zoo.build_promptable(device=device)
+    return segmenter
 
 
 @dataclass

@@ -10,7 +10,7 @@ from typing import Any
 
 from tinct.batch.secrets import redacted
 from tinct.batch.stores import joined, local_path, put_file
-from tinct.errors import OutputError, WorkerError
+from tinct.errors import OutputError, TinctError, WorkerError
 from tinct.io.atomic import atomic_write
 from tinct.io.optional import import_optional
 
@@ -41,9 +41,15 @@ _TYPES = {
 _ROWS_AT_ONCE = 1000
 
 
+def columns() -> tuple[str, ...]:
+    """The names of the columns, in order."""
+    return tuple(_TYPES)
+
+
 def failed(name: str, video: str, error: Exception) -> dict[str, Any]:
     """The row of a video that has no output; its error is one line, without credentials."""
-    text = str(error).strip() or type(error).__name__
+    kind = "" if isinstance(error, TinctError) else f"{type(error).__name__}: "
+    text = f"{kind}{error}".strip() or type(error).__name__
     line = " ".join(redacted(text).split())
     status = "set aside" if isinstance(error, WorkerError) else "failed"
     empty = dict.fromkeys(_TYPES)

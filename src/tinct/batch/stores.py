@@ -18,7 +18,9 @@ from urllib.parse import unquote, urlsplit
 
 from tinct.batch.secrets import redacted
 from tinct.errors import OptionError, OutputError, TinctError
+from tinct.io.atomic import sweep
 from tinct.io.optional import import_optional
+from tinct.io.processes import process_tag
 
 TIMEOUT_S = 60.0
 """How long an HTTP server may be silent."""
@@ -169,8 +171,11 @@ def version_of(url: str) -> str | None:
         return None
     with reaching(url):
         if _is_http(url):
-            request = urllib.request.Request(url, method="HEAD")
-            with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
+            request, tag, size = urllib.request.Request(url, method="HEAD"), None, None
+            with (
+                suppress(urllib.error.HTTPError),  # some servers know no HEAD; reading the file will tell
+                urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer,
+            ):
                 tag, size = answer.headers.get("ETag"), answer.headers.get("Content-Length")
         else:
             fs, path = filesystem(url)
@@ -214,7 +219,9 @@ class Staging:
             return here
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            place = Path(tempfile.mkdtemp(prefix=".staged-", dir=self.folder))
+            sweep(self.folder)
+            prefix = f".staged.{process_tag()}-"
+            place = Path(tempfile.mkdtemp(prefix=prefix, suffix=".part", dir=self.folder))
         except OSError as error:
             raise OutputError(f"{self.folder} cannot be written: {error.strerror or error}.") from error
         self._stack.callback(shutil.rmtree, place, ignore_errors=True)

@@ -169,6 +169,8 @@ class VideoJob:
         """Write exports and the thumbnail; the row of the table."""
         record = parse_json((self.work / "run.json").read_bytes())
         source = None
+        # A process that died may have left some; a folder of them must be new.
+        shutil.rmtree(self.work / "exports", ignore_errors=True)
         for name in self.options.formats:
             source = source or LabelledVideo.of_run(self.work, self.whole)
             one = format_of(name)
@@ -219,6 +221,7 @@ class VideoJob:
         target = path_below(self.out / "videos", self.row.name)
         target.parent.mkdir(parents=True, exist_ok=True)
         old = self.work.with_name(f"{self.work.name}.old")
+        shutil.rmtree(old, ignore_errors=True)
         with suppress(FileNotFoundError):
             os.rename(target, old)
         os.rename(self.work, target)

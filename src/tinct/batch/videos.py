@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import functools
 import json
-import sys
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
-
-import cv2
 
 from tinct.batch.manifest import VideoRow
 from tinct.batch.prompts import Prompts, promptable_segmenter
@@ -19,6 +16,7 @@ from tinct.batch.secrets import redacted
 from tinct.batch.stores import Staging, joined, name_of, read_bytes, version_of
 from tinct.batch.video_job import RESULT_NAME, VideoJob, VideoOptions
 from tinct.errors import OptionError, OutputError, TinctError
+from tinct.inference.threads import set_threads
 from tinct.io.json_files import parse_json
 from tinct.io.processes import begin_memory_peak, memory_peak_mb
 from tinct.io.video import Video
@@ -52,6 +50,7 @@ class VideoSegmentation:
             TinctError: The row cannot be segmented; one line, without credentials.
         """
         started_s = time.perf_counter()
+        set_threads(self.options.threads)
         with Staging(self.options.staging, self.options.staging_bytes) as staging:
             try:
                 return self._result(row, staging, started_s)
@@ -84,7 +83,6 @@ class VideoSegmentation:
             return {**previous["result"], "skipped": True}
         begin_memory_peak()
         segmenter = self._segmenter(config, clip, labels)
-        _set_threads(self.options.threads)
         job.segment(segmenter, _notes(video, prompts))
         result = job.finish(started_s, memory_peak_mb())
         job.commit({"result": result, "request": request, "sources": sources})
@@ -159,10 +157,3 @@ def _notes(video: Video, prompts: Prompts) -> dict[str, Any]:
     if video.rate is not None:
         notes["frame_rate"] = str(video.rate)
     return notes
-
-
-def _set_threads(threads: int) -> None:
-    cv2.setNumThreads(threads)
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.get_num_threads() != threads:
-        torch.set_num_threads(threads)

@@ -50,6 +50,33 @@ def export(
     soft: Annotated[
         bool, typer.Option("--soft", help="Soft edges in cut-outs and EXR; of a run made with --soft.")
     ] = False,
+    objects: Annotated[
+        str | None, typer.Option(metavar="ID,...", help="The objects to export; all by default.")
+    ] = None,
+    start: Annotated[
+        int | None,
+        typer.Option(min=0, help="Number of the first file; else files are named as frames."),
+    ] = None,
+    steady: Annotated[
+        int, typer.Option(metavar="FRAMES", help="Smooth the edge over so many frames before and after.")
+    ] = 0,
+    fill_holes: Annotated[int, typer.Option(metavar="AREA", help="Fill holes of up to so many pixels.")] = 0,
+    remove_specks: Annotated[
+        int, typer.Option(metavar="AREA", help="Remove parts of up to so many pixels.")
+    ] = 0,
+    smooth: Annotated[float, typer.Option(metavar="PX", help="Round off the edge.")] = 0,
+    matte: Annotated[
+        str, typer.Option(help="Find alpha at the edge by the picture: none, guided or closed-form.")
+    ] = "none",
+    matte_band: Annotated[
+        int, typer.Option(metavar="PX", help="How far from the edge a matte may be soft.")
+    ] = 10,
+    grow: Annotated[
+        int, typer.Option(metavar="PX", help="Move the edge outward; inward with a number below 0.")
+    ] = 0,
+    feather: Annotated[
+        float, typer.Option(metavar="PX", help="Soften the edge, so far to either side of it.")
+    ] = 0,
 ) -> None:
     """Write a run's masks for another program."""
     rate = None if fps is None else parse_rate(fps)
@@ -60,9 +87,18 @@ def export(
     from tinct.interchange.exports import LabelledVideo, format_of
     from tinct.interchange.exports import export as write
     from tinct.io.video import Video
+    from tinct.ops.finishing import Finishing, FinishingRule, matte_named
 
     one = format_of(to)
+    finishing = Finishing(
+        steady, fill_holes, remove_specks, smooth, matte_named(matte), matte_band, grow, feather
+    )
     source = LabelledVideo.of_run(run, None if video is None else Video.open(video))
+    if finishing != Finishing(matte_px=matte_band):
+        source = source.finished([FinishingRule(finishing)])
+    if objects is not None:
+        source = source.only(parse_objects(objects))
+    soft = soft or (finishing.softens and one.can_be_soft)
     if rate is not None:
         source = replace(source, rate=rate)
     with progress_bar() as progress:
@@ -72,7 +108,9 @@ def export(
                 progress("export", done, total)
 
         default = run / "exports" / f"{to}{one.suffix or ''}"
-        written = write(source, to, out or default, first, last, names, soft=soft, progress=report)
+        written = write(
+            source, to, out or default, first, last, names, soft=soft, start=start, progress=report
+        )
     print(f"  {one.name}  {written}")
 
 
@@ -93,16 +131,23 @@ def parse_names(texts: Sequence[str]) -> dict[int, str]:
     return names
 
 
+def parse_objects(text: str) -> list[int]:
+    """`1,3` as [1, 3].
+
+    Raises:
+        OptionError: Not of this form.
+    """
+    if not re.fullmatch(r"\d{1,3}(,\d{1,3})*", text, re.ASCII):
+        raise OptionError(f"--objects {text!r} came; give ids with commas between them, such as 1,3.")
+    return [int(part) for part in text.split(",")]
+
+
 def parse_rate(text: str) -> Fraction:
     """Frames per second, exactly: `25`, `23.976` (as 23976/1000) or `24000/1001`.
 
     Raises:
         OptionError: Not a number above 0 and up to 1000.
     """
-    try:
-        rate = Fraction(text)
-    except (ValueError, ZeroDivisionError):
-        rate = Fraction(0)
-    if not 0 < rate <= 1000:
-        raise OptionError(f"--fps {text!r} came; give frames per second, such as 25 or 30000/1001.")
-    return rate
+    from tinct.interchange.exports import parsed_rate
+
+    return parsed_rate(text, "--fps")

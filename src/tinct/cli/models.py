@@ -45,7 +45,7 @@ def models(
 def table_lines() -> list[str]:
     """One line a variant."""
     lines = [_row("method", "variant", "weights", "s/frame", "best score")]
-    for method, record in zoo.METHODS.items():
+    for method, record in {**zoo.METHODS, **zoo.PROMPTABLE}.items():
         for variant in record.variants:
             card = zoo.weights_record(method, variant)
             seconds = None if card is None else card.seconds_per_frame
@@ -76,9 +76,11 @@ def table_lines() -> list[str]:
 
 def method_lines(method: str) -> list[str]:
     """All that is known of a method: what it can do, then its variants with weights, scores and recipe."""
-    record = zoo.method_record(method)
+    record = zoo.weights_owner(method)
     lines = [method, *_wrapped("", record.title), ""]
-    lines += _wrapped("can: ", "; ".join(_abilities(record)) + ".")
+    whole = method in zoo.METHODS
+    does = "; ".join(_abilities(record)) if whole else "segments one frame by clicks, boxes and scribbles"
+    lines += _wrapped("can: ", f"{does}.")
     lines += _wrapped("presets: ", ", ".join(record.presets))
     for variant, lacking in record.lacking.items():
         lines += _wrapped("  ", f"{variant} has no {', '.join(lacking)}")
@@ -102,14 +104,10 @@ def method_lines(method: str) -> list[str]:
 
 
 def list_models(method: str | None = None) -> list[dict[str, Any]]:
-    """One row per method and variant, as `tinct models --json` prints them; of one method alone if named."""
-    if method is not None:
-        zoo.method_record(method)
+    """One row per method and variant, as `tinct models --json` prints them; of one alone if named."""
+    wanted = zoo.METHODS if method is None else {method: zoo.weights_owner(method)}
     return [
-        _json_row(name, record, variant)
-        for name, record in zoo.METHODS.items()
-        for variant in record.variants
-        if method in (None, name)
+        _json_row(name, record, variant) for name, record in wanted.items() for variant in record.variants
     ]
 
 

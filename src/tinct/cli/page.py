@@ -14,7 +14,8 @@ from tinct.cli.application import app
 @app.command("app")
 def serve_page(
     video: Annotated[
-        list[Path] | None, typer.Argument(help="Video files or folders of frames; the page opens others too.")
+        list[Path] | None,
+        typer.Argument(help="Videos, folders of frames or projects (.tinct); the page opens others too."),
     ] = None,
     host: Annotated[
         str,

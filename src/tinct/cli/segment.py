@@ -1,4 +1,4 @@
-"""`tinct segment`: the masks of a video from that of its first frame."""
+"""`tinct segment`: the masks of a video from that of its first frame, or from clicks."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from tinct.errors import FrameIndexError, OptionError
 from tinct.inference.progress_bar import progress_bar
 
 if TYPE_CHECKING:
+    from tinct.inference.promptable import FramePrompt
     from tinct.io.video import Video
     from tinct.runs.segment_to_folder import FolderOptions, RunReport
     from tinct.runs.segmenter_config import SegmenterConfig
@@ -35,6 +36,23 @@ Masks = Annotated[
         "themselves, and a PNG that is called like a frame is of that frame. May be given several times.",
     ),
 ]
+Points = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--point",
+        metavar="INDEX:ID:X,Y[,-]",
+        help="A click on object ID of frame INDEX, in pixels; with ,- one beside it. May be given several "
+        "times, and with --mask.",
+    ),
+]
+Boxes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--box",
+        metavar="INDEX:ID:X0,Y0,X1,Y1",
+        help="A box around object ID of frame INDEX, in pixels. May be given several times, and with points.",
+    ),
+]
 Frames = Annotated[
     str | None,
     typer.Option(
@@ -48,7 +66,7 @@ Way = Annotated[
     typer.Option(
         metavar="forward|backward|both",
         help="From each mask to the frames after it, to those before it, or to both: then each frame is "
-        "taken from the nearest mask.",
+        "made from the masks before and after it.",
     ),
 ]
 RepairMask = Annotated[
@@ -73,8 +91,10 @@ Soft = Annotated[
 @app.command()
 def segment(
     video: Annotated[Path, typer.Argument(help="A video file, or a folder of frames.")],
-    mask: Masks,
     out: Annotated[Path, typer.Option(help="The folder for masks/, overlay.mp4 and run.json.")],
+    mask: Masks = [],  # noqa: B006 (typer reads it, nobody changes it)
+    point: Points = None,
+    box: Boxes = None,
     method: choosing.Method = "feelvos",
     variant: choosing.Variant = None,
     preset: choosing.Preset = "default",
@@ -96,17 +116,21 @@ def segment(
     soft: Soft = False,
     threads: choosing.Threads = None,
 ) -> None:
-    """Segment a video from the mask of its first frame."""
+    """Segment a video from the mask of its first frame, or from clicks on its objects."""
     prompt_files = [parse_prompt(text) for text in mask]
     check_one_per_frame([(index, path.name) for index, path in prompt_files])
 
     from tinct.inference.directions import check_direction
+    from tinct.inference.prompting import parse_prompts
     from tinct.runs.frame_range import FrameRange
     from tinct.runs.run_folder import check_apart
     from tinct.runs.segment_to_folder import FolderOptions
     from tinct.runs.segmenter_config import SegmenterConfig
     from tinct.runs.traces import check_explanations
 
+    clicks = parse_prompts(point or (), box or ())
+    if not (prompt_files or clicks):
+        raise OptionError("Nothing says what to segment; give --mask FILE, --point INDEX:ID:X,Y or --box.")
     files = explain or []
     if files:
         zoo.check_capability(method, "explains")
@@ -122,6 +146,7 @@ def segment(
         whole, info = _opened(video, levels)
         check_apart(out, whole)
         prompts, names = _read_prompts(whole, prompt_files, repair_mask)
+        prompts = _with_clicks(whole, prompts, clicks, device)
         clip = whole
         if frames is not None:
             span = FrameRange.parse(frames, len(whole))
@@ -245,6 +270,27 @@ def _read_prompts(
         ids = (i for labels in read.prompts.values() for i in object_ids_of(labels))
         known |= {i: names.get(i, "") for i in ids}
     return prompts, names
+
+
+def _with_clicks(
+    video: Video, prompts: dict[int, LabelMap], clicks: Mapping[int, FramePrompt], device: str
+) -> dict[int, LabelMap]:
+    """The annotated frames, and on frames with points or boxes the masks that these ask for."""
+    from tinct.inference.prompting import prompted_labels
+
+    if not clicks:
+        return prompts
+    segmenter = zoo.build_promptable(device=device)
+    for index, prompt in clicks.items():
+        if index >= len(video):
+            raise FrameIndexError(
+                f"A point or box was given for frame {index}; the video has the frames 0 to {len(video) - 1}."
+            )
+        labels = prompted_labels(segmenter, video[index], prompt, prompts.get(index))
+        ids = ", ".join(str(i) for i in sorted(prompt.objects))
+        _print_prompt(f"{segmenter!r}, object {ids}", index, video, labels)
+        prompts = {**prompts, index: labels}
+    return dict(sorted(prompts.items()))
 
 
 def _print_prompt(name: str, frame: int, video: Video, labels: LabelMap) -> None:

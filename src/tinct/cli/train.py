@@ -15,7 +15,7 @@ import typer
 from tinct.cli.application import app
 from tinct.cli.choosing import FlowWeights
 from tinct.cli.measure import listed
-from tinct.zoo.methods import METHODS, MethodRecord, TrainingHelp
+from tinct.zoo.methods import METHODS, PROMPTABLE, MethodRecord, TrainingHelp
 
 if TYPE_CHECKING:
     from tinct.networks.flow import FlowEstimator
@@ -194,7 +194,7 @@ def training_verb(method: str, record: MethodRecord, about: TrainingHelp) -> Cal
     return verb
 
 
-for _method, _record in METHODS.items():
+for _method, _record in {**METHODS, **PROMPTABLE}.items():
     if _record.training is not None:
         train_app.command(_method, epilog=_record.training.defaults)(
             training_verb(_method, _record, _record.training)

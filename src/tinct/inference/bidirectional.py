@@ -1,9 +1,8 @@
-"""Several annotated frames, each run forwards and backwards, and the nearest wins (from MaskTrack's paper).
+"""Several annotated frames, each run forwards and backwards; between two of them, both runs are fused.
 
 A streaming segmenter takes later masks as corrections and goes on from them. When several frames are
 annotated and the whole video is there, more can be had: a frame between two annotated ones is reached from
-both, and the nearer one gives its masks. Frames before the first annotated one get
-masks too.
+both (MaskTrack's paper takes the nearer one). Frames before the first annotated one get masks too.
 """
 
 from __future__ import annotations
@@ -34,10 +33,9 @@ class StartsAtEach(Protocol):
 class Bidirectional(VideoSegmenter):
     """Runs a streaming segmenter from every annotated frame in both directions.
 
-    Each object of each frame comes from the nearest frame on which that object was annotated; of two
-    that are equally near, from the earlier. The annotated masks themselves come out as they are.
-    What runs backwards waits on disk for its turn: memory stays flat, and results stream.
-    Where two runs meet, the later one goes a frame further, so that they can be compared.
+    Each object of each frame comes from the nearest frames on which that object was annotated, the one
+    before and the one after, each with its share (`shares`). The annotated masks themselves come out as
+    they are. What runs backwards waits on disk for its turn: memory stays flat, and results stream.
 
     Args:
         segmenter: One with `start_at_each` learns from all annotated frames; any other is started at
@@ -60,13 +58,11 @@ class Bidirectional(VideoSegmenter):
         states = dict(zip(prompts, self._states(video, prompts), strict=True))
         with closing(_Runs(self.segmenter, video, prompts, states, _reaches(owners, len(video)))) as runs:
             for index in range(len(video)):
-                nearest = {i: nearest_prompt(annotated, index) for i, annotated in owners.items()}
-                found = {p: runs.masks(p, index) for p in sorted(set(nearest.values()))}
-                merged = _merged({i: found[p] for i, p in nearest.items()}, video.size)
-                whole = merged.corrected(prompts[index]) if index in prompts else merged
-                met = _met(owners, index)
-                other = _merged({i: runs.masks(p, index) for i, p in met.items()}, video.size)
-                yield index, whole, agreement(whole, other) if met else None
+                of = {i: shares(annotated, index) for i, annotated in owners.items()}
+                found = {p: runs.masks(p, index) for p in sorted({p for each in of.values() for p in each})}
+                fused = _fused(found, of, video.size)
+                whole = fused.corrected(prompts[index]) if index in prompts else fused
+                yield index, whole, _agreement(found, of, video.size)
 
     def _states(self, video: Video, prompts: Mapping[int, LabelMap]) -> list[Any]:
         frames, labels = [video[index] for index in prompts], list(prompts.values())
@@ -75,16 +71,21 @@ class Bidirectional(VideoSegmenter):
         return [self.segmenter.start(*annotated) for annotated in zip(frames, labels, strict=True)]
 
 
-def nearest_prompt(prompts: Sequence[int], index: int) -> int:
-    """The annotated frame nearest to `index`; the earlier of two that are equally near."""
-    return min(prompts, key=lambda prompt: (abs(prompt - index), prompt))
+def shares(prompts: Sequence[int], index: int) -> dict[int, float]:
+    """What the runs of an object's annotated frames count at a frame: annotated frame → share, 1 in all.
 
+    Between two of them, the share of the later one grows with the frame's place between both.
 
-def _met(owners: Mapping[int, Sequence[int]], index: int) -> dict[int, int]:
-    """Objects whose two runs meet: the next frame is nearer to another prompt; and which prompt that is."""
-    nearest = {i: nearest_prompt(annotated, index) for i, annotated in owners.items()}
-    ahead = {i: nearest_prompt(annotated, index + 1) for i, annotated in owners.items()}
-    return {i: prompt for i, prompt in ahead.items() if nearest[i] not in (index, prompt)}
+    Args:
+        prompts: The frames on which the object was annotated.
+        index: The frame.
+    """
+    before = max((p for p in prompts if p <= index), default=None)
+    after = min((p for p in prompts if p >= index), default=None)
+    if before is None or after is None or before == after:
+        return {p: 1.0 for p in (before, after) if p is not None}
+    later = (index - before) / (after - before)
+    return {before: 1 - later, after: later}
 
 
 def bidirectional_runs(prompts: Mapping[int, LabelMap], frames: int) -> list[range]:
@@ -105,27 +106,36 @@ def _owners(prompts: Mapping[int, LabelMap]) -> dict[int, list[int]]:
 
 
 def _reaches(owners: Mapping[int, Sequence[int]], frames: int) -> dict[int, tuple[int, int]]:
-    """Per annotated frame the first and the last frame of its runs.
-
-    Those for which it is the nearest one of some object, and the one where its run meets an earlier one.
-    """
+    """Per annotated frame the first and the last frame of its runs: those in which it has a share."""
     reaches = {prompt: (prompt, prompt) for prompts in owners.values() for prompt in prompts}
     for index in range(frames):
-        nearest = (nearest_prompt(prompts, index) for prompts in owners.values())
-        for prompt in {*nearest, *_met(owners, index).values()}:
+        for prompt in {p for prompts in owners.values() for p in shares(prompts, index)}:
             first, last = reaches[prompt]
             reaches[prompt] = min(first, index), max(last, index)
     return reaches
 
 
-def _merged(masks: Mapping[int, ObjectMasks], size: tuple[int, int]) -> ObjectMasks:
+Shares = Mapping[int, Mapping[int, float]]
+"""Object id → annotated frame → the share of its run."""
+
+
+def _fused(found: Mapping[int, ObjectMasks], of: Shares, size: tuple[int, int]) -> ObjectMasks:
     """Objects from different runs in one result; where several want a pixel, each in its share."""
-    ids = tuple(sorted(masks))
+    ids = tuple(sorted(of))
     probs = np.zeros((len(ids), *size), np.float32)
     for position, object_id in enumerate(ids):
-        of = masks[object_id]
-        probs[position] = of.probs[of.object_ids.index(object_id)]
+        for prompt, share in of[object_id].items():
+            probs[position] += np.float32(share) * found[prompt][object_id]
     return ObjectMasks(ids, probs / np.maximum(probs.sum(0), 1))
+
+
+def _agreement(found: Mapping[int, ObjectMasks], of: Shares, size: tuple[int, int]) -> float | None:
+    """How well the two runs of the objects that have two agree; None if there is no such object."""
+    two = {i: each for i, each in of.items() if len(each) > 1}
+    if not two:
+        return None
+    sides = ({i: {side(each): 1.0} for i, each in two.items()} for side in (min, max))
+    return agreement(*(_fused(found, each, size) for each in sides))
 
 
 class _Runs:

@@ -27,7 +27,12 @@ _CANDIDATES = 256
 
 
 def frame_confidence(masks: ObjectMasks) -> float:
-    """How clearly the labels of a frame are separated, in [0, 1]; that of its least sure object.
+    """The confidence of a frame's least sure object, in [0, 1]; 1 where nothing is to be doubted."""
+    return min(object_confidences(masks).values(), default=1.0)
+
+
+def object_confidences(masks: ObjectMasks) -> dict[int, float]:
+    """How clearly each object of a frame is separated from the other labels, in [0, 1], by id.
 
     The margin of a pixel is the distance between its best and its second best label, the background
     among them. An object's confidence is the mean margin on its mask and around it (`RIM`). Of an
@@ -35,10 +40,10 @@ def frame_confidence(masks: ObjectMasks) -> float:
     that is gone for certain gives 1, one that was nearly found gives little.
 
     Args:
-        masks: Of one frame; without objects there is nothing to doubt, which gives 1.
+        masks: Of one frame.
     """
     if not masks.object_ids:
-        return 1.0
+        return {}
     H, W = masks.size
     step = max(1, round((H * W / LOOKED_AT_PX) ** 0.5))
     objects = np.ascontiguousarray(masks.probs[:, ::step, ::step])
@@ -50,11 +55,11 @@ def frame_confidence(masks: ObjectMasks) -> float:
         second = np.maximum(second, np.minimum(best, probs))
         best = np.maximum(best, probs)
     reach = max(1, round(RIM * min(labels.shape)))
-    sure = [
-        _confidence_of(labels == object_id, best - second, best - probs, reach)
+    sure = {
+        object_id: _confidence_of(labels == object_id, best - second, best - probs, reach)
         for object_id, probs in zip(masks.object_ids, objects, strict=True)
-    ]
-    return float(np.clip(min(sure), 0, 1))
+    }
+    return {object_id: float(np.clip(value, 0, 1)) for object_id, value in sure.items()}
 
 
 def _confidence_of(

@@ -40,7 +40,9 @@ class Box(NamedTuple):
 @holds_arrays
 @dataclass(frozen=True)
 class ObjectPrompt:
-    """What a person gave of one object on one frame; at least a point inside, a box, or a scribble inside.
+    """What a person gave of one object on one frame.
+
+    It holds at least a point inside, a box, a scribble inside, or a previous mask to correct.
 
     Attributes:
         points: Clicks, in the order in which they came.
@@ -71,10 +73,10 @@ class ObjectPrompt:
                 )
         if self.box is not None:
             x0, y0, x1, y1 = self.box
-            if not (x0 < x1 and y0 < y1 and x1 > 0 and y1 > 0 and x0 < width and y0 < height):
+            if min(x1, width) - max(x0, 0) < 1 or min(y1, height) - max(y0, 0) < 1:
                 raise OptionError(
                     f"The box ({x0:g}, {y0:g}, {x1:g}, {y1:g}) holds no pixel of the frame of "
-                    f"{width}×{height} pixels; give x0 < x1 and y0 < y1 inside of it."
+                    f"{width}×{height} pixels; give x0 and y0 at least 1 below x1 and y1, inside of it."
                 )
         for name, array in (("inside", self.inside), ("outside", self.outside), ("previous", self.previous)):
             if array is not None and array.shape != (height, width):
@@ -83,10 +85,12 @@ class ObjectPrompt:
                     "give an array of the frame's size."
                 )
         scribbled = self.inside is not None and bool(self.inside.any())
-        if not (any(point.inside for point in self.points) or self.box is not None or scribbled):
+        corrected = self.previous is not None and bool((self.previous > 0.5).any())
+        pointed = any(point.inside for point in self.points)
+        if not (pointed or self.box is not None or scribbled or corrected):
             raise OptionError(
                 "Nothing says where the object is; give a point inside it, a box around it, "
-                "or a scribble on it."
+                "a scribble on it, or a mask to correct."
             )
 
 

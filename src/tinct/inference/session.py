@@ -7,19 +7,20 @@ was painted, taken back and run before, the masks are those of a fresh run with 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from tinct.errors import MaskError, OptionError, UnknownObjectError
+from tinct.errors import FrameIndexError, MaskError, OptionError, UnknownObjectError
 from tinct.inference.bidirectional import Bidirectional
 from tinct.inference.confidence import frame_confidence
 from tinct.inference.directions import check_direction, frame_range
 from tinct.inference.fingerprints import fingerprint_of, labels_sha256, segmenter_sha256, video_sha256
+from tinct.inference.promptable import Box, FramePrompt, ObjectPrompt, Point, PromptableSegmenter
 from tinct.inference.segmenter import (
     Prompts,
     StreamingSegmenter,
@@ -37,7 +38,7 @@ from tinct.inference.state_cache import (
 )
 from tinct.io.masks import MaskLike, ObjectMasks, as_binary_mask, check_size, object_ids_of
 from tinct.io.video import Video, VideoLike, as_video
-from tinct.shapes import BACKGROUND, VOID, LabelMap
+from tinct.shapes import BACKGROUND, VOID, BinaryMask, Float, LabelMap
 
 BETWEEN_STATES_IN_MEMORY = 5
 """Frames from one cached state to the next; caching one costs nothing but its memory."""
@@ -73,6 +74,7 @@ class Session:
             goes back.
         prompts: The annotated frames to begin with: frame index → label map, in any form that
             `tinct.io.masks.as_label_map` takes.
+        promptable: Answers to `add_points` and `add_box`; see `tinct.build_promptable`.
         folder: Where states are stored on disk, for this session and for later ones with the same video;
             None stores them in memory alone. Those of another segmenter or video are left aside.
 
@@ -87,9 +89,11 @@ class Session:
         video: VideoLike,
         prompts: Mapping[int, MaskLike] | None = None,
         *,
+        promptable: PromptableSegmenter | None = None,
         folder: Path | None = None,
     ) -> None:
         self.segmenter, self.video, self.folder = segmenter, as_video(video), folder
+        self.promptable = promptable
         len(self.video)  # a stream has none, and says so
         self._prompts: dict[int, LabelMap] = {}
         self._states: dict[bool, list[tuple[int, StateCache]]] = {}
@@ -151,6 +155,75 @@ class Session:
             )
         self.correct(index, labels)
 
+    def add_points(
+        self,
+        index: int,
+        object_id: int,
+        points: Sequence[Point | tuple[float, float]],
+        previous: BinaryMask | Float[np.ndarray, "H W"] | None = None,
+    ) -> ObjectMasks:
+        """Paint one object on a frame by clicks: on it, or, as `Point(x, y, inside=False)`, beside it.
+
+        Args:
+            index: Of the frame, from 0.
+            object_id: From 1 to 254.
+            points: In pixels, pixel centres at halves; all clicks of this object on this frame.
+            previous: [H, W], the object's probability or mask so far, such as a run computed, which the
+                points correct; by default what is painted of the object on the frame.
+
+        Returns:
+            The proposal, whose pixels above 0.5 are painted.
+
+        Raises:
+            OptionError: The session has no `promptable`, the frame or a point lies outside, or no point is on
+                the object.
+            MaskError: Nothing was found, or all of it is painted as other objects.
+        """
+        return self._prompt(index, object_id, ObjectPrompt(tuple(Point(*p) for p in points)), previous)
+
+    def add_box(
+        self, index: int, object_id: int, box: Box | tuple[float, float, float, float]
+    ) -> ObjectMasks:
+        """Paint one object on a frame by a box around it: (x0, y0, x1, y1) in pixels.
+
+        Args:
+            index: Of the frame, from 0.
+            object_id: From 1 to 254.
+            box: At the edges of pixels.
+
+        Returns:
+            The proposal, whose pixels above 0.5 are painted.
+
+        Raises:
+            OptionError: The session has no `promptable`, or the frame or the box lies outside.
+            MaskError: Nothing was found, or all of it is painted as other objects.
+        """
+        return self._prompt(index, object_id, ObjectPrompt(box=Box(*box)), None)
+
+    def _prompt(
+        self,
+        index: int,
+        object_id: int,
+        prompt: ObjectPrompt,
+        previous: BinaryMask | Float[np.ndarray, "H W"] | None,
+    ) -> ObjectMasks:
+        if self.promptable is None:
+            raise OptionError(
+                "This session has nothing that understands points and boxes; make it with "
+                "Session(..., promptable=tinct.build_promptable())."
+            )
+        if not 0 <= index < len(self.video):
+            raise FrameIndexError(
+                f"Frame {index} was prompted; the video has the frames 0 to {len(self.video) - 1}."
+            )
+        if previous is None and index in self._prompts:
+            previous = self._prompts[index] == object_id
+        if previous is not None and prompt.box is None and previous.any():
+            prompt = replace(prompt, previous=previous.astype(np.float32))
+        found = self.promptable.propose(self.video[index], FramePrompt({object_id: prompt}))
+        self.add_mask(index, object_id, found[object_id] > 0.5)
+        return found
+
     def withdraw(self, index: int) -> None:
         """Remove the prompt of an annotated frame.
 
@@ -192,8 +265,8 @@ class Session:
 
         `forward` gives start, start + 1, ...: every frame knows the prompts at it and before it.
         `backward` gives start, start - 1, ...: every frame knows the prompts at it and after it.
-        `both` gives every frame from its nearest prompt (`inference.bidirectional`), in the order of the
-        video.
+        `both` gives every frame from the prompts before and after it (`inference.bidirectional`), in the
+        order of the video.
         Forward and backward runs go on from the nearest cached state that is still true. A run both ways,
         or by a segmenter that sees whole videos, computes all that it needs again; the latter knows no
         direction, and gives the frames that were asked for in the order of the video.

@@ -25,8 +25,10 @@ docs/methods/feelvos.md gives the reason for each.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +75,8 @@ class Options:
         memory_every: Frames between two of them.
         memory_thinning: Only every n-th pixel of them is kept.
         memory_weight: What one frame of them counts against an annotated one, in a soft minimum.
+        other_prompts: Beyond the paper: where a run starts at each annotated frame, what the others count in
+            its reference, in a soft minimum (0: nothing).
         gate: Beyond the paper: drop components that lie apart from the previous mask.
         gate_reach: How far apart, as a fraction of the frame's short side.
 
@@ -96,6 +100,7 @@ class Options:
     memory_every: int = 5
     memory_thinning: int = 1
     memory_weight: float = 1.0
+    other_prompts: float = 0.0
     gate: bool = False
     gate_reach: float = 0.1
 
@@ -127,7 +132,7 @@ COMPACT = Options(
 )
 """The compact network, as it is trained: 240 rows, stride-8 matching."""
 
-_COMPACT_MEMORY = replace(COMPACT, memory_thinning=3, memory_weight=0.1, gate=True)
+_COMPACT_MEMORY = replace(COMPACT, memory_thinning=3, memory_weight=0.1, other_prompts=0.3, gate=True)
 
 PRESETS: Mapping[str, Mapping[str, Options]] = {
     "mobilenetv2": {
@@ -150,6 +155,10 @@ def missing_graph(options: Options) -> str:
     if options.soft_minimum is None or options.soft_minimum < LEAST_TEMPERATURE:
         return f"soft_minimum={options.soft_minimum}"
     return "align_corners=True" if options.align_corners else ""
+
+
+TRUST_RANGE = 0.08
+"""A prompt counts a third if it agrees with what the others say of its frame so much less than the best."""
 
 
 def without_parts(matches: ObjectMatches, options: Options) -> ObjectMatches:
@@ -194,6 +203,37 @@ class FeelvosState:
     labels: Array
 
 
+def prompt_trusts(
+    states: Sequence[FeelvosState], seen: Sequence[FeelvosState | None]
+) -> list[tuple[float, ...]]:
+    """How far the labels of each annotated frame can be trusted, in (0, 1]; the background's as the least.
+
+    Args:
+        states: At each annotated frame.
+        seen: The states after the same frames as the others see them; None for one that cannot be judged.
+    """
+    overlaps = [
+        {
+            i: _overlap(state.labels == label, after.labels == label)
+            for label, i in enumerate(state.object_ids, 1)
+        }
+        if after is not None
+        else {}
+        for state, after in zip(states, seen, strict=True)
+    ]
+    best = {i: max(of[i] for of in overlaps if i in of) for i in {i for of in overlaps for i in of}}
+    trusts = []
+    for state, of in zip(states, overlaps, strict=True):
+        behind = [best[i] - of[i] if i in of else 0.0 for i in state.object_ids]
+        trusts.append(tuple(math.exp(-far / TRUST_RANGE) for far in (max(behind), *behind)))
+    return trusts
+
+
+def _overlap(one: Array, other: Array) -> float:
+    union = int((one | other).sum())
+    return int((one & other).sum()) / union if union else 1.0
+
+
 class Feelvos(StreamingSegmenter[FeelvosState]):
     """FEELVOS at test time: one pass per frame, no fine-tuning.
 
@@ -215,6 +255,66 @@ class Feelvos(StreamingSegmenter[FeelvosState]):
         object_ids = object_ids_of(labels)
         with self.backend.inference():
             return self._prompted(self._encode(frame), labels, object_ids, index=1, prompts=None)
+
+    def start_at_each(self, frames: Sequence[Image], labels: Sequence[LabelMap]) -> list[FeelvosState]:
+        """A state at each annotated frame, with all of them in its reference; see `Bidirectional`.
+
+        Each frame is first segmented by what the others know. A mask that they contradict, where they do not
+        contradict each other, was painted in a hurry: it counts less (`TRUST_RANGE`), and its run starts
+        from what the others say of it in the same measure.
+
+        Args:
+            frames: The annotated frames.
+            labels: Their annotations.
+        """
+        states = [self.start(*annotated) for annotated in zip(frames, labels, strict=True)]
+        if len(states) == 1 or not self.options.other_prompts:
+            return states
+        with self.backend.inference():
+            seen = [self._seen_by_others(states, place, frame) for place, frame in enumerate(frames)]
+            trusts = prompt_trusts(states, seen)
+            trusted = [
+                replace(state, prompts=state.prompts.weighted(trust))
+                for state, trust in zip(states, trusts, strict=True)
+            ]
+            return [
+                self._started(state, self._others(trusted, place), after, min(trust))
+                for place, (state, after, trust) in enumerate(zip(trusted, seen, trusts, strict=True))
+            ]
+
+    def _started(
+        self, state: FeelvosState, others: PixelSet, after: FeelvosState | None, share: float
+    ) -> FeelvosState:
+        """The state that knows the others too, and starts from its own labels as far as they are trusted."""
+        prompts = state.prompts.joined(others.weighted(self.options.other_prompts))
+        state = replace(state, prompts=prompts, reference=self._reference(prompts, ()))
+        if after is None:
+            return state
+        return replace(
+            state,
+            membership=share * state.membership + (1 - share) * after.membership,
+            probs=share * state.probs + (1 - share) * after.probs,
+            labels=state.labels if share > 0.5 else after.labels,
+        )
+
+    def _others(self, states: Sequence[FeelvosState], place: int) -> PixelSet:
+        """The pixels of all other annotated frames, with the labels of this one."""
+        object_ids = states[place].object_ids
+        pixels = [
+            state.prompts.relabelled(state.object_ids, object_ids)
+            for other, state in enumerate(states)
+            if other != place
+        ]
+        return reduce(PixelSet.joined, pixels)
+
+    def _seen_by_others(
+        self, states: Sequence[FeelvosState], place: int, frame: Image
+    ) -> FeelvosState | None:
+        """The state after an annotated frame as the others segment it; None if they lack a label."""
+        others = self._others(states, place)
+        if not (others.membership > 0).any(0).all():
+            return None
+        return self.step(replace(states[place], reference=self._reference(others, ())), frame)[0]
 
     def step(
         self, state: FeelvosState, frame: Image, labels: LabelMap | None = None

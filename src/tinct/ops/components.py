@@ -1,4 +1,4 @@
-"""Connected components of a label map, and which of them are far from the previous mask of their object."""
+"""Connected components: those far from the previous mask of their object, and those that a mark touches."""
 
 from __future__ import annotations
 
@@ -40,3 +40,11 @@ def apart_from(
         touching[0] = True
         apart[label] = ~touching[components]
     return apart
+
+
+def touching(mask: Bool[np.ndarray, "H W"], seeds: Bool[np.ndarray, "H W"]) -> Bool[np.ndarray, "H W"]:
+    """The components of a mask that hold a seed; all of them where none does."""
+    number, components = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
+    seeded = np.zeros(number, bool)
+    seeded[np.unique(components[seeds & mask])] = True
+    return seeded[components] & mask if seeded.any() else mask

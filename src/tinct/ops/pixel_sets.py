@@ -62,13 +62,31 @@ class PixelSet:
         columns = [0, *(old.index(i) + 1 if i in old else len(old) + 1 for i in new)]
         return PixelSet(self.embedding, wider[:, columns])
 
+    def relabelled(self, old: tuple[int, ...], new: tuple[int, ...]) -> PixelSet:
+        """The pixels of a frame that shows `old` objects, in the labels of one that shows `new` ones.
+
+        Objects that the other lacks are background to it. The background of a frame that lacks one of its
+        objects may hold that object, and belongs to nobody.
+        """
+        xp, membership = namespace_of(self.membership), self.membership
+        columns = [xp.zeros_like(membership[:, 0])] * (len(new) + 1)
+        for column, object_id in enumerate(old, 1):
+            place = new.index(object_id) + 1 if object_id in new else 0
+            columns[place] = columns[place] + membership[:, column]
+        if {*new} <= {*old}:
+            columns[0] = columns[0] + membership[:, 0]
+        return PixelSet(self.embedding, xp.stack(columns, 1))
+
     def thinned(self, keep_every: int) -> PixelSet:
         """Every n-th pixel."""
         return PixelSet(self.embedding[::keep_every], self.membership[::keep_every])
 
-    def weighted(self, factor: float) -> PixelSet:
-        """Multiply the weight of the pixels in a soft minimum; an exact minimum has no weights."""
-        return PixelSet(self.embedding, self.membership * factor)
+    def weighted(self, factor: float | tuple[float, ...]) -> PixelSet:
+        """Multiply the weight of pixels, or of each label, in a soft minimum; an exact one has no weights."""
+        if not isinstance(factor, tuple):
+            return PixelSet(self.embedding, self.membership * factor)
+        columns = [self.membership[:, label] * each for label, each in enumerate(factor)]
+        return PixelSet(self.embedding, namespace_of(self.membership).stack(columns, 1))
 
 
 @holds_arrays

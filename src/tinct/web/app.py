@@ -16,7 +16,7 @@ from starlette.types import Scope
 
 from tinct.errors import TinctError
 from tinct.runs.segmenter_config import SegmenterConfig
-from tinct.web import file_routes, picture_routes, project_routes, run_routes
+from tinct.web import file_routes, finish_routes, picture_routes, project_routes, run_routes
 from tinct.web.http_errors import is_full_disk, status_of
 from tinct.web.services import Services
 
@@ -48,6 +48,7 @@ def make_app(services: Services, config: SegmenterConfig) -> Starlette:
         *run_routes.ROUTES,
         *picture_routes.ROUTES,
         *file_routes.ROUTES,
+        *finish_routes.ROUTES,
         Mount("/static", _Page(directory=STATIC, check_dir=False), name="static"),
     ]
     handlers: dict[type[Exception], Callable[[Request, Exception], Response | Awaitable[Response]]] = {

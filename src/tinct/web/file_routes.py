@@ -6,14 +6,17 @@ import tempfile
 import threading
 import warnings
 import zipfile
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import numpy as np
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from tinct.errors import MaskError, OptionError, OutputError
@@ -44,40 +47,102 @@ def list_formats(request: Request) -> Response:
     from tinct.interchange.exports import FORMATS
 
     return JSONResponse(
-        [{"format": name, "title": each.title, "extra": each.extra} for name, each in FORMATS.items()]
+        [
+            {
+                "format": name,
+                "title": each.title,
+                "extra": each.extra,
+                "needs_soft": each.needs_soft,
+                "can_be_soft": each.can_be_soft or each.needs_soft,
+                "numbered": each.numbered,
+                "timed": each.suffix in (".mp4", ".mov"),
+            }
+            for name, each in FORMATS.items()
+        ]
     )
 
 
 async def export_masks(request: Request) -> Response:
     """Export the masks; the answer comes when the file is complete."""
+    from tinct.interchange.exports import parsed_rate
+
     values, project = await json_of(request), project_of(request)
     to = text(values, "format") or ""
-    first = whole_number(values, "first", 0)
-    last = whole_number(values, "last", project.info.frames - 1)
-    name = await run_in_threadpool(export_frames, project, to, first, last)
-    return JSONResponse({"name": name})
+    objects, rate = values.get("objects"), text(values, "rate")
+    if objects is not None and not all(isinstance(i, int) for i in objects):
+        raise OptionError(f"The objects {str(objects)[:80]} came; expected a list of ids.")
+    wanted = ExportRequest(
+        to,
+        whole_number(values, "first", 0),
+        None if values.get("last") is None else whole_number(values, "last"),
+        None if objects is None else tuple(objects),
+        None if not rate else parsed_rate(rate, "The rate"),
+        None if values.get("start") is None else whole_number(values, "start"),
+    )
+    return JSONResponse({"name": await run_in_threadpool(export_frames, project, wanted)})
 
 
-def export_frames(project: Project, to: str, first: int, last: int) -> str:
-    """Export some frames of a project; return the name of the file, a ZIP if the format is a folder.
+@dataclass(frozen=True)
+class ExportRequest:
+    """What is to be exported, and how.
+
+    Args:
+        to: The format.
+        first: Index of the first frame.
+        last: Index of the last frame; None for the video's last.
+        objects: Ids of objects; None for all.
+        rate: Frames per second; None for the video's own.
+        start: Number of the first file; None for the frames' own names.
+    """
+
+    to: str
+    first: int = 0
+    last: int | None = None
+    objects: tuple[int, ...] | None = None
+    rate: Fraction | None = None
+    start: int | None = None
+
+    def name(self, project: Project) -> str:
+        """The name of the file or folder."""
+        last = project.info.frames - 1 if self.last is None else self.last
+        of = "" if self.objects is None else f" of {'+'.join(map(str, self.objects))}"
+        return clean_name(f"{Path(project.info.name).stem} {self.to} {self.first}-{last}{of}", "export")
+
+
+def export_frames(project: Project, wanted: ExportRequest) -> str:
+    """Export finished masks of a project; return the name of the file, a ZIP if the format is a folder.
+
+    Edges are soft in every format that can have them, if finishing softens them or soft masks are stored.
 
     Raises:
-        OptionError: The format or range does not exist, or there is nothing to export.
+        OptionError: The format, range or object does not exist, or there is nothing to export.
         OutputError: The disk is full.
     """
-    from tinct.interchange.exports import export
-    from tinct.web.labelled import labelled_project
+    from tinct.interchange.exports import export, format_of
+    from tinct.web.labelled import finishing_rules, labelled_project
 
-    name = clean_name(f"{Path(project.info.name).stem} {to} {first}-{last}", "export")
-    folder = project.folder / "exports"
+    one = format_of(wanted.to)
+    source = labelled_project(project).finished(finishing_rules(project))
+    if wanted.objects is not None:
+        source = source.only(wanted.objects)
+    if wanted.rate is not None:
+        source = replace(source, rate=wanted.rate)
+    if one.needs_soft and source.soft is None:
+        raise OptionError(
+            "Soft masks were asked for, and edges are hard. Give an object a matte or a feather under "
+            "Finishing, or keep soft masks and run again."
+        )
+    soft = one.can_be_soft and source.soft is not None
+    name = wanted.name(project)
     try:
-        with tempfile.TemporaryDirectory(prefix=".part-", dir=folder) as work:
-            made = export(labelled_project(project), to, Path(work) / name, first, last)
+        with tempfile.TemporaryDirectory(prefix=".part-", dir=project.scratch) as work:
+            place = Path(work) / name
+            made = export(source, one.name, place, wanted.first, wanted.last, soft=soft, start=wanted.start)
             made = _zip_folder(made) if made.is_dir() else made
-            made.replace(folder / made.name)
+            project.file.add_file("export", made)
     except OSError as error:
         raise OutputError(
-            f"The export cannot be written to {folder}: {error.strerror}. Free some space and export again."
+            f"The export cannot be written: {error.strerror}. Free some space and export again."
         ) from error
     return made.name
 
@@ -95,34 +160,41 @@ def _zip_folder(folder: Path) -> Path:
 def download(request: Request) -> Response:
     """Download an exported file."""
     project, name = project_of(request), request.path_params["name"]
-    path = project.folder / "exports" / name
-    if name != Path(name).name or name.startswith(".") or "\\" in name or not path.is_file():
+    size = next((each.size for each in project.file.files("export") if each.name == name), None)
+    if size is None:
         raise NotFoundError(f"There is no export {name[:100]!r} in this project; export it again.")
-    return FileResponse(path, filename=name, headers={"cache-control": "no-store"})
+    headers = {"content-disposition": f"attachment; filename*=utf-8''{quote(name)}"}
+    headers |= {"content-length": str(size), "cache-control": "no-store"}
+    content = project.file.read_file("export", name)
+    return StreamingResponse(content, media_type="application/octet-stream", headers=headers)
 
 
 async def import_masks(request: Request) -> Response:
     """Import prompts from a file of another program."""
     services, project = services_of(request), project_of(request)
-    with tempfile.TemporaryDirectory(prefix=".part-", dir=project.folder) as work:
+    with tempfile.TemporaryDirectory(prefix=".part-", dir=project.scratch) as work:
         max_bytes = services.limits.body_bytes
         chunks = chunks_of(request, max_bytes)
         upload = await receive(request.headers.get("content-type", ""), chunks, Path(work), max_bytes, 1)
         file = upload.only_file()
-        index = _number(upload.fields.get("frame", "0"))
+        index, replace_all = _number(upload.fields.get("frame", "0")), upload.fields.get("replace") == "true"
         project, (frames, notes) = await apply_change(
-            request, lambda project: import_annotations(project, file, index)
+            request, lambda project: import_annotations(project, file, index, replace_all=replace_all)
         )
     return document_of(request, project, frame=min(frames, default=None), imported=frames, notes=notes)
 
 
-def import_annotations(project: Project, file: Path, index: int) -> tuple[list[int], list[str]]:
+def import_annotations(
+    project: Project, file: Path, index: int, *, replace_all: bool = False
+) -> tuple[list[int], list[str]]:
     """Lay the objects of another program's file over what the frames show.
 
     Args:
         project: The project.
         file: The file; one that lists its pictures (COCO, CVAT) says itself which frames they are.
         index: The frame for other files, and for a list of one picture that is called like no frame.
+        replace_all: Whether a frame shows nothing else then; otherwise pixels without an object in the file
+            stay as they were.
 
     Returns:
         The annotated frames, and what people should know of how the file was read.
@@ -135,8 +207,7 @@ def import_annotations(project: Project, file: Path, index: int) -> tuple[list[i
     prompts = {}
     for frame, labels in annotations.prompts.items():
         shown = project.labels(frame)
-        # Pixels without an object in the file stay as they were.
-        prompts[frame] = labels if shown is None else np.where(labels == 0, shown, labels)
+        prompts[frame] = labels if shown is None or replace_all else np.where(labels == 0, shown, labels)
     project.annotate(prompts, annotations.names)
     return sorted(prompts), notes
 

@@ -1,20 +1,26 @@
-"""The changes of a project, step by step: objects and prompts, with undo and redo.
+"""The changes of a project, step by step: objects, prompts and what else can be undone.
 
-The journal is a `DurableLog`; reading it again gives the same project. A step holds the values before and
-after it, and the step that it followed (its parent). Steps that were undone and replaced by others stay in
-this tree, so that for a mask computed in any state it can be found which prompts have changed since. A
-prompt is named by its content (`tinct.web.project`), which makes that comparison exact.
+The journal lies in the project file; reading it again gives the same project. A step holds the values
+before and after it, and the step that it followed (its parent). Steps that were undone and replaced by
+others stay in this tree, so that for a mask computed in any state it can be found which prompts have changed
+since. A prompt is named by its content (`tinct.web.project`), which makes that comparison exact.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
-from tinct.web.durable_log import DurableLog
 from tinct.web.http_errors import ConflictError
+from tinct.web.project_file import ProjectFile
+
+Changes = Mapping[int, tuple[Any, Any]]
+"""(before, after) by key; None where there is no value."""
+
+KINDS = ("objects", "prompts", "locks", "verdicts", "finishing")
+"""What a step can change; see `Journal`."""
 
 
 @dataclass(frozen=True)
@@ -25,53 +31,55 @@ class AnnotatedObject:
     colour: str
 
 
-ObjectChange = tuple[AnnotatedObject | None, AnnotatedObject | None]
-PromptChange = tuple[str | None, str | None]
-
-
 @dataclass(frozen=True)
 class Step:
-    """One change that can be undone; pairs are (before, after), None where there is no value.
+    """One change that can be undone.
 
     Attributes:
         number: From 1, in the order of steps; never reused.
         parent: The step that it followed; 0 for the empty project.
-        objects: Changes by object id.
-        prompts: Changes by frame, of the name of the prompt's label map.
+        changes: Of each of `KINDS` that it changes, by key.
         deletes: Whether it only deletes objects: masks that were computed before stay valid, without
             the pixels of those objects.
     """
 
     number: int
     parent: int
-    objects: Mapping[int, ObjectChange] = field(default_factory=dict)
-    prompts: Mapping[int, PromptChange] = field(default_factory=dict)
+    changes: Mapping[str, Changes] = field(default_factory=dict)
     deletes: bool = False
+
+    @property
+    def prompts(self) -> Changes:
+        """The changes of prompts, by frame."""
+        return self.changes.get("prompts", {})
 
 
 class Journal:
-    """The objects and prompts of a project, now and in all earlier states.
+    """What people decided in a project, now and in all earlier states.
 
     Attributes:
         objects: By id, in the order of ids.
         prompts: The name of the label map of each annotated frame, in the order of frames.
+        locks: The run whose mask a locked frame shows whatever is computed later, by frame; 0 where it shows
+            its prompt.
+        verdicts: `kept` or `rejected`, by the number of a run.
+        finishing: How the masks of an object are finished, as anything that JSON holds, by object id.
         state: The number of the last step that is not undone; 0 if there is none.
+        revision: A number that grows with every change, undo and redo.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, file: ProjectFile) -> None:
         self.objects: dict[int, AnnotatedObject] = {}
         self.prompts: dict[int, str] = {}
-        self.state = 0
+        self.locks: dict[int, int] = {}
+        self.verdicts: dict[int, str] = {}
+        self.finishing: dict[int, Any] = {}
+        self.state = self.revision = 0
         self._steps: dict[int, Step] = {}
         self._undone: list[int] = []
-        self._log = DurableLog(path)
-        for entry in self._log.entries:
-            self._apply(entry)
-
-    @property
-    def revision(self) -> int:
-        """A number that grows with every change, undo and redo."""
-        return len(self._log.entries)
+        self._file = file
+        for (entry,) in file.rows("SELECT entry FROM journal ORDER BY revision"):
+            self._apply(json.loads(entry))
 
     @property
     def can_undo(self) -> bool:
@@ -86,31 +94,26 @@ class Journal:
     @property
     def object_ids_ever(self) -> set[int]:
         """All ids that were ever used, so that none is used twice."""
-        return {i for step in self._steps.values() for i in step.objects}
+        return {i for step in self._steps.values() for i in step.changes.get("objects", {})}
 
-    def do(
-        self,
-        objects: Mapping[int, AnnotatedObject | None] | None = None,
-        prompts: Mapping[int, str | None] | None = None,
-        *,
-        deletes: bool = False,
-    ) -> None:
+    def do(self, *, deletes: bool = False, **values: Mapping[int, Any]) -> None:
         """Make a change as one step; without any difference there is no step.
+
+        Args:
+            deletes: As in `Step`.
+            values: New values by key, of each of `KINDS`; None removes a value.
 
         Raises:
             OutputError: The step cannot be written; then nothing has changed.
         """
-        new_objects = {
-            i: (self.objects.get(i), new) for i, new in (objects or {}).items() if new != self.objects.get(i)
-        }
-        new_prompts = {
-            i: (self.prompts.get(i), new) for i, new in (prompts or {}).items() if new != self.prompts.get(i)
-        }
-        if not new_objects and not new_prompts:
-            return
-        self._write(
-            {"step": asdict(Step(len(self._steps) + 1, self.state, new_objects, new_prompts, deletes))}
-        )
+        step: dict[str, Any] = {"number": len(self._steps) + 1, "parent": self.state, "deletes": deletes}
+        for kind, new in values.items():
+            old = getattr(self, kind)
+            step[kind] = {
+                i: (_as_json(old.get(i)), _as_json(value)) for i, value in new.items() if value != old.get(i)
+            }
+        if any(step[kind] for kind in values):
+            self._write({"step": step})
 
     def undo(self) -> Step:
         """Undo the last step, and return it.
@@ -164,10 +167,13 @@ class Journal:
             state = step.parent
 
     def _write(self, entry: dict[str, Any]) -> None:
-        self._log.append(entry)
-        self._apply(entry)
+        text = json.dumps(entry, ensure_ascii=False)
+        with self._file.transaction() as db:
+            db.execute("INSERT INTO journal VALUES (?, ?)", (self.revision + 1, text))
+        self._apply(json.loads(text))
 
     def _apply(self, entry: dict[str, Any]) -> None:
+        self.revision += 1
         if "step" in entry:
             step = _read_step(entry["step"])
             self._steps[step.number] = step
@@ -182,30 +188,23 @@ class Journal:
 
     def _change(self, step: Step, side: int) -> None:
         """Set the values of a step from before (0) or after it (1)."""
-        for object_id, objects in step.objects.items():
-            _put(self.objects, object_id, objects[side])
-        for index, prompts in step.prompts.items():
-            _put(self.prompts, index, prompts[side])
-        self.objects = dict(sorted(self.objects.items()))
-        self.prompts = dict(sorted(self.prompts.items()))
+        for kind, changes in step.changes.items():
+            values = {**getattr(self, kind), **{i: change[side] for i, change in changes.items()}}
+            setattr(self, kind, {i: value for i, value in sorted(values.items()) if value is not None})
         self.state = step.number if side else step.parent
 
 
-def _put(values: dict[int, Any], key: int, value: Any) -> None:
-    if value is None:
-        values.pop(key, None)
-    else:
-        values[key] = value
+def _as_json(value: Any) -> Any:
+    return asdict(value) if isinstance(value, AnnotatedObject) else value
 
 
 def _read_step(entry: Mapping[str, Any]) -> Step:
-    def object_of(value: Mapping[str, str] | None) -> AnnotatedObject | None:
-        return None if value is None else AnnotatedObject(**value)
+    def value_of(kind: str, value: Any) -> Any:
+        return AnnotatedObject(**value) if kind == "objects" and value is not None else value
 
-    return Step(
-        entry["number"],
-        entry["parent"],
-        {int(i): (object_of(old), object_of(new)) for i, (old, new) in entry["objects"].items()},
-        {int(i): (old, new) for i, (old, new) in entry["prompts"].items()},
-        entry["deletes"],
-    )
+    changes = {
+        kind: {int(i): (value_of(kind, old), value_of(kind, new)) for i, (old, new) in entry[kind].items()}
+        for kind in KINDS
+        if entry.get(kind)
+    }
+    return Step(entry["number"], entry["parent"], changes, entry["deletes"])

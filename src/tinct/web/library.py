@@ -5,31 +5,32 @@ from __future__ import annotations
 import hashlib
 import itertools
 import shutil
-import sys
 import tempfile
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from tinct.errors import OutputError, TinctError, VideoError
-from tinct.io.atomic import fsync_path
-from tinct.io.json_files import reading
+from tinct.io.atomic import sweep
 from tinct.io.picture_frames import holds_several
+from tinct.io.processes import process_tag
 from tinct.io.video import IMAGE_SUFFIXES, Video
 from tinct.web.http_errors import CallError, NotFoundError, TooMuchError
 from tinct.web.limits import Limits
-from tinct.web.project import Project, ProjectInfo, summary
+from tinct.web.old_folders import is_old_folder, take_over
+from tinct.web.project import Project
+from tinct.web.project_document import summary
+from tinct.web.project_file import SUFFIX, new_project_file
+from tinct.web.project_info import ProjectInfo
 from tinct.web.uploads import clean_name, receive, slug
-
-_INCOMING = ".incoming-"
 
 
 @dataclass
 class _CommandLineVideo:
-    """A video of the command line, which is opened in the background."""
+    """A video or project of the command line, which is opened in the background."""
 
     id: str
     path: Path
@@ -38,14 +39,15 @@ class _CommandLineVideo:
 
 
 class Library:
-    """The folder of projects. One server at a time works in it.
+    """The folder of projects.
 
     Args:
-        folder: Each folder in it that holds a `project.json` is a project.
+        folder: Each `.tinct` file in it is a project. Projects of earlier versions, which were folders, are
+            taken over, and then lie in `old-format`.
         limits: Limits of videos and uploads.
 
     Raises:
-        OutputError: The folder cannot be created or written, or another server works in it.
+        OutputError: The folder cannot be created or written.
     """
 
     def __init__(self, folder: Path, limits: Limits) -> None:
@@ -56,37 +58,54 @@ class Library:
         self._command_line: dict[str, _CommandLineVideo] = {}
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._lock_file = _lock_folder(folder)
+            sweep(folder)
             for path in sorted(folder.iterdir()):
-                if path.name.startswith(_INCOMING):
-                    shutil.rmtree(path, ignore_errors=True)  # an upload that was cut short
-                elif (path / "project.json").exists():
-                    self._load(path)
+                if is_old_folder(path):
+                    self._take_over(path)
+            for path in sorted(folder.glob(f"*{SUFFIX}")):
+                if not path.name.startswith("."):  # one that was cut short
+                    self._load(path.stem, path)
         except OSError as error:
             raise OutputError(
                 f"The folder of projects {folder} cannot be used: {error.strerror}. Choose one that can be "
                 "written with --projects."
             ) from error
 
-    def _load(self, path: Path) -> None:
+    def _take_over(self, old: Path) -> None:
+        try:
+            take_over(old, self._path(old.name))
+            (self.folder / "old-format").mkdir(exist_ok=True)
+            old.rename(self.folder / "old-format" / old.name)
+        except TinctError as error:
+            self._broken[old.name] = f"The project {old} cannot be opened: {error}"
+
+    def _load(self, project_id: str, path: Path) -> None:
         """Open a project that is on disk; one that cannot be opened is listed with its error."""
         try:
-            with reading(path, "a project of tinct", "Put back a copy of its files, or move it elsewhere."):
-                self._projects[path.name] = Project(path)
+            self._projects[project_id] = Project(path, self._scratch(project_id), project_id)
         except TinctError as error:
-            self._broken[path.name] = f"The project {path} cannot be opened: {error}"
+            self._broken[project_id] = f"The project {path} cannot be opened: {error}"
+
+    def _path(self, project_id: str) -> Path:
+        return self.folder / f"{project_id}{SUFFIX}"
+
+    def _scratch(self, project_id: str) -> Path:
+        return self.folder / ".scratch" / project_id
 
     def close(self) -> None:
-        """Release the lock on the folder."""
-        self._lock_file.close()
+        """Release the project files."""
+        with self._lock:
+            for project in self._projects.values():
+                project.close()
 
     # The videos of the command line
 
     def add_video(self, path: Path) -> str:
-        """Register a video of the command line for `open_videos`; return the id of its project."""
+        """Register a video or project file of the command line for `open_videos`; return its id."""
         path = path.resolve()
         mark = hashlib.sha256(str(path).encode()).hexdigest()[:6]
-        entry = _CommandLineVideo(f"{slug(path.name)}-{mark}", path)
+        inside = path.suffix == SUFFIX and path.parent == self.folder.resolve()
+        entry = _CommandLineVideo(path.stem if inside else f"{slug(path.name)}-{mark}", path)
         self._command_line[entry.id] = entry
         return entry.id
 
@@ -100,18 +119,22 @@ class Library:
             entry.opening = False
 
     def _open(self, entry: _CommandLineVideo) -> None:
+        if entry.id in self._broken:
+            raise OutputError(self._broken[entry.id])
         if entry.id in self._projects:
             _ = self._projects[entry.id].video  # is it still the same?
             return
-        video = Video.open(entry.path)
-        self.check_limits(video)
-        folder = self.folder / entry.id
-        info = ProjectInfo.of(video, entry.id, entry.path.name, str(entry.path), uploaded=False)
-        folder.mkdir(exist_ok=True)
-        info.write(folder)
-        fsync_path(self.folder)
+        path = entry.path
+        if path.suffix != SUFFIX:
+            video = Video.open(path)
+            self.check_limits(video)
+            path = self._path(entry.id)
+            with new_project_file(path) as file:
+                info = ProjectInfo.of(video, entry.path.name, str(entry.path), embedded=False)
+                file.set_meta("project", asdict(info))
+        project = Project(path, self._scratch(entry.id), entry.id)
         with self._lock:
-            self._projects[entry.id] = Project(folder, info)
+            self._projects[entry.id] = project
 
     def check_limits(self, video: Video) -> None:
         """Check a video against the limits.
@@ -144,7 +167,7 @@ class Library:
             for i in [*self._command_line, *self._projects]:
                 if i in self._projects and i not in found:
                     project = self._projects[i]
-                    found[i] = summary(project.info, project.run)
+                    found[i] = summary(project)
             for i, error in self._broken.items():
                 found.setdefault(i, _unopened_summary(i, i, "failed", error))
             return list(found.values())
@@ -171,7 +194,7 @@ class Library:
             )
 
     async def add_upload(self, content_type: str, chunks: AsyncIterator[bytes]) -> Project:
-        """Create a project from an upload: one video, or images that are its frames.
+        """Create a project from an upload: one video, images that are its frames, or a project file.
 
         Raises:
             TooMuchError: A limit is exceeded.
@@ -182,7 +205,9 @@ class Library:
         from starlette.concurrency import run_in_threadpool
 
         limits = self.limits
-        incoming = Path(tempfile.mkdtemp(prefix=_INCOMING, dir=self.folder))
+        # A name that `sweep` knows, should this process be killed.
+        temporary = tempfile.mkdtemp(".part", f".incoming.{process_tag()}-", self.folder)
+        incoming = Path(temporary)
         try:
             (incoming / "video").mkdir()
             upload = await receive(
@@ -195,6 +220,8 @@ class Library:
             shutil.rmtree(incoming, ignore_errors=True)
 
     def _create(self, incoming: Path, files: list[Path], name: str) -> Project:
+        if len(files) == 1 and files[0].suffix.lower() == SUFFIX:
+            return self._take_in(incoming, files[0])
         images = [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES]
         if len(files) > 1 and len(images) < len(files):
             other = next(path.name for path in files if path not in images)
@@ -208,42 +235,66 @@ class Library:
         with _with_uploaded_name(where, "the images" if images else files[0].name):
             video = Video.open(where)
         self.check_limits(video)
-        fsync_path(incoming / "video")
         with self._lock:
             project_id = self._free_id(name)
-            relative = where.relative_to(incoming).as_posix()
-            ProjectInfo.of(video, project_id, name, relative, uploaded=True).write(incoming)
-            incoming.rename(self.folder / project_id)
-            fsync_path(self.folder)
-            project = Project(self.folder / project_id)
-            self._projects[project_id] = project
-        return project
+            with new_project_file(self._path(project_id)) as file:
+                inside = where.relative_to(incoming).as_posix()
+                file.set_meta("project", asdict(ProjectInfo.of(video, name, inside, embedded=True)))
+                for each in files:
+                    file.add_file("video", each)
+            return self._adopt(project_id, incoming / "video")
+
+    def _take_in(self, incoming: Path, path: Path) -> Project:
+        """A project file from elsewhere: checked, and opened only with the video that it brings."""
+        path = path.rename(incoming / path.name)
+        with _with_uploaded_name(path, path.name):
+            project = Project(path, incoming, "incoming")
+            try:
+                project.file.check()
+                if not project.info.embedded:
+                    raise CallError(
+                        f"{path.name} refers to a video of the computer that it comes from. Save a copy "
+                        "there with the video inside, or open it with `tinct app` beside its video."
+                    )
+                self.check_limits(project.video)
+            finally:
+                project.close()
+        with self._lock:
+            project_id = self._free_id(path.stem)
+            path.rename(self._path(project_id))
+            return self._adopt(project_id, incoming / "video")
+
+    def _adopt(self, project_id: str, video: Path) -> Project:
+        """Open a new project of this folder, whose embedded video is unpacked already."""
+        scratch = self._scratch(project_id)
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir(parents=True)
+        video.rename(scratch / "video")
+        self._projects[project_id] = Project(self._path(project_id), scratch, project_id)
+        return self._projects[project_id]
 
     def _free_id(self, name: str) -> str:
         base = slug(name)
-        taken = {
-            *self._projects,
-            *self._broken,
-            *self._command_line,
-            *(p.name for p in self.folder.iterdir()),
-        }
+        on_disk = (path.name.removesuffix(SUFFIX) for path in self.folder.iterdir())
+        taken = {*self._projects, *self._broken, *self._command_line, *on_disk}
         numbered = (f"{base}-{n}" for n in itertools.count(2))
         return next(i for i in itertools.chain([base], numbered) if i not in taken)
 
     def remove(self, project: Project) -> None:
-        """Remove a project's folder; a video of the command line itself stays.
+        """Remove a project; a video or project file of the command line that lies elsewhere stays.
 
         Raises:
-            OutputError: The folder cannot be removed.
+            OutputError: The file cannot be removed.
         """
         with self._lock, project.lock:
-            gone = Path(tempfile.mkdtemp(prefix=_INCOMING, dir=self.folder))
+            path = project.file.path
+            project.close()
             try:
-                project.folder.rename(gone / project.id)
+                if path.parent == self.folder:
+                    path.unlink()
             except OSError as error:
-                raise OutputError(f"{project.folder} cannot be removed: {error.strerror}.") from error
-            finally:
-                shutil.rmtree(gone, ignore_errors=True)
+                raise OutputError(f"{path} cannot be removed: {error.strerror}.") from error
+            shutil.rmtree(project.scratch, ignore_errors=True)
             del self._projects[project.id]
             self._command_line.pop(project.id, None)
 
@@ -260,24 +311,3 @@ def _with_uploaded_name(path: Path, name: str) -> Iterator[None]:
 def _unopened_summary(project_id: str, name: str, status: str, error: str) -> dict[str, Any]:
     unknown = dict.fromkeys(("frames", "fps", "width", "height"))
     return {"id": project_id, "name": name, **unknown, "uploaded": False, "status": status, "error": error}
-
-
-def _lock_folder(folder: Path) -> IO[bytes]:
-    """Lock a folder against other servers for as long as the returned file is open."""
-    file = (folder / ".server").open("ab")
-    try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        file.close()
-        raise OutputError(
-            f"Another tinct app works in {folder} already; use its page, or choose another folder with "
-            "--projects."
-        ) from error
-    return file

@@ -1,87 +1,59 @@
-"""The computed masks of a project on disk: `masks/<frame>.r<run>.<confidence in thousandths>.png`.
+"""The computed masks of a project, and which of them are stale.
 
-The name holds all metadata, so that a mask and its metadata appear in one instant, and listing the folder
-reads them all. The newest masks of every frame are stored, so that undoing a correction also brings back
-the masks from before it.
+The masks of every run are stored, so that rejecting a run or undoing a correction, however long ago, brings
+back the masks from before it.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from tinct.inference.directions import Direction
-from tinct.shapes import LabelMap
-
-MAX_MASKS_PER_FRAME = 2
-"""Number of masks that are stored per frame, of different runs."""
-
-_NAME = re.compile(r"(\d+)\.r(\d+)\.(\d{4})\.png")
+from tinct.web.project_file import ProjectFile
 
 
 @dataclass(frozen=True)
 class ComputedMask:
-    """One computed mask: its frame, its run's number, and the confidence of the method, from 0 to 1."""
+    """One computed mask.
+
+    Attributes:
+        index: Its frame.
+        run: Its run's number.
+        confidence: How sure the method is of it, from 0 to 1.
+        objects: (id, confidence) of each object.
+    """
 
     index: int
     run: int
     confidence: float
-
-    @property
-    def name(self) -> str:
-        """The name of its file."""
-        return f"{self.index:06d}.r{self.run}.{round(1000 * self.confidence):04d}.png"
-
-    @staticmethod
-    def from_name(name: str) -> ComputedMask | None:
-        """The mask of a file's name; None for a file of another kind."""
-        match = _NAME.fullmatch(name)
-        return ComputedMask(int(match[1]), int(match[2]), int(match[3]) / 1000) if match else None
-
-    def write(self, folder: Path, labels: LabelMap) -> None:
-        """Write the file, atomically and durably.
-
-        Raises:
-            OutputError: The file cannot be written.
-        """
-        from tinct.io.mask_files import write_mask
-
-        write_mask(folder / self.name, labels, durable=True)
+    objects: tuple[tuple[int, float], ...] = field(default=())
 
 
 class MaskStore:
-    """A folder of computed masks. The worker writes the files; the server lists them.
+    """The computed masks of a project file. What is known of them is in memory, their pixels are not."""
 
-    Args:
-        folder: The folder, created if missing; partial files that a kill left behind are removed.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        folder.mkdir(exist_ok=True)
+    def __init__(self, file: ProjectFile) -> None:
+        self._file = file
         self._of: dict[int, list[ComputedMask]] = {}
-        for path in folder.iterdir():
-            mask = ComputedMask.from_name(path.name)
-            if mask is not None:
-                self._of.setdefault(mask.index, []).append(mask)
-            elif ".part" in path.name:
-                path.unlink(missing_ok=True)
-        for masks in self._of.values():
-            masks.sort(key=lambda mask: mask.run)
+        for index, run, confidence, objects in file.masks():
+            mask = ComputedMask(index, run, confidence, tuple(objects.items()))
+            self._of.setdefault(index, []).append(mask)
 
-    def add(self, mask: ComputedMask) -> None:
-        """Add a mask that was written, and delete the older ones of its frame beyond the newest."""
-        others = [old for old in self._of.get(mask.index, []) if old.name != mask.name]
-        of_other_runs = [old for old in others if old.run != mask.run]
-        newest = sorted([*of_other_runs, mask], key=lambda each: each.run)[-MAX_MASKS_PER_FRAME:]
-        for old in others:
-            if old not in newest:
-                with suppress(OSError):  # deleted at the next time
-                    self.path(old).unlink(missing_ok=True)
-        self._of[mask.index] = newest
+    def add(self, mask: ComputedMask, png: bytes, soft: Mapping[int, bytes] | None = None) -> None:
+        """Store a mask, in the place of an earlier one of its frame and run.
+
+        Args:
+            mask: What is known of it.
+            png: The label map.
+            soft: The probabilities of its objects as PNGs, by id, if they are stored.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        self._file.add_mask(mask.index, mask.run, png, mask.confidence, dict(mask.objects), soft)
+        others = [old for old in self.at(mask.index) if old.run != mask.run]
+        self._of[mask.index] = sorted([*others, mask], key=lambda each: each.run)
 
     def at(self, index: int) -> Sequence[ComputedMask]:
         """The masks of a frame, in order of their runs."""
@@ -91,9 +63,9 @@ class MaskStore:
         """The frames that have a mask, in order."""
         return sorted(self._of)
 
-    def path(self, mask: ComputedMask) -> Path:
-        """The file of a mask."""
-        return self.folder / mask.name
+    def all(self) -> Iterator[ComputedMask]:
+        """Every mask, in no order."""
+        return (mask for masks in self._of.values() for mask in masks)
 
 
 def ranges(indices: Iterable[int]) -> list[list[int]]:

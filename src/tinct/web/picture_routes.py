@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import threading
+from functools import cache
 from typing import get_args
 
 import numpy as np
@@ -12,11 +14,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tinct.errors import OptionError, near_match
+from tinct.inference.promptable import PromptableSegmenter
 from tinct.web.http_errors import NotFoundError
 from tinct.web.outline import OutlinePrompt, segment_outline
 from tinct.web.project import MaskKind, Project
 from tinct.web.prompt_png import png_of
 from tinct.web.services import json_of, project_of, services_of, whole_number
+from tinct.zoo import build_promptable
 
 
 def frame(request: Request) -> Response:
@@ -28,36 +32,43 @@ def frame(request: Request) -> Response:
         raise OptionError(
             f"A frame of the width {wanted[:20]!r} was asked for; expected pixels, such as 640."
         )
-    etag = _etag(project.id, project.info.video, index, wanted)
+    etag = etag_of(project.id, project.info.video, index, wanted)
     if request.headers.get("if-none-match") == etag:
-        return Response(status_code=304, headers=_cache_headers(etag, 3600))
+        return Response(status_code=304, headers=cache_headers(etag, 3600))
     jpeg = services_of(request).frames.jpeg(project.id, project.video, index, int(wanted))
-    return Response(jpeg, media_type="image/jpeg", headers=_cache_headers(etag, 3600))
+    return Response(jpeg, media_type="image/jpeg", headers=cache_headers(etag, 3600))
 
 
 def mask(request: Request) -> Response:
-    """A frame's label map as PNG: `as=grey` or palette; `of` as in `Project.labels`."""
+    """A frame's label map as PNG: `as=grey` or palette; `of` and `before` as in `Project.source`."""
     project, index = project_of(request), request.path_params["frame"]
     project.check_frame(index)
-    grey, of = request.query_params.get("as") == "grey", _which(request.query_params.get("of", "shown"))
-    etag = _etag(project.id, project.folder.stat().st_ino, index, of, grey, project.mask_key(index))
+    query = request.query_params
+    grey, of, before = query.get("as") == "grey", _which(query.get("of", "shown")), _run(query.get("before"))
+    created = project.file.path.stat().st_ino
+    etag = etag_of(project.id, created, index, of, before, grey, project.mask_key(index, before))
     if request.headers.get("if-none-match") == etag:
-        return Response(status_code=304, headers=_cache_headers(etag, 0))
-    png = _mask_png(project, index, of, grey)
+        return Response(status_code=304, headers=cache_headers(etag, 0))
+    png = _mask_png(project, index, of, before, grey)
     if png is None:
         raise NotFoundError(
             f"Frame {index} has no mask yet: nothing is painted on it, and no run came so far."
         )
-    return Response(png, media_type="image/png", headers=_cache_headers(etag, 0))
+    return Response(png, media_type="image/png", headers=cache_headers(etag, 0))
 
 
-def _mask_png(project: Project, index: int, of: MaskKind, grey: bool) -> bytes | None:
+def _mask_png(project: Project, index: int, of: MaskKind, before: int | None, grey: bool) -> bytes | None:
     with project.lock:
-        path = project.label_file(index, of)
-        if path is None or not (grey or project.deleted_objects):
-            return None if path is None else path.read_bytes()  # the stored file
-        labels = project.labels(index, of)
+        if not (grey or project.deleted_objects):
+            return project.png(index, of, before)  # as it is stored
+        labels = project.labels(index, of, before)
     return None if labels is None else png_of(labels, grey=grey)
+
+
+def _run(given: str | None) -> int | None:
+    if given is not None and not (given.isascii() and given.isdigit() and len(given) < 10):
+        raise OptionError(f"The run {given[:20]!r} was asked for; expected a number.")
+    return None if given is None else int(given)
 
 
 def _which(given: str) -> MaskKind:
@@ -69,24 +80,49 @@ def _which(given: str) -> MaskKind:
 
 
 async def outline(request: Request) -> Response:
-    """The mask of one object from a box, scribbles or a polygon; nothing is stored."""
+    """The mask of one object from a box, scribbles, clicks or a polygon; nothing is stored."""
     values, project = await json_of(request), project_of(request)
     index, prompt = whole_number(values, "frame"), OutlinePrompt.read(values)
-    found = await run_in_threadpool(_outline, request, project, index, prompt)
+    corrects = values.get("corrects")
+    found = await run_in_threadpool(
+        _outline,
+        request,
+        project,
+        index,
+        prompt,
+        None if corrects is None else whole_number(values, "corrects"),
+    )
     return Response(found, media_type="image/png")
 
 
-def _outline(request: Request, project: Project, index: int, prompt: OutlinePrompt) -> bytes:
+def _outline(
+    request: Request, project: Project, index: int, prompt: OutlinePrompt, corrects: int | None
+) -> bytes:
+    """The PNG of the mask; `corrects` is the object whose mask on the frame points correct."""
     project.check_frame(index)
     image = services_of(request).frames.image(project.id, project.video, index)
-    return png_of(segment_outline(image, prompt).astype(np.uint8) * np.uint8(255), grey=True)
+    labels = None if corrects is None else project.labels(index, "shown")
+    previous = None if labels is None else labels == corrects
+    with _asking:  # one answer at a time: the segmenter caches what it saw
+        mask = segment_outline(image, prompt, _promptable(), previous)
+    return png_of(mask.astype(np.uint8) * np.uint8(255), grey=True)
 
 
-def _etag(*words: object) -> str:
+@cache
+def _promptable() -> PromptableSegmenter:
+    """One for all projects, built when it is first asked."""
+    return build_promptable()
+
+
+_asking = threading.Lock()
+
+
+def etag_of(*words: object) -> str:
+    """An ETag of everything that an answer depends on."""
     return f'"{hashlib.sha256(repr(words).encode()).hexdigest()[:20]}"'
 
 
-def _cache_headers(etag: str, seconds: int) -> dict[str, str]:
+def cache_headers(etag: str, seconds: int) -> dict[str, str]:
     """Cache headers; after `seconds` the browser validates its copy."""
     return {"etag": etag, "cache-control": f"private, max-age={seconds}" if seconds else "private, no-cache"}
 

@@ -1,139 +1,108 @@
-"""A project: one video's folder, which holds on disk everything that was confirmed to a client.
+"""A project: one video with everything that people decided on it and that was computed for it.
 
-project.json        the video: where it is, how many frames, their size, their rate
-journal.jsonl       annotations and names, step by step (`tinct.web.journal`)
-prompts/<hash>.png  label maps of annotated frames, named by their content
-runs.jsonl          the runs (`tinct.web.run_log`)
-masks/              computed masks (`tinct.web.mask_store`)
-states/             states from which the session can resume (`tinct.inference.session`)
-video/              an uploaded video
-exports/            exported files
+All of it lies in one file (`tinct.web.project_file`). Beside it there is a scratch folder, which may be
+deleted while the project is closed:
+
+states/   states from which the session can resume (`tinct.inference.session`)
+video/    an embedded video, unpacked
 """
 
 from __future__ import annotations
 
-import json
 import threading
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
-from fractions import Fraction
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from tinct.errors import OptionError, VideoError
-from tinct.io.atomic import atomic_write, sweep
-from tinct.io.json_files import parse_json, reading
-from tinct.io.mask_files import read_label_png, write_mask
+from tinct.io.atomic import atomic_write, path_below, sweep
+from tinct.io.json_files import reading
 from tinct.io.masks import object_ids_of, voc_palette
-from tinct.io.regular_files import read_regular
 from tinct.io.video import Video
 from tinct.shapes import LabelMap
-from tinct.web.http_errors import NotFoundError
+from tinct.web.http_errors import ConflictError, NotFoundError
 from tinct.web.journal import AnnotatedObject, Journal
-from tinct.web.mask_store import ComputedMask, MaskStore, is_stale, ranges
-from tinct.web.prompt_png import check_number_of_objects, content_name
-from tinct.web.run_log import RunLog, settings_of
+from tinct.web.mask_store import ComputedMask, MaskStore, is_stale
+from tinct.web.project_file import ProjectFile
+from tinct.web.project_info import ProjectInfo
+from tinct.web.prompt_png import check_number_of_objects, content_name, labels_of, png_of
+from tinct.web.run_log import RunLog
 from tinct.web.run_state import RunState, state_after_restart
 
 MaskKind = Literal["shown", "painted", "computed"]
+Verdict = Literal["kept", "rejected"]
 
 MAX_NAME = 80
 """Maximum number of characters of an object's name."""
 
 
-@dataclass(frozen=True)
-class ProjectInfo:
-    """`project.json`: metadata of the video, known without opening it.
-
-    Attributes:
-        id: The name of the folder, which is also the id in every URL.
-        name: The name that people see.
-        video: The file or folder of frames; relative to the project's folder where it was uploaded.
-        uploaded: Whether the video was uploaded, and is removed with the project.
-        frames: Number of frames.
-        size: (H, W) in pixels.
-        rate: Frames per second as a fraction in text; None if unknown.
-    """
-
-    id: str
-    name: str
-    video: str
-    uploaded: bool
-    frames: int
-    size: tuple[int, int]
-    rate: str | None
-
-    @property
-    def fps(self) -> float | None:
-        """Frames per second."""
-        return None if self.rate is None else float(Fraction(self.rate))
-
-    @staticmethod
-    def of(video: Video, project_id: str, name: str, path: str, *, uploaded: bool) -> ProjectInfo:
-        """The metadata of an opened video."""
-        rate = None if video.rate is None else str(Fraction(video.rate))
-        return ProjectInfo(project_id, name, path, uploaded, len(video), video.size, rate)
-
-    def write(self, folder: Path) -> None:
-        """Write the file, atomically and durably; OutputError if that fails."""
-        with atomic_write(folder / "project.json", durable=True) as part:
-            part.write_text(json.dumps(asdict(self), indent=1, ensure_ascii=False), encoding="utf-8")
-
-    @staticmethod
-    def read(folder: Path) -> ProjectInfo:
-        """Read the file; TinctError if it is missing or damaged."""
-        path = folder / "project.json"
-        with reading(path, "a project of tinct", "Put back a copy of it, or move the folder elsewhere."):
-            values = parse_json(read_regular(path))
-            height, width = (int(side) for side in values["size"])
-            texts = {name: str(values[name]) for name in ("id", "name", "video")}
-            info = ProjectInfo(
-                **texts, uploaded=bool(values["uploaded"]), frames=int(values["frames"]),
-                size=(height, width), rate=None if values["rate"] is None else str(values["rate"]),
-            )  # fmt: skip
-            if (info.fps is not None and info.fps <= 0) or min(height, width, info.frames) < 1:
-                raise ValueError("its frames, their size or their rate are not positive")
-            return info
-
-
 class Project:
     """An open project. Its methods may be called from any thread; each is one atomic change.
 
+    Args:
+        path: The project file.
+        scratch: The scratch folder, created if missing.
+        project_id: The id in URLs.
+
     Attributes:
+        file: The open project file.
         info: Metadata of the video.
-        folder: The folder on disk.
-        journal: Objects and prompts.
+        journal: Objects, prompts, and what else people decided.
         masks: The computed masks.
         runs: The log of runs.
         run: The state of the latest run.
+
+    Raises:
+        TinctError: The file is no project, is damaged, or open in another process.
     """
 
-    def __init__(self, folder: Path, info: ProjectInfo | None = None) -> None:
-        self.folder = folder
-        self.info = info or ProjectInfo.read(folder)
+    def __init__(self, path: Path, scratch: Path, project_id: str) -> None:
+        self.id, self.scratch = project_id, scratch
         self.lock = threading.RLock()
-        self._ids_of_prompt: dict[str, tuple[int, ...]] = {}
-        sweep(folder)
-        for name in ("prompts", "exports", "states", "masks"):
-            (folder / name).mkdir(exist_ok=True)
-            sweep(folder / name)
-        self.journal = Journal(folder / "journal.jsonl")
-        self.masks = MaskStore(folder / "masks")
-        self.runs = RunLog(folder / "runs.jsonl")
-        latest = self.runs.latest
-        done = 0 if latest is None else len(self.finished_frames(latest.root))
-        self.run: RunState | None = state_after_restart(self.runs, done)
+        self.file = ProjectFile(path)
+        try:
+            with reading(path, "a project of tinct", "Put back a copy of it, or move it elsewhere."):
+                self.info = ProjectInfo.from_json(self.file.meta("project"))
+                self.journal, self.masks = Journal(self.file), MaskStore(self.file)
+                self.runs = RunLog(self.file)
+                inside = range(self.info.frames)
+                passes = [each for plan in self.runs.plans.values() for each in plan.passes]
+                if any(each.first not in inside or each.last not in inside for each in passes):
+                    raise ValueError("a run of it lies outside the video")
+                self._ids_of_prompt = self.file.prompt_ids()
+                self.run: RunState | None = state_after_restart(self.runs, self.finished_frames)
+        except BaseException:
+            self.file.close()
+            raise
+        for folder in (scratch, scratch / "states"):
+            folder.mkdir(parents=True, exist_ok=True)
+            sweep(folder)
 
-    @property
-    def id(self) -> str:
-        """The id in URLs."""
-        return self.info.id
+    def close(self) -> None:
+        """Release the project file, which then holds everything."""
+        with self.lock:
+            self.file.close()
 
     @property
     def video_path(self) -> Path:
-        """The file or folder of frames."""
-        return self.folder / self.info.video
+        """The file or folder of frames; an embedded video is unpacked if it is not yet."""
+        path = Path(self.info.video)
+        if not self.info.embedded:
+            beside = self.file.path.parent / path.name  # a project that was sent along with its video
+            return beside if beside.exists() and not path.exists() else path
+        with self.lock:
+            folder = self.scratch / "video"
+            folder.mkdir(exist_ok=True)
+            for stored in self.file.files("video"):
+                target = path_below(folder, stored.name)
+                if not target.exists() or target.stat().st_size != stored.size:
+                    with atomic_write(target) as part, part.open("wb") as out:
+                        out.writelines(self.file.read_file("video", stored.name))
+        return self.scratch / path
 
     @cached_property
     def video(self) -> Video:
@@ -159,6 +128,31 @@ class Project:
                 f"Frame {index} was asked for; the video has frames 0 to {self.info.frames - 1}."
             )
 
+    def save_copy(self, path: Path, *, embed: bool) -> None:
+        """Write a complete copy of the project, which can be sent, while work goes on.
+
+        Args:
+            path: It must not exist yet.
+            embed: Whether to store the video in it, too.
+
+        Raises:
+            TinctError: The copy cannot be written, or the video is missing.
+        """
+        self.file.save_copy(path)
+        if not embed or self.info.embedded:
+            return
+        video = self.video_path
+        several = video.is_dir()
+        files = sorted(each for each in video.iterdir() if each.is_file()) if several else [video]
+        inside = "video" if several else f"video/{video.name}"
+        copy = ProjectFile(path)
+        try:
+            for each in files:
+                copy.add_file("video", each)
+            copy.set_meta("project", {**asdict(self.info), "video": inside, "embedded": True})
+        finally:
+            copy.close()
+
     # Changes
 
     def annotate(self, prompts: Mapping[int, LabelMap], names: Mapping[int, str] | None = None) -> None:
@@ -168,32 +162,77 @@ class Project:
 
         Raises:
             OptionError: A frame is not in the video.
+            ConflictError: A frame is locked.
             MaskError: There would be too many objects.
-            OutputError: The disk is full, or the folder cannot be written; then nothing has changed.
+            OutputError: The disk is full, or the file cannot be written; then nothing has changed.
         """
         with self.lock:
-            names_of_files: dict[int, str | None] = {}
+            names_of_prompts: dict[int, str | None] = {}
             new: dict[int, AnnotatedObject | None] = {}
             for index, labels in prompts.items():
                 self.check_frame(index)
-                names_of_files[index] = self._store_prompt(labels)
+                self._check_unlocked(index)
+                names_of_prompts[index] = self._store_prompt(labels)
                 for object_id in object_ids_of(labels):
                     if object_id not in self.journal.objects:
                         name = (names or {}).get(object_id, f"object {object_id}")
                         new[object_id] = AnnotatedObject(_clean_name(name), colour_of(object_id))
             check_number_of_objects(len(self.journal.objects) + len(new))
-            self.journal.do(new, names_of_files)
+            self.journal.do(objects=new, prompts=names_of_prompts)
 
     def remove_prompt(self, index: int) -> None:
         """Remove the prompt of a frame.
 
         Raises:
             NotFoundError: The frame is not annotated.
+            ConflictError: It is locked.
         """
         with self.lock:
             if index not in self.journal.prompts:
                 raise NotFoundError(f"Nothing is painted on frame {index}, so nothing can be taken back.")
+            self._check_unlocked(index)
             self.journal.do(prompts={index: None})
+
+    def set_lock(self, first: int, last: int, *, locked: bool) -> None:
+        """Lock frames, so that what they show now stays whatever is computed or painted, or unlock them.
+
+        Frames that show nothing are not locked.
+
+        Raises:
+            OptionError: A frame is not in the video.
+        """
+        self.check_frame(first)
+        self.check_frame(last)
+        with self.lock:
+            locks: dict[int, int | None] = {}
+            for index in range(first, last + 1):
+                shown = self.source(index) if locked else None
+                if shown is not None and index not in self.journal.locks:
+                    locks[index] = shown.run if isinstance(shown, ComputedMask) else 0
+                elif not locked:
+                    locks[index] = None
+            self.journal.do(locks=locks)
+
+    def judge(self, root: int, verdict: Verdict | None, *, later: bool = False) -> None:
+        """Keep or reject a run, as one step; what was shown before a rejected run is shown again.
+
+        Args:
+            root: The run's number.
+            verdict: None takes an earlier verdict back.
+            later: Whether the runs after it are judged so, too.
+
+        Raises:
+            NotFoundError: There is no such run.
+        """
+        with self.lock:
+            roots = {plan.root for plan in self.runs.plans.values()}
+            if root not in roots:
+                raise NotFoundError(f"There is no run {root} in this project; there are {sorted(roots)}.")
+            self.journal.do(verdicts={i: verdict for i in roots if i == root or (later and i > root)})
+
+    def _check_unlocked(self, index: int) -> None:
+        if index in self.journal.locks:
+            raise ConflictError(f"Frame {index} is locked. Unlock it (Shift+L) to paint on it.")
 
     def add_object(self, name: str | None, colour: str | None, wanted: int | None = None) -> int:
         """Add an object; return its id: the wanted one, or a free one if any object ever had that."""
@@ -207,14 +246,21 @@ class Project:
             can_have = wanted is not None and 1 <= wanted <= 254 and wanted not in used
             object_id = wanted if wanted is not None and can_have else free[0]
             made = AnnotatedObject(_clean_name(name or f"object {object_id}"), colour or colour_of(object_id))
-            self.journal.do({object_id: made})
+            self.journal.do(objects={object_id: made})
             return object_id
 
     def change_object(self, object_id: int, name: str | None, colour: str | None) -> None:
         """Change the name or the colour of an object."""
         with self.lock:
             old = self._object(object_id)
-            self.journal.do({object_id: AnnotatedObject(_clean_name(name or old.name), colour or old.colour)})
+            changed = AnnotatedObject(_clean_name(name or old.name), colour or old.colour)
+            self.journal.do(objects={object_id: changed})
+
+    def set_finishing(self, object_id: int, rules: Sequence[Mapping[str, Any]]) -> None:
+        """Replace the rules by which an object's masks are finished, as one step; the masks stay."""
+        with self.lock:
+            self._object(object_id)
+            self.journal.do(finishing={object_id: [dict(rule) for rule in rules] or None})
 
     def delete_object(self, object_id: int) -> None:
         """Remove an object from all prompts, and from every mask."""
@@ -222,11 +268,11 @@ class Project:
             self._object(object_id)
             prompts: dict[int, str | None] = {}
             for index, name in self.journal.prompts.items():
-                if object_id in self._ids(name):
+                if object_id in self._ids_of_prompt[name]:
                     labels = self.prompt(index).copy()
                     labels[labels == object_id] = 0
                     prompts[index] = self._store_prompt(labels) if object_ids_of(labels) else None
-            self.journal.do({object_id: None}, prompts, deletes=True)
+            self.journal.do(objects={object_id: None}, prompts=prompts, deletes=True)
 
     def undo(self) -> int | None:
         """Undo the last step; return the first frame whose prompt changed."""
@@ -245,53 +291,76 @@ class Project:
         return self.journal.objects[object_id]
 
     def _store_prompt(self, labels: LabelMap) -> str:
-        """Write the label map of a prompt unless it is stored already; return its name."""
+        """Store the label map of a prompt unless it is stored already; return its name."""
         name = content_name(labels)
-        path = self.folder / "prompts" / name
-        if not path.exists():
-            write_mask(path, labels, durable=True)
-        return name
-
-    def _ids(self, name: str) -> tuple[int, ...]:
         if name not in self._ids_of_prompt:
-            self._ids_of_prompt[name] = object_ids_of(read_label_png(self.folder / "prompts" / name))
-        return self._ids_of_prompt[name]
+            ids = object_ids_of(labels)
+            self.file.add_prompt(name, ids, png_of(labels, grey=False))
+            self._ids_of_prompt[name] = ids
+        return name
 
     # Views
 
-    def prompt_files(self) -> dict[int, Path]:
-        """The label map files of the prompts that hold an object, by frame in order."""
+    def prompt_pngs(self) -> dict[int, bytes]:
+        """The label maps of the prompts that hold an object as PNGs, by frame in order."""
         with self.lock:
-            return {i: self.prompt_path(i) for i, name in self.journal.prompts.items() if self._ids(name)}
+            return {i: self.file.prompt(self.journal.prompts[i]) for i in self.prompt_frames()}
 
-    def prompt_path(self, index: int) -> Path:
-        """The label map file of an annotated frame."""
-        return self.folder / "prompts" / self.journal.prompts[index]
+    def prompt_frames(self) -> list[int]:
+        """The frames whose prompts hold an object, in order."""
+        with self.lock:
+            return [i for i, name in self.journal.prompts.items() if self._ids_of_prompt[name]]
 
     def prompt(self, index: int) -> LabelMap:
         """The label map of an annotated frame."""
-        return read_label_png(self.prompt_path(index))
+        return labels_of(self.file.prompt(self.journal.prompts[index]), self.info.size)
 
     def finished_frames(self, root: int) -> set[int]:
-        """The frames that a run, or one that continues it, has computed."""
+        """The frames that a run, or one that continues it, has computed from the present prompts."""
         family = set(self.runs.family(root))
-        return {i for i in self.masks.frames() if any(mask.run in family for mask in self.masks.at(i))}
+        changed = {number: self._changed_since(number) for number in family}
+        return {
+            mask.index
+            for mask in self.masks.all()
+            if mask.run in family and not self._is_stale(mask, changed[mask.run])
+        }
 
-    def shown(self, index: int) -> tuple[ComputedMask, bool] | None:
-        """(the computed mask that a frame shows, whether a later correction has made it stale)."""
-        return self._shown(index, {})
+    def _changed_since(self, run: int) -> list[int]:
+        """The frames whose prompts differ from those of a run."""
+        return self.journal.prompts_changed_since(self.runs.plans[run].state)
 
-    def _shown(self, index: int, changes: dict[int, list[int]]) -> tuple[ComputedMask, bool] | None:
-        masks = self.masks.at(index)
-        for mask in reversed(masks):
-            plan = self.runs.plans.get(mask.run)
-            if plan is None:
-                continue
-            if plan.state not in changes:
-                changes[plan.state] = self.journal.prompts_changed_since(plan.state)
-            if not is_stale(index, plan.direction_at(index), changes[plan.state]):
+    def _is_stale(self, mask: ComputedMask, changed: list[int]) -> bool:
+        return is_stale(mask.index, self.runs.plans[mask.run].direction_at(mask.index), changed)
+
+    def shown(self, index: int, before: int | None = None) -> tuple[ComputedMask, bool] | None:
+        """(the computed mask that a frame shows, whether a later correction has made it stale).
+
+        Args:
+            index: The frame.
+            before: Look at the masks of earlier runs than this one alone.
+        """
+        return self._shown(index, {}, before)
+
+    def _shown(
+        self, index: int, changes: dict[int, list[int]], before: int | None = None
+    ) -> tuple[ComputedMask, bool] | None:
+        lock = self.journal.locks.get(index)
+        newest: ComputedMask | None = None
+        for mask in reversed(self.masks.at(index)):
+            if mask.run == lock:
                 return mask, False
-        return (masks[-1], True) if masks else None
+            if mask.run not in self.runs.plans or not self._counts(mask.run, before):
+                continue
+            newest = newest or mask
+            if mask.run not in changes:
+                changes[mask.run] = self._changed_since(mask.run)
+            if lock is None and not self._is_stale(mask, changes[mask.run]):
+                return mask, False
+        return None if newest is None else (newest, lock is None)
+
+    def _counts(self, run: int, before: int | None) -> bool:
+        root = self.runs.plans[run].root
+        return self.journal.verdicts.get(root) != "rejected" and (before is None or root < before)
 
     def all_shown(self) -> Iterator[tuple[ComputedMask, bool]]:
         """`shown` of every frame that has a computed mask, in order."""
@@ -301,84 +370,62 @@ class Project:
             if found is not None:
                 yield found
 
-    def label_file(self, index: int, of: MaskKind = "shown") -> Path | None:
-        """The file of a frame's label map, which may still hold deleted objects; None if there is none.
+    def source(
+        self, index: int, of: MaskKind = "shown", before: int | None = None
+    ) -> ComputedMask | str | None:
+        """Where a frame's label map comes from: a computed mask, the name of a prompt, or nowhere.
 
         Args:
             index: The frame.
             of: `shown`: the computed mask if it is not stale (it holds the annotated objects exactly, and
                 the others too), else the prompt, else the stale mask; or `painted` or `computed`.
+            before: As in `shown`.
         """
         with self.lock:
-            computed, prompt = self.shown(index), self.journal.prompts.get(index)
-            fresh = computed is not None and not computed[1]
+            computed, prompt = self.shown(index, before), self.journal.prompts.get(index)
+            fresh = computed is not None and not computed[1] and self.journal.locks.get(index) != 0
             # A frame with an empty prompt shows nothing, whatever a run found there.
             if of == "shown" and prompt is not None:
-                of = "computed" if fresh and self._ids(prompt) else "painted"
-            if prompt is not None and of == "painted":
-                return self.prompt_path(index)
-            return None if of == "painted" or computed is None else self.masks.path(computed[0])
+                of = "computed" if fresh and self._ids_of_prompt[prompt] else "painted"
+            if of == "painted":
+                return prompt
+            return None if computed is None else computed[0]
+
+    def png(self, index: int, of: MaskKind = "shown", before: int | None = None) -> bytes | None:
+        """The stored label map of a frame, which may still hold deleted objects; None if there is none."""
+        with self.lock:
+            found = self.source(index, of, before)
+            if isinstance(found, ComputedMask):
+                return self.file.mask(found.index, found.run)
+            return None if found is None else self.file.prompt(found)
 
     @property
     def deleted_objects(self) -> set[int]:
         """Ids of deleted objects, which computed masks may still hold."""
         return self.journal.object_ids_ever - self.journal.objects.keys()
 
-    def labels(self, index: int, of: MaskKind = "shown") -> LabelMap | None:
+    def labels(self, index: int, of: MaskKind = "shown", before: int | None = None) -> LabelMap | None:
         """The label map of a frame, without deleted objects; None if there is none.
 
-        `of` is that of `label_file`.
+        The arguments are those of `source`.
         """
         with self.lock:
-            path = self.label_file(index, of)
-            labels = None if path is None else read_label_png(path)
-            gone = self.deleted_objects
-        if labels is not None:
-            for object_id in gone:
-                labels[labels == object_id] = 0
+            png, gone = self.png(index, of, before), self.deleted_objects
+        if png is None:
+            return None
+        labels = labels_of(png, self.info.size)
+        labels[np.isin(labels, [*gone])] = 0
         return labels
 
-    def mask_key(self, index: int) -> tuple[object, ...]:
-        """A key of everything that `labels` depends on, found without reading a file."""
+    def mask_key(self, index: int, before: int | None = None) -> tuple[object, ...]:
+        """A key of everything that `labels` depends on, found without reading a mask."""
         with self.lock:
-            return self.shown(index), self.journal.prompts.get(index), tuple(self.journal.objects)
-
-    def document(self) -> dict[str, Any]:
-        """The project as JSON for the page, without the id of the writing tab."""
-        with self.lock:
-            shown = list(self.all_shown())
-            prompts = self.journal.prompts
-            latest = self.runs.latest
-            return {
-                **summary(self.info, self.run),
-                "objects": [{"id": i, **asdict(made)} for i, made in self.journal.objects.items()],
-                "prompts": list(prompts),
-                "done": ranges(mask.index for mask, _ in shown),
-                "stale": ranges(mask.index for mask, stale in shown if stale and mask.index not in prompts),
-                "confidence": [[mask.index, mask.confidence] for mask, _ in shown],
-                "suggested": _suggested_frame(
-                    {m.index: m.confidence for m, stale in shown if not stale}, prompts
-                ),
-                "run": None if self.run is None else self.run.document(),
-                "settings": None if latest is None else settings_of(latest.config),
-                "can_undo": self.journal.can_undo,
-                "can_redo": self.journal.can_redo,
-                "revision": self.journal.revision,
-            }
-
-
-def summary(info: ProjectInfo, run: RunState | None) -> dict[str, Any]:
-    """A project in the list of projects."""
-    return {
-        "id": info.id,
-        "name": info.name,
-        "frames": info.frames,
-        "fps": info.fps,
-        "width": info.size[1],
-        "height": info.size[0],
-        "uploaded": info.uploaded,
-        "status": "ready" if run is None else run.status,
-    }
+            return (
+                self.shown(index, before),
+                self.journal.prompts.get(index),
+                self.journal.locks.get(index),
+                tuple(self.journal.objects),
+            )
 
 
 def colour_of(object_id: int) -> str:
@@ -389,10 +436,3 @@ def colour_of(object_id: int) -> str:
 def _clean_name(name: str) -> str:
     """A name as one line of printable characters."""
     return " ".join("".join(c if c.isprintable() else " " for c in name).split())[:MAX_NAME] or "object"
-
-
-def _suggested_frame(confidences: Mapping[int, float], prompts: Mapping[int, str]) -> int | None:
-    """The frame whose correction would help most."""
-    from tinct.inference.confidence import most_helpful_frame
-
-    return most_helpful_frame(confidences, prompts)

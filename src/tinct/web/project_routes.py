@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import re
+import shutil
+import tempfile
 from contextlib import suppress
+from pathlib import Path
 
+from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from tinct.errors import OptionError, VideoError
+from tinct.errors import OptionError, TinctError, VideoError
 from tinct.web.project import Project
+from tinct.web.project_file import SUFFIX
 from tinct.web.prompt_png import read_prompt_png
 from tinct.web.services import (
     apply_change,
@@ -26,6 +31,7 @@ from tinct.web.services import (
     text,
     whole_number,
 )
+from tinct.web.uploads import clean_name
 
 
 def list_projects(request: Request) -> Response:
@@ -116,6 +122,29 @@ async def redo(request: Request) -> Response:
     return document_of(request, project, frame=frame)
 
 
+async def lock_frames(request: Request) -> Response:
+    """Lock the frames `first` to `last`, or unlock them."""
+    values = await json_of(request)
+    first = whole_number(values, "first")
+    last = whole_number(values, "last", first)
+    locked = values.get("locked") is not False
+    return await document_after(request, lambda project: project.set_lock(first, last, locked=locked))
+
+
+async def save_copy(request: Request) -> Response:
+    """The project as one file for download; with `embed=1` the video lies in it."""
+    project, embed = project_of(request), request.query_params.get("embed") == "1"
+    folder = Path(tempfile.mkdtemp(prefix=".part-", dir=project.scratch))
+    remove = BackgroundTask(shutil.rmtree, folder, ignore_errors=True)
+    name = clean_name(f"{Path(project.info.name).stem}{SUFFIX}", "project")
+    try:
+        await run_in_threadpool(project.save_copy, folder / name, embed=embed)
+    except TinctError:
+        await remove()
+        raise
+    return FileResponse(folder / name, filename=name, background=remove)
+
+
 async def acquire_writer_lock(request: Request) -> Response:
     """Give the writer lock to the calling tab."""
     force = (await json_of(request)).get("force") is True
@@ -142,6 +171,8 @@ ROUTES = [
     Route("/api/projects/{project}/objects", add_object, methods=["POST"]),
     Route("/api/projects/{project}/objects/{object:int}", change_object, methods=["PATCH"]),
     Route("/api/projects/{project}/objects/{object:int}", delete_object, methods=["DELETE"]),
+    Route("/api/projects/{project}/locks", lock_frames, methods=["POST"]),
+    Route("/api/projects/{project}/copy", save_copy, methods=["GET"]),
     Route("/api/projects/{project}/undo", undo, methods=["POST"]),
     Route("/api/projects/{project}/redo", redo, methods=["POST"]),
     Route("/api/projects/{project}/writer-lock", acquire_writer_lock, methods=["POST"]),

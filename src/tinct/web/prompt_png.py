@@ -10,8 +10,8 @@ from PIL import Image as Pictures
 
 from tinct.errors import MaskError
 from tinct.io.image_files import opened_picture
-from tinct.io.masks import MAX_OBJECTS, check_labels, check_size, object_ids_of
-from tinct.shapes import LabelMap
+from tinct.io.masks import MAX_OBJECTS, ObjectMasks, check_labels, check_size, object_ids_of
+from tinct.shapes import Float, LabelMap
 from tinct.web.http_errors import CallError
 
 
@@ -48,8 +48,24 @@ def read_prompt_png(body: bytes, size: tuple[int, int], index: int) -> LabelMap:
     return check_labels(labels, frame_size=size, name=name) if ids else labels * np.uint8(0)
 
 
+def labels_of(png: bytes, size: tuple[int, int]) -> LabelMap:
+    """The label map of a stored PNG.
+
+    Raises:
+        MaskError: It is damaged, or not of the frame's size (H, W).
+    """
+
+    def explain(reason: str) -> MaskError:
+        return MaskError(f"A stored mask is damaged ({reason}). Put back a copy of the project.")
+
+    with opened_picture(io.BytesIO(png), explain, formats=("PNG",)) as picture:
+        if (picture.height, picture.width) != size or picture.mode not in ("P", "L", "1"):
+            raise explain(f"it is {picture.width}×{picture.height} pixels of mode {picture.mode}")
+        return np.array(picture, np.uint8)
+
+
 def content_name(labels: LabelMap) -> str:
-    """The file name of a label map, derived from its pixels."""
+    """The name of a stored label map, derived from its pixels."""
     digest = hashlib.sha256(repr(labels.shape).encode())
     digest.update(np.ascontiguousarray(labels).tobytes())
     return f"{digest.hexdigest()[:24]}.png"
@@ -74,3 +90,14 @@ def check_number_of_objects(count: int) -> None:
             f"The project would have {count} objects; at most {MAX_OBJECTS} are taken. Delete some, or give "
             "several things one id."
         )
+
+
+def soft_pngs(masks: ObjectMasks) -> dict[int, bytes]:
+    """The probabilities of each object as a project stores them: 8-bit grey PNGs, by id."""
+    return {i: _grey_png(masks[i]) for i in masks if masks[i].any()}
+
+
+def _grey_png(alpha: Float[np.ndarray, "H W"]) -> bytes:
+    buffer = io.BytesIO()
+    Pictures.fromarray(np.rint(255 * alpha.clip(0, 1)).astype(np.uint8)).save(buffer, "PNG", compress_level=2)
+    return buffer.getvalue()

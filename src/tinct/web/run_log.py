@@ -6,16 +6,16 @@ old: it has a number of its own, so that each mask shows which prompts its compu
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Sequence
+import json
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 from typing import Any, Literal
 
 from tinct.inference.directions import Direction
 from tinct.runs.segmenter_config import SegmenterConfig
-from tinct.web.durable_log import DurableLog
+from tinct.web.project_file import ProjectFile
 
-Status = Literal["starting", "running", "paused", "done", "cancelled", "failed"]
+Status = Literal["queued", "starting", "running", "paused", "done", "cancelled", "failed"]
 
 ENDED: tuple[Status, ...] = ("done", "cancelled", "failed")
 """Statuses of runs that go on only if someone resumes them."""
@@ -85,32 +85,38 @@ class RunPlan:
 
 
 def plan_passes(
-    start: int, direction: Direction, frames: int, prompts: Sequence[int], *, streams: bool
+    start: int,
+    direction: Direction,
+    within: range,
+    prompts: Sequence[int],
+    *,
+    streams: bool,
 ) -> tuple[FramePass, ...]:
     """The passes by which a run is computed.
 
     Args:
-        start: The frame at which the run is requested to start.
-        direction: The requested direction; `both` means the whole video.
-        frames: Number of frames of the video.
+        start: The frame at which the run is requested to start; the nearest one of `within` is taken.
+        direction: The requested direction; `both` means all of `within`.
+        within: The frames that may be computed: all of the video, or the stretch between its in and out.
         prompts: The annotated frames.
         streams: Whether the method streams from frame to frame; one that sees the whole video has no
             direction, and its masks depend on every prompt.
     """
-    last = frames - 1
+    begin, last = within[0], within[-1]
+    start = min(max(start, begin), last)
     if not streams:
-        wanted = {"forward": (start, last), "backward": (0, start), "both": (0, last)}[direction]
+        wanted = {"forward": (start, last), "backward": (begin, start), "both": (begin, last)}[direction]
         return (FramePass(*wanted, "both"),)
     if direction == "forward":
         return (FramePass(start, last, "forward"),)
     if direction == "backward":
-        return (FramePass(start, 0, "backward"),)
+        return (FramePass(start, begin, "backward"),)
     if len(prompts) > 1:
-        return (FramePass(0, last, "both"),)
+        return (FramePass(begin, last, "both"),)
     # From a single prompt, two streaming passes give the same masks, and give them sooner.
-    first = prompts[0]
-    backward = (FramePass(first - 1, 0, "backward"),) if first else ()
-    return (FramePass(first, last, "forward"), *backward)
+    forward = (FramePass(max(prompts[0], begin), last, "forward"),) if prompts[0] <= last else ()
+    backward = (FramePass(min(prompts[0] - 1, last), begin, "backward"),) if prompts[0] > begin else ()
+    return forward + backward
 
 
 class RunLog:
@@ -120,12 +126,17 @@ class RunLog:
         plans: By number, in order.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, file: ProjectFile) -> None:
         self.plans: dict[int, RunPlan] = {}
         self._ends: dict[int, tuple[Status, str]] = {}
-        self._log = DurableLog(path)
-        for entry in self._log.entries:
-            self._apply(entry)
+        self._file = file
+        for row in file.rows("SELECT * FROM runs ORDER BY number"):
+            number, root, state, start, direction, passes, settings, status, message = row
+            in_order = tuple(FramePass(**values) for values in json.loads(passes))
+            config = _config_of(json.loads(settings))
+            self.plans[number] = RunPlan(number, root, state, start, direction, in_order, config)
+            if status is not None:
+                self._ends[number] = status, message
 
     @property
     def latest(self) -> RunPlan | None:
@@ -148,49 +159,38 @@ class RunLog:
         """Record a new run; `root` is the first run that it continues.
 
         Raises:
-            OutputError: The log cannot be written.
+            OutputError: The file cannot be written.
         """
         number = len(self.plans) + 1
         plan = RunPlan(number, number if root is None else root, state, start, direction, passes, config)
-        self._write({"run": _plan_json(plan)})
+        in_order = json.dumps([asdict(frame_pass) for frame_pass in passes])
+        row = (number, plan.root, state, start, direction, in_order, json.dumps(settings_of(config)))
+        with self._file.transaction() as db:
+            db.execute("INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, NULL, '')", row)
+        self.plans[number] = plan
         return plan
 
     def end(self, number: int, status: Status, message: str = "") -> None:
         """Record how a run ended, or that it is paused.
 
         Raises:
-            OutputError: The log cannot be written.
+            OutputError: The file cannot be written.
         """
         if self._ends.get(number) != (status, message):
-            self._write({"end": number, "status": status, "message": message})
+            with self._file.transaction() as db:
+                db.execute(
+                    "UPDATE runs SET status = ?, message = ? WHERE number = ?", (status, message, number)
+                )
+            self._ends[number] = status, message
 
     def family(self, root: int) -> Iterator[int]:
         """The numbers of a run and of those that continue it."""
         return (number for number, plan in self.plans.items() if plan.root == root)
 
-    def _write(self, entry: dict[str, Any]) -> None:
-        self._log.append(entry)
-        self._apply(entry)
 
-    def _apply(self, entry: dict[str, Any]) -> None:
-        if "run" in entry:
-            plan = _read_plan(entry["run"])
-            self.plans[plan.number] = plan
-        else:
-            self._ends[entry["end"]] = (entry["status"], entry["message"])
-
-
-def _plan_json(plan: RunPlan) -> dict[str, Any]:
-    """The entry of a plan; the file calls the passes `legs`, and the config `settings`."""
-    entry = {"legs" if name == "passes" else name: value for name, value in asdict(plan).items()}
-    del entry["config"]
-    return {**entry, "settings": settings_of(plan.config)}
-
-
-def _read_plan(entry: dict[str, Any]) -> RunPlan:
-    rest = {name: value for name, value in entry.items() if name not in ("legs", "settings")}
-    passes = tuple(FramePass(**values) for values in entry["legs"])
-    return RunPlan(**rest, passes=passes, config=SegmenterConfig(**entry["settings"]))
+def _config_of(settings: Mapping[str, Any]) -> SegmenterConfig:
+    """A config of these three alone: a stranger's file names no other files."""
+    return SegmenterConfig(settings["method"], preset=settings["preset"], fine_tune=settings["fine_tune"])
 
 
 def settings_of(config: SegmenterConfig) -> dict[str, str | None]:

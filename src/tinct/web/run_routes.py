@@ -8,9 +8,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from tinct.errors import OptionError
 from tinct.inference.directions import check_direction
 from tinct.runs.segmenter_config import SegmenterConfig
-from tinct.web.project import Project
+from tinct.web.project import Project, Verdict
 from tinct.web.services import document_after, json_of, project_of, services_of, text, whole_number
 
 
@@ -48,8 +49,8 @@ def status(request: Request) -> Response:
     return JSONResponse({"ready": services_of(request).runner.worker.ready.is_set()})
 
 
-async def begin(request: Request) -> Response:
-    """Begin a run."""
+async def begin_run(request: Request) -> Response:
+    """Begin a run, in the frames from `first` to `last` alone if they are given."""
     values, runner = await json_of(request), services_of(request).runner
     default = request.app.state.config
     config = SegmenterConfig(
@@ -59,7 +60,14 @@ async def begin(request: Request) -> Response:
     )
     direction = check_direction(text(values, "direction") or "forward")
     start = whole_number(values, "start", 0)
-    return await document_after(request, lambda project: runner.begin(project, start, direction, config))
+    first, last = whole_number(values, "first", 0), values.get("last")
+    end = None if last is None else whole_number(values, "last")
+
+    def begin(project: Project) -> None:
+        within = range(first, project.info.frames if end is None else end + 1)
+        runner.begin(project, start, direction, config, within)
+
+    return await document_after(request, begin)
 
 
 async def pause(request: Request) -> Response:
@@ -77,6 +85,23 @@ async def cancel(request: Request) -> Response:
     return await document_after(request, services_of(request).runner.cancel)
 
 
+async def judge(request: Request) -> Response:
+    """Keep or reject a run, or take that back; with `later` the runs after it, too."""
+    values, runner, root = await json_of(request), services_of(request).runner, request.path_params["run"]
+    given = text(values, "verdict")
+    if given not in ("kept", "rejected", None):
+        raise OptionError(f"The verdict {given[:20]!r} came; expected 'kept', 'rejected' or null.")
+    verdict: Verdict | None = given  # type: ignore[assignment]
+
+    def change(project: Project) -> None:
+        run = project.run
+        if verdict == "rejected" and run is not None and not run.ended:
+            runner.cancel(project)
+        project.judge(root, verdict, later=values.get("later") is True)
+
+    return await document_after(request, change)
+
+
 async def events(request: Request) -> Response:
     """What happens in the project, as server-sent events."""
     project: Project = project_of(request)
@@ -88,9 +113,10 @@ async def events(request: Request) -> Response:
 ROUTES = [
     Route("/api/methods", list_methods, methods=["GET"]),
     Route("/api/status", status, methods=["GET"]),
-    Route("/api/projects/{project}/run", begin, methods=["POST"]),
+    Route("/api/projects/{project}/run", begin_run, methods=["POST"]),
     Route("/api/projects/{project}/pause", pause, methods=["POST"]),
     Route("/api/projects/{project}/resume", resume, methods=["POST"]),
     Route("/api/projects/{project}/cancel", cancel, methods=["POST"]),
+    Route("/api/projects/{project}/runs/{run:int}/verdict", judge, methods=["POST"]),
     Route("/api/projects/{project}/events", events, methods=["GET"]),
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -69,6 +70,7 @@ class RunState:
         left = None if fps is None or self.status != "running" else (self.total - self.done) / fps
         return {
             "number": self.plan.number,
+            "root": self.plan.root,
             "status": self.status,
             "stage": self.stage,
             "stage_done": self.stage_done[0],
@@ -83,12 +85,12 @@ class RunState:
         }
 
 
-def state_after_restart(runs: RunLog, done: int) -> RunState | None:
+def state_after_restart(runs: RunLog, finished: Callable[[int], set[int]]) -> RunState | None:
     """The latest run when a server starts; one that was interrupted counts as paused.
 
     Args:
         runs: The runs of the project.
-        done: Number of the run's frames that have a mask.
+        finished: The frames of a run, given by its number, that have a mask.
     """
     plan = runs.latest
     if plan is None:
@@ -97,4 +99,5 @@ def state_after_restart(runs: RunLog, done: int) -> RunState | None:
     end = runs.end_of(plan.number)
     status, message = end if end is not None else ("paused", INTERRUPTED)
     total = len(root.frames)
+    done = total if status == "done" else len(finished(root.number) & set(root.frames))
     return RunState(plan, total, done, status, message=message, start=root.start, direction=root.direction)

@@ -1,11 +1,13 @@
 """The run that the worker computes, and its progress as events for the pages.
 
-One run computes at a time. A run that is paused, or interrupted by a killed server, is only recorded:
-its frames are on disk, and resuming it begins a new run for the missing frames.
+One run computes at a time; those of other projects are queued. A run that is paused, or interrupted by a
+killed server, is only recorded: its frames are on disk, and resuming it begins a new run for the frames that
+are missing, or that the prompts of now would change.
 """
 
 from __future__ import annotations
 
+import base64
 import itertools
 import logging
 import threading
@@ -20,12 +22,16 @@ from tinct.web.events import Events
 from tinct.web.http_errors import CallError, ConflictError
 from tinct.web.mask_store import ComputedMask
 from tinct.web.project import Project
+from tinct.web.project_document import run_document
 from tinct.web.run_log import Status, plan_passes, settings_of
 from tinct.web.run_state import RunState
 from tinct.web.worker_process import PROCESS_ENDED, WorkerMessage, WorkerProcess
 
 STOP_TIMEOUT_S = 0.7
 """Seconds that a cancelled worker has to end its current step before it is replaced."""
+
+QUIET_S = 0.5
+"""Seconds without a further stroke after which a run that is under way takes new prompts up."""
 
 DIED = (
     "The computing process ended in the middle (out of memory, perhaps). Every finished mask is here. "
@@ -70,6 +76,8 @@ class Runner:
         self._events, self._on_frame = events, on_frame
         self._lock = threading.RLock()
         self._active: _ActiveRun | None = None
+        self._queue: list[Project] = []
+        self._follow_timer = threading.Timer(0, lambda: None)
         self._tickets = itertools.count(1)
         self._stopping: set[int] = set()  # tickets that were cancelled and have not ended yet
         self.worker = WorkerProcess(command, threads, self._on_message)
@@ -80,64 +88,121 @@ class Runner:
 
     # What people ask for
 
-    def begin(self, project: Project, start: int, direction: Direction, config: SegmenterConfig) -> None:
-        """Begin a run; the current one of the same project is cancelled.
+    def begin(
+        self,
+        project: Project,
+        start: int,
+        direction: Direction,
+        config: SegmenterConfig,
+        within: range | None = None,
+    ) -> None:
+        """Begin a run, or queue it; the current one of the same project is cancelled.
+
+        Args:
+            project: The project.
+            start: The frame to begin at.
+            direction: Where to go from there.
+            config: The segmenter.
+            within: The frames that may be computed, one after the other; None for all.
 
         Raises:
-            OptionError: `start` lies outside the video, or there is no such method or preset.
+            OptionError: `start` or `within` lies outside the video, or there is no such method or preset.
             CallError: No frame is annotated.
-            ConflictError: Another project is being computed.
             OutputError: The run cannot be recorded.
         """
-        project.check_frame(start)
+        within = range(project.info.frames) if within is None else within
+        for index in (start, within.start, within.stop - 1):
+            project.check_frame(index)
+        if not within:
+            raise OptionError(f"The frames {within.start} to {within.stop - 1} are none; put in before out.")
         streams = _streams(config)
-        annotated = project.prompt_files()
+        annotated = project.prompt_frames()
         if not annotated:
             raise CallError(
                 "Nothing is painted yet, so there is nothing to look for. Paint an object on any frame, "
                 "then run."
             )
-        passes = plan_passes(start, direction, project.info.frames, list(annotated), streams=streams)
-        with self._lock:
-            self._free_worker(project)
-            with project.lock:
-                plan = project.runs.begin(project.journal.state, start, direction, passes, config)
-                project.run = RunState(plan, len(plan.frames), start=start, direction=direction)
+        passes = plan_passes(start, direction, within, annotated, streams=streams)
+        with self._lock, project.lock:
+            if self.computes(project) and project.run is not None:
+                self._stop_worker()
+                project.runs.end(project.run.plan.number, "cancelled")
+            plan = project.runs.begin(project.journal.state, start, direction, passes, config)
+            project.run = RunState(plan, len(plan.frames), start=start, direction=direction)
             self._submit(project)
 
     def resume(self, project: Project) -> None:
-        """Resume the paused run with the present prompts.
+        """Resume the paused run; if prompts have changed, from the earliest frame that they change.
 
         Raises:
-            ConflictError: No run is paused, or another project is being computed.
+            ConflictError: No run is paused.
         """
         with self._lock, project.lock:
             run = project.run
             if run is None or run.status not in ("paused", "failed", "cancelled"):
                 raise ConflictError("No run rests in this project, so none can go on. Begin one with run.")
-            if self.computes(project):
+            if project.journal.verdicts.get(run.plan.root) == "rejected":
+                project.judge(run.plan.root, None)
+            if self.computes(project) and not self._changed(project):
                 self.worker.send({"do": "resume"})
                 run.status = "running" if run.done else "starting"
                 run.reset_speed()
                 self._publish_run(project)
+            else:
+                self._begin_again(project)
+
+    def follow_prompts(self, project: Project) -> None:
+        """After a change of the project: a run that is under way begins again where its prompts changed.
+
+        It does so when nothing more was changed for `QUIET_S`, since several strokes often make one change.
+        """
+        with self._lock, project.lock:
+            if project.run is None or not self._changed(project):
                 return
-            root = project.runs.plans[run.plan.root]
-            finished = project.finished_frames(root.number)
-            passes = root.remaining_passes(finished)
-            if not passes:
-                self._finish(project, "done")
-                return
-            self._free_worker(project)
-            plan = project.runs.begin(
-                project.journal.state, passes[0].first, run.direction, passes, root.config, root.number
-            )
-            project.run = RunState(
-                plan, run.total, len(finished & set(root.frames)), start=run.start, direction=run.direction
-            )
-            self._submit(project)
+            if project.run.status == "paused":
+                self._publish_run(project)
+            elif self.computes(project):
+                self._follow_timer.cancel()
+                self._follow_timer = threading.Timer(QUIET_S, self._begin_again_if_running, args=(project,))
+                self._follow_timer.daemon = True
+                self._follow_timer.start()
+
+    def _begin_again_if_running(self, project: Project) -> None:
+        with self._lock, project.lock:
+            running = self.computes(project) and project.run is not None and project.run.status != "paused"
+            if running and self._changed(project):
+                self._begin_again(project)
+
+    def _changed(self, project: Project) -> list[int]:
+        """The frames whose prompts differ from those of the project's run."""
+        return [] if project.run is None else project.journal.prompts_changed_since(project.run.plan.state)
+
+    def _begin_again(self, project: Project) -> None:
+        """Go on with the project's run, as a new one for all frames that the prompts of now would change."""
+        run = project.run
+        assert run is not None
+        changed = self._changed(project)
+        if self.computes(project):
+            self._stop_worker()
+        root = project.runs.plans[run.plan.root]
+        finished = project.finished_frames(root.number)
+        passes = root.remaining_passes(finished)
+        if not passes or not project.prompt_frames():
+            self._finish(project, "done" if not passes else "cancelled")
+            return
+        plan = project.runs.begin(
+            project.journal.state, passes[0].first, run.direction, passes, root.config, root.number
+        )
+        done = len(finished & set(root.frames))
+        project.run = RunState(plan, run.total, done, start=run.start, direction=run.direction)
+        if changed:
+            frames = ", ".join(map(str, changed[:5])) + (" ..." if len(changed) > 5 else "")
+            text = f"Painted since this run began: frame {frames}. It goes on from frame {passes[0].first}."
+            self._events.publish(project.id, "notice", {"text": text})
+        self._submit(project)
 
     def pause(self, project: Project) -> None:
-        """Pause after the frame that is being computed.
+        """Pause after the frame that is being computed; queued runs of other projects go first then.
 
         Raises:
             ConflictError: Nothing is being computed in this project.
@@ -151,6 +216,7 @@ class Runner:
             run.reset_speed()
             project.runs.end(run.plan.number, "paused")
             self._publish_run(project)
+        self._start_next()
 
     def cancel(self, project: Project) -> None:
         """End the run at once; its finished masks stay.
@@ -167,27 +233,32 @@ class Runner:
             self._finish(project, "cancelled")
 
     def close(self) -> None:
-        """End the worker; the next server finds the current run interrupted, and shows it as paused."""
+        """End the worker; the next server finds unfinished runs interrupted, and shows them as paused."""
         with self._lock:
             self._active = None
+            self._queue.clear()
+            self._follow_timer.cancel()
         self.worker.close()
 
     # The worker
 
-    def _free_worker(self, project: Project) -> None:
-        """Cancel or pause the run that the worker computes."""
-        if self._active is None:
-            return
-        other = self._active.project
-        run = other.run
-        if other is not project and run is not None and run.status != "paused":
-            raise ConflictError(
-                f"{other.info.name} is being computed, and one video is computed at a time. Pause or "
-                "cancel it first, or wait for its end."
-            )
-        self._stop_worker()
-        if other is project:
-            self._finish(other, "cancelled")
+    def _is_free(self) -> bool:
+        """Whether another run may begin: the worker computes nothing, or is paused."""
+        run = None if self._active is None else self._active.project.run
+        return run is None or run.status == "paused"
+
+    def _start_next(self) -> None:
+        """Begin the run that was queued first, if the worker is free."""
+        with self._lock:
+            while self._queue and self._is_free():
+                project = self._queue.pop(0)
+                with project.lock:
+                    if project.run is None or project.run.status != "queued":
+                        continue
+                    if self._changed(project):
+                        self._begin_again(project)
+                    else:
+                        self._submit(project)
 
     def _stop_worker(self) -> None:
         """Cancel the worker's run; a worker in a long step is replaced after `STOP_TIMEOUT_S`."""
@@ -206,21 +277,30 @@ class Runner:
                 self.worker.kill()
 
     def _submit(self, project: Project) -> None:
-        """Send the project's run to the worker."""
+        """Send the project's run to the worker, or queue it."""
         run = project.run
         assert run is not None
+        if not self._is_free():
+            run.status = "queued"
+            self._queue = [each for each in self._queue if each is not project] + [project]
+            self._publish_run(project)
+            return
+        if self._active is not None:
+            self._stop_worker()
         plan, ticket = run.plan, next(self._tickets)
+        prompts = {index: base64.b64encode(png).decode() for index, png in project.prompt_pngs().items()}
         command: WorkerMessage = {
             "do": "run",
             "ticket": ticket,
             "run": plan.number,
             "video": str(project.video_path),
-            "prompts": {index: str(path) for index, path in project.prompt_files().items()},
-            "masks": str(project.masks.folder),
-            "states": str(project.folder / "states"),
-            "legs": [asdict(frame_pass) for frame_pass in plan.passes],
+            "prompts": prompts,
+            "states": str(project.scratch / "states"),
+            "passes": [asdict(frame_pass) for frame_pass in plan.passes],
             "settings": settings_of(plan.config),
+            "soft": project.file.meta("soft_masks") is True,
         }
+        run.status = "starting"
         run.stage = "prepare" if self.worker.ready.is_set() else "load"
         self._active = _ActiveRun(ticket, project, command)
         self._send(self._active)
@@ -252,7 +332,7 @@ class Runner:
             return
         project, run = active.project, active.project.run
         if message["event"] == "frame":
-            self._on_mask(project, run, message["file"])
+            self._on_mask(project, run, message)
         elif message["event"] == "stage":
             if run.status == "starting":
                 run.status = "running"
@@ -273,17 +353,25 @@ class Runner:
         self._active = None
         self._finish(active.project, "failed", DIED)
 
-    def _on_mask(self, project: Project, run: RunState, file: str) -> None:
-        mask = ComputedMask.from_name(file)
-        assert mask is not None, file
-        with project.lock:
-            project.masks.add(mask)
-            status = run.status
-            run.add_frame()
-            if status == "paused":  # this frame was under way when the pause came
-                run.status = status
+    def _on_mask(self, project: Project, run: RunState, message: WorkerMessage) -> None:
+        """Store a finished mask; only then is it published."""
+        objects = tuple((int(i), float(value)) for i, value in message["objects"].items())
+        mask = ComputedMask(message["index"], run.plan.number, message["confidence"], objects)
+        try:
+            with project.lock:
+                soft = {int(i): base64.b64decode(png) for i, png in message.get("soft", {}).items()}
+                project.masks.add(mask, base64.b64decode(message["png"]), soft)
+                status = run.status
+                run.add_frame()
+                if status == "paused":  # this frame was under way when the pause came
+                    run.status = status
+        except TinctError as error:  # a full disk
+            self._stop_worker()
+            self._finish(project, "failed", str(error))
+            return
         self._on_frame(project, mask.index)
-        self._events.publish(project.id, "frame", {"index": mask.index, "confidence": mask.confidence})
+        frame = {"index": mask.index, "confidence": mask.confidence, "objects": dict(objects)}
+        self._events.publish(project.id, "frame", frame)
         self._publish_run(project)
 
     def _finish(self, project: Project, status: Status, message: str = "") -> None:
@@ -300,10 +388,11 @@ class Runner:
             self._events.publish(project.id, "error", {"error": run.message})
         self._publish_run(project)
         self._events.publish(project.id, "project")
+        self._start_next()
 
     def _publish_run(self, project: Project) -> None:
         if project.run is not None:
-            self._events.publish(project.id, "run", project.run.document())
+            self._events.publish(project.id, "run", run_document(project))
 
 
 def _streams(config: SegmenterConfig) -> bool:

@@ -93,11 +93,12 @@ class Guard:
             )
         origin, site = headers.get("origin"), headers.get("sec-fetch-site", "same-origin")
         changing = scope["method"] not in _READS
-        if changing and origin is not None and origin.partition("://")[2].lower() != host.lower():
+        guarded = changing or scope["path"].startswith("/api")
+        if guarded and origin is not None and origin.partition("://")[2].lower() != host.lower():
             return _error_response(
                 f"A call from the origin {origin[:100]!r} came; only this server's own page may."
             )
-        if site not in ("same-origin", "none") and (changing or scope["path"].startswith("/api")):
+        if guarded and site not in ("same-origin", "none"):
             return _error_response(
                 "A call from a page of another site came; only this server's own page may."
             )

@@ -18,6 +18,7 @@ from tinct.web.http_errors import CallError, TooMuchError
 from tinct.web.library import Library
 from tinct.web.limits import Limits, in_units
 from tinct.web.project import Project
+from tinct.web.project_document import document
 from tinct.web.runner import Runner
 from tinct.web.writer_locks import WriterLocks
 
@@ -50,7 +51,7 @@ def project_of(request: Request) -> Project:
 def document_of(request: Request, project: Project, **more: Any) -> Response:
     """An answer with the project's document and further fields."""
     writer = services_of(request).writer_locks.writer(project.id)
-    return JSONResponse({**project.document(), "writer": writer, **more})
+    return JSONResponse({**document(project), "writer": writer, **more})
 
 
 async def apply_change(request: Request, change: Callable[[Project], T]) -> tuple[Project, T]:
@@ -62,6 +63,7 @@ async def apply_change(request: Request, change: Callable[[Project], T]) -> tupl
     services, project = services_of(request), project_of(request)
     services.writer_locks.acquire(project.id, tab_of(request), force=False)
     result = await run_in_threadpool(change, project)
+    await run_in_threadpool(services.runner.follow_prompts, project)
     services.events.publish(project.id, "project")
     return project, result
 

@@ -44,6 +44,13 @@ def clean_name(name: str, default: str = "video") -> str:
     return stem[: MAX_FILE_NAME - 9] + (f".{ending}" if ending else "")
 
 
+def _decoded(name: str) -> str:
+    """A file's name in a form, in which browsers write quotes and line ends as in URLs, and no others."""
+    for escaped, character in (("%22", '"'), ("%0D", " "), ("%0A", " ")):
+        name = name.replace(escaped, character)
+    return name
+
+
 def slug(name: str) -> str:
     """A name for URLs: lower-case letters, digits and hyphens.
 
@@ -195,7 +202,7 @@ class _Parts:
             raise TooMuchError(
                 f"More than {self._max_files} files came; this server takes no more in one video."
             )
-        name = clean_name(options[b"filename"].decode("utf-8", "replace"))
+        name = clean_name(_decoded(options[b"filename"].decode("utf-8", "replace")))
         path = self._folder / name
         try:
             self._file = path.open("xb")

@@ -1,19 +1,21 @@
 """The process that computes: it reads commands and writes messages, JSON lines on stdin and stdout.
 
-    {"do": "run", "ticket": 5, "run": 3, "video": ..., "prompts": {"0": file, ...}, "masks": folder,
-     "states": folder, "legs": [{"first": 0, "last": 249, "direction": "forward"}], "settings": {...}}
+    {"do": "run", "ticket": 5, "run": 3, "video": ..., "prompts": {"0": PNG, ...}, "states": folder,
+     "passes": [{"first": 0, "last": 249, "direction": "forward"}], "settings": {...}}
     {"do": "pause"}   {"do": "resume"}   {"do": "cancel", "ticket": 5}
 
     {"event": "ready"}                                       networks are loaded
     {"event": "stage", "ticket": 5, "stage": "fine-tune", "done": 20, "total": 200}
-    {"event": "frame", "ticket": 5, "file": "000012.r3.0931.png"}   the mask lies on the disk
+    {"event": "frame", "ticket": 5, "index": 12, "confidence": 0.93, "objects": {"1": 0.95}, "png": PNG}
     {"event": "ended", "ticket": 5, "status": "done" | "cancelled" | "failed", "message": ...}
 
-It ends when its standard input does, which is when its server is gone.
+A PNG is a label map in Base64: only the server opens the project file. The process ends when its standard
+input does, which is when its server is gone.
 """
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import sys
@@ -28,7 +30,7 @@ from typing import IO, Any
 from tinct.errors import TinctError
 from tinct.inference.callbacks import callbacks
 from tinct.runs.segmenter_config import SegmenterConfig
-from tinct.web.mask_store import ComputedMask
+from tinct.web.prompt_png import labels_of, png_of, soft_pngs
 from tinct.web.run_log import FramePass
 
 Command = dict[str, Any]
@@ -125,9 +127,9 @@ class Worker:
         try:
             with callbacks(report):
                 report("prepare", 0, 0)
-                with closing(self._masks(command)) as masks:
-                    for mask in masks:
-                        self._send({"event": "frame", "ticket": ticket, "file": mask.name})
+                with closing(self._frames(command)) as frames:
+                    for frame in frames:
+                        self._send({"event": "frame", "ticket": ticket, **frame})
                         self._commands.check(ticket)
             self._end(ticket, "done")
         except Cancelled:
@@ -138,24 +140,30 @@ class Worker:
             traceback.print_exc()
             self._end(ticket, "failed", f"An error that tinct did not foresee: {error!r}. Please report it.")
 
-    def _masks(self, command: Command) -> Generator[ComputedMask, None, None]:
-        """Every mask of a run, as soon as it is on disk."""
+    def _frames(self, command: Command) -> Generator[dict[str, Any], None, None]:
+        """What the server is to know of every frame of a run, as soon as it is computed."""
+        from tinct.inference.confidence import object_confidences
         from tinct.inference.session import Session
-        from tinct.io.mask_files import read_label_png
         from tinct.io.video import Video
 
         config = SegmenterConfig(**command["settings"])
         video = Video.open(Path(command["video"]))
-        prompts = {int(index): read_label_png(file) for index, file in command["prompts"].items()}
+        pngs = {int(index): base64.b64decode(png) for index, png in command["prompts"].items()}
+        prompts = {index: labels_of(png, video.size) for index, png in pngs.items()}
         session = Session(self.segmenter(config), video, prompts, folder=Path(command["states"]))
-        masks = Path(command["masks"])
-        for frame_pass in (FramePass(**values) for values in command["legs"]):
+        for frame_pass in (FramePass(**values) for values in command["passes"]):
             for result in session.run(
                 frame_pass.first, frame_pass.last + frame_pass.frames.step, frame_pass.direction
             ):
-                mask = ComputedMask(result.index, command["run"], result.confidence)
-                mask.write(masks, result.masks.label_map)
-                yield mask
+                sure = {i: round(value, 3) for i, value in object_confidences(result.masks).items()}
+                soft = soft_pngs(result.masks) if command.get("soft") else {}
+                yield {
+                    "index": result.index,
+                    "confidence": round(result.confidence, 3),
+                    "objects": sure,
+                    "png": base64.b64encode(png_of(result.masks.label_map, grey=False)).decode(),
+                    "soft": {i: base64.b64encode(png).decode() for i, png in soft.items()},
+                }
 
     def _end(self, ticket: int, status: str, message: str = "") -> None:
         self._send({"event": "ended", "ticket": ticket, "status": status, "message": message})

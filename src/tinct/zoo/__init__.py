@@ -21,6 +21,7 @@ from tinct.zoo.methods import (
     CAPABILITIES,
     METHODS,
     PRESETS,
+    PROMPTABLE,
     Capability,
     MethodRecord,
     Score,
@@ -28,18 +29,23 @@ from tinct.zoo.methods import (
     check_capability,
     method_record,
     methods_where,
+    weights_owner,
 )
+from tinct.zoo.promptable import PROMPTABLE_NAMES, build_promptable
 
 __all__ = [
     "CAPABILITIES",
     "METHODS",
     "PRESETS",
+    "PROMPTABLE",
+    "PROMPTABLE_NAMES",
     "Capability",
     "MethodRecord",
     "Score",
     "TrainingHelp",
     "WeightsRecord",
     "backend_of",
+    "build_promptable",
     "build_segmenter",
     "check_capability",
     "check_variant",
@@ -53,5 +59,6 @@ __all__ = [
     "read_card",
     "resolve_device",
     "resolve_weights",
+    "weights_owner",
     "weights_record",
 ]

@@ -22,7 +22,7 @@ from tinct.inference.threads import apply_to_torch
 from tinct.io.json_files import parse_json, reading
 from tinct.io.regular_files import check_regular, read_regular
 from tinct.zoo.backends import choose_backend, needs_torch
-from tinct.zoo.methods import Score, check_capability, method_record, methods_where
+from tinct.zoo.methods import Score, check_capability, method_record, methods_where, weights_owner
 
 if TYPE_CHECKING:
     import torch
@@ -77,7 +77,7 @@ _CARD_FIELDS = tuple(f.name for f in dataclasses.fields(WeightsRecord) if f.defa
 
 def check_variant(method: str, variant: str | None) -> str:
     """The variant itself, or the method's default for None; an unknown one raises OptionError."""
-    record = method_record(method)
+    record = weights_owner(method)
     if variant is None:
         return record.default_variant
     if variant not in record.variants:
@@ -141,7 +141,7 @@ def resolve_weights(method: str, variant: str, weights: Path | None) -> tuple[Pa
     if weights is not None:
         return weights, file_sha256(weights)
     record = weights_record(method, variant)
-    joined = method_record(method).joined.get(variant)
+    joined = weights_owner(method).joined.get(variant)
     if record is None and joined:
         raise WeightsError(
             f"The package holds no weights for {method} {variant}; join those of {' and '.join(joined)} with "
@@ -198,7 +198,7 @@ def method_module(method: str) -> Any:
         MissingExtraError: It needs torch, and torch is not installed.
     """
     try:
-        return importlib.import_module(method_record(method).module)
+        return importlib.import_module(weights_owner(method).module)
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] not in (
             "torch",
@@ -280,7 +280,8 @@ def build_segmenter(
     chosen = backend_of(method, variant, preset, backend, device, overrides)
     target = "cpu" if chosen == "onnx" else resolve_device(device)
     apply_to_torch()
-    budget = fine_tuning_budget(method, variant, preset, fine_tune, target)
+    on_torch = None if isinstance(target, str) else target
+    budget = fine_tuning_budget(method, variant, preset, fine_tune, on_torch)
     if fine_tune is not None and budget is not None:
         tuning = overrides.get("fine_tuning", options.fine_tuning)
         overrides["fine_tuning"] = dataclasses.replace(tuning, budget=budget)
@@ -332,7 +333,7 @@ def preset_options(method: str, variant: str | None, preset: str) -> Any:
 
 
 def fine_tuning_budget(
-    method: str, variant: str | None, preset: str, fine_tune: str | None, device: torch.device
+    method: str, variant: str | None, preset: str, fine_tune: str | None, device: torch.device | None
 ) -> Budget | None:
     """How long each object will be fine-tuned; None for a method that does not do that.
 

@@ -139,6 +139,11 @@ def method_record(method: str) -> MethodRecord:
     return METHODS[method]
 
 
+def weights_owner(method: str) -> MethodRecord:
+    """The row of a method, or of what segments by prompts: whoever may have weights in the package."""
+    return PROMPTABLE[method] if method in PROMPTABLE else method_record(method)
+
+
 def methods_where(capability: str) -> tuple[str, ...]:
     """The methods for which a field of `MethodRecord` is true (or not empty)."""
     return tuple(name for name, record in METHODS.items() if getattr(record, capability))
@@ -304,3 +309,24 @@ METHODS: Mapping[str, MethodRecord] = {
     ),
 }
 """Every method that tinct has."""
+
+PROMPTABLE: Mapping[str, MethodRecord] = {
+    "click": MethodRecord(
+        title="Clicks: tinct's own, after RITM (Sofiiuk 2022) and SAM (Kirillov 2023)",
+        module="tinct.methods.click",
+        variants={"mobilenetv2": "compact: a frozen MobileNetV2, and a decoder that runs once per prompt"},
+        default_variant="mobilenetv2",
+        paper_variant="mobilenetv2",
+        paper_scores={},
+        presets=("default",),
+        training=TrainingHelp(
+            "Train the network behind clicks; the result is OUT/clicks.safetensors.",
+            steps="small=600,clicks=300",
+            init="Start from these weights of it.",
+            samples="samples",
+            defaults=_defaults(mobilenetv2="small 8 × 160×160, 0.001; clicks 8 × 256×256, 0.0005"),
+        ),
+        streams=False,
+    ),
+}
+"""What segments one frame by prompts (`tinct.inference.promptable`); none of it goes through a video."""

@@ -64,7 +64,8 @@ def small() -> Callable[[Recipe], Recipe]:
 def _shrink(samples: Any) -> None:
     """Samples, and those that they are made of, at 64 × 96."""
     if hasattr(samples, "options"):
-        samples.options = replace(samples.options, size=(64, 96))
+        small = {"side": 64} if hasattr(samples.options, "side") else {"size": (64, 96)}
+        samples.options = replace(samples.options, **small)
     for name in ("clips", "samples", "main", "other"):
         if hasattr(samples, name):
             _shrink(getattr(samples, name))

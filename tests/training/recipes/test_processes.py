@@ -20,7 +20,7 @@ from torch.utils.data import default_collate
 
 from tinct.networks.dyenet.network import COMPACT, PAPER
 from tinct.training.options import LoopOptions
-from tinct.training.recipes import dyenet, feelvos, maskrnn, masktrack, osvos
+from tinct.training.recipes import click, dyenet, feelvos, maskrnn, masktrack, osvos
 from tinct.training.recipes.recipe import Recipe, train_by_recipe
 from tinct.training.sources import Sources
 
@@ -37,6 +37,7 @@ RECIPES = [
     maskrnn.RECIPES["mobilenetv2"],
     feelvos.RECIPES["xception65"],
     feelvos.RECIPES["mobilenetv2"],
+    click.RECIPES["mobilenetv2"],
 ]
 # Boxes of the paper's 28 cells a side take minutes on a processor.
 SMALL_BOXES = {

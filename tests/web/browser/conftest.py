@@ -234,6 +234,12 @@ def page(browser: Any) -> Iterator[Any]:
 
 
 @pytest.fixture
+def studio_class() -> type[Studio]:
+    """To open a tab on another server."""
+    return Studio
+
+
+@pytest.fixture
 def studio_of(server: str) -> Callable[[Any, str], Studio]:
     """`studio_of(page, project)`: a tab that has a project open."""
     return lambda page, project: Studio(page, server, project)

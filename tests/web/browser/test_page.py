@@ -224,6 +224,43 @@ def test_a_box_becomes_a_mask_that_is_painted_when_accepted(studio: Any) -> None
     assert studio.mask(0) is None
 
 
+def test_clicks_are_answered_by_an_outline_and_correct_what_the_frame_has(
+    studio: Any, tmp_path: Path
+) -> None:
+    page, truth = studio.page, studio.clip.labels[0] == 1
+    page.keyboard.press("c")
+    click(studio, 70, 60)
+    assert (studio.colour_at(70, 60) != studio.colour_at(300, 170)).any()
+    studio.keep_picture(tmp_path / "clicked.png")
+    page.keyboard.press("Escape")
+    assert page.locator("#pending").is_hidden()
+    assert studio.mask(0) is None
+    click(studio, 70, 60)
+    with page.expect_response(lambda answer: answer.url.endswith("/prompts/0")):
+        page.keyboard.press("Enter")
+    found = studio.mask(0) == 1
+    assert (found & truth).sum() / (found | truth).sum() > 0.85
+
+    page.keyboard.press("b")
+    studio.stroke([(150, 60), (165, 60)])  # too much
+    assert studio.mask(0)[60, 157] == 1
+    page.keyboard.press("c")
+    click(studio, 157, 60, button="right")
+    studio.keep_picture(tmp_path / "taken_away.png")
+    with page.expect_response(lambda answer: answer.url.endswith("/prompts/0")):
+        page.keyboard.press("Enter")
+    corrected = studio.mask(0) == 1
+    assert not corrected[60, 157]
+    assert corrected[60, 70]
+    assert (corrected & truth).sum() / (corrected | truth).sum() > 0.85
+
+
+def click(studio: Any, x: float, y: float, button: str = "left") -> None:
+    with studio.page.expect_response(lambda answer: answer.url.endswith("/outline"), timeout=60_000):
+        studio.page.mouse.click(*studio.on_screen(x, y), button=button)
+    studio.page.wait_for_selector("#pending-apply:enabled")
+
+
 def test_polygons_of_another_program_become_a_painted_frame(studio: Any, tmp_path: Path) -> None:
     corners = [[220, 100], [271, 100], [271, 151], [220, 151]]
     shape = {"label": "crate", "points": corners, "shape_type": "polygon", "group_id": None, "flags": {}}

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from types import MappingProxyType
 
@@ -25,12 +26,20 @@ from tinct.interchange.exports.source import LabelledVideo
 from tinct.interchange.exports.youtube_vis import write_youtube_vis
 from tinct.io.atomic import atomic_folder, atomic_write, sweep
 
-__all__ = ["FORMATS", "ExportFormat", "ExportJob", "LabelledVideo", "export"]
+__all__ = ["FORMATS", "ExportFormat", "ExportJob", "LabelledVideo", "export", "format_of", "parsed_rate"]
 
 _ALL = (
-    ExportFormat("palette-png", "Palette PNG sequence", write_palette_pngs),
-    ExportFormat("object-png", "One black-and-white PNG sequence per object", write_object_pngs),
-    ExportFormat("soft-png", "Soft masks: 16-bit PNG sequence per object", write_soft_pngs, needs_soft=True),
+    ExportFormat("palette-png", "Palette PNG sequence", write_palette_pngs, numbered=True),
+    ExportFormat(
+        "object-png", "One black-and-white PNG sequence per object", write_object_pngs, numbered=True
+    ),
+    ExportFormat(
+        "soft-png",
+        "Soft masks: 16-bit PNG sequence per object",
+        write_soft_pngs,
+        needs_soft=True,
+        numbered=True,
+    ),
     ExportFormat("coco", "COCO RLE JSON with track ids", write_coco, ".json", "coco"),
     ExportFormat("youtube-vis", "YouTube-VIS JSON", write_youtube_vis, ".json", "coco"),
     ExportFormat(
@@ -43,6 +52,7 @@ _ALL = (
         ".mov",
         needs_video=True,
         can_be_soft=True,
+        numbered=True,
     ),
     ExportFormat(
         "cutout-png",
@@ -50,8 +60,16 @@ _ALL = (
         write_cutout_pngs,
         needs_video=True,
         can_be_soft=True,
+        numbered=True,
     ),
-    ExportFormat("exr", "OpenEXR sequence, a channel per object", write_exrs, extra="vfx", can_be_soft=True),
+    ExportFormat(
+        "exr",
+        "OpenEXR sequence, a channel per object",
+        write_exrs,
+        extra="vfx",
+        can_be_soft=True,
+        numbered=True,
+    ),
 )
 
 FORMATS: Mapping[str, ExportFormat] = MappingProxyType({each.name: each for each in _ALL})
@@ -67,6 +85,7 @@ def export(
     names: Mapping[int, str] | None = None,
     *,
     soft: bool = False,
+    start: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:
     """Write a video's masks in a format of `FORMATS`.
@@ -80,6 +99,8 @@ def export(
         last: Index of the last frame, which is exported too; None for the video's last.
         names: Names of objects, which override those of `source`.
         soft: Whether alpha and channels are probabilities, in formats that can have soft edges.
+        start: The number of the first file (and time code), in formats whose frames have numbers; None for
+            the frames' own names.
         progress: Called with the number of frames done and of all frames.
 
     Returns:
@@ -94,6 +115,9 @@ def export(
     """
     export_format = format_of(to)
     source, last = _checked(source, export_format, first, last, names or {}, soft)
+    if start is not None and (start < 0 or not export_format.numbered):
+        able = ", ".join(name for name, other in FORMATS.items() if other.numbered)
+        raise OptionError(f"{to} from number {start} on was asked for; expected 0 or more, for {able}.")
     path = Path(out)
     if export_format.suffix is not None and path.suffix.lower() != export_format.suffix:
         path = path.with_name(path.name + export_format.suffix)
@@ -110,7 +134,7 @@ def export(
         raise OutputError(f"{path.parent} cannot be made: {error.strerror or error}.") from error
     target: AbstractContextManager[Path] = (atomic_write if export_format.one_file else atomic_folder)(path)
     with target as part:
-        export_format.write(ExportJob(source, part, first, last, soft, count_frame))
+        export_format.write(ExportJob(source, part, first, last, soft, count_frame, start))
     return path
 
 
@@ -119,6 +143,25 @@ def format_of(name: str) -> ExportFormat:
     if name not in FORMATS:
         raise OptionError(f"There is no export format {name!r}. {near_match(name, FORMATS)}")
     return FORMATS[name]
+
+
+def parsed_rate(text: str, what: str) -> Fraction:
+    """Frames per second, exactly: `25`, `23.976` (as 23976/1000) or `24000/1001`.
+
+    Args:
+        text: What somebody wrote.
+        what: What to call it in messages.
+
+    Raises:
+        OptionError: Not a number above 0 and up to 1000.
+    """
+    try:
+        rate = Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        rate = Fraction(0)
+    if not 0 < rate <= 1000:
+        raise OptionError(f"{what} {text!r} came; give frames per second, such as 25 or 30000/1001.")
+    return rate
 
 
 def _checked(

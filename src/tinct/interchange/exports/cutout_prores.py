@@ -41,7 +41,7 @@ def write_cutout_prores(job: ExportJob) -> None:
     with _as_output_error(job), av.open(str(job.out.resolve()), "w", format="mov") as container:
         stream = container.add_stream("prores_ks", rate=rate, options={"profile": "4444", "alpha_bits": "16"})
         _describe(stream, job)
-        stream.metadata["timecode"] = timecode(job.first, rate)
+        stream.metadata["timecode"] = timecode(job.number(job.first), rate)
         for number, (index, frame) in enumerate(job.frames()):
             rgba = np.concatenate([frame, alpha_of(job, index)[..., None]], axis=2)
             # One thread: FFmpeg's scaler, sliced over several, now and then lost rows of planes with alpha.

@@ -5,8 +5,8 @@
 Channels are called after the objects (`dog`, `object_3`), the same ones in every frame; values are 0
 and 1, or the probabilities with soft edges. Hard masks are exact; soft ones are rounded to half
 floats (11 bits of precision, so within 1/4096). The data window and the display window are the frame.
-A matte has no colours, so nothing is premultiplied. `frameRate` and `imageCounter` (the frame's index)
-are in the header. Compression is ZIP, without loss.
+A matte has no colours, so nothing is premultiplied. `frameRate` and `imageCounter` (the frame's index, or
+its number) are in the header. Compression is ZIP, without loss.
 """
 
 from __future__ import annotations
@@ -32,7 +32,11 @@ def write_exrs(job: ExportJob) -> None:
     source = job.source
     channels = channel_names(source.object_ids, source.object_names)
     for index in job.indices():
-        header = {"compression": exr.ZIP_COMPRESSION, "type": exr.scanlineimage, "imageCounter": index}
+        header = {
+            "compression": exr.ZIP_COMPRESSION,
+            "type": exr.scanlineimage,
+            "imageCounter": job.number(index),
+        }
         if job.rate is not None:
             header["frameRate"] = str(job.rate)
         maps = source.read_object(index, soft=job.soft).astype(np.float16)

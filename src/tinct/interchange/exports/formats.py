@@ -24,6 +24,7 @@ class ExportJob:
         last: Index of the last frame, inclusive.
         soft: Whether edges are soft, in formats that can have them.
         progress: Called with the number of frames done.
+        start: The number of the first frame's file; None to call files as the frames are called.
     """
 
     source: LabelledVideo
@@ -32,6 +33,7 @@ class ExportJob:
     last: int
     soft: bool
     progress: Callable[[int], None]
+    start: int | None = None
 
     @property
     def rate(self) -> Fraction | None:
@@ -44,9 +46,14 @@ class ExportJob:
             yield index
             self.progress(done)
 
-    def frame_path(self, index: int, suffix: str) -> Path:
-        """The file of a frame in `out`; OutputError if its name is none for a file."""
-        return path_below(self.out, self.source.frame_names[index], suffix)
+    def number(self, index: int) -> int:
+        """The number of a frame, in time codes and headers."""
+        return index if self.start is None else self.start + index - self.first
+
+    def frame_path(self, index: int, suffix: str, folder: Path | None = None) -> Path:
+        """The file of a frame in `out`, or in a folder in it; OutputError if its name is none for a file."""
+        name = self.source.frame_names[index] if self.start is None else f"{self.number(index):05d}"
+        return path_below(folder or self.out, name, suffix)
 
     def object_folders(self) -> list[Path]:
         """Create a folder in `out` for every object, in the order of the ids, and return them."""
@@ -81,6 +88,7 @@ class ExportFormat:
         needs_video: Whether it shows the frames themselves.
         needs_soft: Whether it always needs soft masks.
         can_be_soft: Whether it can have soft edges.
+        numbered: Whether its frames have numbers, which may begin at any.
     """
 
     name: str
@@ -91,6 +99,7 @@ class ExportFormat:
     needs_video: bool = False
     needs_soft: bool = False
     can_be_soft: bool = False
+    numbered: bool = False
 
     @property
     def one_file(self) -> bool:

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image as Pictures
 
 from tinct.interchange.exports.formats import ExportJob
-from tinct.io.atomic import atomic_write, path_below
+from tinct.io.atomic import atomic_write
 
 
 def write_object_pngs(job: ExportJob) -> None:
@@ -23,5 +23,5 @@ def write_object_pngs(job: ExportJob) -> None:
         labels = source.read(index)
         for folder, object_id in zip(folders, source.object_ids, strict=True):
             picture = Pictures.fromarray((labels == object_id).view(np.uint8) * np.uint8(255))
-            with atomic_write(path_below(folder, source.frame_names[index], ".png")) as part:
+            with atomic_write(job.frame_path(index, ".png", folder)) as part:
                 picture.save(part, format="PNG", compress_level=2)

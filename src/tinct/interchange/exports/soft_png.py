@@ -2,13 +2,12 @@
 
     OUT/<object id>_<name>/<frame name>.png      value / 65535 is the object's probability
 
-Exact to half a step of 16 bits. Needs a run that was made with `--soft`.
+Exact to half a step of 16 bits. Needs a run that was made with `--soft`, or a finishing that softens edges.
 """
 
 from __future__ import annotations
 
 from tinct.interchange.exports.formats import ExportJob
-from tinct.io.atomic import path_below
 from tinct.io.soft_masks import write_soft_mask
 
 
@@ -18,4 +17,4 @@ def write_soft_pngs(job: ExportJob) -> None:
     folders = job.object_folders()
     for index in job.indices():
         for folder, probabilities in zip(folders, source.read_soft(index).probs, strict=True):
-            write_soft_mask(path_below(folder, source.frame_names[index], ".png"), probabilities)
+            write_soft_mask(job.frame_path(index, ".png", folder), probabilities)

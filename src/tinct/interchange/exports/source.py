@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,10 @@ from tinct.interchange.exports.run_folder import (
     read_soft_masks,
     video_of_run,
 )
+from tinct.io.frame_reader import FrameReader
 from tinct.io.masks import ObjectMasks, check_size, object_ids_of
 from tinct.io.video import Video
+from tinct.ops.finishing import FinishingRule, FrameSource, finish
 from tinct.shapes import Bool, Float, LabelMap, holds_arrays
 
 
@@ -121,7 +124,8 @@ class LabelledVideo:
         if self.soft is None:
             raise OptionError(
                 f"Soft masks were asked for, but {self.title} has hard ones only: probabilities are not "
-                "written unless one asks. Run `tinct segment` again with --soft."
+                "written unless one asks. Run `tinct segment` again with --soft, or soften them: --feather, "
+                "--matte."
             )
         masks = self.soft(index)
         if masks.object_ids == self.object_ids:
@@ -130,6 +134,52 @@ class LabelledVideo:
         for object_id, probability in zip(masks.object_ids, masks.probs, strict=True):
             probs[self.object_ids.index(object_id)] = probability
         return ObjectMasks(self.object_ids, probs)
+
+    def finished(self, rules: Sequence[FinishingRule]) -> LabelledVideo:
+        """The same video with finished masks; they are made when they are read, and this one stays as it is.
+
+        Label maps show where an object's alpha wins. There are soft masks if there were any, or if a rule
+        softens.
+        """
+        if not rules:
+            return self
+        reach = max(rule.finishing.steady_frames for rule in rules)
+        frames = FrameSource(
+            len(self),
+            lru_cache(2 * reach + 1)(self.read),
+            None if self.soft is None else self.read_soft,
+            None if self.video is None else FrameReader(self.video).frame,
+        )
+
+        @lru_cache(1)
+        def masks(index: int) -> ObjectMasks:
+            return finish(frames, rules, self.object_ids, index)
+
+        soft = self.soft is not None or any(rule.finishing.softens for rule in rules)
+        return replace(self, labels=lambda index: masks(index).label_map, soft=masks if soft else None)
+
+    def only(self, object_ids: Sequence[int]) -> LabelledVideo:
+        """The same video with some of its objects.
+
+        Raises:
+            OptionError: There is no such object.
+        """
+        unknown = sorted(set(object_ids) - set(self.object_ids))
+        if unknown or not object_ids:
+            known = ", ".join(map(str, self.object_ids)) or "none"
+            asked = f"Object {unknown[0]}" if unknown else "No object"
+            raise OptionError(f"{asked} was asked for; the video has the objects {known}.")
+        ids = tuple(sorted(set(object_ids)))
+
+        def labels(index: int) -> LabelMap:
+            found = self.read(index)
+            return np.where(np.isin(found, ids), found, 0).astype(np.uint8)
+
+        def soft(index: int) -> ObjectMasks:
+            masks = self.read_soft(index)
+            return ObjectMasks(ids, np.stack([masks[object_id] for object_id in ids]))
+
+        return replace(self, object_ids=ids, labels=labels, soft=None if self.soft is None else soft)
 
     def read_object(
         self, index: int, *, soft: bool

@@ -242,7 +242,7 @@ def train_by_recipe(
         stages = overrides.applied(stages)
     score = None
     if dev is not None:
-        if not zoo.method_record(recipe.method).streams:
+        if recipe.method not in zoo.methods_where("streams"):
             raise OptionError(
                 f"--dev measures methods that go from frame to frame; {recipe.method} sees the whole video. "
                 "Measure its weights with `tinct evaluate`."

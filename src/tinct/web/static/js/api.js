@@ -56,6 +56,7 @@ const formOf = (entries) => {
 
 const sized = (width) => (width ? `?width=${width}` : "");
 export const frameUrl = (project, index, width) => `${at(project)}/frames/${index}.jpg${sized(width)}`;
+export const copyUrl = (project, embed) => `${at(project)}/copy?embed=${embed ? 1 : 0}`;
 export const exportUrl = (project, name) => `${at(project)}/exports/${encodeURIComponent(name)}`;
 
 export const api = {
@@ -67,14 +68,23 @@ export const api = {
 
   frame: async (p, index, width, signal) => (await ask("GET", frameUrl(p, index, width), { signal })).blob(),
   /** The bytes of a frame's mask PNG; null where there is none. */
-  mask: async (p, index, version, signal) => {
+  mask: async (p, index, version, signal, before = null) => {
+    const query = before === null ? `v=${version}` : `v=${version}&before=${before}`;
     try {
-      return await (await ask("GET", `${at(p)}/masks/${index}.png?v=${version}`, { signal })).arrayBuffer();
+      return await (await ask("GET", `${at(p)}/masks/${index}.png?${query}`, { signal })).arrayBuffer();
     } catch (error) {
       if (error.status === 404) return null;
       throw error;
     }
   },
+
+  /** The finished alpha of some objects (ids with commas) in a frame. */
+  alpha: async (p, index, ids, signal) =>
+    (await ask("GET", `${at(p)}/alphas/${index}.png?objects=${ids}`, { signal })).blob(),
+  setFinishing: (p, id, rules) => askJson("PUT", `${at(p)}/finishing/${id}`, { json: { rules } }),
+  keepSoftMasks: (p, keep) => askJson("PUT", `${at(p)}/soft-masks`, { json: { keep } }),
+  exports: (p) => askJson("GET", `${at(p)}/exports`),
+  deleteExport: (p, name) => askJson("DELETE", exportUrl(p, name)),
 
   paint: (p, index, png) => askJson("PUT", `${at(p)}/prompts/${index}`, { body: png, type: "image/png" }),
   withdraw: (p, index) => askJson("DELETE", `${at(p)}/prompts/${index}`),
@@ -90,10 +100,15 @@ export const api = {
   pause: (p) => askJson("POST", `${at(p)}/pause`),
   resume: (p) => askJson("POST", `${at(p)}/resume`),
   cancel: (p) => askJson("POST", `${at(p)}/cancel`),
+  judge: (p, run, verdict, later = false) =>
+    askJson("POST", `${at(p)}/runs/${run}/verdict`, { json: { verdict, later } }),
+  lock: (p, first, last, locked) => askJson("POST", `${at(p)}/locks`, { json: { first, last, locked } }),
   acquireWriterLock: (p, force) => askJson("POST", `${at(p)}/writer-lock`, { json: { force } }),
 
-  importMasks: (p, file, frame) =>
-    askJson("POST", `${at(p)}/import`, { body: formOf([["frame", String(frame)], ["file", file]]) }),
+  importMasks: (p, file, frame, replace) =>
+    askJson("POST", `${at(p)}/import`, {
+      body: formOf([["frame", String(frame)], ["replace", String(Boolean(replace))], ["file", file]]),
+    }),
   exportMasks: (p, request) => askJson("POST", `${at(p)}/export`, { json: request }),
 };
 
@@ -126,7 +141,7 @@ export function upload(files, progress) {
 
 /**
  * Listens to a project's events.
- * @param handlers {frame, run, project, error, lost, found}: the last two when the connection goes and comes
+ * @param handlers {frame, run, project, notice, error, lost, found}: the last two when the connection goes and comes
  * @returns a function that stops listening
  */
 export function listen(p, handlers) {
@@ -135,7 +150,7 @@ export function listen(p, handlers) {
   let again = 0;
   const open = () => {
     source = new EventSource(`${at(p)}/events?tab=${encodeURIComponent(tab.id)}`);
-    for (const name of ["frame", "run", "project"]) {
+    for (const name of ["frame", "run", "project", "notice"]) {
       source.addEventListener(name, (event) => handlers[name](event.data ? JSON.parse(event.data) : null));
     }
     source.addEventListener("error", failed);

@@ -1,5 +1,5 @@
 // The pointer on the stage: which tool gets it, and what the tools draw above the picture.
-import { $, oncePerFrame } from "./dom.js";
+import { $, clamp, oncePerFrame } from "./dom.js";
 import { objectOf, store } from "./store.js";
 import { viewer } from "./viewer.js";
 
@@ -50,6 +50,40 @@ function up(event) {
   redrawGestures();
 }
 
+const FAR_PX = 10; // of the screen, with Shift
+const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+
+// On the focused canvas arrow keys are the hand, and Space its button. Steps are pixels of the screen, so that they
+// are fine close up; one pixel of the frame is the least.
+function keyDown(event) {
+  const { project } = store.now;
+  if (!project || event.ctrlKey || event.metaKey || event.altKey) return;
+  const arrow = ARROWS[event.key];
+  if (!arrow && event.key !== " ") return;
+  event.preventDefault();
+  event.stopPropagation();
+  pointer ??= { x: project.width / 2, y: project.height / 2 };
+  if (arrow) {
+    const step = Math.max(1, (event.shiftKey ? FAR_PX : 1) / viewer.view.scale);
+    const [x, y] = [pointer.x + step * arrow[0], pointer.y + step * arrow[1]];
+    pointer = { x: clamp(x, 0, project.width), y: clamp(y, 0, project.height) };
+    holder?.move(pointer, event);
+  } else if (!event.repeat && !holder) {
+    holder = tool();
+    holder.down(pointer, { button: 0, shiftKey: event.shiftKey });
+  }
+  redrawGestures();
+}
+
+function keyUp(event) {
+  if (event.key !== " " || !holder) return;
+  event.preventDefault();
+  const held = holder;
+  holder = null;
+  held.up(pointer, event);
+  redrawGestures();
+}
+
 export function startGestures(named) {
   toolNamed = named;
   const canvas = $("gestures");
@@ -57,6 +91,9 @@ export function startGestures(named) {
   canvas.addEventListener("pointermove", move);
   canvas.addEventListener("pointerup", up);
   canvas.addEventListener("pointercancel", up);
+  canvas.addEventListener("keydown", keyDown);
+  canvas.addEventListener("keyup", keyUp);
+  canvas.addEventListener("blur", () => holder && keyUp(new KeyboardEvent("keyup", { key: " " })));
   canvas.addEventListener("pointerleave", () => {
     pointer = null;
     redrawGestures();

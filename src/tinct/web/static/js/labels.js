@@ -103,6 +103,14 @@ export function fillMask(map, mask, ink) {
   return rectangle(map, 0, 0, map.width, map.height);
 }
 
+/** Makes the object of an ink exactly what is not 0 in `mask`: what it has elsewhere is taken away. */
+export function replaceObject(map, mask, object, ink) {
+  const area = fillMask(map, mask, ink(false));
+  const eraser = ink(true);
+  for (let i = 0; i < mask.data.length; i++) if (!mask.data[i] && map.data[i] === object) put(map, i, eraser);
+  return area;
+}
+
 function put(map, at, { value, touches }) {
   if (touches[map.data[at]]) map.data[at] = value;
 }

@@ -1,12 +1,18 @@
 // The page as a whole: starts its parts, and follows the address (#/video/frame).
 import { api } from "./api.js";
 import { $, keepIcons } from "./dom.js";
+import { startCopyPrevious } from "./copy-previous.js";
+import { startExports } from "./exports.js";
+import { startFinishing } from "./finishing.js";
 import { redrawGestures, startGestures } from "./gestures.js";
 import { complain } from "./notices.js";
+import { startOnion } from "./onion.js";
 import { showPresence, startObjects } from "./objects.js";
 import { startPlayback } from "./playback.js";
 import { acquireWriterLock, adopt, closeProject, openProject, seek } from "./project.js";
 import { startRunPanel } from "./run-panel.js";
+import { startRuns } from "./runs.js";
+import { startCopies } from "./copies.js";
 import { startSaver } from "./saver.js";
 import { startShortcuts } from "./shortcuts.js";
 import { showStart, startScreen } from "./start.js";
@@ -88,6 +94,12 @@ async function start() {
   startPlayback();
   startTimeline();
   startTransfers();
+  startExports();
+  startFinishing();
+  startOnion();
+  startCopyPrevious();
+  startCopies();
+  startRuns();
   startGestures(toolNamed);
   startShortcuts();
   viewer.start(redrawGestures, showPresence);

@@ -82,6 +82,8 @@ export const masks = {
     held.set(index, (held.get(index) ?? 0) + 1);
     loader.put(keyOf(index), { map });
   },
+  /** Whether a stroke on this frame is not saved yet. */
+  isHeld: (index) => held.has(index),
   release(index) {
     const strokes = (held.get(index) ?? 1) - 1;
     if (strokes) return held.set(index, strokes);

@@ -6,11 +6,14 @@ import { confirmed } from "./dialogs.js";
 import { masks } from "./masks.js";
 import { addObject, change } from "./project.js";
 import { store } from "./store.js";
+import { within } from "./ranges.js";
+import { toggleLock } from "./runs.js";
 import { wordsOf } from "./timeline.js";
 
 export function startObjects() {
   $("add-object").addEventListener("click", addObject);
   $("withdraw").addEventListener("click", withdraw);
+  $("lock").addEventListener("click", toggleLock);
   store.watch(["project", "hidden"], showList);
   store.watch(["project", "object", "hidden"], showChosen);
   store.watch(["project", "frame"], showFrameState);
@@ -108,6 +111,9 @@ function showFrameState({ project, frame }) {
   const [what, ...more] = wordsOf(project, frame);
   const quiet = make("span", { className: "quiet" }, more.join(", ") || " ");
   $("frame-state").replaceChildren(what[0].toUpperCase() + what.slice(1), quiet);
+  const locked = within(project.locks, frame);
+  $("lock").setAttribute("aria-pressed", String(locked));
+  $("lock").setAttribute("aria-label", locked ? "Unlock this frame" : "Lock this frame");
   $("withdraw").style.visibility = project.prompts.includes(frame) ? "visible" : "hidden"; // its place stays
 }
 
@@ -122,6 +128,7 @@ export function showPresence() {
 
 function greyAbsent() {
   if (!store.now.project) return;
+  if (masks.isHeld(store.now.frame)) return showPresence(); // no count of all pixels during a stroke
   const map = masks.peek(store.now.frame);
   const counts = map ? countsOf(map) : null;
   for (const row of $("objects").children) {

@@ -48,6 +48,11 @@ export class Overlay {
     this.refresh();
   }
 
+  /** Goes on with a map of the same content: nothing is drawn anew. */
+  continueWith(map) {
+    this.map = map;
+  }
+
   /** Brings a rectangle of the map {x0, y0, x1, y1} up to date; all of it if none is given. */
   refresh(area = { x0: 0, y0: 0, x1: this.map.width, y1: this.map.height }) {
     const { width, height, data } = this.map;

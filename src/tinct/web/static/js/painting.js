@@ -3,6 +3,7 @@ import { addObject, mayChange } from "./project.js";
 import { copyOf, emptyMap, inkOf } from "./labels.js";
 import { masks } from "./masks.js";
 import { complain, notify } from "./notices.js";
+import { within } from "./ranges.js";
 import { save } from "./saver.js";
 import { objectOf, store } from "./store.js";
 import { viewer } from "./viewer.js";
@@ -21,6 +22,10 @@ export class Stroke {
 
   async #prepare() {
     if (!mayChange()) return false;
+    if (within(store.now.project.locks, this.index)) {
+      notify(`Frame ${this.index} is locked. Unlock it (Shift+L) to paint on it.`, "error");
+      return false;
+    }
     this.#object = store.now.object ?? (await addObject());
     if (this.#object === null) return false;
     if (store.now.hidden.has(this.#object)) {
@@ -31,6 +36,7 @@ export class Stroke {
     const known = await masks.fetch(this.index);
     this.#map = known ? copyOf(known) : emptyMap(width, height);
     masks.hold(this.index, this.#map);
+    if (known && viewer.overlay.map === known) viewer.overlay.continueWith(this.#map);
     viewer.refresh();
     for (const change of this.#waiting) this.#apply(change);
     this.#waiting = [];

@@ -6,8 +6,10 @@ import { complain } from "./notices.js";
 import { seek } from "./project.js";
 import { store } from "./store.js";
 import { viewer } from "./viewer.js";
+import { views } from "./views.js";
 
 const AHEAD = 14; // frames loaded ahead while playing
+const FASTEST = 8; // times the video's own rate
 const AROUND = 4; // and to each side while not
 
 let heading = 1; // where the user goes: forward or backward
@@ -35,6 +37,7 @@ const arrived = (index) => index === store.now.frame && viewer.refresh();
 export function startPlayback() {
   frames.start({ arrived, failed: complain });
   masks.start({ arrived, failed: complain });
+  views.start({ arrived, failed: complain });
   viewer.sharpened = load;
   store.watch(["frame", "project", "playing"], ({ frame }) => {
     if (frame !== before) heading = frame > before ? 1 : -1;
@@ -44,7 +47,11 @@ export function startPlayback() {
   store.watch(["frame", "project"], showFrame);
   store.watch(["playing"], ({ playing }) => playing && play());
   store.watch(["playing"], showPlaying);
-  $("play").addEventListener("click", togglePlay);
+  store.watch(["speed", "playing"], showSpeed);
+  store.watch(["loop"], ({ loop }) => $("loop").setAttribute("aria-pressed", String(loop)));
+  $("loop").addEventListener("click", () => store.set({ loop: !store.now.loop }));
+  $("speed").addEventListener("change", (event) => store.set({ speed: Number(event.target.value) }));
+  $("play").addEventListener("click", () => togglePlay());
   const steps = {
     first: () => 0,
     previous: (now) => now.frame - 1,
@@ -64,23 +71,45 @@ export function stepTo(index) {
   seek(index);
 }
 
-export function togglePlay() {
-  const { project, playing, frame } = store.now;
+/** Plays forward (1) or backward (-1) as in editing programs: again, and it goes twice as fast. */
+export function shuttle(direction) {
+  const { playing, speed } = store.now;
+  const same = playing && Math.sign(speed) === direction;
+  const faster = same ? direction * Math.min(2 * Math.abs(speed), FASTEST) : direction;
+  store.set({ speed: faster });
+  if (!playing) togglePlay(direction);
+}
+
+/** Plays, or pauses; at the end it begins again. */
+export function togglePlay(direction = 1) {
+  const { project, playing, frame, speed } = store.now;
   if (!project) return;
-  if (!playing && frame >= project.frames - 1) seek(0);
+  if (!playing) {
+    const forward = (direction === -1 ? speed : Math.abs(speed)) > 0;
+    store.set({ speed: forward ? Math.abs(speed) : speed });
+    if (frame === (forward ? project.frames - 1 : 0)) seek(forward ? 0 : project.frames - 1);
+  }
   store.set({ playing: !playing });
+}
+
+/** The frame after this one in the direction of play; null at the end. */
+function following() {
+  const { project, frame, speed, loop } = store.now;
+  const next = frame + Math.sign(speed);
+  if (next >= 0 && next < project.frames) return next;
+  return loop ? (next + project.frames) % project.frames : null;
 }
 
 function play() {
   let due = performance.now();
   const tick = (now) => {
-    const { project, playing, frame } = store.now;
+    const { project, playing, speed } = store.now;
     if (!playing || !project) return;
-    const step = 1000 / (project.fps || 25);
+    const step = 1000 / ((project.fps || 25) * Math.abs(speed));
     if (now - due > 10 * step) due = now - step; // after a halt it goes on, it does not catch up
     if (now >= due + step) {
-      const next = frame + 1;
-      if (next >= project.frames) return store.set({ playing: false });
+      const next = following();
+      if (next === null) return store.set({ playing: false });
       if (frames.ready(next) && masks.ready(next)) {
         due += step;
         seek(next);
@@ -96,6 +125,13 @@ function showPlaying({ playing }) {
   button.replaceChildren(icon(playing ? "pause" : "play"));
   button.setAttribute("aria-label", playing ? "Pause playing" : "Play");
   button.title = `${playing ? "Pause" : "Play"} (Space)`;
+}
+
+function showSpeed({ speed, playing }) {
+  const shown = String(Math.abs(speed));
+  if (![...$("speed").options].some(({ value }) => value === shown)) $("speed").append(new Option(`${shown}×`, shown));
+  $("speed").value = shown;
+  $("speed").title = playing && speed < 0 ? "Speed (backward)" : "Speed of playing";
 }
 
 function showFrame({ project, frame }) {

@@ -13,7 +13,27 @@ const RECENT_MS = 3000;
 
 let stopListening = () => {};
 const recent = new Map(); // frame -> {confidence, at}: finished lately
-let following = false; // the playhead goes with the run until the user moves it
+let following = false; // the playhead goes with the run until the user moves it, through reloads, too
+
+const FOLLOWED = "tinct-followed"; // the project whose run this tab follows
+
+function setFollowing(value) {
+  following = value;
+  try {
+    if (value) sessionStorage.setItem(FOLLOWED, store.now.project.id);
+    else sessionStorage.removeItem(FOLLOWED);
+  } catch {
+    // A browser that keeps nothing follows no more after a reload.
+  }
+}
+
+function followed(id) {
+  try {
+    return sessionStorage.getItem(FOLLOWED) === id;
+  } catch {
+    return false;
+  }
+}
 
 /** Takes a document of the server as the newest; older ones that were overtaken are dropped. */
 export function adopt(newest) {
@@ -32,15 +52,20 @@ export function adopt(newest) {
 // A document may have been written before the latest frames were finished, and come after their events.
 function prepare(newest) {
   newest.sureness = new Map(newest.confidence);
-  for (const [index, { confidence, at }] of recent) {
+  newest.objectSureness = new Map(newest.confidence.map(([index, , ...rest]) => [index, pairsOf(rest)]));
+  for (const [index, { confidence, objects, at }] of recent) {
     if (performance.now() - at > RECENT_MS) {
       recent.delete(index);
     } else if (!within(newest.done, index)) {
       newest.done = joined(newest.done, index);
       newest.sureness.set(index, confidence);
+      newest.objectSureness.set(index, objects);
     }
   }
 }
+
+/** [[id, confidence]...] of a flat list. */
+const pairsOf = (flat) => flat.flatMap((id, at) => (at % 2 ? [] : [[id, flat[at + 1]]]));
 
 /** Fetches the document; `masksToo` when masks may have changed that this page did not paint. */
 export async function renew(masksToo = false) {
@@ -80,8 +105,9 @@ export async function openProject(id, frame) {
   closeProject();
   const newest = await api.project(id);
   prepare(newest);
+  following = followed(id) && ["queued", "starting", "running"].includes(newest.run?.status);
   store.set({ hidden: new Set(), project: newest, run: newest.run, frame: Math.min(frame, newest.frames - 1) });
-  store.set({ object: newest.objects[0]?.id ?? null });
+  store.set({ object: newest.objects[0]?.id ?? null, connected: true });
   explainRun(newest.run);
   for (const remark of newest.remarks) notify(remark[0].toUpperCase() + remark.slice(1) + ".");
   stopListening = listen(id, handlers());
@@ -92,6 +118,7 @@ export function closeProject() {
   stopListening();
   stopListening = () => {};
   store.set({ playing: false, project: null, run: null, object: null, saving: "saved", mayWrite: true });
+  store.set({ stretch: null, compare: null });
   recent.clear();
   frames.clear();
   masks.clear();
@@ -110,13 +137,13 @@ export async function acquireWriterLock(force) {
 }
 
 export function follow() {
-  following = true;
+  setFollowing(true);
 }
 
 export function seek(index, byUser = true) {
   const { project, frame } = store.now;
   if (!project) return;
-  if (byUser) following = false;
+  if (byUser && following) setFollowing(false);
   const wanted = Math.min(Math.max(Math.round(index), 0), project.frames - 1);
   if (wanted !== frame) store.set({ frame: wanted });
 }
@@ -131,11 +158,13 @@ function explainRun(run) {
 function handlers() {
   let closeNotice = null; // the connection's notice
   return {
-    frame: ({ index, confidence }) => {
+    frame: ({ index, confidence, objects }) => {
       const { project } = store.now;
+      const pairs = Object.entries(objects).map(([id, value]) => [Number(id), value]);
       masks.changed(index);
-      recent.set(index, { confidence, at: performance.now() });
+      recent.set(index, { confidence, objects: pairs, at: performance.now() });
       project.sureness.set(index, confidence);
+      project.objectSureness.set(index, pairs);
       const done = joined(project.done, index);
       store.set({ project: { ...project, done, stale: without(project.stale, index) } });
       if (following) seek(index, false);
@@ -144,18 +173,24 @@ function handlers() {
       store.set({ run });
       explainRun(run);
       if (run && ["done", "cancelled", "failed", "paused"].includes(run.status)) {
-        if (run.status !== "paused") following = false;
+        if (run.status !== "paused") setFollowing(false);
         renew().catch(complain);
       }
     },
     project: () => renewUnlessKnown().catch(complain),
+    notice: ({ text }) => {
+      notify(text);
+      renew(true).catch(complain);
+    },
     error: (text) => notify(text, "error"),
     lost: () => {
+      store.set({ connected: false });
       const text = "The connection to the server is lost. What was saved is safe; this page goes on when it is back.";
       closeNotice = notify(text, "error", { "Try now": () => renew(true).catch(complain) });
     },
     found: () => {
       closeNotice?.();
+      store.set({ connected: true });
       announce("The server is back.");
       acquireWriterLock(false).then(() => renew(true)).then(saveAgain).catch(complain);
     },

@@ -7,7 +7,7 @@ import { saved } from "./saver.js";
 import { store } from "./store.js";
 import { within } from "./ranges.js";
 
-const ACTIVE = ["starting", "running", "paused"];
+const ACTIVE = ["queued", "starting", "running", "paused"];
 const RESTING = ["paused", "cancelled", "failed"]; // it can go on where it stopped
 const DIRECTIONS = { forward: "forward", backward: "back", both: "both ways" };
 const LEARNING = [
@@ -32,8 +32,11 @@ export async function startRunPanel() {
   $("cancel").addEventListener("click", () => steer("cancel"));
   $("method").addEventListener("change", showMethod);
   $("direction").addEventListener("change", showButton);
-  store.watch(["project", "run", "frame", "mayWrite"], showButton);
-  store.watch(["run"], showRun);
+  $("extent").addEventListener("change", showButton);
+  $("extent-count").addEventListener("input", showButton);
+  store.watch(["project", "run", "frame", "mayWrite", "connected", "stretch"], showButton);
+  store.watch(["run", "connected"], showRun);
+  store.watch(["stretch"], ({ stretch }) => stretch && ($("extent").value = "inout"));
   store.watch(["project"], showSettings);
   showRun(store.now);
   methods = await api.methods();
@@ -71,11 +74,28 @@ function startOf(way) {
   return way === "backward" ? Math.min(...leading) : Math.max(...leading);
 }
 
+/** {first, last} of the frames that may be computed. */
+function extentOf(way) {
+  const { project, frame, stretch } = store.now;
+  const last = project.frames - 1;
+  const count = Math.max(1, Math.round(Number($("extent-count").value) || 1));
+  const kind = $("extent").value;
+  if (kind === "one") return { first: frame, last: frame };
+  if (kind === "inout" && stretch) return { first: stretch[0], last: stretch[1] };
+  if (kind !== "count") return { first: 0, last };
+  const start = startOf(way);
+  const from = way === "forward" ? start : start - count + 1;
+  const to = way === "backward" ? start : start + count - 1;
+  return { first: Math.max(0, from), last: Math.min(last, to) };
+}
+
 export async function run(way = direction()) {
   if (!store.now.project || !mayChange()) return;
+  if (store.now.run?.status === "paused") return void steer("resume");
   document.querySelector(`input[name=direction][value=${way}]`).checked = true;
   await saved();
   const request = { start: startOf(way), direction: way, method: $("method").value, preset: $("preset").value };
+  Object.assign(request, extentOf(way), { start: $("extent").value === "one" ? store.now.frame : request.start });
   request.fine_tune = $("fine-tune").value || null;
   follow();
   store.set({ run: { status: "starting", stage: "Starting", direction: way, done: 0, total: 0 } });
@@ -85,6 +105,7 @@ export async function run(way = direction()) {
 
 async function steer(what) {
   try {
+    await saved();
     await api[what](store.now.project.id);
     if (what === "resume") follow();
   } catch (error) {
@@ -92,19 +113,35 @@ async function steer(what) {
   }
 }
 
-function showButton({ project, run: now, mayWrite }) {
+function buttonText(now) {
+  if (now?.status === "queued") return "In the queue";
+  if (now?.status === "paused") return now.goes_on_from === null ? "Go on" : `Go on from frame ${now.goes_on_from}`;
+  if (active()) return "Running";
+  const way = direction();
+  if ($("extent").value === "one") return `Run frame ${store.now.frame} only`;
+  const { first, last } = extentOf(way);
+  const start = Math.min(Math.max(startOf(way), first), last);
+  if ($("extent").value === "all") return `Run ${DIRECTIONS[way]} from frame ${start}`;
+  const [from, to] = { forward: [start, last], backward: [start, first], both: [first, last] }[way];
+  return `Run frames ${from} to ${to}`;
+}
+
+function showButton({ project, run: now, mayWrite: allowed, connected }) {
   if (!project) return;
   const busy = active();
-  const way = busy ? now.direction : direction();
+  const mayWrite = allowed && connected;
   const button = $("run");
-  button.textContent = busy ? "Running" : `Run ${DIRECTIONS[way]} from frame ${startOf(way)}`;
+  button.textContent = buttonText(now);
   button.title = "Run (R forward, Shift+R backward)";
-  button.disabled = busy || !mayWrite;
-  for (const field of document.querySelectorAll(".run select, .run .segments input")) {
+  button.disabled = (busy && now.status !== "paused") || !mayWrite;
+  $("extent-count").hidden = $("extent").value !== "count";
+  $("extent").querySelector("[value=inout]").disabled = !store.now.stretch;
+  if (!store.now.stretch && $("extent").value === "inout") $("extent").value = "all";
+  for (const field of document.querySelectorAll(".run select, .run .segments input, #extent-count")) {
     field.disabled = busy || !mayWrite;
   }
   if (!chosen()?.fine_tunes) $("fine-tune").disabled = true;
-  $("pause").disabled = !mayWrite || !(busy || RESTING.includes(now?.status));
+  $("pause").disabled = !mayWrite || !(busy || RESTING.includes(now?.status)) || now?.status === "queued";
   $("cancel").disabled = !mayWrite || !busy;
 }
 
@@ -114,7 +151,8 @@ const STAGES = {
   "fine-tune": "Learning the objects",
   segment: "Computing masks",
 };
-const WORDS = { done: "Done", cancelled: "Cancelled", paused: "Paused", failed: "Failed", starting: "Starting" };
+const GONE = { status: "gone", message: "The server does not answer. What was saved is safe." };
+const WORDS = { gone: "The server is gone", queued: "Waits for the video before it", done: "Done", cancelled: "Cancelled", paused: "Paused", failed: "Failed", starting: "Starting" };
 
 function wordsOf(run) {
   if (!run) return "";
@@ -129,9 +167,10 @@ function progressOf(run) {
 
 let announced = ""; // what screen readers heard last
 
-function showRun({ run: now }) {
+function showRun({ run: known, connected }) {
+  const now = connected ? known : GONE;
   const box = $("run-progress");
-  box.dataset.idle = String(!now || now.status === "done");
+  box.dataset.idle = String(!now || ["done", "gone"].includes(now.status));
   box.dataset.status = now?.status ?? "";
   const words = wordsOf(now);
   $("run-stage").textContent = words;

@@ -2,15 +2,18 @@
 import { $, make } from "./dom.js";
 import { openDialog } from "./dialogs.js";
 import { acceptPending, choose, dropPending, pending, stepBackPending } from "./gestures.js";
+import { showExport } from "./exports.js";
+import { copyPrevious } from "./copy-previous.js";
 import { chooseNth } from "./objects.js";
-import { stepTo, togglePlay } from "./playback.js";
+import { shuttle, stepTo, togglePlay } from "./playback.js";
 import { addObject, redo, undo } from "./project.js";
 import { run } from "./run-panel.js";
+import { setStretch, toggleCompare, toggleLock } from "./runs.js";
 import { store } from "./store.js";
 import { goToPainted, goToSuggested } from "./timeline.js";
 import { resizeBrush } from "./toolbar.js";
 import { viewer } from "./viewer.js";
-import { showExport } from "./transfers.js";
+import { views } from "./views.js";
 
 const by = (step) => () => stepTo(store.now.frame + step);
 
@@ -22,19 +25,24 @@ const GROUPS = [
   ["Paint", [
     ["B", "Brush", { b: () => choose("brush") }],
     ["E", "Eraser", { e: () => choose("eraser") }],
-    ["P", "Polygon", { p: () => choose("polygon") }],
+    ["C", "Clicks that find an outline", { c: () => choose("clicks") }],
     ["X", "Box that finds an outline", { x: () => choose("box") }],
     ["S", "Scribbles that find an outline", { s: () => choose("scribbles") }],
+    ["P", "Polygon", { p: () => choose("polygon") }],
     ["[ ]", "Brush smaller, larger", { "[": () => resizeBrush(-1), "]": () => resizeBrush(1) }],
     ["1 – 9", "Choose an object", Object.fromEntries(DIGITS.map((digit) => [digit, () => chooseNth(digit)]))],
     ["N", "New object", { n: addObject }],
+    ["D", "Copy the object from the frame before", { d: copyPrevious }],
     ["Enter", "Apply a polygon or an outline", {}],
     ["Esc", "Drop it", {}],
     ["Ctrl+Z", "Undo", { "Ctrl+z": undo }],
     ["Ctrl+Y", "Redo", { "Ctrl+y": redo, "Shift+Ctrl+Z": redo, "Shift+Ctrl+z": redo }],
   ]],
   ["Time", [
-    ["Space", "Play, pause", { " ": togglePlay }],
+    ["Space", "Play, pause", { " ": () => togglePlay() }],
+    ["J K L", "Play backward, pause, forward; again: faster", {
+      j: () => shuttle(-1), k: () => store.set({ playing: false }), l: () => shuttle(1),
+    }],
     ["← →", "One frame", { ArrowLeft: by(-1), ArrowRight: by(1) }],
     ["Shift ← →", "Ten frames", { "Shift+ArrowLeft": by(-10), "Shift+ArrowRight": by(10) }],
     ["↑ ↓", "Painted frame before, after", { ArrowUp: () => goToPainted(-1), ArrowDown: () => goToPainted(1) }],
@@ -44,12 +52,17 @@ const GROUPS = [
   ["Run", [
     ["R", "Run forward from here", { r: () => startRun("forward") }],
     ["Shift+R", "Run backward from here", { "Shift+R": () => startRun("backward") }],
+    ["I O", "First, last frame of runs (in, out)", { i: () => setStretch(0), o: () => setStretch(1) }],
+    ["W", "Compare the run with what was before", { w: toggleCompare }],
+    ["Shift+L", "Lock this frame, unlock it", { "Shift+L": toggleLock }],
     ["Ctrl+E", "Export", { "Ctrl+e": showExport }],
   ]],
   ["View", [
     ["+ −", "Zoom in, out", { "+": larger, "=": larger, "-": () => viewer.zoom(0.8) }],
     ["0", "Fit the frame", { 0: () => viewer.fit() }],
     ["H", "Hand, to drag the picture", { h: () => choose("pan") }],
+    ["V", "Next view: outline, alpha, on black …", { v: () => views.next() }],
+    ["U", "Outlines of the frame before (onion skin)", { u: () => store.set({ onion: !store.now.onion }) }],
     ["M", "Masks on, off", { m: () => store.set({ masksShown: !store.now.masksShown }) }],
     ["?", "This help", { "?": showHelp }],
   ]],
@@ -58,7 +71,7 @@ const GROUPS = [
 const ACTIONS = new Map(GROUPS.flatMap(([, rows]) => rows.flatMap(([, , keys]) => Object.entries(keys))));
 
 function startRun(direction) {
-  if (!["starting", "running", "paused"].includes(store.now.run?.status)) run(direction);
+  if (!["queued", "starting", "running"].includes(store.now.run?.status)) run(direction);
 }
 
 export function startShortcuts() {

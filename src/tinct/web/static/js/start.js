@@ -2,6 +2,7 @@
 import { api, frameUrl, upload } from "./api.js";
 import { confirmed } from "./dialogs.js";
 import { $, announce, iconButton, make } from "./dom.js";
+import { filesOf } from "./dropped.js";
 import { complain, notify } from "./notices.js";
 
 const OPENING_MS = 1000; // how often videos that are being opened are asked for
@@ -23,8 +24,7 @@ export function startScreen(open) {
     });
   }
   document.addEventListener("drop", (event) => {
-    const files = [...event.dataTransfer.files];
-    if (document.body.dataset.screen === "start" && files.length) send(files);
+    if (document.body.dataset.screen === "start") filesOf(event).then(send).catch(complain);
   });
 }
 
@@ -57,10 +57,14 @@ function cardOf(project) {
   return card;
 }
 
-function factsOf({ frames, fps, width, height, error }) {
+const STATES = { queued: "in the queue", starting: "running", running: "running", paused: "paused", done: "done" };
+
+function factsOf({ frames, fps, width, height, error, status, painted, computed }) {
   if (error) return error;
   if (!frames) return "Opening…";
-  return `${width}×${height} · ${frames} frames${fps ? ` · ${Number(fps.toFixed(2))} fps` : ""}`;
+  const work = [[painted, "painted"], [computed, "computed"]].filter(([count]) => count).map((each) => each.join(" "));
+  const state = [...work, STATES[status] ?? ""].filter(Boolean).map((text) => ` · ${text}`).join("");
+  return `${width}×${height} · ${frames} frames${fps ? ` · ${Number(fps.toFixed(2))} fps` : ""}${state}`;
 }
 
 async function remove({ id, name }) {
@@ -74,7 +78,8 @@ async function remove({ id, name }) {
   }
 }
 
-async function send(files) {
+/** Uploads a video or pictures, and opens it. */
+export async function send(files) {
   if (!files.length) return;
   const box = $("upload");
   if (!box.hidden) return notify("One upload is under way. Wait until it is here, or cancel it.", "error");

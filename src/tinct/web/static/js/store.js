@@ -35,9 +35,16 @@ export const store = new Store({
   keepOthers: false,
   opacity: 0.45,
   masksShown: true,
+  view: "overlay", // see views.js
+  onion: false, // whether the outlines of the frame before are shown
+  loop: false, // whether playing begins again at the end
+  speed: 1, // of playing; below 0 it goes backward
   playing: false,
   saving: "saved", // saved | saving | failed
   run: null,
+  connected: true, // false while the server does not answer
+  stretch: null, // [in, out]: where runs may compute
+  compare: null, // number of the run that is compared with what was before it
   mayWrite: true, // false while another tab is the writer
 });
 

@@ -2,7 +2,7 @@
 import { $, clamp, icon, oncePerFrame } from "./dom.js";
 import { stepTo } from "./playback.js";
 import { within } from "./ranges.js";
-import { store } from "./store.js";
+import { objectOf, store } from "./store.js";
 import { onThemeChange, token } from "./theme.js";
 
 const RULER = 18;
@@ -26,7 +26,7 @@ export function startTimeline() {
     draw();
   }).observe($("timeline"));
   onThemeChange(redraw);
-  store.watch(["project", "frame", "run"], () => (redraw(), describe()));
+  store.watch(["project", "frame", "run", "stretch"], () => (redraw(), describe()));
   store.watch(["project", "run"], showSuggested);
   startScrubbing();
   $("suggested").addEventListener("click", goToSuggested);
@@ -81,7 +81,31 @@ function drawTrack(context, project) {
   for (const range of project.done) span(range, token("--done"));
   const hatched = hatching(context);
   for (const range of project.stale) span(range, hatched);
+  context.strokeStyle = token("--accent");
+  context.lineWidth = 1.5;
+  for (const [first, last] of project.locks) {
+    context.strokeRect(left(first) + 0.75, RULER + 0.75, Math.max(2, left(last + 1) - left(first) - 1.5), TRACK - 1.5);
+  }
+  drawStretch(context);
   for (const index of project.prompts) diamond(context, middle(index), RULER + TRACK / 2, 5.5, token("--accent"));
+}
+
+// What lies outside in and out is dimmed.
+function drawStretch(context) {
+  const { stretch } = store.now;
+  if (!stretch) return;
+  const edges = [left(stretch[0]), left(stretch[1] + 1)];
+  context.fillStyle = token("--surface");
+  context.globalAlpha = 0.6;
+  context.fillRect(EDGE, RULER, edges[0] - EDGE, TRACK);
+  context.fillRect(edges[1], RULER, EDGE + widthPx() - edges[1], TRACK);
+  context.globalAlpha = 1;
+  context.fillStyle = token("--text");
+  for (const [x, way] of [[edges[0], 1], [edges[1], -1]]) {
+    context.fillRect(x - 1, RULER - 3, 2, TRACK + 6);
+    context.fillRect(way > 0 ? x : x - 5, RULER - 3, 5, 2);
+    context.fillRect(way > 0 ? x : x - 5, RULER + TRACK + 1, 5, 2);
+  }
 }
 
 function hatching(context) {
@@ -173,10 +197,20 @@ export function wordsOf(project, index) {
   else if (within(project.stale, index)) words.push("computed before the latest correction");
   else if (within(project.done, index)) words.push("computed");
   else words.push("no mask yet");
+  if (within(project.locks, index)) words.push("locked");
   const sure = project.sureness.get(index);
-  if (sure !== undefined) words.push(`confidence ${Math.round(sure * 100)} %`);
+  if (sure !== undefined) words.push(`confidence ${confidenceOf(project, index, sure)}`);
   if (suggested() === index) words.push("worth a correction");
   return words;
+}
+
+/** Of each object by name, the least sure first; where only one is known, of the frame. */
+function confidenceOf(project, index, sure) {
+  const percent = (value) => `${Math.round(value * 100)} %`;
+  const known = (project.objectSureness.get(index) ?? []).filter(([id]) => objectOf(id));
+  if (known.length < 2) return percent(sure);
+  const sorted = [...known].sort((one, other) => one[1] - other[1]);
+  return sorted.map(([id, value]) => `${objectOf(id).name} ${percent(value)}`).join(", ");
 }
 
 function describe() {

@@ -4,7 +4,9 @@ import { frames } from "./frames.js";
 import { masks } from "./masks.js";
 import { Overlay } from "./overlay.js";
 import { store } from "./store.js";
+import { drawOnion } from "./onion.js";
 import { onThemeChange, token } from "./theme.js";
+import { views } from "./views.js";
 
 const MARGIN_PX = 12;
 const MOST = 64; // screen pixels per pixel of the frame
@@ -12,6 +14,8 @@ const SMOOTH_UNDER = 1.5; // screen pixels per frame pixel: above it pixels are 
 
 const canvas = () => $("picture");
 const overlay = new Overlay();
+const before = new Overlay(); // what a run is compared with
+let comparing = false;
 const view = { scale: 1, x: 0, y: 0, fitted: true }; // in CSS pixels: screen = frame * scale + (x, y)
 let shown = null; // {index, bitmap}
 let afterDraw = () => {};
@@ -21,7 +25,7 @@ const ratio = () => window.devicePixelRatio || 1;
 const size = () => ({ width: canvas().clientWidth, height: canvas().clientHeight });
 
 function draw() {
-  const { project, opacity, masksShown } = store.now;
+  const { project, opacity, masksShown, view: chosen } = store.now;
   const context = canvas().getContext("2d", { alpha: false });
   context.setTransform(1, 0, 0, 1, 0, 0);
   context.fillStyle = token("--stage");
@@ -32,9 +36,29 @@ function draw() {
   const reduced = shown.bitmap.width < project.width;
   context.imageSmoothingEnabled = reduced || scale < SMOOTH_UNDER;
   context.imageSmoothingQuality = "high";
-  context.drawImage(shown.bitmap, 0, 0, project.width, project.height);
-  if (masksShown) overlay.draw(context, opacity, ratio() / scale);
+  const drawsMasks = !masksShown || Boolean(comparing) || views.drawsMasks();
+  if (drawsMasks) context.drawImage(shown.bitmap, 0, 0, project.width, project.height);
+  else views.draw(context, shown);
+  const unit = ratio() / scale;
+  const fill = chosen === "outline" ? 0 : opacity;
+  if (masksShown && comparing) drawBoth(context, fill, unit);
+  else if (masksShown && drawsMasks) overlay.draw(context, fill, unit);
+  if (masksShown && drawsMasks) drawOnion(context, unit);
   afterDraw();
+}
+
+/** Left of the wipe what was before, right of it what is. */
+function drawBoth(context, opacity, unit) {
+  const { project } = store.now;
+  const x = (viewer.wipe * size().width - view.x) / view.scale;
+  for (const [each, from, to] of [[before, -1e6, x], [overlay, x, 1e6]]) {
+    context.save();
+    context.beginPath();
+    context.rect(from, -1, to - from, project.height + 2);
+    context.clip();
+    each.draw(context, opacity, unit);
+    context.restore();
+  }
 }
 
 const redraw = oncePerFrame(draw);
@@ -52,6 +76,7 @@ function refresh() {
   // A mask over another frame's picture would be a lie: it waits for its own.
   const map = shown?.index === frame ? masks.peek(frame) : (overlay.map ?? null);
   if (map !== overlay.map) overlay.show(map);
+  views.want();
   redraw();
   mapChanged();
 }
@@ -100,6 +125,13 @@ export const viewer = {
   refresh,
   fit,
   ratio,
+  wipe: 0.5, // where before and after meet, as a share of the stage's width
+  /** Shows a map left of the wipe, none for null; undefined ends the comparison. */
+  showBefore(map) {
+    comparing = map !== undefined;
+    before.show(map ?? null);
+    redraw();
+  },
   /** Called when another size of picture is wanted; set by whoever decides what is loaded. */
   sharpened: () => {},
 
@@ -109,7 +141,8 @@ export const viewer = {
     mapChanged = changed;
     new ResizeObserver(resized).observe($("stage"));
     onThemeChange(redraw);
-    store.watch(["opacity", "masksShown"], redraw);
+    store.watch(["opacity", "masksShown", "onion"], redraw);
+    store.watch(["view", "hidden"], refresh);
     store.watch(["project", "hidden"], recolour);
     $("zoom-fit").addEventListener("click", fit);
     $("zoom-in").addEventListener("click", () => viewer.zoom(1.25));
@@ -159,5 +192,6 @@ function recolour({ project, hidden }) {
   if (now === colours) return;
   colours = now;
   overlay.colour(pairs);
+  before.colour(pairs);
   redraw();
 }

@@ -52,7 +52,7 @@ class Box {
   }
 
   draw(context, { unit, colour }) {
-    this.#proposal.draw(context, colour);
+    this.#proposal.draw(context, colour, unit);
     const [from, to] = this.#drag ?? [];
     const corners = this.#drag ? [from.x, from.y, to.x, to.y] : this.#box;
     if (!corners) return;

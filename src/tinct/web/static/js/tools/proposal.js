@@ -1,16 +1,22 @@
-// A mask that the server proposes from a box or from scribbles: seen first, painted when it is accepted.
+// A mask that the server proposes from a box, clicks or scribbles: seen first, painted when it is accepted.
 import { api } from "../api.js";
 import { $ } from "../dom.js";
-import { fillMask } from "../labels.js";
+import { fillMask, replaceObject } from "../labels.js";
 import { complain } from "../notices.js";
+import { outlinesOf } from "../outlines.js";
 import { paintAtOnce } from "../painting.js";
 import { decodeLabels } from "../png.js";
 import { addObject, mayChange } from "../project.js";
+import { saved } from "../saver.js";
 import { store } from "../store.js";
+
+const FOUND = 255; // what the object has in the mask of the answer
 
 export class Proposal {
   #canvas = document.createElement("canvas");
   #asked = 0;
+  #outline = null;
+  #corrects = null; // the object whose mask the newest answer replaces
   mask = null;
 
   /** @param changed called when there is something new to draw */
@@ -18,7 +24,7 @@ export class Proposal {
     this.changed = changed;
   }
 
-  /** Asks for the mask of `request`, the outline's kind with its box or strokes; the newest question counts. */
+  /** Asks for the mask of `request`, the outline's kind with its box, clicks or strokes; the newest question counts. */
   async ask(request) {
     if (!mayChange()) return;
     const asked = ++this.#asked;
@@ -26,13 +32,15 @@ export class Proposal {
     try {
       const object = store.now.object ?? (await addObject());
       if (object === null) return this.drop();
+      if (request.corrects) await saved(); // the server looks at the mask that it has
       const png = await api.outline(store.now.project.id, { frame: store.now.frame, object, ...request });
       const mask = await decodeLabels(png);
       if (asked !== this.#asked) return;
       this.mask = mask;
+      this.#corrects = request.corrects ?? null;
       this.#picture();
       const found = mask.data.some((value) => value > 0);
-      this.#say(found ? "Is this the object?" : "Nothing was found here: try a wider box or more scribbles.", found);
+      this.#say(found ? "Is this the object?" : "Nothing was found here: try more clicks or scribbles, or a wider box.", found);
     } catch (error) {
       if (asked === this.#asked) this.drop();
       complain(error);
@@ -51,6 +59,7 @@ export class Proposal {
     const image = new ImageData(width, height);
     const pixels = new Uint32Array(image.data.buffer);
     for (let i = 0; i < data.length; i++) pixels[i] = data[i] ? 0xffffffff : 0;
+    this.#outline = outlinesOf(this.mask, 0, height, new Set([FOUND]), false).get(FOUND);
     this.#canvas.width = width;
     this.#canvas.height = height;
     this.#canvas.getContext("2d").putImageData(image, 0, 0);
@@ -58,8 +67,12 @@ export class Proposal {
 
   accept() {
     const { mask } = this;
+    const object = this.#corrects;
     this.drop();
-    if (mask) paintAtOnce((map, ink) => fillMask(map, mask, ink(false)));
+    if (!mask) return;
+    if (object !== null && object === store.now.object) {
+      paintAtOnce((map, ink) => replaceObject(map, mask, object, ink));
+    } else paintAtOnce((map, ink) => fillMask(map, mask, ink(false)));
   }
 
   drop() {
@@ -69,7 +82,7 @@ export class Proposal {
     this.changed();
   }
 
-  draw(context, colour) {
+  draw(context, colour, unit) {
     if (!this.mask) return;
     const tinted = this.#canvas.getContext("2d");
     tinted.globalCompositeOperation = "source-in";
@@ -79,5 +92,11 @@ export class Proposal {
     context.imageSmoothingEnabled = false;
     context.drawImage(this.#canvas, 0, 0);
     context.globalAlpha = 1;
+    if (!this.#outline) return;
+    for (const [width, style] of [[4, "#000a"], [1.8, "#fff"]]) {
+      context.lineWidth = width * unit;
+      context.strokeStyle = style;
+      context.stroke(this.#outline);
+    }
   }
 }

@@ -52,7 +52,7 @@ class Scribbles {
   }
 
   draw(context, { unit, colour }) {
-    this.#proposal.draw(context, colour);
+    this.#proposal.draw(context, colour, unit);
     context.lineCap = context.lineJoin = "round";
     for (const { keep, radius, points } of [...this.#strokes, ...(this.#open ? [this.#open] : [])]) {
       context.beginPath();

@@ -1,0 +1,156 @@
+"""Runs in a real browser: kept or rejected, compared, bounded, begun again by painting, followed, and cut off."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from web_kit import FAKE_WORKER
+
+pytestmark = pytest.mark.slow
+
+SERVE = """
+import sys
+from pathlib import Path
+from tinct.web.server import ServerOptions, serve
+options = ServerOptions([Path(sys.argv[1])], Path(sys.argv[2]), port=0, browser=False, command=sys.argv[3:])
+serve(options, lambda line: print(line, flush=True))
+"""
+
+
+@pytest.fixture
+def process(clip: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[subprocess.Popen[str]]:
+    """A server whose worker shows the nearest painted frame, its rows moved, every 0.25 s."""
+    pytest.importorskip("uvicorn", reason="needs the extra [app]")
+    monkeypatch.setenv("TINCT_TEST_FRAME_S", "0.25")
+    command = [sys.executable, "-c", SERVE, str(clip[0]), str(tmp_path / "projects"), *FAKE_WORKER]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        yield process
+        process.kill()
+
+
+@pytest.fixture
+def studio(process: Any, page: Any, studio_class: Any) -> Any:
+    found = re.search(r"http://[\w.:]+/", process.stdout.readline())
+    assert found
+    page.goto(f"{found[0]}#/")
+    page.locator("#projects a").first.click()
+    page.wait_for_selector("#picture[data-shown]")
+    return studio_class(page, found[0], page.evaluate("location.hash.match(/^#\\/([^/]+)/)[1]"))
+
+
+def run(studio: Any, key: str = "r") -> None:
+    before = len(studio.document()["history"])
+    studio.page.keyboard.press(key)
+    studio.until(f"document.querySelector('#run-progress').dataset.status === 'done' && {before} >= 0")
+    while len(studio.document()["history"]) == before or studio.document()["run"]["status"] != "done":
+        studio.page.wait_for_timeout(50)
+    studio.page.wait_for_selector("#verdict", state="visible")
+
+
+def test_runs_are_compared_rejected_brought_back_bounded_and_locked(studio: Any, tmp_path: Path) -> None:
+    page = studio.page
+    studio.stroke([(60, 60), (110, 60)])
+    run(studio)
+    first = studio.masks()
+    studio.go_to(3)
+    studio.stroke([(200, 120), (250, 120)])
+    run(studio)
+    second = studio.masks()
+    assert any((one != two).any() for one, two in zip(first, second, strict=True))
+
+    # The wipe stands in the middle: the new stroke is right of it, and left of it is what was before.
+    studio.go_to(5)
+    at_stroke = studio.colour_at(225, 122)
+    page.keyboard.press("w")
+    page.wait_for_selector("#wipe", state="visible")
+    page.wait_for_timeout(300)
+    assert np.abs(studio.colour_at(225, 122) - at_stroke).max() < 12
+    box = page.locator("#wipe").bounding_box()
+    page.mouse.move(box["x"] + 10, box["y"] + 200)
+    page.mouse.down()
+    page.mouse.move(*studio.on_screen(290, 100), steps=5)
+    page.mouse.up()
+    assert np.abs(studio.colour_at(225, 122) - at_stroke).max() > 12
+    studio.keep_picture(tmp_path / "wipe.png")
+
+    page.click("#reject")
+    studio.until("document.getElementById('announcer').textContent.includes('is rejected')")
+    assert page.locator("#wipe").is_hidden()
+    rejected = studio.masks()
+    assert all((rejected[i] == first[i]).all() for i in range(8) if i != 3)  # 3 is painted since
+    page.click("#history")
+    assert page.locator(".runs li").count() == 2
+    studio.keep_picture(tmp_path / "history.png")
+    page.get_by_role("button", name="Restore").click()
+    page.wait_for_selector(".runs li[data-verdict=rejected]", state="detached")
+    page.keyboard.press("Escape")
+    assert all((now == then).all() for now, then in zip(studio.masks(), second, strict=True))
+    page.keyboard.press("Control+z")  # the restoring
+    studio.until("document.getElementById('announcer').textContent === 'Undone.'")
+    assert (studio.masks()[5] == first[5]).all()
+    page.keyboard.press("Control+y")
+    studio.until("document.getElementById('announcer').textContent === 'Done again.'")
+    page.click("#keep")
+    page.wait_for_selector("#verdict", state="hidden")
+
+    studio.go_to(6)
+    page.keyboard.press("l")
+    studio.until("document.getElementById('announcer').textContent === 'Frame 6 is locked.'")
+    page.mouse.click(*studio.on_screen(20, 20))
+    page.wait_for_selector(".notice.error")
+    assert "locked" in studio.notice()
+    studio.go_to(4)
+    page.keyboard.press("i")
+    studio.go_to(6)
+    page.keyboard.press("o")
+    assert page.locator("#run").inner_text() == "Run frames 6 to 6"
+    studio.go_to(4)
+    assert page.locator("#run").inner_text() == "Run frames 4 to 6"
+    studio.keep_picture(tmp_path / "stretch.png")
+    run(studio)
+    assert studio.document()["history"][-1]["frames"] == [[4, 6]]
+    assert studio.document()["locks"] == [[6, 6]]
+    page.locator("#timeline").hover(position={"x": 400, "y": 30})
+    assert "confidence" in page.locator("#timeline-tip").inner_text()
+
+
+def test_a_run_follows_the_hand_the_reload_and_says_when_the_server_is_gone(
+    studio: Any, process: Any, tmp_path: Path
+) -> None:
+    page = studio.page
+    studio.stroke([(60, 60), (110, 60)])
+    page.keyboard.press("r")
+    page.wait_for_selector("#picture[data-shown='2']")
+    page.reload()
+    page.wait_for_selector("#picture[data-shown='7']")  # the picture goes along again
+    page.wait_for_selector("#run-progress[data-status=done]")
+
+    studio.go_to(0)
+    page.keyboard.press("Shift+R")  # one frame: nothing to wait for
+    page.wait_for_timeout(500)
+    page.keyboard.press("r")
+    page.wait_for_selector("#run-progress[data-status=running]")
+    page.click("#pause")
+    page.wait_for_selector("#run-progress[data-status=paused]")
+    studio.go_to(0)
+    studio.stroke([(60, 120), (110, 120)])
+    studio.until("document.getElementById('run').textContent === 'Go on from frame 0'")
+    page.keyboard.press("r")
+    studio.until(
+        "[...document.querySelectorAll('.notice p')].some((p) => p.textContent.startsWith('Painted since'))"
+    )
+    page.wait_for_selector("#run-progress[data-status=done]")
+    assert studio.document()["stale"] == []
+
+    process.kill()
+    page.wait_for_selector("#run-progress[data-status=gone]")
+    assert page.locator("#run-stage").inner_text() == "The server is gone"
+    assert page.locator("#run").is_disabled()
+    studio.keep_picture(tmp_path / "gone.png")
