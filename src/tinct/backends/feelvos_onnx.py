@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
-from typing import Any, Self
+from typing import Any
 
 import cv2
 import numpy as np
@@ -43,7 +43,7 @@ class OnnxBackend(OnDevice):
         self._global = lru_cache(2)(lambda t: Session(graphs.global_graph(t, channels)))
         self._local = lru_cache(2)(lambda t, radius: Session(graphs.local_graph(t, channels, radius)))
 
-    def to(self, device: Any) -> Self:
+    def to(self, device: Any) -> OnnxBackend:
         """Itself: there is no other device; OptionError for another."""
         if str(device) not in ("auto", "cpu"):
             raise OptionError(
