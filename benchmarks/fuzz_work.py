@@ -353,27 +353,29 @@ def two_frames(folder: Path) -> list[tuple[str, bytes]]:
 
 
 def write_project(path: Path) -> None:
-    """The file of that name in a project with a painted frame, an undone step and a named object."""
+    """A project file with frames, a painted one, an undone step and a named object."""
     with a_library(path.parent / "projects") as library:
         body = in_chunks(form(*two_frames(path.parent)))
         project = asyncio.run(library.add_upload("multipart/form-data; boundary=XX", body))
         project.annotate({0: labels()}, {1: "dog"})
         project.annotate({1: np.roll(labels(), 2, 1)}, {5: "cat"})
         project.journal.undo()
-    shutil.copyfile(project.folder / path.name, path)
+    shutil.copyfile(project.file.path, path)
 
 
 def open_projects(path: Path) -> Any:
     """All projects of a folder; a broken one is listed with its reason."""
     from tinct.errors import TinctError
 
-    [name] = (each.name for each in (path.parent / "projects").iterdir() if each.is_dir())
-    with copied(path, "projects", f"{name}/{path.name}") as folder, a_library(folder) as library:
-        [listed] = library.summaries()
-        if listed["status"] == "failed":
-            raise TinctError(listed["error"])
-        project = library.get(name)
-        return {index: digest(project.labels(index)) for index in project.journal.prompts}
+    with tempfile.TemporaryDirectory(dir=path.parent) as work:
+        shutil.copyfile(path, Path(work) / path.name)
+        with a_library(Path(work)) as library:
+            [listed] = library.summaries()
+            if listed["status"] == "failed":
+                raise TinctError(listed["error"])
+            project = library.get(path.stem)
+            project.file.check()
+            return {index: digest(project.labels(index)) for index in project.journal.prompts}
 
 
 def of_run(name: str, place: str, write: Callable[[Path], None], **options: Any) -> FileKind:
@@ -401,7 +403,6 @@ WORK_KINDS: Mapping[str, FileKind] = {
         FileKind("upload of a video", "form", upload_writer("clip.mp4"), upload),
         FileKind("upload of frames", "form", upload_writer("00000.png", "00001.jpg"), upload),
         FileKind("import on the page", "form", write_import, import_on_the_page),
-        FileKind("project.json", "project.json", write_project, open_projects, form="json"),
-        FileKind("journal of a project", "journal.jsonl", write_project, open_projects, "text"),
+        FileKind("project", "project.tinct", write_project, open_projects),
     )
 }

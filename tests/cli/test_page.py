@@ -10,7 +10,9 @@ import webbrowser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 pytest.importorskip("starlette", reason="needs the extra [app]")
 pytest.importorskip("uvicorn", reason="needs the extra [app]")
@@ -77,12 +79,19 @@ def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         server.check_installed()
 
 
-def test_two_servers_do_not_share_a_folder(tmp_path: Path) -> None:
+def test_two_servers_share_a_folder_but_no_project(tmp_path: Path) -> None:
+    (tmp_path / "clip").mkdir()
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "clip" / "0.png")
     first = Library(tmp_path / "projects", Limits())
-    with pytest.raises(OutputError, match=r"works in .* already"):
-        Library(tmp_path / "projects", Limits())
-    first.close()
-    Library(tmp_path / "projects", Limits()).close()
+    first.add_video(tmp_path / "clip")
+    first.open_videos()
+    for closed in (False, True):
+        second = Library(tmp_path / "projects", Limits())
+        [listed] = second.summaries()
+        assert listed["status"] == ("ready" if closed else "failed")
+        assert closed or "is open in another tinct app" in listed["error"]
+        second.close()
+        first.close()
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot be used"):
         Library(tmp_path / "file", Limits())

@@ -147,6 +147,7 @@ class Desk:
         return found
 
     def close(self) -> None:
+        self.runner._follow_timer.cancel()
         for project in [project for tab in self.tabs if (project := self._open(tab.project))]:
             if self.runner.computes(project):
                 self.runner._queue.clear()

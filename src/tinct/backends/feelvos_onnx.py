@@ -95,7 +95,8 @@ class OnnxBackend(OnDevice):
         self, encoding: FrameEncoding, matches: ObjectMatches, temperature: float | None
     ) -> Float32[np.ndarray, "L H4 W4"]:
         """The head (3.6)."""
-        return self._head(temperature)(features=encoding.features, skip=encoding.skip, **vars(matches))[0]
+        inputs = {"features": encoding.features, "skip": encoding.skip, **vars(matches)}
+        return self._head(temperature)(**inputs)[0]
 
     def probs(
         self, logits: Float32[np.ndarray, "L h w"], size: tuple[int, int], *, align_corners: bool
@@ -106,7 +107,7 @@ class OnnxBackend(OnDevice):
         for plane, own in zip(enlarged, logits, strict=True):
             cv2.resize(own, size[::-1], dst=plane, interpolation=cv2.INTER_LINEAR)
         if len(enlarged) == 2:
-            return 1 / (1 + np.exp(enlarged[:1] - enlarged[1:]))
+            return np.asarray(1 / (1 + np.exp(enlarged[:1] - enlarged[1:])), np.float32)
         return _softmax(enlarged)[1:]
 
     def softmax(self, logits: Float32[np.ndarray, "L h w"]) -> Float32[np.ndarray, "L h w"]:

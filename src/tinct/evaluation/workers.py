@@ -89,20 +89,21 @@ def outcomes_of(
                 starting += 1
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 worker = running.pop(future)
-                index, worker.index = worker.index, None
+                had: int | None = worker.index
+                worker.index = None
                 try:
                     outcome = future.result()
                 except BrokenProcessPool:
                     _end([worker])
-                    if index is None:
+                    if had is None:
                         failed_starts += 1
                         _check_starts(failed_starts, worker.end)
-                    elif index in died_once:
-                        yield index, Failure(_died_twice(name(tasks[index]), worker.end))
+                    elif had in died_once:
+                        yield had, Failure(_died_twice(name(tasks[had]), worker.end))
                     else:
-                        died_once.add(index)
+                        died_once.add(had)
                         # Behind all others: when few are left, there is more memory for it.
-                        waiting.append(index)
+                        waiting.append(had)
                     continue
                 except Exception as error:  # the task or its result cannot be pickled
                     outcome = Failure(error)
@@ -111,8 +112,8 @@ def outcomes_of(
                     running[worker.executor.submit(_call, tasks[worker.index])] = worker
                 else:
                     _end([worker])
-                if index is not None:
-                    yield index, outcome
+                if had is not None:
+                    yield had, outcome
                 failed_starts = 0
     finally:
         _end(list(running.values()))

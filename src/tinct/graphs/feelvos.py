@@ -269,16 +269,16 @@ def _local(g: Graph, embedding: str, previous: str, membership: str, radius: int
     query = _reshaped(g, g.node("Transpose", query, perm=[0, 2, 1, 3, 4]), rows, columns, BLOCK**2, channels)
     below, beyond = (g.node("Add", each, g.constant([radius])) for each in (down, right))
     around = (radius, radius, 0, below, beyond, 0)
-    grids = [
+    keys, owners = (
         _reshaped(g, _padded(g, grid, *around), -1, sides)
         for grid, sides in (
             (_folded(g, _points(g, previous), temperature, query=False), channels),
             (g.node("Transpose", membership, perm=[1, 2, 0]), n.cut(g.node("Shape", membership), 0, 1)),
         )
-    ]
+    )
     padded_width = g.node("Add", g.node("Mul", columns, g.constant([BLOCK])), g.constant([2 * radius]))
     indices = _patch_indices(g, rows, columns, padded_width, side)
-    mass = g.node("Scan", query, indices, body=_row_of_blocks(g, *grids, radius), num_scan_inputs=2)
+    mass = g.node("Scan", query, indices, body=_row_of_blocks(g, keys, owners, radius), num_scan_inputs=2)
     labels = n.cut(g.node("Shape", membership), 0, 1)
     mass = _reshaped(g, mass, rows, columns, BLOCK, BLOCK, labels)
     mass = _reshaped(

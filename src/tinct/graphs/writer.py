@@ -35,7 +35,8 @@ class Graph:
     """
 
     def __init__(self, name: str, *, half: bool = False, outer: Graph | None = None) -> None:
-        self.name, self.half = name, half if outer is None else outer.half
+        self.name = name
+        self.half: bool = half if outer is None else outer.half
         self._numbers: Iterator[int] = itertools.count() if outer is None else outer._numbers
         self._nodes: list[bytes] = []
         self._constants: list[bytes] = []

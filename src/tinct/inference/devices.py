@@ -21,7 +21,9 @@ def resolve_device(device: str | torch.device) -> torch.device:
     Raises:
         OptionError: The name means nothing to torch, or this machine lacks the device.
     """
-    torch = import_optional("torch", "torch", f"The device {str(device)!r}")
+    import_optional("torch", "torch", f"The device {str(device)!r}")
+    import torch
+
     name = str(device)
     cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
     if name == "auto":

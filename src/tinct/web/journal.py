@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from tinct.io.masks import voc_palette
 from tinct.web.http_errors import ConflictError
 from tinct.web.project_file import ProjectFile
 
@@ -21,6 +22,10 @@ Changes = Mapping[int, tuple[Any, Any]]
 
 KINDS = ("objects", "prompts", "locks", "verdicts", "finishing")
 """What a step can change; see `Journal`."""
+
+
+MAX_NAME = 80
+"""Maximum number of characters of an object's name."""
 
 
 @dataclass(frozen=True)
@@ -208,3 +213,13 @@ def _read_step(entry: Mapping[str, Any]) -> Step:
         if entry.get(kind)
     }
     return Step(entry["number"], entry["parent"], changes, entry["deletes"])
+
+
+def colour_of(object_id: int) -> str:
+    """The VOC palette's colour of an id, `#rrggbb`."""
+    return "#" + bytes(voc_palette()[object_id]).hex()
+
+
+def clean_name(name: str) -> str:
+    """A name as one line of printable characters."""
+    return " ".join("".join(c if c.isprintable() else " " for c in name).split())[:MAX_NAME] or "object"

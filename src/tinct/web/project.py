@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -19,25 +18,23 @@ from typing import Any, Literal
 import numpy as np
 
 from tinct.errors import OptionError, VideoError
-from tinct.io.atomic import atomic_write, path_below, sweep
+from tinct.io.atomic import sweep
 from tinct.io.json_files import reading
-from tinct.io.masks import object_ids_of, voc_palette
+from tinct.io.masks import object_ids_of
 from tinct.io.video import Video
 from tinct.shapes import LabelMap
 from tinct.web.http_errors import ConflictError, NotFoundError
-from tinct.web.journal import AnnotatedObject, Journal
+from tinct.web.journal import AnnotatedObject, Journal, clean_name, colour_of
 from tinct.web.mask_store import ComputedMask, MaskStore, is_stale
 from tinct.web.project_file import ProjectFile
 from tinct.web.project_info import ProjectInfo
+from tinct.web.project_video import embed_video, video_path_of
 from tinct.web.prompt_png import check_number_of_objects, content_name, labels_of, png_of
 from tinct.web.run_log import RunLog
 from tinct.web.run_state import RunState, state_after_restart
 
 MaskKind = Literal["shown", "painted", "computed"]
 Verdict = Literal["kept", "rejected"]
-
-MAX_NAME = 80
-"""Maximum number of characters of an object's name."""
 
 
 class Project:
@@ -90,19 +87,8 @@ class Project:
     @property
     def video_path(self) -> Path:
         """The file or folder of frames; an embedded video is unpacked if it is not yet."""
-        path = Path(self.info.video)
-        if not self.info.embedded:
-            beside = self.file.path.parent / path.name  # a project that was sent along with its video
-            return beside if beside.exists() and not path.exists() else path
         with self.lock:
-            folder = self.scratch / "video"
-            folder.mkdir(exist_ok=True)
-            for stored in self.file.files("video"):
-                target = path_below(folder, stored.name)
-                if not target.exists() or target.stat().st_size != stored.size:
-                    with atomic_write(target) as part, part.open("wb") as out:
-                        out.writelines(self.file.read_file("video", stored.name))
-        return self.scratch / path
+            return video_path_of(self.file, self.info, self.scratch)
 
     @cached_property
     def video(self) -> Video:
@@ -139,19 +125,8 @@ class Project:
             TinctError: The copy cannot be written, or the video is missing.
         """
         self.file.save_copy(path)
-        if not embed or self.info.embedded:
-            return
-        video = self.video_path
-        several = video.is_dir()
-        files = sorted(each for each in video.iterdir() if each.is_file()) if several else [video]
-        inside = "video" if several else f"video/{video.name}"
-        copy = ProjectFile(path)
-        try:
-            for each in files:
-                copy.add_file("video", each)
-            copy.set_meta("project", {**asdict(self.info), "video": inside, "embedded": True})
-        finally:
-            copy.close()
+        if embed and not self.info.embedded:
+            embed_video(path, self.info, self.video_path)
 
     # Changes
 
@@ -176,7 +151,7 @@ class Project:
                 for object_id in object_ids_of(labels):
                     if object_id not in self.journal.objects:
                         name = (names or {}).get(object_id, f"object {object_id}")
-                        new[object_id] = AnnotatedObject(_clean_name(name), colour_of(object_id))
+                        new[object_id] = AnnotatedObject(clean_name(name), colour_of(object_id))
             check_number_of_objects(len(self.journal.objects) + len(new))
             self.journal.do(objects=new, prompts=names_of_prompts)
 
@@ -194,9 +169,7 @@ class Project:
             self.journal.do(prompts={index: None})
 
     def set_lock(self, first: int, last: int, *, locked: bool) -> None:
-        """Lock frames, so that what they show now stays whatever is computed or painted, or unlock them.
-
-        Frames that show nothing are not locked.
+        """Lock frames that show something, so that it stays whatever is computed, or unlock them.
 
         Raises:
             OptionError: A frame is not in the video.
@@ -245,7 +218,7 @@ class Project:
             ]
             can_have = wanted is not None and 1 <= wanted <= 254 and wanted not in used
             object_id = wanted if wanted is not None and can_have else free[0]
-            made = AnnotatedObject(_clean_name(name or f"object {object_id}"), colour or colour_of(object_id))
+            made = AnnotatedObject(clean_name(name or f"object {object_id}"), colour or colour_of(object_id))
             self.journal.do(objects={object_id: made})
             return object_id
 
@@ -253,11 +226,11 @@ class Project:
         """Change the name or the colour of an object."""
         with self.lock:
             old = self._object(object_id)
-            changed = AnnotatedObject(_clean_name(name or old.name), colour or old.colour)
+            changed = AnnotatedObject(clean_name(name or old.name), colour or old.colour)
             self.journal.do(objects={object_id: changed})
 
     def set_finishing(self, object_id: int, rules: Sequence[Mapping[str, Any]]) -> None:
-        """Replace the rules by which an object's masks are finished, as one step; the masks stay as they are."""
+        """Replace the rules by which an object's masks are finished, as one step; the masks stay."""
         with self.lock:
             self._object(object_id)
             self.journal.do(finishing={object_id: [dict(rule) for rule in rules] or None})
@@ -332,18 +305,17 @@ class Project:
     def _is_stale(self, mask: ComputedMask, changed: list[int]) -> bool:
         return is_stale(mask.index, self.runs.plans[mask.run].direction_at(mask.index), changed)
 
-    def shown(self, index: int, before: int | None = None) -> tuple[ComputedMask, bool] | None:
+    def shown(
+        self, index: int, before: int | None = None, changes: dict[int, list[int]] | None = None
+    ) -> tuple[ComputedMask, bool] | None:
         """(the computed mask that a frame shows, whether a later correction has made it stale).
 
         Args:
             index: The frame.
             before: Look at the masks of earlier runs than this one alone.
+            changes: The changed prompts by run, filled when needed; for many frames in a row.
         """
-        return self._shown(index, {}, before)
-
-    def _shown(
-        self, index: int, changes: dict[int, list[int]], before: int | None = None
-    ) -> tuple[ComputedMask, bool] | None:
+        changes = {} if changes is None else changes
         lock = self.journal.locks.get(index)
         newest: ComputedMask | None = None
         for mask in reversed(self.masks.at(index)):
@@ -366,7 +338,7 @@ class Project:
         """`shown` of every frame that has a computed mask, in order."""
         changes: dict[int, list[int]] = {}
         for index in self.masks.frames():
-            found = self._shown(index, changes)
+            found = self.shown(index, changes=changes)
             if found is not None:
                 yield found
 
@@ -426,13 +398,3 @@ class Project:
                 self.journal.locks.get(index),
                 tuple(self.journal.objects),
             )
-
-
-def colour_of(object_id: int) -> str:
-    """The VOC palette's colour of an id, `#rrggbb`."""
-    return "#" + bytes(voc_palette()[object_id]).hex()
-
-
-def _clean_name(name: str) -> str:
-    """A name as one line of printable characters."""
-    return " ".join("".join(c if c.isprintable() else " " for c in name).split())[:MAX_NAME] or "object"

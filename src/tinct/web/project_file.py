@@ -108,9 +108,9 @@ class ProjectFile:
         for pragma in ("trusted_schema=OFF", "cell_size_check=ON", "locking_mode=EXCLUSIVE"):
             self._db.execute(f"PRAGMA {pragma}")
         if create:
-            self._db.executescript(
-                f"PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version={VERSION}; {SCHEMA}"
-            )
+            # A mask has some kilobytes; smaller pages than SQLite's usual 4096 bytes waste less behind it.
+            marks = f"PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version={VERSION};"
+            self._db.executescript(f"PRAGMA page_size=2048; {marks} {SCHEMA}")
         elif self._db.execute("PRAGMA application_id").fetchone() != (APPLICATION_ID,):
             raise OutputError(f"{self.path} is no project of tinct. Choose another file.")
         elif (version := self._db.execute("PRAGMA user_version").fetchone()[0]) != VERSION:

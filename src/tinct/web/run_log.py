@@ -11,6 +11,7 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
+from tinct.errors import OptionError
 from tinct.inference.directions import Direction
 from tinct.runs.segmenter_config import SegmenterConfig
 from tinct.web.project_file import ProjectFile
@@ -196,3 +197,19 @@ def _config_of(settings: Mapping[str, Any]) -> SegmenterConfig:
 def settings_of(config: SegmenterConfig) -> dict[str, str | None]:
     """What people choose of a segmenter on the page, as JSON; `SegmenterConfig(**settings)` reads it."""
     return {"method": config.method, "preset": config.preset, "fine_tune": config.fine_tune}
+
+
+def streams(config: SegmenterConfig) -> bool:
+    """Whether the method streams from frame to frame; OptionError if it or its preset does not exist."""
+    from tinct import zoo
+    from tinct.errors import near_match
+
+    record = zoo.method_record(config.method)
+    presets = record.presets_of(config.variant or record.default_variant)
+    if config.preset not in presets:
+        raise OptionError(f"There is no preset {config.preset!r}. {near_match(config.preset, presets)}")
+    if config.fine_tune not in (None, "none") and not record.fine_tunes:
+        raise OptionError(
+            f"{config.method} does not fine-tune; leave fine-tuning out, or take another method."
+        )
+    return record.streams

@@ -23,7 +23,7 @@ from tinct.web.http_errors import CallError, ConflictError
 from tinct.web.mask_store import ComputedMask
 from tinct.web.project import Project
 from tinct.web.project_document import run_document
-from tinct.web.run_log import Status, plan_passes, settings_of
+from tinct.web.run_log import Status, plan_passes, settings_of, streams
 from tinct.web.run_state import RunState
 from tinct.web.worker_process import PROCESS_ENDED, WorkerMessage, WorkerProcess
 
@@ -115,14 +115,14 @@ class Runner:
             project.check_frame(index)
         if not within:
             raise OptionError(f"The frames {within.start} to {within.stop - 1} are none; put in before out.")
-        streams = _streams(config)
+        in_order = streams(config)
         annotated = project.prompt_frames()
         if not annotated:
             raise CallError(
                 "Nothing is painted yet, so there is nothing to look for. Paint an object on any frame, "
                 "then run."
             )
-        passes = plan_passes(start, direction, within, annotated, streams=streams)
+        passes = plan_passes(start, direction, within, annotated, streams=in_order)
         with self._lock, project.lock:
             if self.computes(project) and project.run is not None:
                 self._stop_worker()
@@ -157,21 +157,24 @@ class Runner:
         It does so when nothing more was changed for `QUIET_S`, since several strokes often make one change.
         """
         with self._lock, project.lock:
-            if project.run is None or not self._changed(project):
-                return
-            if project.run.status == "paused":
-                self._publish_run(project)
-            elif self.computes(project):
+            if self.computes(project) and project.run is not None and self._changed(project):
                 self._follow_timer.cancel()
-                self._follow_timer = threading.Timer(QUIET_S, self._begin_again_if_running, args=(project,))
+                waiting = (project, project.run.plan.root)
+                self._follow_timer = threading.Timer(QUIET_S, self._begin_again_quietly, args=waiting)
                 self._follow_timer.daemon = True
                 self._follow_timer.start()
 
-    def _begin_again_if_running(self, project: Project) -> None:
+    def _begin_again_quietly(self, project: Project, root: int) -> None:
+        """Begin a run again that has gone on, or came to its end, since it was painted."""
         with self._lock, project.lock:
-            running = self.computes(project) and project.run is not None and project.run.status != "paused"
-            if running and self._changed(project):
-                self._begin_again(project)
+            run = project.run
+            if run is None or run.plan.root != root or run.status not in ("starting", "running", "done"):
+                return
+            try:
+                if self._changed(project):
+                    self._begin_again(project)
+            except TinctError as error:
+                self._events.publish(project.id, "error", {"error": str(error)})
 
     def _changed(self, project: Project) -> list[int]:
         """The frames whose prompts differ from those of the project's run."""
@@ -393,19 +396,3 @@ class Runner:
     def _publish_run(self, project: Project) -> None:
         if project.run is not None:
             self._events.publish(project.id, "run", run_document(project))
-
-
-def _streams(config: SegmenterConfig) -> bool:
-    """Whether the method streams from frame to frame; OptionError if it or its preset does not exist."""
-    from tinct import zoo
-    from tinct.errors import near_match
-
-    record = zoo.method_record(config.method)
-    presets = record.presets_of(config.variant or record.default_variant)
-    if config.preset not in presets:
-        raise OptionError(f"There is no preset {config.preset!r}. {near_match(config.preset, presets)}")
-    if config.fine_tune not in (None, "none") and not record.fine_tunes:
-        raise OptionError(
-            f"{config.method} does not fine-tune; leave fine-tuning out, or take another method."
-        )
-    return record.streams

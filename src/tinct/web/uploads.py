@@ -45,7 +45,7 @@ def clean_name(name: str, default: str = "video") -> str:
 
 
 def _decoded(name: str) -> str:
-    """The name of a file in a form, in which browsers write quotes and line ends as in URLs, and no others."""
+    """A file's name in a form, in which browsers write quotes and line ends as in URLs, and no others."""
     for escaped, character in (("%22", '"'), ("%0D", " "), ("%0A", " ")):
         name = name.replace(escaped, character)
     return name

@@ -303,7 +303,8 @@ def build_segmenter(
     chosen = backend_of(method, variant, preset, backend, device, overrides)
     target = "cpu" if chosen == "onnx" else resolve_device(device)
     apply_to_torch()
-    budget = fine_tuning_budget(method, variant, preset, fine_tune, target)
+    on_torch = None if isinstance(target, str) else target
+    budget = fine_tuning_budget(method, variant, preset, fine_tune, on_torch)
     if fine_tune is not None and budget is not None:
         tuning = overrides.get("fine_tuning", options.fine_tuning)
         overrides["fine_tuning"] = dataclasses.replace(tuning, budget=budget)
@@ -355,7 +356,7 @@ def preset_options(method: str, variant: str | None, preset: str) -> Any:
 
 
 def fine_tuning_budget(
-    method: str, variant: str | None, preset: str, fine_tune: str | None, device: torch.device
+    method: str, variant: str | None, preset: str, fine_tune: str | None, device: torch.device | None
 ) -> Budget | None:
     """How long each object will be fine-tuned; None for a method that does not do that.
 

@@ -1,4 +1,4 @@
-"""Runs in a real browser: kept or rejected, compared, bounded, begun again by painting, followed, and cut off."""
+"""Runs in a real browser: kept, rejected, compared, bounded, begun again by painting, followed, cut off."""
 
 from __future__ import annotations
 
@@ -48,7 +48,6 @@ def studio(process: Any, page: Any, studio_class: Any) -> Any:
 def run(studio: Any, key: str = "r") -> None:
     before = len(studio.document()["history"])
     studio.page.keyboard.press(key)
-    studio.until(f"document.querySelector('#run-progress').dataset.status === 'done' && {before} >= 0")
     while len(studio.document()["history"]) == before or studio.document()["run"]["status"] != "done":
         studio.page.wait_for_timeout(50)
     studio.page.wait_for_selector("#verdict", state="visible")
@@ -101,7 +100,7 @@ def test_runs_are_compared_rejected_brought_back_bounded_and_locked(studio: Any,
     page.wait_for_selector("#verdict", state="hidden")
 
     studio.go_to(6)
-    page.keyboard.press("l")
+    page.keyboard.press("Shift+L")
     studio.until("document.getElementById('announcer').textContent === 'Frame 6 is locked.'")
     page.mouse.click(*studio.on_screen(20, 20))
     page.wait_for_selector(".notice.error")

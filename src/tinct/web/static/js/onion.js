@@ -1,10 +1,10 @@
-// Onion skin: the outlines of the frame before, dashed, above this one.
+// Onion skin: the outlines of the frame before, faint, above this one.
 import { $ } from "./dom.js";
 import { masks } from "./masks.js";
 import { Overlay } from "./overlay.js";
 import { store } from "./store.js";
 
-const DASH_PX = 5; // of the screen
+const STRENGTH = 0.45; // of the outlines
 
 const skin = new Overlay();
 let colours = "";
@@ -24,8 +24,5 @@ export function drawOnion(context, unit) {
   if (now !== colours) skin.colour(pairs);
   colours = now;
   if (skin.map !== map) skin.show(map);
-  context.save();
-  context.setLineDash([DASH_PX * unit, DASH_PX * unit]);
-  skin.draw(context, 0, unit);
-  context.restore();
+  skin.draw(context, 0, unit, STRENGTH);
 }

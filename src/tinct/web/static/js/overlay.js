@@ -73,8 +73,11 @@ export class Overlay {
     return outlinesOf(this.map, band * BAND, bottom, this.#colours, this.#exact);
   }
 
-  /** Draws into a context whose unit is a pixel of the frame; `unit` is one screen pixel in that unit. */
-  draw(context, opacity, unit) {
+  /**
+   * Draws into a context whose unit is a pixel of the frame; `unit` is one screen pixel in that unit.
+   * `opacity` is that of the fill, `strength` that of the outlines.
+   */
+  draw(context, opacity, unit, strength = 1) {
     if (!this.map) return;
     if (this.#exact !== 1 / unit >= EXACT_FROM) {
       this.#exact = !this.#exact;
@@ -84,7 +87,7 @@ export class Overlay {
     context.imageSmoothingEnabled = unit > 1;
     context.globalAlpha = opacity;
     context.drawImage(this.#canvas, 0, 0);
-    context.globalAlpha = 1;
+    context.globalAlpha = strength;
     context.lineCap = this.#exact ? "square" : "round";
     for (const [thickness, dark] of [[3, true], [1.4, false]]) {
       context.lineWidth = thickness * unit;
