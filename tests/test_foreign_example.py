@@ -121,4 +121,4 @@ def test_a_broken_plugin_takes_no_other_method_away(tmp_path: Path, monkeypatch:
     said = " ".join(str(warning.message) for warning in warned)
     assert "gone (no_such_package.row:RECORD) is left out: ModuleNotFoundError" in said
     assert "feelvos (tinct.zoo.records:Score) is left out: the name is taken" in said
-    assert "is a tuple, not a tinct.zoo.MethodRecord" in said
+    assert "is a tuple, not a tinct.zoo.records.MethodRecord" in said

@@ -127,7 +127,7 @@ def test_a_card_that_is_none_is_explained(folder: Path, text: str) -> None:
 
 
 def test_a_score_has_a_known_source() -> None:
-    with pytest.raises(WeightsError, match="'ours' or 'paper'"):
+    with pytest.raises(WeightsError, match="ours, paper or published"):
         zoo.Score(0.9, "hearsay", "")
 
 

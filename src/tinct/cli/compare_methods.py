@@ -31,13 +31,13 @@ def compare_methods(
 ) -> None:
     """Run several methods over one clip, and make a page: masks, seconds, memory, agreement."""
     from tinct.evaluation.side_by_side import MethodRun, finished_run, parse_methods, write_page
-    from tinct.io.video import open_video
+    from tinct.io.video import Video
 
     chosen = parse_methods(methods)
     options = ["--preset", preset, "--device", device, "--no-overlay", "--resume"]
     options += [] if threads is None else ["--threads", str(threads)]
     options += [word for file in mask for word in ("--mask", file)]
-    video = open_video(clip)
+    video = Video.open(clip)
     runs: list[MethodRun] = []
     for method, variant in chosen:
         folder = out / f"{method}_{variant}"

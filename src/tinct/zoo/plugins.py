@@ -5,6 +5,7 @@ A package declares, in the group `tinct.methods`, a name and where its `MethodRe
     [project.entry-points."tinct.methods"]
     mynet = "my_package.tinct_method:RECORD"
 
+The module with the row imports `tinct.zoo.records` and nothing else of the zoo, which is being loaded then.
 Every verb then knows `--method mynet`. `docs/add-a-method.md` has a whole example.
 """
 
@@ -43,7 +44,7 @@ def plugin_methods(own: Container[str]) -> dict[str, MethodRecord]:
             if entry.name in own or entry.name in found:
                 reason = "the name is taken"
             elif not isinstance(record, MethodRecord):
-                reason = f"{entry.value} is a {type(record).__name__}, not a tinct.zoo.MethodRecord"
+                reason = f"{entry.value} is a {type(record).__name__}, not a tinct.zoo.records.MethodRecord"
             else:
                 found[entry.name] = record
                 continue

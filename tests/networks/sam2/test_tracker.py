@@ -142,7 +142,7 @@ def test_half_precision_and_compilation_are_options(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(torch.nn.Module, "compile", lambda self, **_: compiled.append(type(self).__name__))
     Sam2(network, TrackerOptions("float32", compile=True))
     assert compiled == ["Sam2VisionModel", "Sam2VideoMemoryAttention"]
-    with pytest.raises(OptionError, match=r"Unknown precision 'float61'\. Did you mean 'float32'"):
+    with pytest.raises(OptionError, match=r"Unknown precision 'float61'\. Did you mean 'bfloat16'"):
         TrackerOptions("float61")
 
 

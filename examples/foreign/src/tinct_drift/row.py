@@ -1,6 +1,6 @@
-"""The method's row: tinct reads it when it starts, so nothing heavy is imported here."""
+"""The method's row: tinct reads it when it starts, so nothing but `tinct.zoo.records` is imported here."""
 
-from tinct.zoo import MethodRecord, Score
+from tinct.zoo.records import MethodRecord, Score
 
 RECORD = MethodRecord(
     title="Drift: a toy network with a memory of its last mask (Nobody 2026)",
