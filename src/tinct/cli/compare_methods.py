@@ -41,17 +41,7 @@ def compare_methods(
     runs: list[MethodRun] = []
     for method, variant in chosen:
         folder = out / f"{method}_{variant}"
-        words = [
-            "segment",
-            str(clip),
-            *options,
-            "--method",
-            method,
-            "--variant",
-            variant,
-            "--out",
-            str(folder),
-        ]
+        words = ["segment", str(clip), *options, "--method", method, "--variant", variant]
         print(f"tinct: {method} {variant}", file=sys.stderr)
         failure = run_apart([*words, "--out", str(folder)])
         if failure:

@@ -69,6 +69,13 @@ def hub_reference(text: str | Path, *, bare: bool = False) -> HubReference | Non
     return HubReference(found["repo"], found["revision"])
 
 
+def absolute_weights(weights: str | None) -> str | None:
+    """Weights by a name that holds in other working directories: the absolute path of what is here."""
+    if weights is None or not Path(weights).exists():
+        return weights
+    return str(Path(weights).absolute())
+
+
 def download(reference: HubReference) -> tuple[Path, HubReference]:
     """A repository's folder in the hub's cache, fetched if it is not there, and the commit that it is of.
 

@@ -51,7 +51,7 @@ def _attend(
     **_: Any,
 ) -> tuple[Float[Tensor, "B 1 Q C"], None]:
     """`Sam2VideoRoPEAttention.forward`, its products in another order."""
-    rotate = sys.modules[type(attention).__module__].apply_rotary_pos_emb_2d  # type: ignore[attr-defined]
+    rotate = sys.modules[type(attention).__module__].apply_rotary_pos_emb_2d
     queries, keys = rotate(
         attention.q_proj(query),
         attention.k_proj(key),

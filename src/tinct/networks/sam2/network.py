@@ -12,7 +12,7 @@ Read with transformers 5.24: `models/sam2_video`, `edgetam_video`, `sam3_tracker
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -103,19 +103,19 @@ class NetworkParts:
     """
 
     def __init__(self, network: nn.Module, family: Family) -> None:
-        self.network: Any = network
+        self.network = model = cast(Any, network)
         self.family = family
-        config = self.network.config
+        config = model.config
         self.config = config
-        self.image_size: int = self.network.prompt_encoder.input_image_size
-        self.grid: tuple[int, int] = tuple(self.network.backbone_feature_sizes[-1])
+        self.image_size: int = model.prompt_encoder.input_image_size
+        self.grid: tuple[int, int] = tuple(model.backbone_feature_sizes[-1])
         self.sizes = BankSizes(
             config.num_maskmem, config.max_object_pointers_in_encoder, config.max_cond_frame_num
         )
-        weight = self.network.no_memory_embedding
+        weight = model.no_memory_embedding
         self.device, self.dtype = weight.device, weight.dtype
         with torch.inference_mode():
-            self._image_position = self.network.get_image_wide_positional_embeddings()
+            self._image_position = model.get_image_wide_positional_embeddings()
             self._mean, self._std = (
                 torch.tensor(values, device=self.device).reshape(3, 1, 1)
                 for values in (family.mean, family.std)
@@ -270,7 +270,7 @@ class NetworkParts:
             **counted,
         )
         maps: Tensor = attended.reshape(objects, -1, attended.shape[-1]).transpose(1, 2)
-        return maps.unflatten(-1, self.grid)
+        return maps.reshape(*maps.shape[:2], *self.grid)
 
     def _pointer_tokens(
         self, read: list[list[tuple[int, Tensor]]]
@@ -279,7 +279,7 @@ class NetworkParts:
         network, width = self.network, self.network.mem_dim
         pointers = torch.stack([torch.stack([pointer for _, pointer in found]) for found in read])
         splits = pointers.shape[-1] // width
-        tokens = pointers.unflatten(-1, (splits, width)).flatten(1, 2)
+        tokens = pointers.reshape(len(pointers), -1, width)
         if not self.config.enable_temporal_pos_encoding_for_object_pointers:
             return tokens, torch.zeros_like(tokens)
         ago = torch.tensor([[frames for frames, _ in found] for found in read], device=self.device)
@@ -288,7 +288,8 @@ class NetworkParts:
         return tokens, when.repeat_interleave(splits, 1)
 
     def _as_map(self, tokens: Float[Tensor, "hw 1 C"]) -> Float[Tensor, "1 C h w"]:
-        return tokens.permute(1, 2, 0).unflatten(-1, self.grid)
+        maps = tokens.permute(1, 2, 0)
+        return maps.reshape(*maps.shape[:2], *self.grid)
 
     def _full(self, logits: Float[Tensor, "N a b"]) -> Float[Tensor, "N S S"]:
         return _resized(logits[:, None], (self.image_size,) * 2, antialias=False)[:, 0]

@@ -252,5 +252,5 @@ def _checked(frame: Image, prompt: FramePrompt) -> dict[int, ObjectPrompt]:
 
 def _apart(object_ids: list[int], decoded: Decoded) -> dict[int, Decoded]:
     """Each object's part of a batch, as a batch of one."""
-    parts = zip(*(part.split(1) for part in decoded), strict=True)
+    parts = zip(*(torch.split(part, 1) for part in decoded), strict=True)
     return {i: Decoded(*part) for i, part in zip(object_ids, parts, strict=True)}
