@@ -205,7 +205,7 @@ def _turns(prompt: ObjectPrompt) -> range:
     return range(1 + next(i for i, point in enumerate(prompt.points) if point.inside), count + 1)
 
 
-def _digest(array: np.ndarray[Any, Any] | None) -> str | None:
+def _digest(array: BinaryMask | Float[np.ndarray, "H W"] | None) -> str | None:
     return None if array is None else hashlib.sha256(array.tobytes()).hexdigest()
 
 
