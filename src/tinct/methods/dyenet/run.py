@@ -101,10 +101,12 @@ class Run:
         starts: list[StartingPoint] = []
         for frame in range(len(self.sources)):
             candidates = self.sources.candidates(frame)
-            found = matched(candidates, templates, self.options.rho, self._taken)
-            starts += self._agreeing(self._with_masks(found + self._recalled(frame, templates)))
-            if not len(candidates.boxes):
+            found = self._recalled(frame, templates)
+            if len(candidates.boxes):
+                found = matched(candidates, templates, self.options.rho, self._taken) + found
+            else:
                 self.trace.without_proposals.append(frame)
+            starts += self._agreeing(self._with_masks(found))
             report_progress(f"round {number}: match", frame + 1, len(self.sources))
         return starts
 
