@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import pytest
 from batch_kit import make_clip, still, table
 from command_kit import tinct_command
@@ -161,6 +162,9 @@ def test_an_evaluation_on_ray_gives_the_masks_of_one_process(
         masks.mkdir(parents=True)
         for index in range(4):
             shutil.copy(tmp_path / f"data/JPEGImages/480p/{name}.png", masks / f"{index:05}.png")
+            frame = tmp_path / f"data/JPEGImages/480p/{name}/{index:05}.png"
+            cv2.imwrite(str(frame.with_suffix(".jpg")), cv2.imread(str(frame)))
+            frame.unlink()
         (tmp_path / f"data/JPEGImages/480p/{name}.png").unlink()
     (tmp_path / "data/ImageSets/2017").mkdir(parents=True)
     (tmp_path / "data/ImageSets/2017/val.txt").write_text("ant\nbee\ncat\n")

@@ -67,7 +67,7 @@ def tinct(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tinct:
 
 def test_it_is_listed_and_shown(tinct: Tinct, capsys: Capture) -> None:
     assert tinct("models") == 0
-    assert "toy       tiny*" in capsys.readouterr().out
+    assert "toy          tiny*" in capsys.readouterr().out
     assert tinct("models", "toy") == 0
     shown = capsys.readouterr().out
     assert "made-up squares (CC0)" in shown

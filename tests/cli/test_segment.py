@@ -106,7 +106,7 @@ def test_segment_writes_the_folder_and_says_where(
 def test_points_and_boxes_become_prompts_beside_masks(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(zoo, "build_promptable", lambda **_: GrabCut())
+    monkeypatch.setattr(zoo, "promptable_beside", lambda *_: GrabCut())
     words = ["--mask", "first.png", "--point", "0:3:1.5,1.5", "--box", "2:4:3,2,9,8", "--point", "2:4:4,4"]
     assert tinct_command(monkeypatch, "segment", "clip", *words, "--out", "out") == 0
     said = capsys.readouterr()

@@ -7,7 +7,7 @@ weights are in the package is held to them.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -118,6 +118,18 @@ def briefly_tuned(options: Any, **changes: Any) -> Any:
     return dataclasses.replace(options, fine_tuning=tuning, **changes)
 
 
+def tiny(family: str) -> Callable[[], StreamingSegmenter[Any]]:
+    """SAM 2's kin with a small random network of `transformers`."""
+
+    def made() -> StreamingSegmenter[Any]:
+        pytest.importorskip("transformers")
+        from tiny_trackers import tiny_tracker
+
+        return tiny_tracker(family)
+
+    return made
+
+
 MADE_HERE = {
     "colour tracker": ColourTracker,
     "osvos untrained": untrained_osvos,
@@ -126,6 +138,9 @@ MADE_HERE = {
     "osvos vgg16 untrained": untrained_osvos_of_the_paper,
     "masktrack vgg16 untrained": untrained_masktrack_of_the_paper,
     "maskrnn vgg16 untrained": untrained_maskrnn_of_the_paper,
+    "sam2 tiny random": tiny("sam2"),
+    "edgetam tiny random": tiny("edgetam"),
+    "sam3_tracker tiny random": tiny("sam3_tracker"),
 }
 
 
@@ -135,6 +150,7 @@ FAST = (
     "masktrack untrained",
     "maskrnn untrained",
     "feelvos mobilenetv2",
+    "sam2 tiny random",
 )
 """Those whose promises `make test` asks for; the others' are a part of `make test-all`."""
 

@@ -24,7 +24,7 @@ def built(method: str, **how: Any) -> Any:
 
 
 SEGMENTERS: dict[str, Callable[[], Any]] = {
-    **{method: lambda method=method: built(method) for method in zoo.METHODS},
+    **{method: lambda method=method: built(method) for method, row in zoo.METHODS.items() if not row.hub},
     "masktrack with flow": lambda: built("masktrack", flow=DisFlow()),
     "both ways": lambda: Bidirectional(built("feelvos")),
     "looking ahead": lambda: maskrnn.MaskRnnLookingAhead(built("maskrnn")),

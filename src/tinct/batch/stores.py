@@ -200,6 +200,7 @@ class Staging:
     def __init__(self, folder: Path | None, most_bytes: int) -> None:
         self.folder = staging_folder(folder)
         self._most, self._left, self._stack = most_bytes, most_bytes, ExitStack()
+        self._staged = False
 
     def __enter__(self) -> Staging:
         return self
@@ -219,7 +220,9 @@ class Staging:
             return here
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            sweep(self.folder)
+            if not self._staged:
+                sweep(self.folder)  # what processes that died have left; of our own nothing is open yet
+            self._staged = True
             prefix = f".staged.{process_tag()}-"
             place = Path(tempfile.mkdtemp(prefix=prefix, suffix=".part", dir=self.folder))
         except OSError as error:

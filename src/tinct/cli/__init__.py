@@ -12,10 +12,12 @@ from tinct.cli import page as page  # isort: skip
 from tinct.cli import export as export  # isort: skip
 from tinct.cli import measure as measure  # isort: skip
 from tinct.cli import make_occlusion as make_occlusion  # isort: skip
+from tinct.cli import compare_methods as compare_methods  # isort: skip
 from tinct.cli import ablate as ablate  # isort: skip
 from tinct.cli import models as models  # isort: skip
 from tinct.cli import train as train  # isort: skip
 from tinct.cli import join as join  # isort: skip
+from tinct.cli import push as push  # isort: skip
 from tinct.cli import export_model as export_model  # isort: skip
 from tinct.cli.application import app, main
 from tinct.cli.segment import parse_mask

@@ -81,12 +81,13 @@ def batch(
     from tinct.batch.video_job import VideoOptions
     from tinct.inference.directions import check_direction
     from tinct.runs.segmenter_config import SegmenterConfig
+    from tinct.zoo.hub import absolute_weights
 
     actors = ActorOptions(cpus_per_video, gpus_per_video, max_in_flight, retries)
     # Without a GPU of its own a video must not take one that others count on.
     device = "cpu" if device == "auto" and not gpus_per_video else device
     flow_chosen = choosing.flow_choice(flow, flow_weights, None)
-    weights = None if weights is None else weights.absolute()
+    weights = absolute_weights(weights)
     config = SegmenterConfig(method, variant, preset, weights, device, fine_tune, flow_chosen)
     config = replace(config, direction=check_direction(direction))
     threads, most_bytes = max(1, int(cpus_per_video)), int(staging_gb * 1e9)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -35,7 +36,14 @@ def presets_help() -> str:
 Method = Annotated[str, typer.Option(help=f"{', '.join(zoo.METHODS)}; see `tinct models`.")]
 Variant = Annotated[str | None, typer.Option(help="See `tinct models`.")]
 Preset = Annotated[str, typer.Option(help=presets_help())]
-Weights = Annotated[Path | None, typer.Option(help="A safetensors file instead of the package's.")]
+Weights = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE|DIR|hf://USER/REPO",
+        help="A safetensors file or a repository of the Hugging Face hub (also hf://USER/REPO@REVISION) "
+        "instead of the package's; for SAM 2 and its kin also a folder or USER/REPO.",
+    ),
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
 Backend = Annotated[
     str,
@@ -107,6 +115,13 @@ def say_whether_it_streams(segmenter: object, method: str) -> None:
     """Say that masks come all at once, where they do; on stderr, since it is no result."""
     if not getattr(segmenter, "streams", True):
         print(f"tinct: {method} sees the whole video before the first mask comes", file=sys.stderr)
+
+
+def say_which_weights(described: Mapping[str, Any]) -> None:
+    """Say which weights of the hub were taken, with their hash; on stderr, since it is no result."""
+    if "weights" in described:
+        sha256 = described["weights_sha256"][:12]
+        print(f"tinct: weights {described['weights']}, sha256 {sha256}", file=sys.stderr)
 
 
 def say_ahead(config: SegmenterConfig) -> None:

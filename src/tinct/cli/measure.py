@@ -145,10 +145,11 @@ def evaluate(
     from tinct.evaluation.dataset_split import DatasetSplit
     from tinct.evaluation.evaluate import evaluate as evaluate_dataset
     from tinct.runs.segmenter_config import SegmenterConfig
+    from tinct.zoo.hub import absolute_weights
 
     split = split or ("valid" if dataset == "youtube-vos" else "val")
     if ray is not None:  # other processes have other working directories
-        root, weights = root.absolute(), None if weights is None else weights.absolute()
+        root, weights = root.absolute(), absolute_weights(weights)
     data = DatasetSplit(dataset, root, split, resolution, listed(sequences), max_frames)
     flow_chosen = choosing.flow_choice(flow, flow_weights, flow_cache)
     config = SegmenterConfig(method, variant, preset, weights, device, fine_tune, flow_chosen)

@@ -14,13 +14,16 @@ from tinct import zoo
 from tinct.cli.application import app
 
 if TYPE_CHECKING:
-    from tinct.zoo import MethodRecord, Score, WeightsRecord
+    from tinct.zoo import HubWeights, MethodRecord, Score, WeightsRecord
 
 WIDTH = 80
 """No line is longer, so that every terminal shows the table."""
 
 PER_FRAME = "854×480, one object, one thread, fine-tuning apart"
 """What the seconds per frame are those of."""
+
+WHOSE = {"paper": "paper", "published": "theirs"}
+"""How the table marks scores that are not ours, by their source."""
 
 MEASURES = ("J&F", "J", "F")
 """Of which the best score is taken: the first of them that was measured."""
@@ -53,9 +56,9 @@ def table_lines() -> list[str]:
                 _row(
                     method,
                     variant + ("*" if variant == record.default_variant else ""),
-                    "-" if card is None else _size(card),
+                    _size_of(record, variant, card),
                     "-" if seconds is None else f"{seconds:.2f}",
-                    _best(card, record.paper_scores if variant == record.paper_variant else {}),
+                    _best(card, zoo.published_scores(method, variant)),
                 )
             )
     takers = [
@@ -70,6 +73,7 @@ def table_lines() -> list[str]:
         "",
         *_wrapped("s/frame: ", f"{PER_FRAME}, on a processor with AVX-512 and bfloat16."),
         "* the default variant. Variants without weights here take --weights FILE.",
+        *_wrapped("hub: ", "the authors' weights, fetched from huggingface.co when first used."),
         "`tinct models METHOD` shows presets, all scores with their sources, and more.",
     ]
 
@@ -94,6 +98,8 @@ def method_lines(method: str) -> list[str]:
         card = zoo.weights_record(method, variant)
         if card is not None:
             lines += _card_lines(card)
+        elif variant in record.hub:
+            lines += _hub_lines(record.hub[variant])
         else:
             joined = record.joined.get(variant)
             text = f"joined from those of {' and '.join(joined)}" if joined else "not in the package"
@@ -113,6 +119,7 @@ def list_models(method: str | None = None) -> list[dict[str, Any]]:
 
 def _json_row(method: str, record: MethodRecord, variant: str) -> dict[str, Any]:
     card = zoo.weights_record(method, variant)
+    on_hub = record.hub.get(variant)
     papers = record.paper_scores if variant == record.paper_variant else {}
     return {
         "method": method,
@@ -131,6 +138,7 @@ def _json_row(method: str, record: MethodRecord, variant: str) -> dict[str, Any]
         "weights": None if card is None else _weights(card),
         "scores": {name: asdict(score) for name, score in (card.scores if card else {}).items()},
         "paper_scores": {name: asdict(score) for name, score in papers.items()},
+        **({} if on_hub is None else {"hub": asdict(on_hub)}),
     }
 
 
@@ -149,6 +157,7 @@ def _plain(options: Any) -> Any:
 def _abilities(record: MethodRecord) -> list[str]:
     """What a method can do, in words."""
     does = ["gives each mask at once" if record.streams else "sees the whole video before the first mask"]
+    does += ["takes clicks and boxes"] if record.takes_clicks else []
     does += [able.does for name, able in zoo.CAPABILITIES.items() if getattr(record, name)]
     return does + (["has a table of ablations"] if record.has_ablation else [])
 
@@ -166,6 +175,17 @@ def _card_lines(card: WeightsRecord) -> list[str]:
     return lines + _score_lines(card.scores)
 
 
+def _hub_lines(weights: HubWeights) -> list[str]:
+    gate = "; gated: ask for access on its page, and log in with `hf auth login`" if weights.gated else ""
+    lines = _wrapped(
+        "  weights: ",
+        f"{weights.repo} on huggingface.co, {weights.megabytes} MB, {weights.parameters:g} million "
+        f"parameters{gate}",
+    )
+    lines += _wrapped("  licence: ", weights.licence)
+    return lines + _score_lines(weights.scores)
+
+
 def _score_lines(scores: Mapping[str, Score]) -> list[str]:
     lines = []
     for name, score in scores.items():
@@ -174,7 +194,7 @@ def _score_lines(scores: Mapping[str, Score]) -> list[str]:
 
 
 def _row(method: str, variant: str, weights: str, seconds: str, score: str) -> str:
-    line = f"{method:<10}{variant:<13}{weights:>8}{seconds:>8}  {score}"
+    line = f"{method:<13}{variant:<14}{weights:>8}{seconds:>8}  {score}"
     return line.rstrip() if len(line) <= WIDTH else line[: WIDTH - 3] + "..."
 
 
@@ -182,13 +202,19 @@ def _size(card: WeightsRecord) -> str:
     return f"{card.path.stat().st_size / 1e6:.1f} MB" if card.path.exists() else "missing"
 
 
+def _size_of(record: MethodRecord, variant: str, card: WeightsRecord | None) -> str:
+    if card is not None:
+        return _size(card)
+    return f"hub {record.hub[variant].megabytes}" if variant in record.hub else "-"
+
+
 def _best(card: WeightsRecord | None, papers: Mapping[str, Score]) -> str:
-    """The highest score of our own by the first measure that there is, else the paper's."""
+    """The highest score of our own by the first measure that there is, else the authors'."""
     scores = (card.scores if card is not None else {}) or papers
     if not scores:
         return "-"
     name = min(scores, key=lambda name: (_rank(name), -scores[name].value))
-    source = "" if scores[name].source == "ours" else " (paper)"
+    source = "" if scores[name].source == "ours" else f" ({WHOSE[scores[name].source]})"
     return f"{scores[name].value:.3f} {name}{source}"
 
 

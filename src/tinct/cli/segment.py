@@ -146,7 +146,7 @@ def segment(
         whole, info = _opened(video, levels)
         check_apart(out, whole)
         prompts, names = _read_prompts(whole, prompt_files, repair_mask)
-        prompts = _with_clicks(whole, prompts, clicks, device)
+        prompts = _with_clicks(whole, prompts, clicks, config)
         clip = whole
         if frames is not None:
             span = FrameRange.parse(frames, len(whole))
@@ -199,6 +199,7 @@ def _run(
     choosing.say_ahead(config)
     segmenter = config.build(clip, prompts=prompts)
     info = {**config.described(), **info}
+    choosing.say_which_weights(info)
     choosing.say_whether_it_streams(segmenter, config.method)
 
     def explained(trace: Mapping[str, Any]) -> None:
@@ -273,14 +274,14 @@ def _read_prompts(
 
 
 def _with_clicks(
-    video: Video, prompts: dict[int, LabelMap], clicks: Mapping[int, FramePrompt], device: str
+    video: Video, prompts: dict[int, LabelMap], clicks: Mapping[int, FramePrompt], config: SegmenterConfig
 ) -> dict[int, LabelMap]:
     """The annotated frames, and on frames with points or boxes the masks that these ask for."""
     from tinct.inference.prompting import prompted_labels
 
     if not clicks:
         return prompts
-    segmenter = zoo.build_promptable(device=device)
+    segmenter = zoo.promptable_beside(config.method, config.variant, config.weights, config.device)
     for index, prompt in clicks.items():
         if index >= len(video):
             raise FrameIndexError(

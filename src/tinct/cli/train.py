@@ -15,7 +15,8 @@ import typer
 from tinct.cli.application import app
 from tinct.cli.choosing import FlowWeights
 from tinct.cli.measure import listed
-from tinct.zoo.methods import METHODS, PROMPTABLE, MethodRecord, TrainingHelp
+from tinct.zoo.methods import METHODS, PROMPTABLE
+from tinct.zoo.records import MethodRecord, TrainingHelp
 
 if TYPE_CHECKING:
     from tinct.networks.flow import FlowEstimator

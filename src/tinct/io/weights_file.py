@@ -70,6 +70,29 @@ def checked_weights(path: Path, method: str, variant: str) -> tuple[bytes, dict[
     return data, metadata
 
 
+def read_owner(path: Path) -> tuple[str, str]:
+    """The method and variant that a file's weights are for, as its header says.
+
+    Raises:
+        WeightsError: It is no file of weights that tinct saved.
+    """
+    metadata = read_metadata(path)
+    if metadata.get("format") != FORMAT:
+        raise WeightsError(f"{path} was not saved by tinct; give weights of tinct, or of a known model.")
+    return metadata.get("method", "?"), metadata.get("variant", "?")
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """What a file of weights says of itself: its method and variant, and how it was trained.
+
+    Raises:
+        WeightsError: It is missing, a pickle, truncated, or no safetensors file.
+    """
+    data = _read(path)
+    _refuse_pickle(path, data)
+    return _read_metadata(path, data)
+
+
 def read_weights(path: Path, method: str, variant: str) -> dict[str, np.ndarray]:
     """A weights file's tensors as arrays, without torch: name → values, floats in single precision.
 

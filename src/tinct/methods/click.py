@@ -2,9 +2,9 @@
 
 A first look at the whole frame says roughly where the object is; a second at that part of it, enlarged, says
 it finely (FocalClick, Chen et al., CVPR 2022, and f-BRS, Sofiiuk et al., CVPR 2020, "zoom-in"). Clicks are
-answered one after the other, each from the answer before, as the network learnt it; a later one changes only
-the region that it lies in (FocalClick's "progressive merge"). What a frame and its parts look like is cached,
-and so are answers, so that a further click costs no more than the decoder.
+answered one after the other, each from the answer before, as the network learnt it; one that corrects a given
+mask changes only the region that it lies in (FocalClick's "progressive merge"). What a frame and its parts
+look like is cached, and so are answers, so that a further click costs no more than the decoder.
 
 Nothing here follows one paper; `tinct.networks.click` names what it is built after.
 """
@@ -45,7 +45,7 @@ class Options:
         long_side: Pixels of the longer side at which the network sees a frame or a part of it.
         zoom: Look again at the part around the first answer.
         room: How many times as large as the first answer's box that part is.
-        merge: A click that corrects an answer changes only the region that holds it.
+        merge: A click that corrects a given mask changes only the region that holds it.
         worth: Zoom only where the part has at most this share of the frame's area.
         cached: Frames and parts whose features are kept, and answers.
     """
@@ -94,13 +94,15 @@ class Clicks(PromptableSegmenter):
     def _propose(self, frame: Image, digest: str, prompt: ObjectPrompt) -> Float[np.ndarray, "H W"]:
         """Clicks are answered one after the other."""
         given = (digest, prompt.box, *map(_digest, (prompt.inside, prompt.outside, prompt.previous)))
-        found = prompt.previous
-        for count in _turns(prompt):
+        found, merges = prompt.previous, self.options.merge and prompt.previous is not None
+        turns = _turns(prompt)
+        known = [count for count in turns if (*given, prompt.points[:count]) in self._answers]
+        for count in turns[turns.index(known[-1]) if known else 0 :]:
             points = prompt.points[:count]
             if (*given, points) not in self._answers:
                 turn = replace(prompt, points=points, previous=found)
                 answer = self._answer(frame, digest, turn)
-                if self.options.merge and points and found is not None:
+                if merges and points and found is not None:
                     answer = _merged(found, answer, points[-1])
                 _store(self._answers, (*given, points), _as_marked(answer, turn), self.options.cached)
             found = self._answers[(*given, points)]
@@ -203,7 +205,7 @@ def _turns(prompt: ObjectPrompt) -> range:
     return range(1 + next(i for i, point in enumerate(prompt.points) if point.inside), count + 1)
 
 
-def _digest(array: np.ndarray[Any, Any] | None) -> str | None:
+def _digest(array: BinaryMask | Float[np.ndarray, "H W"] | None) -> str | None:
     return None if array is None else hashlib.sha256(array.tobytes()).hexdigest()
 
 

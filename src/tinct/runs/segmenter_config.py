@@ -34,7 +34,8 @@ class SegmenterConfig:
         method: A name of `zoo.METHODS`.
         variant: None for the method's default.
         preset: `default`, `paper` or `fast`.
-        weights: A safetensors file; None for the one in the package.
+        weights: A safetensors file, a folder, or `hf://user/repo` (`zoo.resolve_weights`); None for the
+            package's, or the hub's that the method's record names.
         device: `auto`, `cpu`, `cuda`, `cuda:1`, ... or `mps`.
         fine_tune: `auto`, `none`, steps or seconds; None for the preset's budget.
         flow: None for the method's own.
@@ -49,7 +50,7 @@ class SegmenterConfig:
     method: str = "feelvos"
     variant: str | None = None
     preset: str = "default"
-    weights: Path | None = None
+    weights: Path | str | None = None
     device: str = "auto"
     fine_tune: str | None = None
     flow: FlowChoice | None = None
@@ -87,12 +88,15 @@ class SegmenterConfig:
             WeightsError: The weights are missing or not what they should be.
         """
         variant = zoo.check_variant(self.method, self.variant)
+        located = zoo.resolve_weights(self.method, variant, self.weights)
         words: dict[str, Any] = {
             "method": self.method,
             "variant": variant,
             "preset": self.preset,
-            "weights_sha256": zoo.resolve_weights(self.method, variant, self.weights)[1],
+            "weights_sha256": located.sha256,
         }
+        if located.hub is not None:
+            words["weights"] = str(located.hub)
         budget = self.budget
         if budget is not None:
             words["fine_tuning"] = str(budget)

@@ -169,9 +169,7 @@ class Project:
             self.journal.do(prompts={index: None})
 
     def set_lock(self, first: int, last: int, *, locked: bool) -> None:
-        """Lock frames, so that what they show now stays whatever is computed or painted, or unlock them.
-
-        Frames that show nothing are not locked.
+        """Lock frames that show something, so that it stays whatever is computed, or unlock them.
 
         Raises:
             OptionError: A frame is not in the video.

@@ -21,7 +21,7 @@ def list_methods(request: Request) -> Response:
 
 
 def methods(first: SegmenterConfig) -> list[dict[str, Any]]:
-    """A row per method with weights in the package; the method and preset of `first` come first."""
+    """A row per method with weights in the package, and `first`'s; its method and preset come first."""
     from tinct import zoo
 
     rows = [
@@ -34,7 +34,7 @@ def methods(first: SegmenterConfig) -> list[dict[str, Any]]:
             "fine_tunes": record.fine_tunes,
         }
         for name, record in zoo.METHODS.items()
-        if zoo.weights_record(name, record.default_variant) is not None
+        if name == first.method or zoo.weights_record(name, record.default_variant) is not None
     ]
     return sorted(rows, key=lambda row: row["method"] != first.method)
 

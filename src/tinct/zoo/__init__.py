@@ -5,11 +5,11 @@ from __future__ import annotations
 from tinct.inference.devices import resolve_device
 from tinct.zoo.backends import choose_backend
 from tinct.zoo.build import (
+    LocatedWeights,
     WeightsRecord,
     backend_of,
     build_segmenter,
     check_variant,
-    file_sha256,
     fine_tuning_budget,
     join_weights,
     preset_options,
@@ -17,21 +17,20 @@ from tinct.zoo.build import (
     resolve_weights,
     weights_record,
 )
+from tinct.zoo.hashes import file_sha256
 from tinct.zoo.methods import (
     CAPABILITIES,
     METHODS,
-    PRESETS,
     PROMPTABLE,
     Capability,
-    MethodRecord,
-    Score,
-    TrainingHelp,
     check_capability,
     method_record,
     methods_where,
+    published_scores,
     weights_owner,
 )
-from tinct.zoo.promptable import PROMPTABLE_NAMES, build_promptable
+from tinct.zoo.promptable import PROMPTABLE_NAMES, build_promptable, promptable_beside
+from tinct.zoo.records import PRESETS, HubWeights, MethodRecord, Score, TrainingHelp
 
 __all__ = [
     "CAPABILITIES",
@@ -40,6 +39,8 @@ __all__ = [
     "PROMPTABLE",
     "PROMPTABLE_NAMES",
     "Capability",
+    "HubWeights",
+    "LocatedWeights",
     "MethodRecord",
     "Score",
     "TrainingHelp",
@@ -56,6 +57,8 @@ __all__ = [
     "method_record",
     "methods_where",
     "preset_options",
+    "promptable_beside",
+    "published_scores",
     "read_card",
     "resolve_device",
     "resolve_weights",

@@ -8,21 +8,23 @@ Nothing here imports torch until a segmenter is built.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 
 from tinct.errors import MissingWeightsError, OptionError, WeightsError, near_match
 from tinct.inference.devices import resolve_device
 from tinct.inference.threads import apply_to_torch
 from tinct.io.json_files import parse_json, reading
-from tinct.io.regular_files import check_regular, read_regular
+from tinct.io.regular_files import read_regular
 from tinct.zoo.backends import choose_backend, needs_torch
-from tinct.zoo.methods import Score, check_capability, method_record, methods_where, weights_owner
+from tinct.zoo.hashes import file_sha256, folder_sha256
+from tinct.zoo.hub import HubReference, download, hub_reference, method_on_hub, single_file
+from tinct.zoo.methods import check_capability, method_record, methods_where, weights_owner
+from tinct.zoo.records import Score
 
 if TYPE_CHECKING:
     import torch
@@ -117,29 +119,43 @@ def read_card(path: Path) -> WeightsRecord:
         return WeightsRecord(**values)
 
 
-def file_sha256(path: Path) -> str:
-    """The SHA-256 of a file, as 64 hexadecimal digits.
+class LocatedWeights(NamedTuple):
+    """Weights that are on this machine.
+
+    Attributes:
+        path: A safetensors file; for networks of `transformers` a folder.
+        sha256: Of the safetensors.
+        hub: Where they came from, with the commit, if it was the hub.
+    """
+
+    path: Path
+    sha256: str
+    hub: HubReference | None = None
+
+
+def resolve_weights(method: str, variant: str, weights: Path | str | None) -> LocatedWeights:
+    """The weights to load and their SHA-256; for None the package's own, or those that the record names.
+
+    Args:
+        method: A name of `METHODS`.
+        variant: One of its variants.
+        weights: A file or folder; `hf://user/repo`, for methods with weights on the hub also `user/repo`.
 
     Raises:
-        WeightsError: The file cannot be read.
+        WeightsError: No such file, none in the package, or not the file that the card describes; or the
+            hub's cannot be had (`tinct.zoo.hub.download`).
     """
-    try:
-        check_regular(path)
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        kind = MissingWeightsError if isinstance(error, FileNotFoundError) else WeightsError
-        raise kind(f"The weights {path} cannot be read: {error.strerror}. Check the path.") from error
-
-
-def resolve_weights(method: str, variant: str, weights: Path | None) -> tuple[Path, str]:
-    """The weights file to load and its SHA-256; the package's own for None, checked against the card.
-
-    Raises:
-        WeightsError: No such file, none in the package, or not the file that the card describes.
-    """
+    on_hub = weights_owner(method).hub
+    if weights is None and variant in on_hub:
+        weights = f"hf://{on_hub[variant].repo}"
     if weights is not None:
-        return weights, file_sha256(weights)
+        reference = hub_reference(weights, bare=bool(on_hub))
+        if reference is None:
+            path = Path(weights)
+            return LocatedWeights(path, folder_sha256(path) if path.is_dir() else file_sha256(path))
+        folder, pinned = download(reference)
+        path = folder if on_hub else single_file(folder, reference)
+        return LocatedWeights(path, folder_sha256(folder), pinned)
     record = weights_record(method, variant)
     joined = weights_owner(method).joined.get(variant)
     if record is None and joined:
@@ -159,7 +175,7 @@ def resolve_weights(method: str, variant: str, weights: Path | None) -> tuple[Pa
             f"{record.path} has the SHA-256 {found[:12]}…, its card says {record.sha256[:12]}…; the file is "
             "damaged or of another version. Install tinct again."
         )
-    return record.path, found
+    return LocatedWeights(record.path, found)
 
 
 def join_weights(method: str, files: Mapping[str, Path], out: Path) -> str:
@@ -254,10 +270,12 @@ def build_segmenter(
     """A segmenter, ready for `segment_video`.
 
     Args:
-        method: A name of `METHODS`.
+        method: A name of `METHODS`; or `hf://user/repo`, whose weights say what they are for.
         variant: None for the method's default.
         preset: `default`, `paper` (nothing beyond the paper) or `fast`.
-        weights: A safetensors file; None for the one in the package.
+        weights: A safetensors file, or `hf://user/repo` or `hf://user/repo@revision` on the hub; None for
+            the one in the package. SAM 2 and its kin take a folder or `user/repo`, too; None for the
+            variant's own repository.
         device: `auto`, `cpu`, `cuda`, `cuda:1`, ... or `mps`; or a `torch.device`.
         fine_tune: How long each object is learnt on the annotated frames: `auto`, `none`, a number of
             steps such as `200`, or seconds such as `60s`; None leaves it to the preset.
@@ -271,6 +289,11 @@ def build_segmenter(
             fine-tune, or uses no flow or proposals, was asked to.
         WeightsError: The weights are missing or not what they should be.
     """
+    reference = hub_reference(method)
+    if reference is not None:
+        weights = weights or method
+        method, found = method_on_hub(reference)
+        variant = variant or found
     variant = check_variant(method, variant)
     options = preset_options(method, variant, preset)
     known = [field.name for field in dataclasses.fields(options)]
@@ -291,7 +314,7 @@ def build_segmenter(
     if proposals is not None:
         check_capability(method, "uses_proposals")
         overrides["proposals"] = proposals
-    path, _ = resolve_weights(method, variant, None if weights is None else Path(weights))
+    path = resolve_weights(method, variant, weights).path
     module = method_module(method)
     if chosen == "onnx":
         overrides["backend"] = chosen

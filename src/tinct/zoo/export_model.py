@@ -55,7 +55,7 @@ def export_model(
     *,
     variant: str | None = None,
     preset: str = "default",
-    weights: Path | None = None,
+    weights: Path | str | None = None,
     half: bool = False,
 ) -> list[Path]:
     """Write a network's graphs and `model.json` into a folder.
@@ -81,10 +81,11 @@ def export_model(
         raise OptionError(
             f"There is no graph of {method} {variant}; take mobilenetv2 of {', '.join(EXPORTED)}."
         )
-    path, sha256 = resolve_weights(method, variant, weights)
-    tensors = read_weights(path, method, variant)
+    located = resolve_weights(method, variant, weights)
+    tensors = read_weights(located.path, method, variant)
     described: dict[str, Any] = {
-        "model": f"{method} {variant}", "preset": preset, "tinct": __version__, "weights_sha256": sha256,
+        "model": f"{method} {variant}", "preset": preset, "tinct": __version__,
+        "weights_sha256": located.sha256,
         "steps": dict(COMMON),
     }  # fmt: skip
     if method == "feelvos":

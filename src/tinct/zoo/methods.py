@@ -3,109 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from tinct.errors import OptionError, WeightsError, near_match
-
-PRESETS = ("default", "paper", "fast")
-"""What every method offers: our best setting, the paper's alone, and the one for live use."""
-
-
-@dataclass(frozen=True)
-class Score:
-    """A figure with its source: `paper`, or `ours` with the command that made it."""
-
-    value: float
-    source: str
-    command: str
-
-    def __post_init__(self) -> None:
-        if self.source not in ("ours", "paper"):
-            raise WeightsError(f"A score's source is 'ours' or 'paper'; {self.source!r} came.")
-
-
-@dataclass(frozen=True)
-class TrainingHelp:
-    """What `tinct train METHOD --help` says of one method; the defaults fit most.
-
-    Attributes:
-        verb: What is trained, and where the result is.
-        needs_videos: Whether `--data` must be given.
-        stills: Of `--stills`.
-        steps: An example for `--steps`.
-        dev: Of `--dev`.
-        init: Of `--init`.
-        samples: What `--workers` make.
-        defaults: The recipes' batches, sizes and learning rates, by variant and stage.
-    """
-
-    verb: str
-    needs_videos: bool = False
-    stills: str = "Photos with object masks."
-    steps: str = "stills=400,video=300"
-    dev: str = "Measure J and F on it, untuned, at the end of every stage."
-    init: str = "Start from these weights: of this method, or of the one it builds on."
-    samples: str = "samples"
-    defaults: str = ""
+from tinct.errors import OptionError, near_match
+from tinct.zoo.plugins import plugin_methods
+from tinct.zoo.records import PRESETS, HubWeights, MethodRecord, Score, TrainingHelp
 
 
 def _defaults(**variants: str) -> str:
     """Paragraphs: per variant the stages, each with its samples, their size, and its rate."""
     head = "Recipes, as samples of a step × height × width, largest learning rate:"
     return "\n\n".join([head, *(f"{name}: {stages}" for name, stages in variants.items())])
-
-
-@dataclass(frozen=True)
-class MethodRecord:
-    """One row of the zoo.
-
-    Args:
-        title: The paper.
-        module: Holds `Options`, `PRESETS` and `build`.
-        variants: Variant → what it is, in a few words.
-        default_variant: The one taken when none is named.
-        paper_variant: The one that follows the paper.
-        paper_scores: The paper's own figures, with the table or section as their command.
-        presets: Names of settings.
-        lacking: Variant → those of the presets that it lacks; the others have all of them.
-        fine_tunes: It learns from the annotated frames: its `Options` have a field `fine_tuning`.
-        uses_flow: Its `build` takes a `FlowEstimator`.
-        uses_proposals: Its `build` takes a `ProposalSource`.
-        explains: It reports a trace of its decisions (`tinct.inference.callbacks`).
-        has_ablation: `tinct.evaluation.ablation_rows` holds the table of its paper.
-        training: Help of `tinct train METHOD`, which runs `tinct.training.recipes.METHOD`; None if it has
-            no recipe.
-        recipe_parts: What `tinct train METHOD --without` can leave out of its recipe.
-        recipe_additions: What `--with` can add to it.
-        joined: Variant → the variants whose weights its file joins; no recipe trains it as a whole.
-        onnx_variants: Those that run in ONNX Runtime, too; its `build` takes a `backend` then, and
-            `missing_graph` says which options do not.
-        streams: It goes through a video from the first annotated frame on, and gives each mask at once.
-    """
-
-    title: str
-    module: str
-    variants: Mapping[str, str]
-    default_variant: str
-    paper_variant: str
-    paper_scores: Mapping[str, Score]
-    presets: tuple[str, ...] = PRESETS
-    lacking: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    fine_tunes: bool = False
-    uses_flow: bool = False
-    uses_proposals: bool = False
-    explains: bool = False
-    has_ablation: bool = False
-    training: TrainingHelp | None = None
-    recipe_parts: tuple[str, ...] = ()
-    recipe_additions: tuple[str, ...] = ()
-    joined: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    onnx_variants: tuple[str, ...] = ()
-    streams: bool = True
-
-    def presets_of(self, variant: str) -> tuple[str, ...]:
-        """The presets that a variant has."""
-        return tuple(preset for preset in self.presets if preset not in self.lacking.get(variant, ()))
 
 
 @dataclass(frozen=True)
@@ -149,6 +57,13 @@ def methods_where(capability: str) -> tuple[str, ...]:
     return tuple(name for name, record in METHODS.items() if getattr(record, capability))
 
 
+def published_scores(method: str, variant: str) -> Mapping[str, Score]:
+    """The scores that a variant's authors give: in the paper, and with weights on the hub."""
+    record = weights_owner(method)
+    papers = record.paper_scores if variant == record.paper_variant else {}
+    return {**papers, **record.hub[variant].scores} if variant in record.hub else papers
+
+
 def check_capability(method: str, capability: str) -> None:
     """OptionError if a method cannot do what a name of `CAPABILITIES` says."""
     if not getattr(method_record(method), capability):
@@ -163,7 +78,20 @@ def _paper(value: float, where: str) -> Score:
     return Score(value, "paper", where)
 
 
-METHODS: Mapping[str, MethodRecord] = {
+def _published(where: str, **figures: float) -> dict[str, Score]:
+    """J&F on SA-V test, MOSE val, LVOS v2 val and DAVIS 2017 val, as the authors give them."""
+    names = {"sav": "SA-V test", "mose": "MOSE val", "lvos": "LVOS-v2", "davis": "DAVIS-2017 val"}
+    return {f"{names[key]} J&F": Score(value, "published", where) for key, value in figures.items()}
+
+
+def _sam2(repo: str, parameters: float, megabytes: int, *figures: float) -> HubWeights:
+    scores = _published(
+        "README of github.com/facebookresearch/sam2", sav=figures[0], mose=figures[1], lvos=figures[2]
+    )
+    return HubWeights(f"facebook/{repo}", parameters, megabytes, "Apache-2.0", scores)
+
+
+OWN: Mapping[str, MethodRecord] = {
     "feelvos": MethodRecord(
         title="FEELVOS: Fast End-to-End Embedding Learning for Video Object Segmentation (Voigtlaender 2019)",
         module="tinct.methods.feelvos",
@@ -307,8 +235,73 @@ METHODS: Mapping[str, MethodRecord] = {
             ),
         ),
     ),
+    "sam2": MethodRecord(
+        title="SAM 2: Segment Anything in Images and Videos (Ravi 2024), over transformers",
+        module="tinct.methods.sam2",
+        variants={
+            "tiny": "SAM 2.1, Hiera-T; the smallest",
+            "small": "SAM 2.1, Hiera-S",
+            "base-plus": "SAM 2.1, Hiera-B+",
+            "large": "SAM 2.1, Hiera-L; the best, for a GPU",
+            "tiny-2.0": "SAM 2 as first released, Hiera-T",
+            "small-2.0": "SAM 2 as first released, Hiera-S",
+            "base-plus-2.0": "SAM 2 as first released, Hiera-B+",
+            "large-2.0": "SAM 2 as first released, Hiera-L",
+        },
+        default_variant="tiny",
+        paper_variant="large-2.0",
+        paper_scores={},
+        takes_clicks=True,
+        hub={
+            "tiny": _sam2("sam2.1-hiera-tiny", 38.9, 156, 0.765, 0.718, 0.773),
+            "small": _sam2("sam2.1-hiera-small", 46.0, 184, 0.766, 0.735, 0.783),
+            "base-plus": _sam2("sam2.1-hiera-base-plus", 80.8, 324, 0.782, 0.737, 0.782),
+            "large": _sam2("sam2.1-hiera-large", 224.4, 898, 0.795, 0.746, 0.806),
+            "tiny-2.0": _sam2("sam2-hiera-tiny", 38.9, 156, 0.750, 0.709, 0.753),
+            "small-2.0": _sam2("sam2-hiera-small", 46.0, 184, 0.749, 0.715, 0.764),
+            "base-plus-2.0": _sam2("sam2-hiera-base-plus", 80.8, 324, 0.747, 0.728, 0.758),
+            "large-2.0": _sam2("sam2-hiera-large", 224.4, 898, 0.760, 0.746, 0.798),
+        },
+    ),
+    "edgetam": MethodRecord(
+        title="EdgeTAM: On-Device Track Anything Model (Zhou 2025), over transformers",
+        module="tinct.methods.edgetam",
+        variants={"repvit": "RepViT-M1 and a perceiver of memories; for processors and small GPUs"},
+        default_variant="repvit",
+        paper_variant="repvit",
+        paper_scores={},
+        takes_clicks=True,
+        hub={
+            "repvit": HubWeights(
+                "yonigozlan/EdgeTAM-hf",
+                13.9,
+                56,
+                "Apache-2.0",
+                _published(
+                    "README of github.com/facebookresearch/EdgeTAM", davis=0.877, sav=0.717, mose=0.700
+                ),
+            )
+        },
+    ),
+    "sam3_tracker": MethodRecord(
+        title="SAM 3: Segment Anything with Concepts (Carion 2025), its tracker, over transformers",
+        module="tinct.methods.sam3_tracker",
+        variants={"pe": "perception encoder; for a large GPU. Follows masks and clicks, reads no text"},
+        default_variant="pe",
+        paper_variant="pe",
+        paper_scores={},
+        takes_clicks=True,
+        hub={
+            "pe": HubWeights(
+                "facebook/sam3", 860.0, 3440, "SAM License: Meta's own, read it before use", gated=True
+            )
+        },
+    ),
 }
-"""Every method that tinct has."""
+"""Every method that comes with tinct."""
+
+METHODS: Mapping[str, MethodRecord] = {**OWN, **plugin_methods(OWN)}
+"""Every method that there is: tinct's own, then those of installed plugins."""
 
 PROMPTABLE: Mapping[str, MethodRecord] = {
     "click": MethodRecord(

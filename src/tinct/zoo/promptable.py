@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from tinct.errors import MissingWeightsError, OptionError, near_match
 from tinct.inference.devices import resolve_device
-from tinct.zoo.build import check_variant, resolve_weights
-from tinct.zoo.methods import PROMPTABLE
+from tinct.zoo.build import build_segmenter, check_variant, resolve_weights
+from tinct.zoo.methods import PROMPTABLE, methods_where
 
 if TYPE_CHECKING:
     import torch
@@ -19,7 +19,23 @@ if TYPE_CHECKING:
 GRABCUT = "grabcut"
 """The one that needs no weights."""
 
-PROMPTABLE_NAMES = (*PROMPTABLE, GRABCUT)
+PROMPTABLE_NAMES = (*PROMPTABLE, GRABCUT, *methods_where("takes_clicks"))
+
+
+def promptable_beside(
+    method: str,
+    variant: str | None = None,
+    weights: Path | str | None = None,
+    device: str | torch.device = "auto",
+) -> PromptableSegmenter:
+    """What is asked with clicks beside a method: the method itself if it takes them, else the default.
+
+    Raises:
+        OptionError, WeightsError: As `build_promptable`.
+    """
+    if method in methods_where("takes_clicks"):
+        return build_promptable(method, variant, weights, device)
+    return build_promptable(device=device)
 
 
 def build_promptable(
@@ -35,7 +51,7 @@ def build_promptable(
         method: A name of `PROMPTABLE_NAMES`; None for `click`, or for `grabcut` where there are no weights of
             `click`.
         variant: None for the method's default.
-        weights: A safetensors file; None for the one in the package.
+        weights: As for `build_segmenter`; None for those in the package, or of the method on the hub.
         device: As for `build_segmenter`.
         **overrides: Fields of the method's `Options`.
 
@@ -48,12 +64,15 @@ def build_promptable(
         from tinct.methods.grabcut import GrabCut
 
         return GrabCut()
+    if name in methods_where("takes_clicks"):
+        both: Any = build_segmenter(name, variant, weights=weights, device=device, **overrides)
+        return both  # type: ignore[no-any-return]
     if name not in PROMPTABLE:
         raise OptionError(f"There is no segmenter by prompts {name!r}. {near_match(name, PROMPTABLE_NAMES)}")
     variant = check_variant(name, variant)
     target = resolve_device(device)
     try:
-        path, _ = resolve_weights(name, variant, None if weights is None else Path(weights))
+        path = resolve_weights(name, variant, weights).path
     except MissingWeightsError:
         if method is not None or weights is not None:
             raise

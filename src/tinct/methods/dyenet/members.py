@@ -101,6 +101,12 @@ class Member:
             logits = self.network.mask_logits(encoding.features, *self._placed(encoding, boxes))
         return self._back(logits).sigmoid()
 
+    def looks(self, encoding: EncodedViews) -> Float[Tensor, "D h w"]:
+        """What each cell of a frame that is seen whole looks like; see `TemplateGuide.looks`."""
+        with self._autocast():
+            (found,) = self.network.looks(encoding.features)
+        return self._back(found)
+
     def remember(
         self, encoding: EncodedViews, boxes: Float[Tensor, "N 4"], masks: Float[Tensor, "N G G"]
     ) -> TemplateCells | None:

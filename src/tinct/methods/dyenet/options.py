@@ -41,10 +41,13 @@ class Options:
             so without a number).
         refinements: Beyond the paper: a match's mask is looked for this many times more, each time in the box
             around what was found.
+        least_agreement: Beyond the paper: boxes come from what the cells of a frame recall of the annotated
+            ones, too; and a mask's similarity is its overlap with what they recall (`cell_matching`), which
+            must reach this to start a tracklet. 0 never looks.
         doubt_margin: The trace shows a doubt where the next object is less similar by no more than this.
         linking: When tracklets contradict each other (2.2 does not say).
         verification: Beyond the paper: a propagation ends where its mask's box is less similar to all
-            templates of its object; 0 never looks.
+            templates of its object, or, with `least_agreement`, the mask agrees less; 0 never looks.
         compete: Beyond the paper: objects that are propagated together share out the pixels at every step.
         flip: Average with what the network says of mirrored frames (VS-ReID).
         patches: Propagate on size-normalised patches that enclose each object, cut from the frame at its
@@ -71,6 +74,7 @@ class Options:
     checkpoints: bool = True
     covered_iou: float = 0.5
     refinements: int = 0
+    least_agreement: float = 0.0
     doubt_margin: float = 0.05
     linking: LinkingRules = field(default_factory=LinkingRules)
     verification: float = 0.0
@@ -87,10 +91,14 @@ class Options:
             raise OptionError(
                 f"rho = {self.rho} and verification = {self.verification} came; they are cosines, in [-1, 1]."
             )
-        if not 0 <= self.least_area <= 1 or not 0 <= self.covered_iou <= 1:
+        shares = {name: getattr(self, name) for name in ("least_area", "covered_iou", "least_agreement")}
+        if not all(0 <= share <= 1 for share in shares.values()):
+            came = ", ".join(f"{name} = {share}" for name, share in shares.items())
+            raise OptionError(f"{came} came; they are shares, in [0, 1].")
+        if self.least_agreement and not self.config.template_guide:
             raise OptionError(
-                f"least_area = {self.least_area} and covered_iou = {self.covered_iou} came; they are "
-                "shares, in [0, 1]."
+                f"least_agreement = {self.least_agreement} came for a network without a template guide, "
+                "whose cells cannot be compared; set it to 0."
             )
         least = min(
             self.rounds, self.box_margin, self.least_box_cells, self.refinements, self.feature_budget_mb
@@ -121,12 +129,13 @@ COMPACT = Options(
     box_margin=COMPACT_MARGIN,
     rounds=3,
     refinements=1,
+    least_agreement=0.3,
     linking=LinkingRules(trim=True, prefer="similar", overrule_margin=0.1),
-    verification=0.5,
+    verification=0.2,
     compete=True,
     working_height=400,
 )
-"""Chosen on `dev` and on occlusion clips whose backgrounds are of `fit` (docs/experiments.md)."""
+"""Chosen on `dev` and on occlusion clips (docs/experiments.md)."""
 
 ADVANCED = replace(PAPER, config=DyeNetConfig(pyramid=True, two_streams=True), patches=True, flip=True)
 """The form of the DAVIS-2018 challenge (3); its weights are its own: `tinct train dyenet --with`."""

@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from tinct.methods.dyenet.annotated_cells import AnnotatedCells
+from tinct.methods.dyenet.cell_matching import CellMatching
 from tinct.methods.dyenet.members import EncodedViews, averaged
 from tinct.methods.dyenet.merging import shared_out
 from tinct.methods.dyenet.options import Options
@@ -47,6 +48,7 @@ class PropagationContext:
         areas: Object id → the area of its annotated mask in square pixels; the smallest, of several.
         templates: What the objects look like.
         cells: What annotated frames show of them, cell by cell.
+        matching: What frames recall of that; None if nobody looks.
     """
 
     tracklets: Sequence[Tracklet]
@@ -54,6 +56,7 @@ class PropagationContext:
     areas: Mapping[int, float]
     templates: TemplateSet
     cells: AnnotatedCells
+    matching: CellMatching | None = None
 
 
 @holds_arrays
@@ -242,6 +245,11 @@ class _Walk:
 
     def _similarities(self, memory: _Memory, rows: list[int], frame: int) -> list[float]:
         """How much the masks' boxes look like their objects."""
+        matching = self.context.matching
+        if matching is not None:
+            masks = [RoiMask.of(memory.boxes[row], memory.probs[row]) for row in rows]
+            ids = [matching.object_ids.index(self.starts[memory.who[row]].object_id) for row in rows]
+            return [float(v[i]) for v, i in zip(matching.agreements(frame, masks), ids, strict=True)]
         boxes = tight_boxes(memory.boxes[rows], memory.probs[rows])
         templates = self.context.templates
         found = templates.similarities(self.sources.embeddings(frame, boxes))

@@ -15,6 +15,7 @@ from jaxtyping import Float
 from tinct.inference.callbacks import report_progress
 from tinct.io.masks import object_ids_of
 from tinct.methods.dyenet.annotated_cells import AnnotatedCells
+from tinct.methods.dyenet.cell_matching import CellMatching, best_agreeing
 from tinct.methods.dyenet.linking import Link, contradiction_at_start, is_covered, join, linked
 from tinct.methods.dyenet.options import Options
 from tinct.methods.dyenet.propagation import PropagationContext, least_side_px, propagated
@@ -64,6 +65,7 @@ class Run:
         self._round = 0
         self._links: list[Link] = []
         self._cells = AnnotatedCells()
+        self._matching = CellMatching(sources, object_ids) if options.least_agreement else None
         self._annotated: set[tuple[int, int]] = set()
         self._areas: dict[int, float] = {}
         self._taken: set[tuple[int, int]] = set()
@@ -82,6 +84,8 @@ class Run:
                 for object_id, mask, embedding in zip(object_ids_of(labels), masks, embeddings, strict=True)
             ]
             self._cells.learn(annotated, self.sources)
+            if self._matching is not None:
+                self._matching.learn(frame, annotated)
             starts += annotated
             for object_id, mask in zip(object_ids_of(labels), masks, strict=True):
                 self._annotated.add((frame, object_id))
@@ -94,13 +98,15 @@ class Run:
         self._round = number
         templates = TemplateSet(self.templates)
         self.trace.without_proposals = []
-        starts = []
+        starts: list[StartingPoint] = []
         for frame in range(len(self.sources)):
             candidates = self.sources.candidates(frame)
-            if not len(candidates.boxes):
+            found = self._recalled(frame, templates)
+            if len(candidates.boxes):
+                found = matched(candidates, templates, self.options.rho, self._taken) + found
+            else:
                 self.trace.without_proposals.append(frame)
-                continue
-            starts += self._with_masks(matched(candidates, templates, self.options.rho, self._taken))
+            starts += self._agreeing(self._with_masks(found))
             report_progress(f"round {number}: match", frame + 1, len(self.sources))
         return starts
 
@@ -115,7 +121,9 @@ class Run:
             all_of_frame = list(group)
             fresh = [start for start in all_of_frame if self._is_worth_it(start)]
             templates = TemplateSet(self.templates)
-            context = PropagationContext(self.tracklets, self._annotated, self._areas, templates, self._cells)
+            context = PropagationContext(
+                self.tracklets, self._annotated, self._areas, templates, self._cells, self._matching
+            )
             for tracklet in propagated(fresh, self.sources, self.options, context):
                 place = len(self.tracklets)
                 self.trace.decisions.append(Decision(tracklet.start, Outcome.PROPAGATED, place))
@@ -191,6 +199,28 @@ class Run:
             )
             for match, mask in zip(matches, masks, strict=True)
         ]
+
+    def _recalled(self, frame: int, templates: TemplateSet) -> list[Match]:
+        """The boxes in which the cells of a frame recall objects; later rounds find no others."""
+        boxes = self._matching.boxes(frame) if self._matching is not None and self._round == 1 else {}
+        boxes = {i: box for i, box in boxes.items() if (frame, i) not in self._taken}
+        if not boxes:
+            return []
+        embeddings = self.sources.embeddings(frame, torch.stack(list(boxes.values())))
+        similarities = templates.similarities(embeddings)
+        found = []
+        for row, (i, box) in enumerate(boxes.items()):
+            x0, y0, x1, y1 = box.tolist()
+            similarity = float(similarities[row, templates.object_ids.index(i)])
+            found.append(Match(frame, i, (x0, y0, x1, y1), embeddings[row], similarity))
+        return found
+
+    def _agreeing(self, starts: Sequence[StartingPoint]) -> Sequence[StartingPoint]:
+        """Those starting points of a frame that agree with what its cells recall, if these are looked at."""
+        if self._matching is None or not starts:
+            return starts
+        agreements = self._matching.agreements(starts[0].frame, [start.mask for start in starts])
+        return best_agreeing(starts, agreements, self._matching.object_ids, self.options.least_agreement)
 
     def _masks(self, frame: int, boxes: Float[torch.Tensor, "N 4"]) -> list[RoiMask]:
         """What the mask network sees in boxes, and then in the boxes around what it saw.

@@ -155,6 +155,10 @@ class Sources:
             self.whole(index)
         return self._candidates[index]
 
+    def looks(self, index: int) -> list[Float[Tensor, "D h w"]]:
+        """What each cell of a frame looks like to every member."""
+        return [m.looks(encoding) for m, encoding in zip(self.members, self.whole(index), strict=True)]
+
     def embeddings(self, index: int, boxes: Float[Tensor, "N 4"]) -> Float[np.ndarray, "N D"]:
         """Who is in some boxes of a frame."""
         encodings = zip(self.members, self.whole(index), strict=True)

@@ -122,8 +122,9 @@ class StartingPoint:
         frame: Its index.
         object_id: Whose mask it is.
         mask: The annotated mask, or that of the mask network.
-        similarity: To the nearest template; 1 for an annotated mask.
-        runner_up: The similarity of the next object to the same box; -1 where there is no other.
+        similarity: To the nearest template, or, where cells are compared, of its mask with what the frame
+            recalls of the object; 1 for an annotated mask.
+        runner_up: The similarity of the next object in the same sense; -1 where there is no other.
         runner_up_id: Which object that is, if any.
         embedding: [D], of what it shows.
         annotated: Whether a person gave it.

@@ -251,6 +251,12 @@ class DyeNetNetwork(nn.Module):
         itself = None if self.template_guide is None else self.template_guide.remember(cells, masks)
         return self.recurrent.hidden(nothing, cells, self._guides(masks, cells, templates, itself), attention)
 
+    def looks(self, features: FrameFeatures) -> Float[Tensor, "B D h w"]:
+        """What each cell of whole pictures looks like to the template guide, of length 1."""
+        assert self.template_guide is not None, "`Options` asks for a network with a template guide"
+        looks: Tensor = self.template_guide.looks(_coarse(features).float())
+        return looks
+
     def forward(
         self,
         features: FrameFeatures,
@@ -299,13 +305,16 @@ class DyeNetNetwork(nn.Module):
 
     def _cells(self, features: FrameFeatures, boxes: Tensor, index: Tensor) -> Tensor:
         """x: what masks are made of."""
-        maps = features.coarse if features.motion is None else features.coarse + features.motion
-        return pooled(maps, boxes, index, self.config.roi_grid, STRIDE)
+        return pooled(_coarse(features), boxes, index, self.config.roi_grid, STRIDE)
 
     def _fine_cells(self, features: FrameFeatures, boxes: Tensor, index: Tensor) -> Tensor | None:
         if features.fine is None:
             return None
         return pooled(features.fine, boxes, index, self.mask_grid, FINE_STRIDE)
+
+
+def _coarse(features: FrameFeatures) -> Float[Tensor, "B C h w"]:
+    return features.coarse if features.motion is None else features.coarse + features.motion
 
 
 def _last_stage(config: DyeNetConfig, inputs: int, channels: int, *, strided: bool) -> SmallStage | LastStage:

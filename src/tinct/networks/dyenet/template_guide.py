@@ -20,6 +20,9 @@ from torch import Tensor, nn
 
 from tinct.networks.dyenet.recurrent_mask import at_grid
 
+CELLS_AT_ONCE = 1024
+"""Bounds the memory: of a frame, so many cells look at the remembered ones at once."""
+
 
 class TemplateCells(NamedTuple):
     """What templates show, one row per object.
@@ -69,11 +72,11 @@ class TemplateGuide(nn.Module):
     def remember(self, cells: Float[Tensor, "N C m m"], masks: Float[Tensor, "N G G"]) -> TemplateCells:
         """Templates of boxes, from their cells and the objects' masks over them, of any grid."""
         shares = at_grid(masks[:, None].to(cells.dtype), cells.shape[-1])[:, 0]
-        return TemplateCells(self._looks(cells), shares.flatten(1))
+        return TemplateCells(self.looks(cells).flatten(2), shares.flatten(1))
 
     def forward(self, cells: Float[Tensor, "N C m m"], templates: TemplateCells) -> Float[Tensor, "N 2 m m"]:
         """The maps of boxes; `templates` has a row for each."""
-        cosines = (self._looks(cells).transpose(1, 2) @ templates.keys).float()
+        cosines = (self.looks(cells).flatten(2).transpose(1, 2) @ templates.keys).float()
         empty = templates.keys.abs().amax(1, keepdim=True) == 0
         cosines = cosines.masked_fill(empty, -1)
         weights = (cosines * self.log_sharpness.exp()).softmax(2)
@@ -81,6 +84,29 @@ class TemplateGuide(nn.Module):
         maps = torch.stack([recalled, cosines.amax(2)], 1)
         return maps.view(len(cells), self.MAPS, *cells.shape[-2:]).to(cells.dtype)
 
-    def _looks(self, cells: Float[Tensor, "N C m m"]) -> Float[Tensor, "N D K"]:
-        looks: Tensor = F.normalize(self.project(cells).flatten(2), dim=1)
+    def recall(
+        self,
+        looks: Float[Tensor, "D h w"],
+        keys: Float[Tensor, "D K"],
+        counts: Float[Tensor, "K"],
+        shares: Float[Tensor, "K N"],
+    ) -> Float[Tensor, "N h w"]:
+        """How much of several objects the cells of a frame recall, of cells that all of them share.
+
+        Args:
+            looks: What each cell of the frame looks like, of length 1.
+            keys: What remembered cells look like.
+            counts: For how many alike each of these stands.
+            shares: How much of them each object covers.
+        """
+        sharpness, bias = self.log_sharpness.float().exp(), counts.log()
+        recalled = [
+            torch.softmax(part.T @ keys * sharpness + bias, 1) @ shares
+            for part in torch.split(looks.flatten(1), CELLS_AT_ONCE, 1)
+        ]
+        return torch.cat(recalled).T.view(-1, *looks.shape[1:])
+
+    def looks(self, maps: Float[Tensor, "N C h w"]) -> Float[Tensor, "N D h w"]:
+        """What each cell of whole frames looks like, of length 1."""
+        looks: Tensor = F.normalize(self.project(maps), dim=1)
         return looks

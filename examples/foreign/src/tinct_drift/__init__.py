@@ -1,0 +1,1 @@
+"""A network of somebody else's as a method of tinct."""
