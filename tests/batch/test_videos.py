@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from tinct.inference.promptable import Box, FramePrompt, Point, PromptableSegmen
 from tinct.io.mask_files import read_mask, write_mask
 from tinct.io.masks import ObjectMasks
 from tinct.shapes import Image
+from tinct.zoo import promptable as zoo_promptable
 
 fsspec = pytest.importorskip("fsspec")
 
@@ -110,14 +110,14 @@ def test_points_and_boxes_become_masks_and_correct_those_of_files(tmp_path: Path
         work(row_of(clips, points="0:2:99,20"))
 
 
-def test_points_say_where_nothing_answers_them(
+def test_the_zoos_segmenter_by_prompts_answers(
     tmp_path: Path, clips: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "tinct.zoo.promptable", None)
+    monkeypatch.setattr(zoo_promptable, "build_promptable", lambda device: Squares())
     promptable_segmenter.cache_clear()
-    row = replace(row_of(clips), points=((0, 1, Point(3, 3)),))
-    with pytest.raises(OptionError, match="Points and boxes"):
-        segmentation(tmp_path / "out")(row)
+    segmentation(tmp_path / "out")(replace(row_of(clips), masks=(), points=((0, 1, Point(3, 3)),)))
+    promptable_segmenter.cache_clear()
+    assert int(read_mask(tmp_path / "out/videos/a/masks/00002.png").sum()) == 16
 
 
 @pytest.mark.parametrize(

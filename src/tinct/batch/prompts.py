@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from tinct.batch.manifest import VideoRow
 from tinct.errors import FrameIndexError, OptionError
@@ -20,19 +18,10 @@ from tinct.shapes import LabelMap
 
 @lru_cache(maxsize=1)
 def promptable_segmenter(device: str) -> PromptableSegmenter:
-    """The segmenter that answers points and boxes: the one place where a batch gets it, once per process.
+    """The segmenter that answers points and boxes: the one place where a batch gets it, once per process."""
+    from tinct.zoo.promptable import build_promptable
 
-    Raises:
-        OptionError: This installation of tinct has none.
-    """
-    try:
-        zoo: Any = importlib.import_module("tinct.zoo.promptable")
-    except ImportError:
-        raise OptionError(
-            "Points and boxes came; this installation takes masks alone in a batch. Give files in `masks`."
-        ) from None
-    segmenter: PromptableSegmenter = zoo.build_promptable(device=device)
-    return segmenter
+    return build_promptable(device=device)
 
 
 @dataclass
