@@ -98,7 +98,7 @@ class Run:
         self._round = number
         templates = TemplateSet(self.templates)
         self.trace.without_proposals = []
-        starts = []
+        starts: list[StartingPoint] = []
         for frame in range(len(self.sources)):
             candidates = self.sources.candidates(frame)
             found = self._recalled(frame, templates)

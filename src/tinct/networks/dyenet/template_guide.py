@@ -102,7 +102,7 @@ class TemplateGuide(nn.Module):
         sharpness, bias = self.log_sharpness.float().exp(), counts.log()
         recalled = [
             torch.softmax(part.T @ keys * sharpness + bias, 1) @ shares
-            for part in looks.flatten(1).split(CELLS_AT_ONCE, 1)
+            for part in torch.split(looks.flatten(1), CELLS_AT_ONCE, 1)
         ]
         return torch.cat(recalled).T.view(-1, *looks.shape[1:])
 
