@@ -26,9 +26,9 @@ serve(options, lambda line: print(line, flush=True))
 
 @pytest.fixture
 def process(clip: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[subprocess.Popen[str]]:
-    """A server whose worker shows the nearest painted frame, its rows moved, every 0.25 s."""
+    """A server whose worker shows the nearest painted frame, its rows moved, every 0.4 s."""
     pytest.importorskip("uvicorn", reason="needs the extra [app]")
-    monkeypatch.setenv("TINCT_TEST_FRAME_S", "0.25")
+    monkeypatch.setenv("TINCT_TEST_FRAME_S", "0.4")
     command = [sys.executable, "-c", SERVE, str(clip[0]), str(tmp_path / "projects"), *FAKE_WORKER]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         yield process
@@ -126,7 +126,7 @@ def test_a_run_follows_the_hand_the_reload_and_says_when_the_server_is_gone(
     page = studio.page
     studio.stroke([(60, 60), (110, 60)])
     page.keyboard.press("r")
-    page.wait_for_selector("#picture[data-shown='2']")
+    studio.until("Number(document.getElementById('picture').dataset.shown) >= 1")
     page.reload()
     page.wait_for_selector("#picture[data-shown='7']")  # the picture goes along again
     page.wait_for_selector("#run-progress[data-status=done]")
