@@ -33,6 +33,7 @@ from tinct.evaluation import evaluate as evaluate_module
 from tinct.evaluation.dataset_split import DatasetSplit
 from tinct.evaluation.evaluate import evaluate
 from tinct.runs.segmenter_config import SegmenterConfig
+from tinct.zoo.build import LocatedWeights
 
 pytest.importorskip("ray")
 pytest.importorskip("pyarrow")
@@ -155,7 +156,7 @@ def test_an_evaluation_on_ray_gives_the_masks_of_one_process(
     cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(evaluate_module, "SequenceSegmentation", StillSegmentation)
-    monkeypatch.setattr(zoo, "resolve_weights", lambda *_: (Path("w"), "ab" * 32))
+    monkeypatch.setattr(zoo, "resolve_weights", lambda *_: LocatedWeights(Path("w"), "ab" * 32))
     for name in ("ant", "bee", "cat"):
         make_clip(tmp_path / "data/JPEGImages/480p", name, 4)
         masks = tmp_path / "data/Annotations/480p" / name

@@ -26,6 +26,7 @@ from tinct.io.mask_files import read_label_png, read_mask, write_mask
 from tinct.io.masks import ObjectMasks
 from tinct.io.video import Video
 from tinct.methods.grabcut import GrabCut
+from tinct.zoo.build import LocatedWeights
 
 H, W = 11, 16
 
@@ -61,7 +62,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         labels[2:8, 3:9] = object_id
         write_mask(tmp_path / f"{name}.png", labels)
     monkeypatch.setattr(zoo, "build_segmenter", _held)
-    monkeypatch.setattr(zoo, "resolve_weights", lambda *_: (Path("w"), "ab" * 32))
+    monkeypatch.setattr(zoo, "resolve_weights", lambda *_: LocatedWeights(Path("w"), "ab" * 32))
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -17,6 +17,7 @@ from tinct.cli.segment import parse_prompt
 from tinct.inference.segmenter import StreamingSegmenter
 from tinct.io.mask_files import read_label_png, write_mask
 from tinct.io.masks import MaskWarning, ObjectMasks
+from tinct.zoo.build import LocatedWeights
 
 H, W = 11, 16
 
@@ -60,7 +61,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         return Held()
 
     monkeypatch.setattr(zoo, "build_segmenter", build)
-    monkeypatch.setattr(zoo, "resolve_weights", lambda *_: (Path("w"), "ab" * 32))
+    monkeypatch.setattr(zoo, "resolve_weights", lambda *_: LocatedWeights(Path("w"), "ab" * 32))
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

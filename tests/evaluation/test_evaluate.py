@@ -29,6 +29,7 @@ from tinct.io.masks import ObjectMasks
 from tinct.runs.segment_to_folder import RunInterrupted
 from tinct.runs.segmenter_config import SegmenterConfig
 from tinct.runs.termination import Terminated
+from tinct.zoo.build import LocatedWeights
 
 H, W, FRAMES = 20, 28, 7
 NAMES = ("ant", "bee", "cat")
@@ -84,7 +85,7 @@ class CheapSegmentation(SequenceSegmentation):
 def _cheap(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(Path(__file__).parents[2]))
     monkeypatch.setattr(evaluate_module, "SequenceSegmentation", CheapSegmentation)
-    monkeypatch.setattr(zoo, "resolve_weights", lambda *_: (Path("w"), "ab" * 32))
+    monkeypatch.setattr(zoo, "resolve_weights", lambda *_: LocatedWeights(Path("w"), "ab" * 32))
 
 
 def truth_at(index: int, ids: tuple[int, ...] = (1, 2)) -> np.ndarray:

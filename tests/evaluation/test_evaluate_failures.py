@@ -17,6 +17,7 @@ from tinct.evaluation.evaluate import evaluate
 from tinct.evaluation.results import read_scores
 from tinct.io.mask_files import write_mask
 from tinct.runs.segmenter_config import SegmenterConfig
+from tinct.zoo.build import LocatedWeights
 
 FAST = ("replace", "write_text")
 
@@ -24,7 +25,7 @@ FAST = ("replace", "write_text")
 @pytest.fixture
 def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DatasetSplit:
     """Two sequences of three frames; every segmenter is a stub."""
-    monkeypatch.setattr(zoo, "resolve_weights", lambda *_: (Path("w"), "ab" * 32))
+    monkeypatch.setattr(zoo, "resolve_weights", lambda *_: LocatedWeights(Path("w"), "ab" * 32))
     monkeypatch.setattr(SegmenterConfig, "build", lambda self, *_, **__: Drift())
     draws = np.random.default_rng(0)
     for name in ("ant", "bee"):

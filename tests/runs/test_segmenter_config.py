@@ -24,6 +24,7 @@ from tinct.networks.dyenet.network import DyeNetConfig
 from tinct.networks.flow import DisFlow, FlowEstimator, FlowFolder
 from tinct.networks.flow_choice import FlowChoice
 from tinct.runs.segmenter_config import SegmenterConfig
+from tinct.zoo.build import LocatedWeights
 
 
 class Still(StreamingSegmenter[int]):
@@ -61,7 +62,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[tuple[Any, ...], dict[s
         return Still()
 
     monkeypatch.setattr(zoo, "build_segmenter", build)
-    monkeypatch.setattr(zoo, "resolve_weights", lambda *_: (Path("w"), "ab" * 32))
+    monkeypatch.setattr(zoo, "resolve_weights", lambda *_: LocatedWeights(Path("w"), "ab" * 32))
     return made
 
 

@@ -15,7 +15,6 @@ from tinct.errors import MissingWeightsError, OptionError, WeightsError
 from tinct.io.json_files import parse_json, reading
 from tinct.io.optional import import_optional
 from tinct.io.regular_files import read_regular
-from tinct.io.weights_file import read_owner
 from tinct.zoo.methods import METHODS
 
 SCHEME = "hf://"
@@ -164,6 +163,8 @@ def method_on_hub(reference: HubReference) -> tuple[str, str]:
             f"{reference} holds a model of the type {model_type!r}, which no method of tinct runs; those are "
             f"{', '.join(known)}, and weights that `tinct push` uploaded."
         )
+    from tinct.io.weights_file import read_owner  # NumPy: not for `--help`
+
     return read_owner(single_file(folder, reference))
 
 
