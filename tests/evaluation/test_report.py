@@ -400,5 +400,5 @@ def test_plots_say_what_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     with pytest.raises(DatasetError):
         write_plots(_merged(TWO), tmp_path / "plots", attributes=tmp_path / "none.yml")
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(OptionError, match="pip install matplotlib"):
+    with pytest.raises(OptionError, match=r"pip install 'tinct\[plots\]'"):
         write_plots(_merged(TWO), tmp_path / "plots")

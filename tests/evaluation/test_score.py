@@ -3,26 +3,23 @@ from __future__ import annotations
 import json
 import math
 import os
-import signal
 import subprocess
 import sys
-import warnings
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from dying_score import dying_at_b
 from PIL import Image as Pictures
 
 from tinct.errors import DatasetError, MaskError, OptionError, TinctError, WorkerError
 from tinct.evaluation import score
-from tinct.evaluation.results import Scores, SequenceScores, Statistics
+from tinct.evaluation.results import Scores, Statistics
 from tinct.evaluation.score import score_folders, scoring_rules
 from tinct.evaluation.tables import rule_lines
-from tinct.evaluation.workers import outcomes_of
 from tinct.io.mask_files import write_mask
 from tinct.metrics import contour_accuracy, describe_contour, instability, region_similarity
 
@@ -516,25 +513,14 @@ def test_all_broken_files_are_named(scored: Scorer, tmp_path: Path, workers: int
         score_folders(tmp_path / "pred", tmp_path / "gt", "plain", workers=workers)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="needs fork, to take the patched function along")
 def test_a_worker_that_dies_twice_leaves_the_others_work(
     scored: Scorer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     frames = {name: [R] * 4 for name in "abc"}
     scored(frames, frames, "plain")
-    monkeypatch.setattr(score, "outcomes_of", partial(outcomes_of, context="fork"))
-    original = score.score_sequence
-
-    def dying(task: score.Task) -> SequenceScores:
-        if task.truth.sequence == "b":
-            os.kill(os.getpid(), signal.SIGKILL)
-        return original(task)
-
-    monkeypatch.setattr(score, "score_sequence", dying)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # this process has torch's threads
-        with pytest.raises(WorkerError, match=r"sequence 'b'.*SIGKILL") as died:
-            score_folders(tmp_path / "pred", tmp_path / "gt", "plain", workers=2)
+    monkeypatch.setattr(score, "score_sequence", dying_at_b)
+    with pytest.raises(WorkerError, match=r"sequence 'b'.*SIGKILL") as died:
+        score_folders(tmp_path / "pred", tmp_path / "gt", "plain", workers=2)
     finished = died.value.finished
     assert [sequence.name for sequence in finished.sequences] == ["a", "c"]
     assert finished.settings["failed_sequences"] == ["b"]

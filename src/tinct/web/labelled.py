@@ -15,6 +15,7 @@ from tinct.ops.finishing import FinishingRule, FrameSource, finish, rule_of
 from tinct.shapes import Image, LabelMap
 from tinct.web.mask_store import ComputedMask
 from tinct.web.project import Project
+from tinct.web.prompt_png import labels_of
 
 
 def labelled_project(project: Project) -> LabelledVideo:
@@ -55,8 +56,8 @@ def _soft_masks(project: Project, index: int, labels: LabelMap, object_ids: tupl
         stored = project.file.soft_masks(index, source.run) if isinstance(source, ComputedMask) else {}
     for object_id, png in stored.items():
         if object_id in object_ids:
-            with Pictures.open(io.BytesIO(png), formats=("PNG",)) as picture:
-                masks.probs[object_ids.index(object_id)] = np.asarray(picture, np.float32) / 255
+            probs = labels_of(png, masks.size, modes=("L",)).astype(np.float32)
+            masks.probs[object_ids.index(object_id)] = probs / 255
     return masks
 
 

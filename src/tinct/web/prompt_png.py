@@ -48,18 +48,18 @@ def read_prompt_png(body: bytes, size: tuple[int, int], index: int) -> LabelMap:
     return check_labels(labels, frame_size=size, name=name) if ids else labels * np.uint8(0)
 
 
-def labels_of(png: bytes, size: tuple[int, int]) -> LabelMap:
-    """The label map of a stored PNG.
+def labels_of(png: bytes, size: tuple[int, int], modes: tuple[str, ...] = ("P", "L", "1")) -> LabelMap:
+    """The label map of a stored PNG, or with the mode "L" alone an object's probabilities of 255.
 
     Raises:
-        MaskError: It is damaged, or not of the frame's size (H, W).
+        MaskError: It is damaged, or not of the frame's size (H, W) or of such a mode.
     """
 
     def explain(reason: str) -> MaskError:
         return MaskError(f"A stored mask is damaged ({reason}). Put back a copy of the project.")
 
     with opened_picture(io.BytesIO(png), explain, formats=("PNG",)) as picture:
-        if (picture.height, picture.width) != size or picture.mode not in ("P", "L", "1"):
+        if (picture.height, picture.width) != size or picture.mode not in modes:
             raise explain(f"it is {picture.width}×{picture.height} pixels of mode {picture.mode}")
         return np.array(picture, np.uint8)
 

@@ -41,7 +41,7 @@ def files(tmp_path_factory: pytest.TempPathFactory, thin_networks: Any) -> Itera
 def test_the_joined_file_makes_the_ensemble_of_both(files: dict[str, Path], tmp_path: Path) -> None:
     joined = tmp_path / "both.safetensors"
     sha256 = join_weights(files, joined, CONFIG)
-    assert zoo.resolve_weights("dyenet", "ensemble", joined) == (joined, sha256)
+    assert zoo.resolve_weights("dyenet", "ensemble", joined) == zoo.LocatedWeights(joined, sha256)
     both = zoo.build_segmenter("dyenet", "ensemble", "paper", joined, "cpu", **EASY)
     assert isinstance(both, DyeNet)
     assert [member.network.config.backbone for member in both.members] == ["resnet101", "xception65"]
