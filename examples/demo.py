@@ -95,7 +95,7 @@ def run_demo(clip: Clip, out: Path, preset: str, device: str) -> tuple[Path, Pat
     words = ["tinct segment", source, "--mask", mask, "--frames", frames, "--out", out, "--preset", preset]
     print(*words, "--device", device)
     print(f"objects: {clip.objects}", flush=True)
-    segment(source, [mask], out, preset=preset, device=device, frames=frames, resume=True)
+    segment(source, out, mask=[mask], preset=preset, device=device, frames=frames, resume=True)
     sheet = out / "contact_sheet.png"
     contact_sheet(Video.open(source)[first : last + 1], out / "masks", sheet, clip.sheet)
     return out / "overlay.mp4", sheet

@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 
+import huggingface_hub
 import pytest
 import timm
 import torch
@@ -17,7 +18,6 @@ from safetensors.torch import save_file
 from torch import nn
 
 from tinct.errors import OptionError, WeightsError
-from tinct.networks import imagenet
 from tinct.networks.imagenet import load_imagenet, read_tensor_pickle
 
 
@@ -56,7 +56,7 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
         raise urllib.error.URLError("no route")
 
     monkeypatch.setattr(urllib.request, "urlopen", unreachable)
-    monkeypatch.setattr(imagenet, "try_to_load_from_cache", lambda *_: None)
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *_: None)
 
 
 def assert_loaded(network: nn.Module) -> None:
@@ -157,7 +157,7 @@ def test_hub_weights_come_from_its_cache_without_a_network(
     whole = timm.create_model("mobilenetv2_050")
     path = tmp_path / "model.safetensors"
     save_file(whole.state_dict(), path)
-    monkeypatch.setattr(imagenet, "try_to_load_from_cache", lambda *_: str(path))
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *_: str(path))
     features = timm.create_model("mobilenetv2_050", features_only=True)
     origin = load_imagenet(features, "mobilenetv2_050", "hub")
     assert "hub, timm/mobilenetv2_050" in origin

@@ -21,7 +21,7 @@ from tinct.runs.segment_to_folder import RunInterrupted
 H, W, FRAMES = 9, 12, 7
 CALLS: dict[str, Target] = {
     **{name: target for name, target in DISK_CALLS.items() if name != "mkdtemp"},
-    "safetensors save_file": (state_files, "save_file"),
+    "safetensors": (state_files, "_write"),
 }
 STEPS: dict[str, Target] = {"start": (Drift, "start"), "step": (Drift, "step")}
 

@@ -269,7 +269,7 @@ def _as_marked(found: Float[np.ndarray, "H W"], prompt: ObjectPrompt) -> Float[n
         seeds = prompt.inside.copy()
         for x, y, inside in prompt.points:
             if inside:
-                seeds[_pixel(x, y, found.shape)] = True
+                seeds[_pixel(float(x), float(y), found.shape)] = True
         if prompt.previous is not None:
             seeds |= prompt.previous > 0.5
         found[~touching(found > 0.5, seeds) & (found > 0.5)] = 0
@@ -278,7 +278,7 @@ def _as_marked(found: Float[np.ndarray, "H W"], prompt: ObjectPrompt) -> Float[n
     if prompt.outside is not None:
         found[prompt.outside] = 0
     for x, y, inside in prompt.points:
-        found[_pixel(x, y, found.shape)] = float(inside)
+        found[_pixel(float(x), float(y), found.shape)] = float(inside)
     return found
 
 
