@@ -19,7 +19,7 @@ from tinct.shapes import holds_arrays
 
 ARRAYS = re.compile(
     r"\b(ndarray|Tensor|Image|LabelMap|BinaryMask|Probabilities|Shaped|Bool|Int|Int64|UInt8|UInt64|Float\w*)\["
-    r"|\b(ndarray|Tensor|Image|LabelMap|BinaryMask|Probabilities)\b"
+    r"|\b(ndarray|Tensor|Image|LabelMap|BinaryMask|Probabilities|Array)\b"
 )
 
 

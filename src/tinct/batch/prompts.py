@@ -13,7 +13,7 @@ from tinct.inference.promptable import FramePrompt, ObjectPrompt, PromptableSegm
 from tinct.interchange.imports import read_annotations
 from tinct.io.masks import object_ids_of
 from tinct.io.video import Video
-from tinct.shapes import LabelMap
+from tinct.shapes import LabelMap, holds_arrays
 
 
 @lru_cache(maxsize=1)
@@ -24,6 +24,7 @@ def promptable_segmenter(device: str) -> PromptableSegmenter:
     return build_promptable(device=device)
 
 
+@holds_arrays
 @dataclass
 class Prompts:
     """The annotated frames of a video, and the names of its objects.

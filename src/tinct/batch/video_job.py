@@ -35,7 +35,7 @@ from tinct.io.processes import host_name
 from tinct.io.video import Video
 from tinct.runs.folder_lock import LOCK_NAME
 from tinct.runs.segmenter_config import SegmenterConfig
-from tinct.shapes import LabelMap
+from tinct.shapes import LabelMap, holds_arrays
 
 if TYPE_CHECKING:
     from tinct.inference.promptable import PromptableSegmenter
@@ -81,6 +81,7 @@ class VideoOptions:
     promptable: Callable[[str], PromptableSegmenter] | None = None
 
 
+@holds_arrays
 @dataclass
 class VideoJob:
     """A row in the middle of its work.

@@ -17,7 +17,7 @@ from tinct.errors import OptionError, near_match
 from tinct.io.masks import ObjectMasks
 from tinct.ops.mask_edits import feather, fill_holes, grow, keep_apart, remove_specks, smooth, steady
 from tinct.ops.matting import closed_form_alpha, edge_band, guided_alpha
-from tinct.shapes import BinaryMask, Bool, Float, Image, LabelMap
+from tinct.shapes import BinaryMask, Bool, Float, Image, LabelMap, holds_arrays
 
 Matte = Literal["none", "guided", "closed-form"]
 
@@ -164,6 +164,7 @@ def finishing_of(rules: Iterable[FinishingRule], object_id: int, index: int) -> 
     return found
 
 
+@holds_arrays
 @dataclass(frozen=True)
 class FrameSource:
     """Where `finish` reads what it needs.

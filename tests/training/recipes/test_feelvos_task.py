@@ -161,7 +161,7 @@ def test_every_part_that_is_left_out_changes_the_loss_and_all_is_still_taught(
 
 
 def test_the_papers_labels_are_hard_and_on_the_corners_of_the_grid(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tinct.networks.feelvos.DeepLabV3Plus", _SmallExtractor)
+    monkeypatch.setattr("tinct.networks.deeplab.DeepLabV3Plus", _SmallExtractor)
     config = FeelvosConfig(feature_channels=8, embedding_channels=8, head_channels=8)
     task = FeelvosTask(FeelvosNetwork(config, 16), Options(config, local_radius=3), PAPER_LOSS)
     embedding = torch.rand(1, 8, 17, 17)
@@ -176,7 +176,7 @@ def test_the_papers_labels_are_hard_and_on_the_corners_of_the_grid(monkeypatch: 
 
 def test_the_papers_step(monkeypatch: pytest.MonkeyPatch) -> None:
     """The paper's head, embedding and loss, over a small extractor in place of Xception-65."""
-    monkeypatch.setattr("tinct.networks.feelvos.DeepLabV3Plus", _SmallExtractor)
+    monkeypatch.setattr("tinct.networks.deeplab.DeepLabV3Plus", _SmallExtractor)
     config = FeelvosConfig(feature_channels=16, embedding_channels=8, head_channels=8)
     options = Options(config, output_stride=16, local_radius=3)
     torch.manual_seed(0)
