@@ -90,6 +90,7 @@ def test_a_stream_says_what_it_says_in_torch(models: Path, method: str, guided: 
     guides = {"previous_masks": masks} if guided else {}
     [logits] = run(models / method / "network.onnx", frame=frame(), **guides)
     pixels = torch.from_numpy(frame()).permute(2, 0, 1)[None] / 255
+    pixels = pixels.expand(2 if guided else 1, -1, -1, -1)
     with torch.inference_mode():
         expected = network(pixels, *(torch.from_numpy(each) for each in guides.values())).fused
     np.testing.assert_allclose(logits, expected.numpy(), rtol=0, atol=1e-4 * abs(expected).max().item())

@@ -23,7 +23,7 @@ RECIPE = RECIPES["mobilenetv2"]
 
 
 def test_a_run_from_end_to_end(data: Sources, small: Callable[[Recipe], Recipe], tmp_path: Path) -> None:
-    options = LoopOptions(tmp_path / "run", "click", "mobilenetv2", cpu=True, workers=0)
+    options = LoopOptions(tmp_path / "run", "click", "mobilenetv2", cpu=True, workers=0, log_every=1)
     outcome = train_by_recipe(small(RECIPE), data, options, steps={"small": 1, "clicks": 1}, imagenet="none")
     assert outcome.finished
     assert '"iou_last"' in (tmp_path / "run" / "curve.jsonl").read_text()
