@@ -20,7 +20,7 @@ from tinct.web.outline import OutlinePrompt, segment_outline
 from tinct.web.project import MaskKind, Project
 from tinct.web.prompt_png import png_of
 from tinct.web.services import json_of, project_of, services_of, whole_number
-from tinct.zoo import promptable_beside
+from tinct.zoo import build_promptable, promptable_beside
 
 
 def frame(request: Request) -> Response:
@@ -103,16 +103,21 @@ def _outline(
     image = services_of(request).frames.image(project.id, project.video, index)
     labels = None if corrects is None else project.labels(index, "shown")
     previous = None if labels is None else labels == corrects
-    config = request.app.state.config
+    config, named = request.app.state.config, services_of(request).promptable
     weights = None if config.weights is None else str(config.weights)
     with _asking:  # one answer at a time: the segmenter caches what it saw
-        mask = segment_outline(image, prompt, _promptable(config.method, config.variant, weights), previous)
+        segmenter = _promptable(named, config.method, config.variant, weights)
+        mask = segment_outline(image, prompt, segmenter, previous)
     return png_of(mask.astype(np.uint8) * np.uint8(255), grey=True)
 
 
 @cache
-def _promptable(method: str, variant: str | None, weights: str | None) -> PromptableSegmenter:
-    """One for all projects, built when it is first asked: the page's method if it takes clicks."""
+def _promptable(
+    named: str | None, method: str, variant: str | None, weights: str | None
+) -> PromptableSegmenter:
+    """One for all projects, built when it is first asked; `named` as in `Services.promptable`."""
+    if named is not None:
+        return build_promptable(named)
     return promptable_beside(method, variant, weights)
 
 

@@ -53,6 +53,7 @@ class ServerOptions:
         limits: Limits of videos and uploads.
         threads: Processor threads for computing; by default all but one.
         command: The command line of the worker; None for tinct's own.
+        promptable: What answers clicks, as in `Services`.
     """
 
     videos: Sequence[Path] = ()
@@ -64,6 +65,7 @@ class ServerOptions:
     limits: Limits = field(default_factory=Limits)
     threads: int = field(default_factory=default_threads)
     command: Sequence[str] | None = None
+    promptable: str | None = None
 
 
 def serve(options: ServerOptions, say: Callable[[str], None] = print) -> None:
@@ -94,7 +96,9 @@ def serve(options: ServerOptions, say: Callable[[str], None] = print) -> None:
     frames = FrameCache(options.limits.frame_cache_bytes)
     runner = Runner(command, options.threads, events, partial(_prefetch_near, frames))
     runner.worker.start()  # networks load while the page opens
-    services = Services(options.limits, library, runner, events, WriterLocks(events), frames)
+    services = Services(
+        options.limits, library, runner, events, WriterLocks(events), frames, options.promptable
+    )
     try:
         threading.Thread(target=library.open_videos, name="opening videos", daemon=True).start()
         _run(options, services, listening, first, say)

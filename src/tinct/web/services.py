@@ -27,7 +27,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Services:
-    """The parts of one server."""
+    """The parts of one server.
+
+    Attributes:
+        promptable: A name of `zoo.PROMPTABLE_NAMES` that answers clicks, boxes and scribbles; None for the
+            page's method if it takes clicks, else the zoo's default.
+    """
 
     limits: Limits
     library: Library
@@ -35,6 +40,7 @@ class Services:
     events: Events
     writer_locks: WriterLocks
     frames: FrameCache
+    promptable: str | None = None
 
 
 def services_of(request: Request) -> Services:

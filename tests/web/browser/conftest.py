@@ -18,9 +18,20 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
+from web_kit import FAKE_WORKER
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FRAMES, H, W = 8, 180, 320
+STAND_IN = """
+import sys
+from pathlib import Path
+from tinct.web.server import ServerOptions, serve
+clip, projects, *worker = sys.argv[1:]
+options = ServerOptions(
+    [Path(clip)], Path(projects), port=0, browser=False, command=worker, promptable="grabcut"
+)
+serve(options, lambda line: print(line, flush=True))
+"""
 DRAWN = "new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))"
 MARGIN_PX = 12  # of the fitted frame, as in viewer.js
 
@@ -41,6 +52,7 @@ class Studio:
 
     def __init__(self, page: Any, address: str, video: str) -> None:
         self.page, self.address, self.video = page, address, video
+        self.clip: Things | None = None
 
     def open(self) -> Studio:
         self.page.goto(f"{self.address}#/{self.video}")
@@ -78,9 +90,7 @@ class Studio:
 
     def picture(self) -> np.ndarray:
         """A screenshot of the window, RGB, once all that is known is drawn."""
-        self.page.evaluate(
-            "new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))"
-        )
+        self.page.evaluate(DRAWN)
         return np.array(Image.open(io.BytesIO(self.page.screenshot())).convert("RGB")).astype(int)
 
     def colour_at(self, x: float, y: float) -> np.ndarray:
@@ -179,10 +189,17 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Things]:
 @contextmanager
 def serving(clip: Path, projects: Path, port: int = 0) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     """(address, process) of `tinct app` with a clip; its worker loads compact FEELVOS."""
-    pytest.importorskip("starlette", reason="needs the extra [app]")
-    pytest.importorskip("uvicorn", reason="needs the extra [app]")
     command = [sys.executable, "-m", "tinct", "app", str(clip), "--projects", str(projects)]
     command += ["--port", str(port), "--no-browser", "--preset", "fast"]
+    with listening(command) as found:
+        yield found
+
+
+@contextmanager
+def listening(command: list[str]) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """(address, process) of a server, from when it says its address."""
+    pytest.importorskip("starlette", reason="needs the extra [app]")
+    pytest.importorskip("uvicorn", reason="needs the extra [app]")
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
@@ -204,6 +221,31 @@ def server(clip: tuple[Path, Things], tmp_path_factory: pytest.TempPathFactory) 
 def serve(clip: tuple[Path, Things], tmp_path: Path) -> Callable[[int], Any]:
     """`with serve(port) as (address, process):` a server of one's own, each time with the same projects."""
     return lambda port: serving(clip[0], tmp_path, port)
+
+
+@pytest.fixture
+def stand_in(
+    clip: tuple[Path, Things], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """A server whose worker shows the nearest painted frame, its rows moved, every 0.4 s.
+
+    Clicks and boxes are answered by GrabCut: the clip is too artificial for a network made for photos.
+    """
+    monkeypatch.setenv("TINCT_TEST_FRAME_S", "0.4")
+    projects = tmp_path / "projects"
+    with listening([sys.executable, "-c", STAND_IN, str(clip[0]), str(projects), *FAKE_WORKER]) as found:
+        yield found
+
+
+@pytest.fixture
+def stand_in_studio(stand_in: Any, page: Any, clip: tuple[Path, Things]) -> Studio:
+    """The clip on that server, open in a tab."""
+    page.goto(f"{stand_in[0]}#/")
+    page.locator("#projects a").first.click()
+    page.wait_for_selector("#picture[data-shown]")
+    opened = Studio(page, stand_in[0], page.evaluate("location.hash.match(/^#\\/([^/]+)/)[1]"))
+    opened.clip = clip[1]
+    return opened
 
 
 @pytest.fixture(scope="module")  # not longer: its event loop runs in the main thread
@@ -231,12 +273,6 @@ def page(browser: Any) -> Iterator[Any]:
     yield page
     context.close()
     assert not errors
-
-
-@pytest.fixture
-def studio_class() -> type[Studio]:
-    """To open a tab on another server."""
-    return Studio
 
 
 @pytest.fixture

@@ -22,6 +22,10 @@ NOTE_SHOWN_FRAMES = """() => {
 PLACES = """() => ["picture", "run", "timeline", "cancel"].map(
   (id) => document.getElementById(id).getBoundingClientRect().toJSON(),
 )"""
+PANEL_FITS = """() => {
+  const panel = document.querySelector(".panel");
+  return panel.scrollHeight <= panel.clientHeight;
+}"""
 NAMELESS = """() => [...document.querySelectorAll("button, input, select, [role=slider]")]
   .filter((each) => each.checkVisibility() && !each.getAttribute("aria-label") && !each.title)
   .filter((each) => !each.textContent.trim() && !each.labels?.length)
@@ -206,7 +210,8 @@ def test_a_run_without_a_painted_object_is_explained(studio: Any) -> None:
     assert studio.document()["done"] == []
 
 
-def test_a_box_becomes_a_mask_that_is_painted_when_accepted(studio: Any) -> None:
+def test_a_box_becomes_a_mask_that_is_painted_when_accepted(stand_in_studio: Any) -> None:
+    studio = stand_in_studio
     truth = studio.clip.labels[0] == 1
     studio.page.keyboard.press("x")
     for down, point in ((True, (36, 26)), (False, (104, 94))):
@@ -218,16 +223,17 @@ def test_a_box_becomes_a_mask_that_is_painted_when_accepted(studio: Any) -> None
     studio.until("document.querySelector('#withdraw').style.visibility === 'visible'")
     studio.saved()
     found = studio.mask(0) == 1
-    assert (found & truth).sum() / (found | truth).sum() > 0.5  # a network made for photos answers
+    assert (found & truth).sum() / (found | truth).sum() > 0.85
     studio.page.click("#withdraw")
     studio.until("document.querySelector('#withdraw').style.visibility === 'hidden'")
     assert studio.mask(0) is None
 
 
 def test_clicks_are_answered_by_an_outline_and_correct_what_the_frame_has(
-    studio: Any, tmp_path: Path
+    stand_in_studio: Any, tmp_path: Path
 ) -> None:
-    page = studio.page
+    studio, page = stand_in_studio, stand_in_studio.page
+    truth = studio.clip.labels[0] == 1
     page.keyboard.press("c")
     click(studio, 70, 60)
     assert (studio.colour_at(70, 60) != studio.colour_at(300, 170)).any()
@@ -238,7 +244,8 @@ def test_clicks_are_answered_by_an_outline_and_correct_what_the_frame_has(
     click(studio, 70, 60)
     with page.expect_response(lambda answer: answer.url.endswith("/prompts/0")):
         page.keyboard.press("Enter")
-    assert studio.mask(0)[60, 70] == 1
+    found = studio.mask(0) == 1
+    assert (found & truth).sum() / (found | truth).sum() > 0.85
 
     page.keyboard.press("b")
     studio.stroke([(150, 60), (165, 60)])  # too much
@@ -251,6 +258,7 @@ def test_clicks_are_answered_by_an_outline_and_correct_what_the_frame_has(
     corrected = studio.mask(0) == 1
     assert not corrected[60, 157]
     assert corrected[60, 70]
+    assert (corrected & truth).sum() / (corrected | truth).sum() > 0.85
 
 
 def click(studio: Any, x: float, y: float, button: str = "left") -> None:
@@ -325,6 +333,7 @@ def test_nothing_jumps_and_all_fits_at_1280_by_720(studio: Any) -> None:
     """The stage and the panel's buttons stay in their places while a run goes on, and none is cut off."""
     before = studio.page.evaluate(PLACES)
     assert all(box["top"] >= 0 and box["bottom"] <= 720 and box["right"] <= 1280 for box in before)
+    assert studio.page.evaluate(PANEL_FITS)
     studio.stroke([(60, 60), (90, 60)])
     studio.page.keyboard.press("r")
     studio.page.wait_for_selector("#run-progress[data-idle=false]")

@@ -2,47 +2,18 @@
 
 from __future__ import annotations
 
-import re
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from web_kit import FAKE_WORKER
 
 pytestmark = pytest.mark.slow
 
-SERVE = """
-import sys
-from pathlib import Path
-from tinct.web.server import ServerOptions, serve
-options = ServerOptions([Path(sys.argv[1])], Path(sys.argv[2]), port=0, browser=False, command=sys.argv[3:])
-serve(options, lambda line: print(line, flush=True))
-"""
-
 
 @pytest.fixture
-def process(clip: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[subprocess.Popen[str]]:
-    """A server whose worker shows the nearest painted frame, its rows moved, every 0.4 s."""
-    pytest.importorskip("uvicorn", reason="needs the extra [app]")
-    monkeypatch.setenv("TINCT_TEST_FRAME_S", "0.4")
-    command = [sys.executable, "-c", SERVE, str(clip[0]), str(tmp_path / "projects"), *FAKE_WORKER]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        yield process
-        process.kill()
-
-
-@pytest.fixture
-def studio(process: Any, page: Any, studio_class: Any) -> Any:
-    found = re.search(r"http://[\w.:]+/", process.stdout.readline())
-    assert found
-    page.goto(f"{found[0]}#/")
-    page.locator("#projects a").first.click()
-    page.wait_for_selector("#picture[data-shown]")
-    return studio_class(page, found[0], page.evaluate("location.hash.match(/^#\\/([^/]+)/)[1]"))
+def studio(stand_in_studio: Any) -> Any:
+    return stand_in_studio
 
 
 def run(studio: Any, key: str = "r") -> None:
@@ -121,7 +92,7 @@ def test_runs_are_compared_rejected_brought_back_bounded_and_locked(studio: Any,
 
 
 def test_a_run_follows_the_hand_the_reload_and_says_when_the_server_is_gone(
-    studio: Any, process: Any, tmp_path: Path
+    studio: Any, stand_in: Any, tmp_path: Path
 ) -> None:
     page = studio.page
     studio.stroke([(60, 60), (110, 60)])
@@ -148,7 +119,7 @@ def test_a_run_follows_the_hand_the_reload_and_says_when_the_server_is_gone(
     page.wait_for_selector("#run-progress[data-status=done]")
     assert studio.document()["stale"] == []
 
-    process.kill()
+    stand_in[1].kill()
     page.wait_for_selector("#run-progress[data-status=gone]")
     assert page.locator("#run-stage").inner_text() == "The server is gone"
     assert page.locator("#run").is_disabled()
