@@ -44,6 +44,7 @@ def test_a_feather_is_seen_on_black_and_taken_back(studio: Any) -> None:
     assert studio.colour_at(*edge).min() > 250
     assert studio.colour_at(*outside).max() < 5
     page.locator("#finishing summary").click()
+    assert page.locator("#keep-soft").bounding_box()["width"] < 20  # a box to tick, no field
     page.locator("#finishing-feather_px").fill("10")
     page.locator("#finishing-feather_px").press("Enter")
     settle(studio)

@@ -26,6 +26,11 @@ PANEL_FITS = """() => {
   const panel = document.querySelector(".panel");
   return panel.scrollHeight <= panel.clientHeight;
 }"""
+CHOSEN_IN_SIGHT = """() => {
+  const list = document.getElementById("objects").getBoundingClientRect();
+  const row = document.querySelector("[data-object][aria-current=true]").getBoundingClientRect();
+  return list.top <= row.top && row.bottom <= list.bottom;
+}"""
 NAMELESS = """() => [...document.querySelectorAll("button, input, select, [role=slider]")]
   .filter((each) => each.checkVisibility() && !each.getAttribute("aria-label") && !each.title)
   .filter((each) => !each.textContent.trim() && !each.labels?.length)
@@ -341,6 +346,16 @@ def test_nothing_jumps_and_all_fits_at_1280_by_720(studio: Any) -> None:
     studio.page.click("#cancel")  # at once: even while it only begins
     studio.page.wait_for_selector("#run-progress[data-status=cancelled], #run-progress[data-status=done]")
     assert studio.page.evaluate(PLACES) == before
+
+
+def test_the_chosen_object_is_in_sight(studio: Any) -> None:
+    for object_id in range(1, 6):
+        studio.page.keyboard.press("n")
+        studio.page.wait_for_selector(f"[data-object='{object_id}'][aria-current=true]")
+    assert studio.page.evaluate(CHOSEN_IN_SIGHT)
+    studio.page.keyboard.press("1")
+    studio.page.wait_for_selector("[data-object='1'][aria-current=true]")
+    assert studio.page.evaluate(CHOSEN_IN_SIGHT)
 
 
 def test_every_control_has_a_name(studio: Any) -> None:
