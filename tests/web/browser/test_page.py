@@ -56,12 +56,10 @@ def test_dark_light_and_the_switch(studio: Any, tmp_path: Path) -> None:
     assert brightness() < 60
     studio.keep_picture(tmp_path / "dark.png")
     studio.page.emulate_media(color_scheme="light")
-    studio.page.wait_for_timeout(300)
-    assert brightness() > 200
+    studio.becomes(lambda: brightness() > 200)
     studio.keep_picture(tmp_path / "light.png")
     studio.page.click("#theme")  # from the system's to the other
-    studio.page.wait_for_timeout(300)
-    assert brightness() < 60
+    studio.becomes(lambda: brightness() < 60)
     studio.page.reload()
     studio.page.wait_for_selector("#picture[data-shown]")
     assert brightness() < 60  # it remembers
@@ -130,8 +128,7 @@ def test_zoomed_in_a_pixel_is_a_square_of_one_colour(studio: Any) -> None:
     assert len(columns) > 10
     assert np.diff(columns).min() >= int(scale) - 1
     studio.page.keyboard.press("0")
-    studio.page.wait_for_timeout(200)
-    assert studio.page.locator("#zoom-fit").inner_text() != f"{scale:.0%}"
+    studio.becomes(lambda: studio.page.locator("#zoom-fit").inner_text() != f"{scale:.0%}")
 
 
 def test_a_stroke_that_cannot_be_saved_says_so_and_is_saved_later(studio: Any) -> None:
