@@ -76,8 +76,8 @@ class CheapSegmentation(SequenceSegmentation):
     def segmenter(self) -> Drift:
         if self.threads is not None:
             torch.set_num_threads(self.threads)
-        if self.config.preset not in ("default", "fast"):
-            raise OptionError(f"no preset {self.config.preset!r}")
+        if self.config.device == "nowhere":
+            raise OptionError(f"no device {self.config.device!r}")
         return Drift()
 
 
@@ -293,7 +293,9 @@ def test_failures_of_several_kinds_are_counted(davis: Path, tmp_path: Path) -> N
 
 @pytest.mark.usefixtures("_cheap")
 def test_a_segmenter_that_cannot_be_made_is_reported_at_once(davis: Path, tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match=r"^no preset 'none'$"):
+    with pytest.raises(OptionError, match=r"^no device 'nowhere'$"):
+        evaluate(val(davis), SegmenterConfig(device="nowhere"), tmp_path)
+    with pytest.raises(OptionError, match=r"^feelvos mobilenetv2 has no preset 'none'\."):
         evaluate(val(davis), SegmenterConfig(preset="none"), tmp_path)
 
 

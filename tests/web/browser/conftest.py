@@ -108,6 +108,13 @@ class Studio:
             assert time.monotonic() < end, expression
             self.page.wait_for_timeout(40)
 
+    def becomes(self, true: Callable[[], bool], seconds: float = 120) -> None:
+        """Wait until something holds that is asked from here: of the server, or of a screenshot."""
+        end = time.monotonic() + seconds
+        while not true():
+            assert time.monotonic() < end, "it did not come"
+            self.page.wait_for_timeout(50)
+
     # The hands
 
     def stroke(self, points: Sequence[tuple[float, float]], button: str = "left") -> None:
@@ -147,9 +154,7 @@ class Studio:
         ):
             self.page.keyboard.press(key)
         # It may wait for the network to be loaded, on a machine that has other things to do.
-        end = time.monotonic() + 300
-        while self.document()["run"]["status"] != "done" and time.monotonic() < end:
-            time.sleep(0.1)
+        self.becomes(lambda: self.document()["run"]["status"] == "done", 300)
         self.page.wait_for_selector("#run-progress[data-status=done]", timeout=300_000)
         self.until("document.getElementById('run-stage').textContent === 'Done'")
 

@@ -26,6 +26,11 @@ PANEL_FITS = """() => {
   const panel = document.querySelector(".panel");
   return panel.scrollHeight <= panel.clientHeight;
 }"""
+CHOSEN_IN_SIGHT = """() => {
+  const list = document.getElementById("objects").getBoundingClientRect();
+  const row = document.querySelector("[data-object][aria-current=true]").getBoundingClientRect();
+  return list.top <= row.top && row.bottom <= list.bottom;
+}"""
 NAMELESS = """() => [...document.querySelectorAll("button, input, select, [role=slider]")]
   .filter((each) => each.checkVisibility() && !each.getAttribute("aria-label") && !each.title)
   .filter((each) => !each.textContent.trim() && !each.labels?.length)
@@ -51,12 +56,10 @@ def test_dark_light_and_the_switch(studio: Any, tmp_path: Path) -> None:
     assert brightness() < 60
     studio.keep_picture(tmp_path / "dark.png")
     studio.page.emulate_media(color_scheme="light")
-    studio.page.wait_for_timeout(300)
-    assert brightness() > 200
+    studio.becomes(lambda: brightness() > 200)
     studio.keep_picture(tmp_path / "light.png")
     studio.page.click("#theme")  # from the system's to the other
-    studio.page.wait_for_timeout(300)
-    assert brightness() < 60
+    studio.becomes(lambda: brightness() < 60)
     studio.page.reload()
     studio.page.wait_for_selector("#picture[data-shown]")
     assert brightness() < 60  # it remembers
@@ -125,8 +128,7 @@ def test_zoomed_in_a_pixel_is_a_square_of_one_colour(studio: Any) -> None:
     assert len(columns) > 10
     assert np.diff(columns).min() >= int(scale) - 1
     studio.page.keyboard.press("0")
-    studio.page.wait_for_timeout(200)
-    assert studio.page.locator("#zoom-fit").inner_text() != f"{scale:.0%}"
+    studio.becomes(lambda: studio.page.locator("#zoom-fit").inner_text() != f"{scale:.0%}")
 
 
 def test_a_stroke_that_cannot_be_saved_says_so_and_is_saved_later(studio: Any) -> None:
@@ -341,6 +343,16 @@ def test_nothing_jumps_and_all_fits_at_1280_by_720(studio: Any) -> None:
     studio.page.click("#cancel")  # at once: even while it only begins
     studio.page.wait_for_selector("#run-progress[data-status=cancelled], #run-progress[data-status=done]")
     assert studio.page.evaluate(PLACES) == before
+
+
+def test_the_chosen_object_is_in_sight(studio: Any) -> None:
+    for object_id in range(1, 6):
+        studio.page.keyboard.press("n")
+        studio.page.wait_for_selector(f"[data-object='{object_id}'][aria-current=true]")
+    assert studio.page.evaluate(CHOSEN_IN_SIGHT)
+    studio.page.keyboard.press("1")
+    studio.page.wait_for_selector("[data-object='1'][aria-current=true]")
+    assert studio.page.evaluate(CHOSEN_IN_SIGHT)
 
 
 def test_every_control_has_a_name(studio: Any) -> None:

@@ -19,8 +19,8 @@ def studio(stand_in_studio: Any) -> Any:
 def run(studio: Any, key: str = "r") -> None:
     before = len(studio.document()["history"])
     studio.page.keyboard.press(key)
-    while len(studio.document()["history"]) == before or studio.document()["run"]["status"] != "done":
-        studio.page.wait_for_timeout(50)
+    studio.becomes(lambda: len(studio.document()["history"]) > before)
+    studio.becomes(lambda: studio.document()["run"]["status"] == "done")
     studio.page.wait_for_selector("#verdict", state="visible")
 
 
@@ -38,16 +38,16 @@ def test_runs_are_compared_rejected_brought_back_bounded_and_locked(studio: Any,
     # The wipe stands in the middle: the new stroke is right of it, and left of it is what was before.
     studio.go_to(5)
     at_stroke = studio.colour_at(225, 122)
-    page.keyboard.press("w")
+    with page.expect_response(lambda answer: "before=" in answer.url):
+        page.keyboard.press("w")
     page.wait_for_selector("#wipe", state="visible")
-    page.wait_for_timeout(300)
     assert np.abs(studio.colour_at(225, 122) - at_stroke).max() < 12
     box = page.locator("#wipe").bounding_box()
     page.mouse.move(box["x"] + 10, box["y"] + 200)
     page.mouse.down()
     page.mouse.move(*studio.on_screen(290, 100), steps=5)
     page.mouse.up()
-    assert np.abs(studio.colour_at(225, 122) - at_stroke).max() > 12
+    studio.becomes(lambda: np.abs(studio.colour_at(225, 122) - at_stroke).max() > 12)
     studio.keep_picture(tmp_path / "wipe.png")
 
     page.click("#reject")
@@ -103,8 +103,10 @@ def test_a_run_follows_the_hand_the_reload_and_says_when_the_server_is_gone(
     page.wait_for_selector("#run-progress[data-status=done]")
 
     studio.go_to(0)
-    page.keyboard.press("Shift+R")  # one frame: nothing to wait for
-    page.wait_for_timeout(500)
+    before = len(studio.document()["history"])
+    page.keyboard.press("Shift+R")  # one frame
+    studio.becomes(lambda: len(studio.document()["history"]) > before)
+    page.wait_for_selector("#run-progress[data-status=done]")
     page.keyboard.press("r")
     page.wait_for_selector("#run-progress[data-status=running]")
     page.click("#pause")

@@ -133,8 +133,7 @@ def undo_and_redo(studio: Any) -> None:
     studio.page.keyboard.press("Control+z")
     studio.until("document.getElementById('announcer').textContent === 'Undone.'")
     assert (studio.mask(4) == before).all()
-    studio.page.wait_for_timeout(200)
-    assert np.abs(studio.colour_at(40, 160) - shown).max() > 20
+    studio.becomes(lambda: np.abs(studio.colour_at(40, 160) - shown).max() > 20)
     studio.page.keyboard.press("Control+y")
     studio.until("document.getElementById('announcer').textContent === 'Done again.'")
     assert (studio.mask(4) == painted).all()

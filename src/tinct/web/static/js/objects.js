@@ -1,6 +1,6 @@
 // The objects panel: names, colours, which one is painted, which are shown, which are on this frame.
 import { api } from "./api.js";
-import { $, announce, iconButton, make } from "./dom.js";
+import { $, announce, clamp, iconButton, make } from "./dom.js";
 import { countsOf } from "./labels.js";
 import { confirmed } from "./dialogs.js";
 import { masks } from "./masks.js";
@@ -16,6 +16,7 @@ export function startObjects() {
   $("lock").addEventListener("click", toggleLock);
   store.watch(["project", "hidden"], showList);
   store.watch(["project", "object", "hidden"], showChosen);
+  store.watch(["object"], scrollToChosen);
   store.watch(["project", "frame"], showFrameState);
   store.watch(["mayWrite"], ({ mayWrite }) => ($("add-object").disabled = !mayWrite));
 }
@@ -46,6 +47,13 @@ function showChosen({ object }) {
   for (const row of $("objects").children) {
     row.setAttribute("aria-current", String(Number(row.dataset.object) === object));
   }
+}
+
+/** Scrolls the list alone: scrollIntoView would move the panel, too. */
+function scrollToChosen() {
+  const list = $("objects");
+  const row = list.querySelector("[aria-current=true]");
+  if (row) list.scrollTop = clamp(list.scrollTop, row.offsetTop + row.offsetHeight - list.clientHeight, row.offsetTop);
 }
 
 const EMPTY = "No object yet. Paint on a frame, and the first one is made; N makes another.";
@@ -111,6 +119,7 @@ function showFrameState({ project, frame }) {
   const [what, ...more] = wordsOf(project, frame);
   const quiet = make("span", { className: "quiet" }, more.join(", ") || " ");
   $("frame-state").replaceChildren(what[0].toUpperCase() + what.slice(1), quiet);
+  $("frame-state").title = more.join(", "); // there is room for one line of it
   const locked = within(project.locks, frame);
   $("lock").setAttribute("aria-pressed", String(locked));
   $("lock").setAttribute("aria-label", locked ? "Unlock this frame" : "Lock this frame");
