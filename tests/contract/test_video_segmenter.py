@@ -31,14 +31,16 @@ def untrained_dyenet(**changes: Any) -> VideoSegmenter:
     torch.manual_seed(5)
     options = dyenet.PRESETS["mobilenetv2"]["default"]
     # So little is asked of a match, a box and a mask that every step of the loop is taken.
-    easy = {"rho": 0.2, "least_area": 0.0, "least_box_cells": 0.0, "working_height": None, "rounds": 2}
-    options = dataclasses.replace(options, **{**easy, "max_proposals": 12, **changes})
+    easy = {"rho": 0.2, "least_agreement": 0.01, "least_area": 0.0, "least_box_cells": 0.0, "rounds": 2}
+    options = dataclasses.replace(options, **{**easy, "working_height": None, "max_proposals": 12, **changes})
     return dyenet.DyeNet(DyeNetNetwork(options.config), options)
 
 
 def untrained_advanced_dyenet() -> VideoSegmenter:
     config = DyeNetConfig("mobilenetv2", hidden=16, pyramid=True, two_streams=True)
-    return untrained_dyenet(config=config, patches=True, patch_side=32, flip=True, linking=RULES)
+    # Without a guide: by embeddings, as in the paper.
+    how = {"least_agreement": 0.0, "patches": True, "patch_side": 32, "flip": True, "linking": RULES}
+    return untrained_dyenet(config=config, **how)
 
 
 MADE_HERE: Mapping[str, Callable[[], VideoSegmenter]] = {
