@@ -6,17 +6,13 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import torch
-from torch import Tensor
 
 from tinct.data.clicks import RADIUS_PX
 from tinct.data.deform import MaskDeformation, deform_mask
 from tinct.data.degrade import degrade_mask
-from tinct.data.masked_frames import Pictures
-from tinct.data.samplers import Samples
+from tinct.data.masked_frames import PictureSamples, one_object
 from tinct.data.transforms import jitter_colours
-from tinct.errors import DatasetError
-from tinct.shapes import VOID, BinaryMask, Float, Image, LabelMap, UInt8
+from tinct.shapes import BinaryMask, Float, Image, LabelMap, UInt8
 
 Random = np.random.Generator
 
@@ -52,48 +48,21 @@ class ClickOptions:
     seed: int = 0
 
 
-class ClickSamples(Samples):
-    """Samples from single pictures.
+class ClickSamples(PictureSamples[ClickOptions]):
+    """Samples of interactive segmentation.
 
-    Each is a dictionary of tensors: `frames` uint8 [S, S, 3]; `labels` uint8 [S, S] of 0, 1 and 255;
-    `prompt` uint8 [4, S, S], the maps of `tinct.networks.click.PROMPT_MAPS` × 255 that it begins with, all 0
-    where it begins with a click.
-
-    Args:
-        sources: Pairs of pictures and their share of the samples.
-        options: Options of the samples.
+    Each holds `frames` uint8 [S, S, 3]; `labels` uint8 [S, S] of 0, 1 and 255; `prompt` uint8 [4, S, S], the
+    maps of `tinct.networks.click.PROMPT_MAPS` × 255 that it begins with, all 0 where it begins with a click.
     """
-
-    ATTEMPTS = 100
-
-    def __init__(self, sources: list[tuple[Pictures, float]], options: ClickOptions) -> None:
-        self.sources, self.options = sources, options
-        shares = np.array([share for _, share in sources])
-        self._shares = shares / shares.sum()
 
     def describe(self) -> str:
         """The number of pictures of each source, and the options."""
-        counts = [
-            f"{len(p)} pictures ({s:.2f})" for (p, _), s in zip(self.sources, self._shares, strict=True)
-        ]
-        return f"clicks on {', '.join(counts)}, {self.options}"
+        return f"clicks on {super().describe()}"
 
-    def __getitem__(self, index: int) -> dict[str, Tensor]:
-        """Sample `index`; DatasetError if the data are broken or show no object."""
-        for attempt in range(self.ATTEMPTS):
-            random = np.random.default_rng([self.options.seed, index, attempt])
-            sample = self._sample(random)
-            if sample is not None:
-                return {name: torch.from_numpy(np.ascontiguousarray(a)) for name, a in sample.items()}
-        raise DatasetError(
-            f"{self.ATTEMPTS} pictures in a row showed no object of {self.options.min_pixels} pixels. Look "
-            "whether the masks hold objects: ids from 1 to 254, 255 is void."
-        )
-
-    def _sample(self, random: Random) -> dict[str, np.ndarray] | None:
-        pictures, _ = self.sources[random.choice(len(self.sources), p=self._shares)]
-        image, labels = pictures.read(pictures.draw(random))
-        target = _one_object(labels, random, self.options.min_pixels)
+    def sample(self, random: Random) -> dict[str, np.ndarray] | None:
+        """A part of a picture around one of its objects, and what is first said of it."""
+        image, labels = self.read(random)
+        target = one_object(labels, random, self.options.min_pixels)
         if target is None:
             return None
         image, target = self._part(image, target, random)
@@ -132,16 +101,6 @@ def first_prompt(mask: BinaryMask, random: Random, options: ClickOptions) -> Flo
     elif kind < options.box + options.scribble + options.previous:
         prompt[3] = _to_correct(mask, random)
     return prompt
-
-
-def _one_object(labels: LabelMap, random: Random, min_pixels: int) -> LabelMap | None:
-    counts = np.bincount(labels.ravel(), minlength=256)
-    candidates = np.flatnonzero(counts[1:VOID] >= min_pixels) + 1
-    if len(candidates) == 0:
-        return None
-    target: LabelMap = (labels == random.choice(candidates)).astype(np.uint8)
-    target[labels == VOID] = VOID
-    return target
 
 
 def _around(mask: BinaryMask, random: Random, room: tuple[float, float]) -> tuple[slice, slice]:

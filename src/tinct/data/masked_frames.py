@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
@@ -131,11 +132,26 @@ class FrameOptions:
             )
 
 
-class MaskedFrames(Samples):
-    """Samples from single pictures.
+@runtime_checkable
+class PictureOptions(Protocol):
+    """What the options of all samples from single pictures have."""
 
-    Each is a dictionary of tensors: `frames` uint8 [H, W, 3]; `labels` uint8 [H, W] of 0, 1 and 255;
-    `previous` uint8 [H, W], the deformed mask as probabilities of 255.
+    @property
+    def min_pixels(self) -> int:
+        """Minimum size of the object in the picture."""
+        ...
+
+    @property
+    def seed(self) -> int:
+        """Sample i is a function of (seed, i) alone."""
+        ...
+
+
+Options = TypeVar("Options", bound=PictureOptions)
+
+
+class PictureSamples(Samples, Generic[Options]):
+    """Samples from single pictures: dictionaries of tensors.
 
     Args:
         sources: Pairs of pictures and their share of the samples.
@@ -144,7 +160,7 @@ class MaskedFrames(Samples):
 
     ATTEMPTS = 100
 
-    def __init__(self, sources: list[tuple[Pictures, float]], options: FrameOptions) -> None:
+    def __init__(self, sources: list[tuple[Pictures, float]], options: Options) -> None:
         self.sources, self.options = sources, options
         shares = np.array([share for _, share in sources])
         self._shares = shares / shares.sum()
@@ -159,49 +175,58 @@ class MaskedFrames(Samples):
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         """Sample `index`; DatasetError if the data are broken or show no object."""
         for attempt in range(self.ATTEMPTS):
-            random = np.random.default_rng([self.options.seed, index, attempt])
-            image, labels = self._draw(random)
-            target = self._target(labels, random)
-            if target is not None:
-                image = jitter_colours(image[None], random, strength=self.options.colour)[0]
-                previous = self._previous(target == 1, random)
-                arrays = {"frames": image, "labels": target, "previous": previous}
-                return {name: torch.from_numpy(array) for name, array in arrays.items()}
+            sample = self.sample(np.random.default_rng([self.options.seed, index, attempt]))
+            if sample is not None:
+                return {name: torch.from_numpy(array) for name, array in sample.items()}
         raise DatasetError(
             f"{self.ATTEMPTS} pictures in a row showed no object of {self.options.min_pixels} pixels. Look "
             "whether the masks hold objects: ids from 1 to 254, 255 is void."
         )
 
+    @abstractmethod
+    def sample(self, random: Random) -> dict[str, np.ndarray] | None:
+        """A sample by that generator; None if its picture shows no object that is large enough."""
+
+    def read(self, random: Random) -> tuple[Image, LabelMap]:
+        """A picture of one of the sources, by their shares."""
+        pictures, _ = self.sources[random.choice(len(self.sources), p=self._shares)]
+        return pictures.read(pictures.draw(random))
+
+
+class MaskedFrames(PictureSamples[FrameOptions]):
+    """Samples of guided segmentation.
+
+    Each holds `frames` uint8 [H, W, 3]; `labels` uint8 [H, W] of 0, 1 and 255; `previous` uint8 [H, W], the
+    deformed mask as probabilities of 255.
+    """
+
+    def sample(self, random: Random) -> dict[str, np.ndarray] | None:
+        """A picture in motion, perhaps with an object pasted in, and the deformed mask of its object."""
+        image, labels = self._draw(random)
+        target = self._target(labels, random)
+        if target is None:
+            return None
+        image = jitter_colours(image[None], random, strength=self.options.colour)[0]
+        previous = self._previous(target == 1, random)
+        return {"frames": image, "labels": target, "previous": previous}
+
     def _draw(self, random: Random) -> tuple[Image, LabelMap]:
-        image, labels = self._read(random)
+        image, labels = self.read(random)
         maps = draw_motion(random, [0.0], self.options.motion, labels.shape, self.options.size)
         layers = [move_each([image], [labels], None, maps, blank_rim=self.options.motion.blank_rim)]
         if random.random() < self.options.paste:
-            source = (image, labels) if random.random() < 0.3 else self._read(random)
+            source = (image, labels) if random.random() < 0.3 else self.read(random)
             layer = pasted_layer(random, [source[0]], [source[1]], [0.0], self.options.size)
             layers.extend([layer] if layer is not None else [])
         images, composed = compose(layers)
         return images[0], composed[0]
 
-    def _read(self, random: Random) -> tuple[Image, LabelMap]:
-        pictures, _ = self.sources[random.choice(len(self.sources), p=self._shares)]
-        return pictures.read(pictures.draw(random))
-
     def _target(self, labels: LabelMap, random: Random) -> LabelMap | None:
         """A label map of 0, 1 and void; None if there is no object of `min_pixels`."""
-        counts = np.bincount(labels.ravel(), minlength=256)
         if self.options.one_object:
-            candidates = np.flatnonzero(counts[1:VOID] >= self.options.min_pixels) + 1
-            if len(candidates) == 0:
-                return None
-            chosen = labels == random.choice(candidates)
-        else:
-            chosen = (labels != BACKGROUND) & (labels != VOID)
-            if chosen.sum() < self.options.min_pixels:
-                return None
-        target: LabelMap = np.asarray(chosen, np.uint8).copy()
-        target[labels == VOID] = VOID
-        return target
+            return one_object(labels, random, self.options.min_pixels)
+        chosen = (labels != BACKGROUND) & (labels != VOID)
+        return None if chosen.sum() < self.options.min_pixels else _with_void(chosen, labels)
 
     def _previous(self, mask: BinaryMask, random: Random) -> LabelMap:
         kind = random.random()
@@ -210,3 +235,16 @@ class MaskedFrames(Samples):
         if kind < self.options.box + self.options.damaged:
             return degrade_mask(deform_mask(mask, random, MaskDeformation(dilation_px=0)), random)
         return deform_mask(mask, random, self.options.deformation).astype(np.uint8) * 255
+
+
+def one_object(labels: LabelMap, random: Random, min_pixels: int) -> LabelMap | None:
+    """One of a picture's objects of that size as 1, all else 0, void 255; None if there is none."""
+    counts = np.bincount(labels.ravel(), minlength=256)
+    candidates = np.flatnonzero(counts[1:VOID] >= min_pixels) + 1
+    return None if len(candidates) == 0 else _with_void(labels == random.choice(candidates), labels)
+
+
+def _with_void(chosen: BinaryMask, labels: LabelMap) -> LabelMap:
+    target = np.asarray(chosen, np.uint8).copy()
+    target[labels == VOID] = VOID
+    return target
