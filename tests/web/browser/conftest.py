@@ -243,6 +243,18 @@ def stand_in(
 
 
 @pytest.fixture
+def uploaded(page: Any, server: str, clip: Any, studio_of: Any) -> Any:
+    """An uploaded copy of the clip, so that the story's video is left alone."""
+    page.goto(f"{server}#/")
+    page.wait_for_selector("body[data-screen=start]")
+    page.set_input_files("#file", sorted(clip[0].glob("*.png")))
+    page.wait_for_selector("#picture[data-shown]")
+    opened = studio_of(page, page.evaluate("location.hash.match(/^#\\/([^/]+)/)[1]"))
+    opened.clip = clip[1]
+    return opened
+
+
+@pytest.fixture
 def stand_in_studio(stand_in: Any, page: Any, clip: tuple[Path, Things]) -> Studio:
     """The clip on that server, open in a tab."""
     page.goto(f"{stand_in[0]}#/")

@@ -17,16 +17,11 @@ BAND = [(60.0, 90.0), (260.0, 90.0)]
 
 
 @pytest.fixture
-def studio(page: Any, server: str, clip: Any, studio_of: Any) -> Any:
-    """An uploaded copy of the clip with a horizontal band painted on frame 0."""
-    page.goto(f"{server}#/")
-    page.wait_for_selector("body[data-screen=start]")
-    page.set_input_files("#file", sorted(clip[0].glob("*.png")))
-    page.wait_for_selector("#picture[data-shown]")
-    opened = studio_of(page, page.evaluate("location.hash.match(/^#\\/([^/]+)/)[1]"))
-    opened.brush_size(40)
-    opened.stroke(BAND)
-    return opened
+def studio(uploaded: Any) -> Any:
+    """A clip with a horizontal band painted on frame 0."""
+    uploaded.brush_size(40)
+    uploaded.stroke(BAND)
+    return uploaded
 
 
 def test_a_feather_is_seen_on_black_and_taken_back(studio: Any) -> None:

@@ -38,15 +38,9 @@ NAMELESS = """() => [...document.querySelectorAll("button, input, select, [role=
 
 
 @pytest.fixture
-def studio(page: Any, server: str, clip: Any, studio_of: Any) -> Any:
-    """An uploaded copy of the clip, so that the story's video is left alone."""
-    page.goto(f"{server}#/")
-    page.wait_for_selector("body[data-screen=start]")
-    page.set_input_files("#file", sorted(clip[0].glob("*.png")))
-    page.wait_for_selector("#picture[data-shown]")
-    opened = studio_of(page, page.evaluate("location.hash.match(/^#\\/([^/]+)/)[1]"))
-    opened.clip = clip[1]
-    return opened
+def studio(uploaded: Any) -> Any:
+    """An uploaded copy of the clip."""
+    return uploaded
 
 
 def test_dark_light_and_the_switch(studio: Any, tmp_path: Path) -> None:
