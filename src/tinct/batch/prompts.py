@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
 from tinct.batch.manifest import VideoRow
 from tinct.errors import FrameIndexError, OptionError
-from tinct.inference.promptable import FramePrompt, ObjectPrompt, PromptableSegmenter
+from tinct.inference.promptable import PromptableSegmenter
+from tinct.inference.prompting import frame_prompts
 from tinct.interchange.imports import read_annotations
 from tinct.io.masks import object_ids_of
 from tinct.io.video import Video
@@ -64,7 +65,7 @@ class Prompts:
         Raises:
             OptionError: A frame or a place lies outside, or no segmenter answers.
         """
-        for index, prompt in _frame_prompts(row).items():
+        for index, prompt in frame_prompts(row.points, row.boxes).items():
             _check_frame(index, video)
             proposed = segmenter().propose(video[index], prompt).label_map
             before = self.labels.get(index)
@@ -80,22 +81,6 @@ def _laid_over(before: LabelMap, proposed: LabelMap, ids: Sequence[int]) -> Labe
         labels[labels == i] = 0
         labels[proposed == i] = i
     return labels
-
-
-def _frame_prompts(row: VideoRow) -> dict[int, FramePrompt]:
-    """The points and boxes of a row, by frame and object."""
-    found: dict[int, dict[int, ObjectPrompt]] = {}
-    for index, object_id, point in row.points:
-        objects = found.setdefault(index, {})
-        prompt = objects.get(object_id, ObjectPrompt())
-        objects[object_id] = replace(prompt, points=(*prompt.points, point))
-    for index, object_id, box in row.boxes:
-        objects = found.setdefault(index, {})
-        prompt = objects.get(object_id, ObjectPrompt())
-        if prompt.box is not None:
-            raise OptionError(f"Two boxes came for object {object_id} of frame {index}; give one.")
-        objects[object_id] = replace(prompt, box=box)
-    return {index: FramePrompt(objects) for index, objects in sorted(found.items())}
 
 
 def _check_frame(index: int, video: Video) -> None:

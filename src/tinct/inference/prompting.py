@@ -27,31 +27,51 @@ def parse_prompts(points: Iterable[str], boxes: Iterable[str]) -> Mapping[int, F
     Raises:
         OptionError: A text is malformed, an id is none, or an object has two boxes on a frame.
     """
+    return frame_prompts(map(_point, points), map(_box, boxes))
+
+
+def frame_prompts(
+    points: Iterable[tuple[int, int, Point]], boxes: Iterable[tuple[int, int, Box]]
+) -> Mapping[int, FramePrompt]:
+    """Points and boxes gathered: frame index → its prompt, in the order of the frames.
+
+    Args:
+        points: (frame, object id, point) each; those of an object stay in their order.
+        boxes: (frame, object id, box) each.
+
+    Raises:
+        OptionError: An object has two boxes on a frame.
+    """
     given: dict[int, dict[int, ObjectPrompt]] = {}
-    for text in boxes:
-        match = _BOX.fullmatch(text)
-        if match is None:
-            raise OptionError(
-                f"The box {text!r} came; expected INDEX:ID:X0,Y0,X1,Y1, such as 0:1:250,90,420,330."
-            )
-        frame, object_id = _place(match, text)
+    for frame, object_id, box in boxes:
         if object_id in given.setdefault(frame, {}):
             raise OptionError(
                 f"Object {object_id} was given two boxes on frame {frame}; give one around all of it."
             )
-        given[frame][object_id] = ObjectPrompt(box=Box(*(float(match[i]) for i in range(3, 7))))
-    for text in points:
-        match = _POINT.fullmatch(text)
-        if match is None:
-            raise OptionError(
-                f"The point {text!r} came; expected INDEX:ID:X,Y, such as 0:1:320,200, or INDEX:ID:X,Y,- for "
-                "one that is not on the object."
-            )
-        frame, object_id = _place(match, text)
+        given[frame][object_id] = ObjectPrompt(box=box)
+    for frame, object_id, point in points:
         before = given.setdefault(frame, {}).get(object_id, ObjectPrompt())
-        point = Point(float(match[3]), float(match[4]), match[5] != ",-")
-        given[frame][object_id] = ObjectPrompt((*before.points, point), before.box)
+        given[frame][object_id] = replace(before, points=(*before.points, point))
     return {frame: FramePrompt(given[frame]) for frame in sorted(given)}
+
+
+def _box(text: str) -> tuple[int, int, Box]:
+    match = _BOX.fullmatch(text)
+    if match is None:
+        raise OptionError(
+            f"The box {text!r} came; expected INDEX:ID:X0,Y0,X1,Y1, such as 0:1:250,90,420,330."
+        )
+    return *_place(match, text), Box(*(float(match[i]) for i in range(3, 7)))
+
+
+def _point(text: str) -> tuple[int, int, Point]:
+    match = _POINT.fullmatch(text)
+    if match is None:
+        raise OptionError(
+            f"The point {text!r} came; expected INDEX:ID:X,Y, such as 0:1:320,200, or INDEX:ID:X,Y,- for "
+            "one that is not on the object."
+        )
+    return *_place(match, text), Point(float(match[3]), float(match[4]), match[5] != ",-")
 
 
 def _place(match: re.Match[str], text: str) -> tuple[int, int]:
