@@ -12,6 +12,7 @@ import typer
 
 from tinct.cli import choosing
 from tinct.cli.application import app
+from tinct.cli.segment import parse_mask
 from tinct.errors import OptionError
 
 
@@ -50,7 +51,7 @@ def compare_methods(
             MethodRun(method, variant, folder, failure) if failure else finished_run(method, variant, folder)
         )
     out.mkdir(parents=True, exist_ok=True)
-    annotated = {parse_index(file) for file in mask}
+    annotated = {parse_mask(file)[0] for file in mask}
     write_page(out / "methods.html", video, annotated, runs)
     for run in runs:
         seconds = "no masks" if run.failure else f"{run.seconds_per_frame or 0:.3f} s a frame"
@@ -70,9 +71,3 @@ def run_apart(words: Sequence[str]) -> str:
     lines = [line for line in done.stderr.splitlines() if line.strip()] or [f"exit code {done.returncode}"]
     said = next((line for line in lines if "error: " in line), lines[-1])
     return said.partition("error: ")[2] or said
-
-
-def parse_index(file: str) -> int:
-    """The frame that `INDEX:FILE` or `FILE` annotates."""
-    index, colon, _ = file.partition(":")
-    return int(index) if colon and index.isdigit() else 0

@@ -18,6 +18,7 @@ from tinct import zoo
 from tinct._version import __version__
 from tinct.errors import OptionError, TinctError
 from tinct.evaluation.report.pictures import data_uri, mask_picture
+from tinct.evaluation.report.templates import render
 from tinct.io.atomic import atomic_write
 from tinct.io.json_files import parse_json
 from tinct.io.overlay import mask_paths, read_labels
@@ -151,7 +152,7 @@ def write_page(path: Path, video: Video, annotated: set[int], runs: Sequence[Met
         pictures = [data_uri(mask_picture(frame, labels, ids=True)) for labels in maps(index)]
         context["rows"].append((index, float(pairs[compared.index(index)]), pictures))
     with atomic_write(path) as part:
-        part.write_text(_render(context), encoding="utf-8", errors="xmlcharrefreplace")
+        part.write_text(render("methods.html.jinja", context), encoding="utf-8", errors="xmlcharrefreplace")
 
 
 def _pictured(pairs: Float64[np.ndarray, "T"], compared: Sequence[int]) -> list[int]:
@@ -163,14 +164,3 @@ def _pictured(pairs: Float64[np.ndarray, "T"], compared: Sequence[int]) -> list[
             if len(chosen) < PICTURED and all(abs(place - other) > apart for other in chosen):
                 chosen.append(place)
     return [compared[place] for place in sorted(chosen)]
-
-
-def _render(context: dict[str, Any]) -> str:
-    # Imported here, as only a page needs it.
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "report"),
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
-    return environment.get_template("methods.html.jinja").render(context)

@@ -20,6 +20,7 @@ from tinct.evaluation.report.by_attribute import AttributeScore, attribute_score
 from tinct.evaluation.report.curves import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Curve, curve
 from tinct.evaluation.report.pictures import ERROR_COLOURS
 from tinct.evaluation.report.result_table import result_table, sequence_rows
+from tinct.evaluation.report.templates import render
 from tinct.evaluation.report.timeline import Timeline, timelines
 from tinct.evaluation.report.worst_frames import (
     PicturedFrame,
@@ -120,22 +121,7 @@ def write_report(
     }
     with atomic_write(path) as part:
         # File names may hold bytes that are not text; the page shows them as references.
-        part.write_text(_render(context), encoding="utf-8", errors="xmlcharrefreplace")
-
-
-def _render(context: Mapping[str, Any]) -> str:
-    # Imported here, as only a report needs it.
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(_FOLDER),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["percent"] = percent
-    return environment.get_template("report.html.jinja").render(context)
+        part.write_text(render("report.html.jinja", context), encoding="utf-8", errors="xmlcharrefreplace")
 
 
 def _default_title(scores: Scores, split: str | None) -> str:
