@@ -58,6 +58,16 @@ class ObjectPrompt:
     outside: BinaryMask | None = None
     previous: Float[np.ndarray, "H W"] | None = None
 
+    @property
+    def scribbled(self) -> bool:
+        """Whether a scribble says where the object is."""
+        return self.inside is not None and bool(self.inside.any())
+
+    @property
+    def corrects(self) -> bool:
+        """Whether there is an object so far that it corrects."""
+        return self.previous is not None and bool((self.previous > 0.5).any())
+
     def check(self, height: int, width: int) -> None:
         """Raise what is wrong with it on a frame of that size.
 
@@ -84,10 +94,8 @@ class ObjectPrompt:
                     f"`{name}` is {array.shape[1]}×{array.shape[0]}, the frame {width}×{height}; "
                     "give an array of the frame's size."
                 )
-        scribbled = self.inside is not None and bool(self.inside.any())
-        corrected = self.previous is not None and bool((self.previous > 0.5).any())
         pointed = any(point.inside for point in self.points)
-        if not (pointed or self.box is not None or scribbled or corrected):
+        if not (pointed or self.box is not None or self.scribbled or self.corrects):
             raise OptionError(
                 "Nothing says where the object is; give a point inside it, a box around it, "
                 "a scribble on it, or a mask to correct."

@@ -197,10 +197,9 @@ class Clicks(PromptableSegmenter):
 def _turns(prompt: ObjectPrompt) -> range:
     """The numbers of clicks that are answered one after the other: from the first that says where to look."""
     count = len(prompt.points)
-    scribbled = prompt.inside is not None and bool(prompt.inside.any())
-    if prompt.box is not None or scribbled:
+    if prompt.box is not None or prompt.scribbled:
         return range(count + 1)
-    if prompt.previous is not None and bool((prompt.previous > 0.5).any()):
+    if prompt.corrects:
         return range(min(1, count), count + 1)
     return range(1 + next(i for i, point in enumerate(prompt.points) if point.inside), count + 1)
 
@@ -263,8 +262,7 @@ def _resized(map_: BinaryMask | Float[np.ndarray, "H W"], size: tuple[int, int])
 
 def _as_marked(found: Float[np.ndarray, "H W"], prompt: ObjectPrompt) -> Float[np.ndarray, "H W"]:
     """Scribbles hold exactly, and only parts that touch one stay; every click holds at its pixel."""
-    scribbled = prompt.inside is not None and bool(prompt.inside.any())
-    if scribbled and prompt.box is None:
+    if prompt.scribbled and prompt.box is None:
         assert prompt.inside is not None
         seeds = prompt.inside.copy()
         for x, y, inside in prompt.points:

@@ -88,7 +88,7 @@ def _crop(prompt: ObjectPrompt, inside: BinaryMask, size: tuple[int, int]) -> Bo
         x0, y0, x1, y1 = prompt.box
     else:
         area = inside if prompt.previous is None else inside | (prompt.previous > 0.5)
-        if prompt.previous is None and (prompt.inside is None or not prompt.inside.any()):
+        if prompt.previous is None and not prompt.scribbled:
             return 0, 0, W, H  # a click says nothing of the size
         rows, columns = np.flatnonzero(area.any(1)), np.flatnonzero(area.any(0))
         x0, y0, x1, y1 = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
@@ -133,8 +133,7 @@ def _near(marks: BinaryMask, prompt: ObjectPrompt) -> BinaryMask:
     """Near a mark the object probably continues: as far as a stroke is wide, or `NEAR` around a click."""
     apart = cv2.distanceTransform((~marks).astype(np.uint8), cv2.DIST_L2, 5)
     width = float(cv2.distanceTransform(marks.astype(np.uint8), cv2.DIST_L2, 5).max())
-    drawn = prompt.inside is not None and bool(prompt.inside.any())
-    return np.asarray(apart <= (2 * width + 4 if drawn else NEAR * min(marks.shape)), np.bool_)
+    return np.asarray(apart <= (2 * width + 4 if prompt.scribbled else NEAR * min(marks.shape)), np.bool_)
 
 
 def _grab_cut(image: Image, labels: UInt8[np.ndarray, "h w"]) -> BinaryMask:
