@@ -234,17 +234,6 @@ class ProjectFile:
         for frame, run, confidence, objects in self.rows(query):
             yield frame, run, confidence, {int(i): value for i, value in json.loads(objects).items()}
 
-    def set_soft_masks(self, frame: int, run: int, soft: Mapping[int, bytes]) -> None:
-        """Replace the soft masks of a frame: 8-bit grey PNGs by object id.
-
-        Args:
-            frame: Its index.
-            run: The run that computed them; 0 for those of an annotated frame.
-            soft: All objects that have one; none removes them.
-        """
-        with self.transaction() as db:
-            self._put_soft(db, frame, run, soft)
-
     def soft_masks(self, frame: int, run: int) -> dict[int, bytes]:
         """The soft masks of a frame, 8-bit grey PNGs by object id; empty if there are none."""
         query = "SELECT object, png FROM soft_masks WHERE frame = ? AND run = ? ORDER BY object"
