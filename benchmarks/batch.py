@@ -192,10 +192,12 @@ def first(folder: Path, arguments: Any) -> dict[str, Any]:
 
 def fed(folder: Path, arguments: Any) -> dict[str, Any]:
     """How busy many actors are."""
-    seconds, actors = 5.0, arguments.actors
-    times = driven(folder / "fed", 8 * actors, actors=actors, seconds=seconds)["times"]
+    actors = arguments.actors
+    # Here they start one after the other, and the first must not be done before the last has begun.
+    seconds = max(5.0, actors / 8)
+    times = driven(folder / "fed", 12 * actors, actors=actors, seconds=seconds)["times"]
     # From when all have started to when the first has nothing more to do.
-    inner = times[2 * actors : 7 * actors]
+    inner = times[6 * actors : 11 * actors + 1]
     rate = (len(inner) - 1) / (inner[-1] - inner[0])
     return {"actors": actors, "busy_share": round(rate * seconds / actors, 4), "videos_per_s": round(rate, 2)}
 
