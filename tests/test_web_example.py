@@ -25,7 +25,7 @@ from tinct.zoo.export_model import export_model
 WEB = Path(__file__).parents[1] / "examples/onnx/web"
 RUNTIME = Path(os.environ.get("TINCT_ORT_WEB", WEB / "ort"))
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-SIZE, RATE, FRAMES = (96, 128), 10, 6
+SIZE, RATE, FRAMES = (272, 480), 10, 6  # as the preset works: small arrays would hide what large ones break
 
 pytestmark = [
     pytest.mark.slow,
@@ -42,7 +42,7 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 
 
 def box(index: int) -> tuple[slice, slice]:
-    return slice(24, 64), slice(16 + 6 * index, 56 + 6 * index)
+    return slice(68, 181), slice(60 + 20 * index, 210 + 20 * index)
 
 
 @pytest.fixture
@@ -111,9 +111,8 @@ def paint(page: object) -> None:
     canvas = page.locator("#picture").bounding_box()  # type: ignore[attr-defined]
     scale = canvas["width"] / SIZE[1]
     mouse = page.mouse  # type: ignore[attr-defined]
-    # The brush is 24 pixels of the working size, which is twice the video's: 12 of the video's.
-    for row in range(30, 60, 7):
-        mouse.move(canvas["x"] + 22 * scale, canvas["y"] + row * scale)
+    for row in range(80, 181, 22):  # the brush is 24 pixels
+        mouse.move(canvas["x"] + 72 * scale, canvas["y"] + row * scale)
         mouse.down()
-        mouse.move(canvas["x"] + 50 * scale, canvas["y"] + row * scale, steps=12)
+        mouse.move(canvas["x"] + 198 * scale, canvas["y"] + row * scale, steps=12)
         mouse.up()

@@ -7,6 +7,7 @@ const element = (id) => document.getElementById(id);
 const picture = element("picture");
 const screen = picture.getContext("2d", { willReadFrequently: true });
 const say = (text) => { element("status").textContent = text; };
+addEventListener("unhandledrejection", ({ reason }) => say(`It stopped: ${reason.message ?? reason}`));
 
 ort.env.wasm.wasmPaths = new URL("ort/", location.href).href;
 ort.env.wasm.numThreads = 1; // more need headers that a plain file server does not send
@@ -66,7 +67,7 @@ picture.addEventListener("pointermove", (event) => {
 
 element("run").addEventListener("click", async () => {
   element("run").disabled = true;
-  const count = Math.max(...labels) + 1;
+  const count = labels.reduce((most, label) => Math.max(most, label), 0) + 1;
   const video = await Video.start(await model, pixels(first), labels, count, size);
   first = undefined;
   const frames = Math.floor(film.duration * RATE);
