@@ -12,6 +12,7 @@ const WIDEST_BAR = 14;
 const EDGE = 8; // so that the marks of the first and last frame are whole
 
 const canvas = () => $("timeline-canvas");
+const zoom = () => Number(token("--zoom")); // lengths here are the page's before it
 const count = () => store.now.project.frames;
 const widthPx = () => canvas().clientWidth - 2 * EDGE;
 const left = (index) => EDGE + (index / count()) * widthPx();
@@ -20,7 +21,7 @@ const indexAt = (x) => clamp(Math.floor(((x - EDGE) / widthPx()) * count()), 0, 
 
 export function startTimeline() {
   new ResizeObserver(() => {
-    const ratio = window.devicePixelRatio || 1;
+    const ratio = (window.devicePixelRatio || 1) * zoom();
     canvas().width = Math.round(canvas().clientWidth * ratio);
     canvas().height = Math.round(canvas().clientHeight * ratio);
     draw();
@@ -48,7 +49,7 @@ const redraw = oncePerFrame(draw);
 function draw() {
   const { project, frame } = store.now;
   const context = canvas().getContext("2d");
-  const ratio = window.devicePixelRatio || 1;
+  const ratio = (window.devicePixelRatio || 1) * zoom();
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
   const [width, height] = [canvas().clientWidth, canvas().clientHeight];
   context.clearRect(0, 0, width, height);
@@ -241,7 +242,7 @@ function showSuggested() {
 function startScrubbing() {
   const strip = $("timeline");
   const tip = $("timeline-tip");
-  const at = (event) => event.clientX - strip.getBoundingClientRect().left;
+  const at = (event) => (event.clientX - strip.getBoundingClientRect().left) / zoom();
   let scrubbing = false;
   strip.addEventListener("pointerdown", (event) => {
     if (event.button || !store.now.project) return;
