@@ -25,6 +25,17 @@ export function inkOf(object, erase, keepOthers) {
   return { value, touches };
 }
 
+/** The smallest rectangle around two, either of which may be null. */
+export const union = (one, other) =>
+  one && other
+    ? {
+        x0: Math.min(one.x0, other.x0),
+        y0: Math.min(one.y0, other.y0),
+        x1: Math.max(one.x1, other.x1),
+        y1: Math.max(one.y1, other.y1),
+      }
+    : (one ?? other);
+
 function rectangle(map, left, top, right, bottom) {
   return {
     x0: clamp(Math.floor(left), 0, map.width),
@@ -113,11 +124,4 @@ export function replaceObject(map, mask, object, ink) {
 
 function put(map, at, { value, touches }) {
   if (touches[map.data[at]]) map.data[at] = value;
-}
-
-/** How many pixels each id has: an array of 256. */
-export function countsOf(map) {
-  const counts = new Uint32Array(256);
-  for (const id of map.data) counts[id]++;
-  return counts;
 }

@@ -1,7 +1,6 @@
 // The objects panel: names, colours, which one is painted, which are shown, which are on this frame.
 import { api } from "./api.js";
 import { $, announce, clamp, iconButton, make } from "./dom.js";
-import { countsOf } from "./labels.js";
 import { confirmed } from "./dialogs.js";
 import { masks } from "./masks.js";
 import { addObject, change } from "./project.js";
@@ -137,11 +136,9 @@ export function showPresence() {
 
 function greyAbsent() {
   if (!store.now.project) return;
-  if (masks.isHeld(store.now.frame)) return showPresence(); // no count of all pixels during a stroke
+  if (masks.isHeld(store.now.frame)) return showPresence(); // no look at all pixels during a stroke
   const map = masks.peek(store.now.frame);
-  const counts = map ? countsOf(map) : null;
   for (const row of $("objects").children) {
-    const pixels = counts?.[Number(row.dataset.object)] ?? 0;
-    row.classList.toggle("absent", Boolean(map) && !pixels);
+    row.classList.toggle("absent", Boolean(map) && !map.data.includes(Number(row.dataset.object)));
   }
 }

@@ -4,12 +4,12 @@
 // cuts each corner from the middle of one pixel edge to the middle of the next (marching squares at a half).
 
 /**
- * The borders in the rows [top, bottom) of a map.
+ * The borders in a rectangle {x0, y0, x1, y1} of a map; those of neighbouring rectangles join.
  * @param wanted which ids are outlined
  * @param exact along the pixels' edges, or with the corners cut
  * @returns Map of id to Path2D
  */
-export function outlinesOf(map, top, bottom, wanted, exact) {
+export function outlinesOf(map, area, wanted, exact) {
   const paths = new Map();
   const line = (id, x0, y0, x1, y1) => {
     if (!wanted.has(id)) return;
@@ -18,24 +18,24 @@ export function outlinesOf(map, top, bottom, wanted, exact) {
     path.moveTo(x0, y0);
     path.lineTo(x1, y1);
   };
-  for (let y = top; y < bottom; y++) (exact ? edgesOf : cutCornersOf)(map, y, line);
+  for (let y = area.y0; y < area.y1; y++) (exact ? edgesOf : cutCornersOf)(map, y, area, line);
   return paths;
 }
 
-// The edges to the right of and below the pixels of row y; along the row, long runs are one line each.
-function edgesOf({ width, height, data }, y, line) {
+// The edges to the left of and below the pixels of row y; along the row, long runs are one line each.
+function edgesOf({ width, height, data }, y, { x0, x1 }, line) {
   const row = y * width;
-  for (let x = 1; x < width; x++) {
+  for (let x = Math.max(1, x0); x < x1; x++) {
     const [before, here] = [data[row + x - 1], data[row + x]];
     if (before === here) continue;
     line(before, x, y, x, y + 1);
     line(here, x, y, x, y + 1);
   }
   if (y + 1 >= height) return;
-  let start = 0;
-  for (let x = 1; x <= width; x++) {
+  let start = x0;
+  for (let x = x0 + 1; x <= x1; x++) {
     const [up, down] = [data[row + start], data[row + width + start]];
-    if (x < width && data[row + x] === up && data[row + width + x] === down) continue;
+    if (x < x1 && data[row + x] === up && data[row + width + x] === down) continue;
     if (up !== down) {
       line(up, start, y + 1, x, y + 1);
       line(down, start, y + 1, x, y + 1);
@@ -45,13 +45,14 @@ function edgesOf({ width, height, data }, y, line) {
 }
 
 // The cells between the pixel centres of row y and the next one: each has four pixels at its corners.
-function cutCornersOf({ width, height, data }, y, line) {
+function cutCornersOf({ width, height, data }, y, { x0, x1 }, line) {
   if (y + 1 >= height) return;
   const row = y * width;
-  for (let x = 1; x < width; x++) {
-    const corners = [data[row + x - 1], data[row + x], data[row + width + x], data[row + width + x - 1]];
-    const [a, b, c, d] = corners;
-    if (a === b && b === c && c === d) continue;
+  for (let x = Math.max(1, x0); x < x1; x++) {
+    const at = row + x;
+    const here = data[at];
+    if (data[at - 1] === here && data[at + width] === here && data[at + width - 1] === here) continue;
+    const corners = [data[at - 1], here, data[at + width], data[at + width - 1]];
     corners.forEach((id, i) => {
       if (corners.indexOf(id) === i) cellBorder(corners, id, x, y + 1, line);
     });

@@ -37,6 +37,7 @@ export class Stroke {
     this.#map = known ? copyOf(known) : emptyMap(width, height);
     masks.hold(this.index, this.#map);
     if (known && viewer.overlay.map === known) viewer.overlay.continueWith(this.#map);
+    if (!known) viewer.overlay.showEmpty(this.#map);
     viewer.refresh();
     for (const change of this.#waiting) this.#apply(change);
     this.#waiting = [];
@@ -53,7 +54,7 @@ export class Stroke {
     const area = change(this.#map, (erase) => inkOf(this.#object, erase, store.now.keepOthers));
     if (viewer.overlay.map !== this.#map) return;
     viewer.overlay.refresh(area);
-    viewer.redraw();
+    viewer.redrawPart(area);
   }
 
   /** Keeps what was painted: from here on it is on its way to the disk. */

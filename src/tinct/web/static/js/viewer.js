@@ -1,6 +1,7 @@
 // The stage: the frame, its masks above it, zoom and pan. Drawn in screen pixels, thought in pixels of the frame.
 import { $, clamp, oncePerFrame } from "./dom.js";
 import { frames } from "./frames.js";
+import { union } from "./labels.js";
 import { masks } from "./masks.js";
 import { Overlay } from "./overlay.js";
 import { store } from "./store.js";
@@ -10,6 +11,7 @@ import { views } from "./views.js";
 
 const MARGIN_PX = 12;
 const MOST = 64; // screen pixels per pixel of the frame
+const PART_PX = 6; // around what a stroke touches: its outline lies there, and the filter of a smaller picture reaches there
 const SMOOTH_UNDER = 1.5; // screen pixels per frame pixel: above it pixels are shown as squares
 
 const canvas = () => $("picture");
@@ -18,6 +20,8 @@ const before = new Overlay(); // what a run is compared with
 let comparing = false;
 const view = { scale: 1, x: 0, y: 0, fitted: true }; // in CSS pixels: screen = frame * scale + (x, y)
 let shown = null; // {index, bitmap}
+let part = null; // the rectangle of the frame that is to be drawn anew, if that is all
+let whole = true; // whether everything is
 let afterDraw = () => {};
 let mapChanged = () => {};
 
@@ -25,14 +29,42 @@ const ratio = () => window.devicePixelRatio || 1;
 const size = () => ({ width: canvas().clientWidth, height: canvas().clientHeight });
 
 function draw() {
-  const { project, opacity, masksShown, view: chosen } = store.now;
   const context = canvas().getContext("2d", { alpha: false });
+  context.save();
+  drawClipped(context, whole ? null : part);
+  context.restore();
+  [part, whole] = [null, false];
+  if (store.now.project && shown) afterDraw();
+}
+
+/** Clips to a rectangle of the frame, a little enlarged, at whole pixels of the screen; what must be drawn for it. */
+function clipTo(context, { x0, y0, x1, y1 }, scale, corner) {
+  const pad = PART_PX * ratio();
+  const [left, top] = [Math.floor(x0 * scale + corner.x - pad), Math.floor(y0 * scale + corner.y - pad)];
+  const [right, bottom] = [Math.ceil(x1 * scale + corner.x + pad), Math.ceil(y1 * scale + corner.y + pad)];
+  context.beginPath();
+  context.rect(left, top, right - left, bottom - top);
+  context.clip();
+  const { width, height } = store.now.project;
+  const frameAt = (at, from, most, round) => clamp(round((at - from) / scale), 0, most);
+  return {
+    x0: frameAt(left - pad, corner.x, width, Math.floor),
+    y0: frameAt(top - pad, corner.y, height, Math.floor),
+    x1: frameAt(right + pad, corner.x, width, Math.ceil),
+    y1: frameAt(bottom + pad, corner.y, height, Math.ceil),
+  };
+}
+
+function drawClipped(context, wanted) {
+  const { project, opacity, masksShown, view: chosen } = store.now;
+  const scale = view.scale * ratio();
+  const corner = { x: Math.round(view.x * ratio()), y: Math.round(view.y * ratio()) };
   context.setTransform(1, 0, 0, 1, 0, 0);
+  const area = wanted && clipTo(context, wanted, scale, corner);
   context.fillStyle = token("--stage");
   context.fillRect(0, 0, canvas().width, canvas().height);
   if (!project || !shown) return;
-  const scale = view.scale * ratio();
-  context.setTransform(scale, 0, 0, scale, Math.round(view.x * ratio()), Math.round(view.y * ratio()));
+  context.setTransform(scale, 0, 0, scale, corner.x, corner.y);
   const reduced = shown.bitmap.width < project.width;
   context.imageSmoothingEnabled = reduced || scale < SMOOTH_UNDER;
   context.imageSmoothingQuality = "high";
@@ -42,9 +74,8 @@ function draw() {
   const unit = ratio() / scale;
   const fill = chosen === "outline" ? 0 : opacity;
   if (masksShown && comparing) drawBoth(context, fill, unit);
-  else if (masksShown && drawsMasks) overlay.draw(context, fill, unit);
+  else if (masksShown && drawsMasks) overlay.draw(context, fill, unit, 1, area);
   if (masksShown && drawsMasks) drawOnion(context, unit);
-  afterDraw();
 }
 
 /** Left of the wipe what was before, right of it what is. */
@@ -61,23 +92,32 @@ function drawBoth(context, opacity, unit) {
   }
 }
 
-const redraw = oncePerFrame(draw);
+const drawSoon = oncePerFrame(draw);
+
+function redraw() {
+  whole = true;
+  drawSoon();
+}
 
 /** Takes the picture and the mask of the current frame, if they are here. */
 function refresh() {
   const { project, frame } = store.now;
   if (!project) return;
   const bitmap = frames.peek(frame);
-  if (bitmap) {
+  if (bitmap && (bitmap !== shown?.bitmap || frame !== shown.index)) {
+    redraw();
     shown = { index: frame, bitmap };
     frames.onScreen = bitmap;
     canvas().dataset.shown = frame;
   }
   // A mask over another frame's picture would be a lie: it waits for its own.
   const map = shown?.index === frame ? masks.peek(frame) : (overlay.map ?? null);
-  if (map !== overlay.map) overlay.show(map);
+  if (map !== overlay.map) {
+    overlay.show(map);
+    redraw();
+  }
+  if (!views.drawsMasks() || store.now.onion) redraw(); // what else is seen may have come
   views.want();
-  redraw();
   mapChanged();
 }
 
@@ -115,6 +155,7 @@ function resized() {
     if (view.fitted) fit();
     else keepInSight();
   }
+  whole = true;
   draw(); // at once: a resized canvas is empty
 }
 
@@ -122,12 +163,19 @@ export const viewer = {
   view,
   overlay,
   redraw,
+  /** Draws a rectangle of the frame {x0, y0, x1, y1} anew, whose masks changed. */
+  redrawPart(area) {
+    part = union(part, area);
+    if (!views.drawsMasks()) whole = true;
+    drawSoon();
+  },
   refresh,
   fit,
   ratio,
   wipe: 0.5, // where before and after meet, as a share of the stage's width
   /** Shows a map left of the wipe, none for null; undefined ends the comparison. */
   showBefore(map) {
+    if (map === undefined && !comparing) return;
     comparing = map !== undefined;
     before.show(map ?? null);
     redraw();
@@ -141,7 +189,7 @@ export const viewer = {
     mapChanged = changed;
     new ResizeObserver(resized).observe($("stage"));
     onThemeChange(redraw);
-    store.watch(["opacity", "masksShown", "onion"], redraw);
+    store.watch(["opacity", "masksShown", "onion", "view", "hidden"], redraw);
     store.watch(["view", "hidden"], refresh);
     store.watch(["project", "hidden"], recolour);
     $("zoom-fit").addEventListener("click", fit);
@@ -193,5 +241,5 @@ function recolour({ project, hidden }) {
   colours = now;
   overlay.colour(pairs);
   before.colour(pairs);
-  redraw();
+  if (overlay.map) redraw();
 }

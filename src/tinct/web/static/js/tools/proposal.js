@@ -59,7 +59,7 @@ export class Proposal {
     const image = new ImageData(width, height);
     const pixels = new Uint32Array(image.data.buffer);
     for (let i = 0; i < data.length; i++) pixels[i] = data[i] ? 0xffffffff : 0;
-    this.#outline = outlinesOf(this.mask, 0, height, new Set([FOUND]), false).get(FOUND);
+    this.#outline = outlinesOf(this.mask, { x0: 0, y0: 0, x1: width, y1: height }, new Set([FOUND]), false).get(FOUND);
     this.#canvas.width = width;
     this.#canvas.height = height;
     this.#canvas.getContext("2d").putImageData(image, 0, 0);
