@@ -1,12 +1,14 @@
 """How quickly a stroke is seen on the page of `tinct app`, in Chromium, on a frame of 3840×2160 pixels.
 
-python benchmarks/painting.py --json painting.json
+    python benchmarks/painting.py --json painting.json
 
-first_max_ms   of the first stroke, on an empty frame: from a pointer event to the end of the work for the picture that
-shows it, the longest
-shown_..._ms   the same of all later strokes, which begin on the frame's mask
-gap_max_ms     the longest time between two pictures during these and for a second after each
-saved_ms       from the end of a stroke until its frame is on the disk (median)
+    first_max_ms   of the first stroke, on an empty frame: from a pointer event to the end of the work for the
+                   picture that shows it, the longest
+    shown_..._ms   the same of all later strokes, which begin on the frame's mask
+    gap_max_ms     the longest time between two pictures during these and for a second after each
+    saved_ms       from the end of a stroke until its frame is on the disk (median)
+
+The clip is drawn.
 """
 
 from __future__ import annotations
