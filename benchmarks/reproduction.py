@@ -18,8 +18,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
+import numpy as np
+import torch
+
+from tinct.data.davis import Davis
 from tinct.errors import OptionError, TinctError
 from tinct.evaluation.results import read_scores
+from tinct.methods import feelvos
+from tinct.networks.batch_norm import BATCH_NORMS
+from tinct.networks.feelvos import FeelvosNetwork
+from tinct.networks.weights import save_weights
+from tinct.training.arguments import parse_size
 
 QUALITY = Path(__file__).with_name("quality.py")
 
@@ -37,6 +47,8 @@ class Reproduction:
         from_vgg16: Whether it starts from ImageNet's VGG-16; else from chance.
         of_stills: Whether it learns from photos alone.
         rate: As `tinct train --learning-rate`; empty for the recipe's.
+        measured: Whether the statistics of batch norm are measured first: where they stay as they are from
+            chance, nothing comes through a deep network.
     """
 
     method: str
@@ -46,6 +58,7 @@ class Reproduction:
     from_vgg16: bool = False
     of_stills: bool = False
     rate: str = ""
+    measured: bool = False
 
     @property
     def name(self) -> str:
@@ -59,7 +72,7 @@ REPRODUCTIONS = (
     Reproduction("masktrack", "vgg16", "stills=100", "stills", True, True, rate="2e-4"),
     Reproduction("masktrack", "resnet101", "stills=20", None, of_stills=True, rate="2e-4"),
     Reproduction("maskrnn", "vgg16", "frames=50,recurrence=20", "recurrence", True),
-    Reproduction("feelvos", "xception65", "video=20", None),
+    Reproduction("feelvos", "xception65", "video=20", None, measured=True),
     Reproduction("dyenet", "resnet101", "proposals=10,joint=10", None),
     Reproduction("dyenet", "xception65", "proposals=10,joint=10", None),
 )
@@ -74,8 +87,26 @@ def training_command(small: Reproduction, options: argparse.Namespace) -> list[s
     imagenet = options.vgg16 if small.from_vgg16 else "none"
     shape = ["--steps", small.steps, "--crop", options.crop, "--batch", options.batch, "--log-every", "5"]
     shape += ["--learning-rate", small.rate] if small.rate else []
+    shape += ["--init", options.out / f"{small.name}-chance.safetensors"] if small.measured else []
     out = ["--out", options.out / small.name, "--variant", small.variant, "--imagenet", imagenet]
     return [str(word) for word in ("train", small.method, *data, *shape, *out)]
+
+
+def write_measured(small: Reproduction, options: argparse.Namespace) -> None:
+    """FEELVOS's network from chance, with the statistics of some frames in its batch norms."""
+    torch.manual_seed(0)
+    network = FeelvosNetwork(feelvos.PRESETS[small.variant]["paper"].config)
+    for layer in network.modules():
+        if isinstance(layer, BATCH_NORMS):
+            layer.momentum = None  # the mean of what is seen
+    H, W = parse_size(options.crop)
+    sequences = list(Davis(options.root, "fit"))[:8]
+    frames = np.stack([cv2.resize(sequence.read_frame(0), (W, H)) for sequence in sequences])
+    with torch.no_grad():
+        network.train().encode(torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255)
+    path = options.out / f"{small.name}-chance.safetensors"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_weights(path, network, method=small.method, variant=small.variant)
 
 
 def judging_command(small: Reproduction, options: argparse.Namespace, tuning: int, scores: Path) -> list[str]:
@@ -92,6 +123,8 @@ def reproduce(small: Reproduction, options: argparse.Namespace) -> list[float]:
     """Train, then segment before and after fine-tuning; the mean J of each."""
     folder: Path = options.out / small.name
     if not (folder / "done").exists():
+        if small.measured:
+            write_measured(small, options)
         _run("-m", "tinct", *training_command(small, options))
         (folder / "done").touch()
     found = []
