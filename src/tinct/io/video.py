@@ -26,20 +26,10 @@ from tinct.io.regular_files import readable
 from tinct.shapes import Image
 
 if TYPE_CHECKING:
-    from tinct.io.video_writer import VideoWriter as VideoWriter  # re-exported: one address for both
-
     VideoLike: TypeAlias = "Video | str | Path | FrameLike | Iterable[FrameLike]"
 else:
     VideoLike = Any
 """What people have for a video; `as_video` says what becomes of each."""
-
-
-def __getattr__(name: str) -> Any:
-    if name != "VideoWriter":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from tinct.io.video_writer import VideoWriter  # PyAV is loaded where a video file is
-
-    return VideoWriter
 
 
 class Video(ABC):
