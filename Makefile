@@ -86,6 +86,7 @@ format: $(VENV)/.stamp-dev
 bench: $(VENV)/.stamp-dev
 	$(BIN)/python benchmarks/matching.py
 	$(BIN)/python benchmarks/speed.py
+	$(BIN)/python benchmarks/frame_parts.py
 	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/scoring.py
 
