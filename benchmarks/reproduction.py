@@ -18,8 +18,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
+import numpy as np
+import torch
+
+from tinct.data.davis import Davis
 from tinct.errors import OptionError, TinctError
 from tinct.evaluation.results import read_scores
+from tinct.methods import feelvos
+from tinct.networks.batch_norm import BATCH_NORMS
+from tinct.networks.feelvos import FeelvosNetwork
+from tinct.networks.weights import save_weights
+from tinct.training.arguments import parse_size
 
 QUALITY = Path(__file__).with_name("quality.py")
 
@@ -32,10 +42,13 @@ class Reproduction:
         method: Such as "osvos".
         variant: The paper's.
         steps: Of its stages, as `tinct train --steps` takes them.
-        judged: The stage whose weights segment frames; None for a method that sees the whole video.
+        judged: The stage whose weights segment frames; None for networks from chance, which segment
+            nothing after so few steps.
         from_vgg16: Whether it starts from ImageNet's VGG-16; else from chance.
         of_stills: Whether it learns from photos alone.
-        fine_tunes: Whether its objects are fine-tuned.
+        rate: As `tinct train --learning-rate`; empty for the recipe's.
+        measured: Whether the statistics of batch norm are measured first: where they stay as they are from
+            chance, nothing comes through a deep network.
     """
 
     method: str
@@ -44,7 +57,8 @@ class Reproduction:
     judged: str | None
     from_vgg16: bool = False
     of_stills: bool = False
-    fine_tunes: bool = True
+    rate: str = ""
+    measured: bool = False
 
     @property
     def name(self) -> str:
@@ -54,12 +68,14 @@ class Reproduction:
 
 REPRODUCTIONS = (
     Reproduction("osvos", "vgg16", "sides=60,half_sides=30,fused=30", "fused", from_vgg16=True),
-    Reproduction("masktrack", "vgg16", "stills=100", "stills", from_vgg16=True, of_stills=True),
-    Reproduction("masktrack", "resnet101", "stills=40", "stills", of_stills=True),
-    Reproduction("maskrnn", "vgg16", "frames=50,recurrence=20", "recurrence", from_vgg16=True),
-    Reproduction("feelvos", "xception65", "video=40", "video", fine_tunes=False),
-    Reproduction("dyenet", "resnet101", "proposals=15,joint=15", None),
-    Reproduction("dyenet", "xception65", "proposals=15,joint=15", None),
+    # Its samples are a fifth of the recipe's ten, and so is the rate.
+    Reproduction("masktrack", "vgg16", "stills=100", "stills", True, True, rate="2e-4"),
+    Reproduction("masktrack", "resnet101", "stills=20", None, of_stills=True, rate="2e-4"),
+    Reproduction("maskrnn", "vgg16", "frames=50,recurrence=20", "recurrence", True),
+    # From chance, and for so few steps, rates are larger.
+    Reproduction("feelvos", "xception65", "video=20", None, rate="3e-2", measured=True),
+    Reproduction("dyenet", "resnet101", "proposals=10,joint=10", None, rate="3e-2"),
+    Reproduction("dyenet", "xception65", "proposals=10,joint=10", None, rate="3e-2"),
 )
 
 ROWS_PX = 120
@@ -71,16 +87,35 @@ def training_command(small: Reproduction, options: argparse.Namespace) -> list[s
     data = ["--stills", options.stills] if small.of_stills else ["--data", options.root, "--split", "fit"]
     imagenet = options.vgg16 if small.from_vgg16 else "none"
     shape = ["--steps", small.steps, "--crop", options.crop, "--batch", options.batch, "--log-every", "5"]
+    shape += ["--learning-rate", small.rate] if small.rate else []
+    shape += ["--init", options.out / f"{small.name}-chance.safetensors"] if small.measured else []
     out = ["--out", options.out / small.name, "--variant", small.variant, "--imagenet", imagenet]
     return [str(word) for word in ("train", small.method, *data, *shape, *out)]
 
 
-def judging_command(small: Reproduction, options: argparse.Namespace, tuning: str, scores: Path) -> list[str]:
+def write_measured(small: Reproduction, options: argparse.Namespace) -> None:
+    """FEELVOS's network from chance, with the statistics of some frames in its batch norms."""
+    torch.manual_seed(0)
+    network = FeelvosNetwork(feelvos.PRESETS[small.variant]["paper"].config)
+    for layer in network.modules():
+        if isinstance(layer, BATCH_NORMS):
+            layer.momentum = None  # the mean of what is seen
+    H, W = parse_size(options.crop)
+    sequences = list(Davis(options.root, "fit"))[:8]
+    frames = np.stack([cv2.resize(sequence.read_frame(0), (W, H)) for sequence in sequences])
+    with torch.no_grad():
+        network.train().encode(torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255)
+    path = options.out / f"{small.name}-chance.safetensors"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_weights(path, network, method=small.method, variant=small.variant)
+
+
+def judging_command(small: Reproduction, options: argparse.Namespace, tuning: int, scores: Path) -> list[str]:
     """`benchmarks/quality.py` for the weights that came of it."""
     weights = options.out / small.name / f"{small.judged}.safetensors"
     what = ["--root", options.root, "--split", "dev", "--sequences", options.sequences, "--every", "4"]
     how = ["--method", small.method, "--variant", small.variant, "--preset", "paper", "--weights", weights]
-    tuned = ["--fine-tune", tuning] if small.fine_tunes else []
+    tuned = ["--fine-tune", tuning or "none"]
     size = ["--max-frames", "5", "--set", f"working_height={ROWS_PX}", "--json", scores]
     return [str(word) for word in (*what, *how, *tuned, *size)]
 
@@ -89,10 +124,12 @@ def reproduce(small: Reproduction, options: argparse.Namespace) -> list[float]:
     """Train, then segment before and after fine-tuning; the mean J of each."""
     folder: Path = options.out / small.name
     if not (folder / "done").exists():
+        if small.measured:
+            write_measured(small, options)
         _run("-m", "tinct", *training_command(small, options))
         (folder / "done").touch()
     found = []
-    for tuning in ("none", options.fine_tune)[: 1 + small.fine_tunes] if small.judged else ():
+    for tuning in (0, options.fine_tune) if small.judged else ():
         scores = folder / f"scores-{tuning}.json"
         if not scores.exists():
             _run(str(QUALITY), *judging_command(small, options, tuning, scores))
@@ -139,8 +176,8 @@ def main() -> int:
     parser.add_argument("--out", type=Path, required=True, help="one folder a recipe, and the curves")
     parser.add_argument("--crop", default="96x176", help="size of the samples")
     parser.add_argument("--batch", default="2", help="samples of a step")
-    parser.add_argument("--fine-tune", default="30", help="steps of fine-tuning")
-    parser.add_argument("--sequences", default="car-turn,lucia", help="of dev")
+    parser.add_argument("--fine-tune", type=int, default=30, help="steps of fine-tuning")
+    parser.add_argument("--sequences", default="lucia", help="of dev")
     options = parser.parse_args()
     chosen = [small for small in REPRODUCTIONS if not options.recipes or small.name in options.recipes]
     curves: dict[str, list[float]] = {}

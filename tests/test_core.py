@@ -78,6 +78,23 @@ def segmented(folder: Path) -> Path:
     return folder / "found/box"
 
 
+def test_what_masks_of_images_do_not_need_is_not_loaded(folder: Path) -> None:
+    arguments = ("segment", "frames", "--mask", "truth/box/00000.png", "--out", "quick", "--no-overlay")
+    unused = (
+        "av",
+        "rich.console",
+        "PIL.PdfImagePlugin",
+        "pandas",
+        "scipy",
+        "matplotlib",
+        "safetensors.torch",
+    )
+    code = f"sys.argv[1:] = {arguments!r}\nfrom tinct.cli import main\n"
+    code += f"try: main()\nfinally: print('loaded', [name for name in {unused!r} if name in sys.modules])"
+    done = run(folder, code)
+    assert done.stdout.splitlines()[-1] == "loaded []", done.stderr
+
+
 def test_a_video_is_segmented_and_the_record_says_in_what(segmented: Path) -> None:
     record = json.loads((segmented / "run.json").read_text())
     assert record["run"]["backend"] == "onnx"

@@ -15,7 +15,7 @@ import pytest
 
 from tinct.errors import VideoError
 from tinct.io.mask_files import read_mask, write_mask
-from tinct.io.video import VideoWriter
+from tinct.io.video_writer import VideoWriter
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 

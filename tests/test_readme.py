@@ -18,7 +18,8 @@ from tinct.cli import app
 from tinct.evaluation.ablation_rows import ABLATIONS
 from tinct.evaluation.published import published_results
 from tinct.io.mask_files import write_mask
-from tinct.io.video import Video, VideoWriter
+from tinct.io.video import Video
+from tinct.io.video_writer import VideoWriter
 from tinct.zoo import METHODS, preset_options
 
 ROOT = Path(__file__).parents[1]

@@ -91,7 +91,7 @@ def test_a_folder_pairs_videos_with_the_masks_beside_them(tmp_path: Path) -> Non
             "rows 1 and 2 have one output",
         ),
         ([{"video": "a.mp4", "points": "0:1:3"}], "Row 1 .*point '0:1:3'.*INDEX:ID:X,Y"),
-        ([{"video": "a.mp4", "boxes": "0:300:1,2,3,4"}], "Row 1 .*box"),
+        ([{"video": "a.mp4", "boxes": "0:300:1,2,3,4"}], "Row 1 .*names the object 300; ids lie between"),
         ([{"video": "a.mp4", "masks": "m", "name": "../a"}], "leads elsewhere"),
         ([{"video": "a.mp4", "masks": "m", "direction": "up"}], "Row 1 .*'up'"),
         ([{"video": "a.mp4", "masks": "m", "options": "[]"}], "Row 1 .*JSON object"),

@@ -106,6 +106,9 @@ def test_points_and_boxes_become_masks_and_correct_those_of_files(tmp_path: Path
     labels = read_mask(tmp_path / "out/videos/a/masks/00002.png")
     areas = {int(i): int((labels == i).sum()) for i in np.unique(labels)}
     assert areas == {0: 768 - 168 - 16 - 36, 1: 168, 2: 16, 3: 36}
+    segmentation(tmp_path / "all", promptable=lambda device: Squares())(row_of(clips, boxes="0:3:0,0,32,24"))
+    labels = read_mask(tmp_path / "all/videos/a/masks/00002.png")
+    assert ((labels == 1).sum(), (labels == 3).sum()) == (168, 768 - 168)  # what is painted stays
     with pytest.raises(OptionError, match=r"The point \(99, 20\) lies outside"):
         work(row_of(clips, points="0:2:99,20"))
 

@@ -19,6 +19,7 @@ from PIL import Image
 
 import tinct
 from tinct import cli, zoo
+from tinct.cli.application import _one_verb, app
 from tinct.errors import OptionError
 from tinct.inference.segmenter import StreamingSegmenter, VideoSegmenter
 from tinct.interchange.exports.source import LabelledVideo
@@ -78,6 +79,21 @@ def test_help_loads_neither_torch_nor_numpy(verb: str) -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert verb in done.stdout
     assert done.stdout.endswith("[]\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "commands", "groups"),
+    [(["export-model", "x"], ["export-model"], []), (["datasets", "check"], [], ["datasets"])],
+)
+def test_only_the_verb_that_is_called_is_built(
+    arguments: list[str], commands: list[str], groups: list[str]
+) -> None:
+    before = list(app.registered_commands)
+    with _one_verb(arguments):
+        assert [each.name for each in app.registered_commands] == commands
+        assert [each.name for each in app.registered_groups] == groups
+    with _one_verb(["--debug", "segment"]):
+        assert app.registered_commands == before
 
 
 def test_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -332,13 +331,17 @@ def test_the_decay_of_long_sequences_wraps_on_request_only(scored: Scorer, tmp_p
 
 def test_every_file_is_read_once(scored: Scorer, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[str] = []
-    original = Pictures.open
+    original = Path.read_bytes
 
-    def counting(path: str | Path, *args: object, **kwargs: object) -> Pictures.Image:
-        opened.append(os.fspath(path))
-        return original(path, *args, **kwargs)
+    def counting(path: Path) -> bytes:
+        opened.append(str(path))
+        return original(path)
 
-    monkeypatch.setattr(Pictures, "open", counting)
+    def by_pillow(path: str | Path, *args: object, **kwargs: object) -> None:
+        raise AssertionError(f"{path} is a plain PNG")
+
+    monkeypatch.setattr(Path, "read_bytes", counting)
+    monkeypatch.setattr(Pictures, "open", by_pillow)
     scored({"a": [R] * 5}, {"a": [R] * 5}, "davis-2017", metrics=["J", "F", "T"])
     assert len(opened) == len(set(opened))
     assert sum("pred" in path for path in opened) == 3

@@ -11,7 +11,8 @@ from PIL import Image as Pictures
 from tinct.inference import fingerprints
 from tinct.inference.fingerprints import video_sha256
 from tinct.io.levels import Levels
-from tinct.io.video import Video, VideoWriter
+from tinct.io.video import Video
+from tinct.io.video_writer import VideoWriter
 
 
 def picture(value: int) -> Pictures.Image:

@@ -19,7 +19,8 @@ from tinct.errors import (
     UnknownLengthError,
     VideoError,
 )
-from tinct.io.video import Video, VideoWriter, as_video
+from tinct.io.video import Video, as_video
+from tinct.io.video_writer import VideoWriter
 
 H, W = 48, 64
 FRAMES = 30

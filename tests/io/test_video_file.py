@@ -11,8 +11,9 @@ import pytest
 from PIL import Image as Pictures
 
 from tinct.errors import VideoError
-from tinct.io.video import Video, VideoWriter
+from tinct.io.video import Video
 from tinct.io.video_file import FORMATS
+from tinct.io.video_writer import VideoWriter
 
 
 def write_clip(path: Path, frames: int = 6, size: tuple[int, int] = (32, 48)) -> Path:

@@ -35,7 +35,7 @@ small { color: #555 }
 }
 </style></head><body>
 <h1>{{ title }}</h1>
-<p>{{ complete }} of {{ total }} videos are complete, the least confident first.
+<p>{{ complete }} of {{ total }} videos are complete.
 {% if complete > SHOWN or missing > SHOWN %}
 The first {{ SHOWN }} are shown; results.parquet has all.
 {% endif %}</p>
@@ -46,6 +46,9 @@ The first {{ SHOWN }} are shown; results.parquet has all.
 <li><b>{{ row.name }}</b> ({{ row.status }})<br><span class="error">{{ row.error }}</span></li>
 {% endfor %}
 </ul>
+{% endif %}
+{% if rows %}
+<h2>Complete, the least confident first</h2>
 {% endif %}
 <ul>
 {% for row in rows %}

@@ -22,6 +22,7 @@ from tinct.batch.stores import absolute, filesystem, joined, name_of, opened, pa
 from tinct.errors import OptionError, near_match
 from tinct.inference.directions import check_direction
 from tinct.inference.promptable import Box, Point
+from tinct.inference.prompting import parse_box, parse_point
 from tinct.io.atomic import path_below
 from tinct.io.json_files import parse_json
 from tinct.io.optional import import_optional
@@ -75,8 +76,8 @@ class VideoRow:
             raise OptionError("A row names no video; give one in the column `video`.")
         video = joined(folder, str(values["video"]))
         masks = tuple(_mask(text, folder) for text in _texts(values, "masks"))
-        points = tuple(_point(text) for text in _texts(values, "points"))
-        boxes = tuple(_box(text) for text in _texts(values, "boxes"))
+        points = tuple(parse_point(text) for text in _texts(values, "points"))
+        boxes = tuple(parse_box(text) for text in _texts(values, "boxes"))
         config: dict[str, Any] = {key: str(values[key]) for key in CONFIG_COLUMNS if key in values}
         if "direction" in config:
             check_direction(config["direction"])
@@ -284,28 +285,6 @@ def _texts(values: Mapping[str, Any], column: str) -> list[str]:
 def _mask(text: str, folder: str) -> tuple[int | None, str]:
     found = re.match(r"(\d+):(?!//)(.+)", text, re.ASCII)
     return (int(found[1]), joined(folder, found[2])) if found else (None, joined(folder, text))
-
-
-def _point(text: str) -> tuple[int, int, Point]:
-    found = re.fullmatch(r"(\d+):(\d+):([\d.]+),([\d.]+)(,-)?", text, re.ASCII)
-    if found is None or not 1 <= int(found[2]) <= 254:
-        raise OptionError(f"The point {text!r} came; give INDEX:ID:X,Y, or INDEX:ID:X,Y,- for one outside.")
-    x, y = _numbers(text, found[3], found[4])
-    return int(found[1]), int(found[2]), Point(x, y, inside=found[5] is None)
-
-
-def _box(text: str) -> tuple[int, int, Box]:
-    found = re.fullmatch(r"(\d+):(\d+):([\d.]+),([\d.]+),([\d.]+),([\d.]+)", text, re.ASCII)
-    if found is None or not 1 <= int(found[2]) <= 254:
-        raise OptionError(f"The box {text!r} came; give INDEX:ID:X0,Y0,X1,Y1.")
-    return int(found[1]), int(found[2]), Box(*_numbers(text, *found.groups()[2:]))
-
-
-def _numbers(text: str, *parts: str) -> list[float]:
-    try:
-        return [float(part) for part in parts]
-    except ValueError:
-        raise OptionError(f"{text!r} came, where a part is no number.") from None
 
 
 def _options(value: Any) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -10,7 +10,7 @@ from pathlib import Path
 from tinct.batch.manifest import VideoRow
 from tinct.errors import FrameIndexError, OptionError
 from tinct.inference.promptable import PromptableSegmenter
-from tinct.inference.prompting import frame_prompts
+from tinct.inference.prompting import frame_prompts, prompted_labels
 from tinct.interchange.imports import read_annotations
 from tinct.io.masks import object_ids_of
 from tinct.io.video import Video
@@ -64,23 +64,11 @@ class Prompts:
 
         Raises:
             OptionError: A frame or a place lies outside, or no segmenter answers.
+            MaskError: Nothing was found of an object.
         """
         for index, prompt in frame_prompts(row.points, row.boxes).items():
             _check_frame(index, video)
-            proposed = segmenter().propose(video[index], prompt).label_map
-            before = self.labels.get(index)
-            if before is not None:
-                proposed = _laid_over(before, proposed, sorted(prompt.objects))
-            self.labels[index] = proposed
-
-
-def _laid_over(before: LabelMap, proposed: LabelMap, ids: Sequence[int]) -> LabelMap:
-    """A label map with some objects as they are proposed, and the others as they were."""
-    labels = before.copy()
-    for i in ids:
-        labels[labels == i] = 0
-        labels[proposed == i] = i
-    return labels
+            self.labels[index] = prompted_labels(segmenter(), video[index], prompt, self.labels.get(index))
 
 
 def _check_frame(index: int, video: Video) -> None:

@@ -12,6 +12,7 @@ from PIL import Image as PillowImage
 
 from tinct.errors import DatasetError, MissingDatasetError
 from tinct.io.image_files import opened_picture
+from tinct.io.plain_png import read_plain_png
 from tinct.io.regular_files import read_regular
 from tinct.shapes import Image, LabelMap
 
@@ -53,6 +54,8 @@ def read_indices(path: Path) -> tuple[LabelMap, str]:
     def explain(reason: str) -> DatasetError:
         return DatasetError(f"{path} cannot be read as a label image ({reason}); fetch the dataset again.")
 
+    if (plain := read_plain_png(path)) is not None:
+        return plain
     with opened_picture(path, explain) as picture:
         mode = picture.mode
         return stored_values(picture if mode in ("P", "L") else picture.convert("L")), mode

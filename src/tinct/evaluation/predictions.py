@@ -11,6 +11,7 @@ from tinct.data.annotations import Annotations, entries, label_files
 from tinct.data.images import stored_values
 from tinct.errors import DatasetError, MaskError, MissingDatasetError
 from tinct.io.image_files import opened_picture
+from tinct.io.plain_png import read_plain_png
 from tinct.io.regular_files import readable
 from tinct.shapes import BACKGROUND, VOID, LabelMap
 
@@ -79,11 +80,8 @@ def read_prediction(
     def explain(reason: str) -> MaskError:
         return MaskError(f"{path} cannot be read ({reason}); write this mask again.")
 
-    with opened_picture(path, explain) as picture:
-        kind, mode, came = picture.format, picture.mode, (picture.height, picture.width)
-        labels = stored_values(picture) if kind == "PNG" and mode in ("P", "L", "1") else None
-    if labels is None:
-        raise MaskError(f"{path} {_no_label_map(kind, mode)}")
+    labels = _stored(path, explain)
+    came = labels.shape
     if came != size:
         raise MaskError(
             f"{path} has {came[0]}×{came[1]} pixels (rows × columns), and the truth {size[0]}×{size[1]}; "
@@ -99,6 +97,18 @@ def read_prediction(
             )
         merged = True
     return (labels != BACKGROUND).view(np.uint8) if merged else labels
+
+
+def _stored(path: Path, explain: Callable[[str], MaskError]) -> LabelMap:
+    """The values of a label PNG as they are stored."""
+    if (plain := read_plain_png(path)) is not None:
+        return plain[0]
+    with opened_picture(path, explain) as picture:
+        kind, mode = picture.format, picture.mode
+        labels = stored_values(picture) if kind == "PNG" and mode in ("P", "L", "1") else None
+    if labels is None:
+        raise MaskError(f"{path} {_no_label_map(kind, mode)}")
+    return labels
 
 
 def _masks_in(folder: Path) -> dict[str, Path]:

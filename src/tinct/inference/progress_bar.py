@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -9,6 +11,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import TaskID
+
+_SAID_TERMINALS = ("FORCE_COLOR", "TTY_COMPATIBLE")
+"""Environment variables by which rich takes for a terminal what is none."""
 
 
 class ProgressBar:
@@ -62,6 +67,9 @@ def progress_bar(console: Console | None = None) -> Iterator[ProgressBar | None]
     Args:
         console: Where to; standard error if None.
     """
+    if console is None and not (sys.stderr.isatty() or any(name in os.environ for name in _SAID_TERMINALS)):
+        yield None  # without loading rich
+        return
     from rich.console import Console
 
     console = Console(stderr=True) if console is None else console

@@ -27,7 +27,7 @@ def parse_prompts(points: Iterable[str], boxes: Iterable[str]) -> Mapping[int, F
     Raises:
         OptionError: A text is malformed, an id is none, or an object has two boxes on a frame.
     """
-    return frame_prompts(map(_point, points), map(_box, boxes))
+    return frame_prompts(map(parse_point, points), map(parse_box, boxes))
 
 
 def frame_prompts(
@@ -55,7 +55,15 @@ def frame_prompts(
     return {frame: FramePrompt(given[frame]) for frame in sorted(given)}
 
 
-def _box(text: str) -> tuple[int, int, Box]:
+def parse_box(text: str) -> tuple[int, int, Box]:
+    """A box as (frame, object id, box).
+
+    Args:
+        text: Such as `0:1:250,90,420,330`.
+
+    Raises:
+        OptionError: It is malformed, or its id is none.
+    """
     match = _BOX.fullmatch(text)
     if match is None:
         raise OptionError(
@@ -64,7 +72,15 @@ def _box(text: str) -> tuple[int, int, Box]:
     return *_place(match, text), Box(*(float(match[i]) for i in range(3, 7)))
 
 
-def _point(text: str) -> tuple[int, int, Point]:
+def parse_point(text: str) -> tuple[int, int, Point]:
+    """A point as (frame, object id, point).
+
+    Args:
+        text: Such as `0:1:320,200`, or `0:1:310,80,-` for a point that is not on the object.
+
+    Raises:
+        OptionError: It is malformed, or its id is none.
+    """
     match = _POINT.fullmatch(text)
     if match is None:
         raise OptionError(

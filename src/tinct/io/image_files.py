@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import PIL.TiffImagePlugin
+import PIL.WebPImagePlugin  # noqa: F401
 from PIL import Image as Pictures
 from PIL import UnidentifiedImageError
 
@@ -15,6 +17,9 @@ from tinct.errors import TinctError
 
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 """What Pillow may decode. It knows some forty more, of which one starts another program."""
+
+# Asked for a format that is not loaded, Pillow loads all forty; these and the two imported are `FORMATS`.
+Pictures.preinit()
 
 MOST_PIXELS = 2**26
 """8192 × 8192, twice the pixels of 8K video. A file of some kilobytes can promise gigabytes."""

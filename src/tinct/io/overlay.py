@@ -17,7 +17,6 @@ from tinct.io.atomic import atomic_write, path_below
 from tinct.io.mask_files import read_label_png
 from tinct.io.masks import check_size, object_ids_of
 from tinct.io.video import Video
-from tinct.io.video_writer import VideoWriter
 from tinct.shapes import BinaryMask, Image, LabelMap, UInt8
 
 FILL = 0.45
@@ -177,6 +176,8 @@ def write_overlay(
         VideoError: A frame cannot be read.
         OutputError: The video cannot be written.
     """
+    from tinct.io.video_writer import VideoWriter  # PyAV is not loaded for masks alone
+
     with VideoWriter(path, video.rate, video.size, video.pixel_aspect) as writer:
         for done, drawn in enumerate(draw_video(video, masks_folder), start=1):
             writer.write(drawn)

@@ -23,8 +23,6 @@ from tinct.io.frames import FrameLike, as_frame, check_stack, sizes_differ
 from tinct.io.levels import Levels
 from tinct.io.picture_frames import FolderFrames, PageFrames, PictureFrames
 from tinct.io.regular_files import readable
-from tinct.io.video_file import VideoFile
-from tinct.io.video_writer import VideoWriter as VideoWriter  # re-exported: one address for both
 from tinct.shapes import Image
 
 if TYPE_CHECKING:
@@ -385,6 +383,8 @@ class FileVideo(Video):
     """A video file; see `Video.open`. One frame per coded frame, whatever its time."""
 
     def __init__(self, path: Path) -> None:
+        from tinct.io.video_file import VideoFile  # PyAV is not loaded for frames in image files
+
         self.path, self._file = path, VideoFile(path)
         self.size, self.rate, self.pixel_aspect = self._file.size, self._file.rate, self._file.pixel_aspect
 

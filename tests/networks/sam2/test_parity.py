@@ -107,8 +107,7 @@ def tracker_of(family: str) -> MemoryTracker:
 
 FAST = [("sam2", scenario) for scenario in SCENARIOS] + [(family, "corrections") for family in FAMILIES[1:]]
 
-SLOW = [(family, scenario) for family in FAMILIES[1:] for scenario in ("points and a box", "a late object")]
-"""The other scenarios' prompts are among those of "corrections"."""
+SLOW = [(family, scenario) for family in FAMILIES[1:] for scenario in SCENARIOS if scenario != "corrections"]
 
 
 @pytest.mark.parametrize(
