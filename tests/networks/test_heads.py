@@ -59,3 +59,12 @@ def test_unit_embedding_has_one_length_and_starts_as_the_projection() -> None:
     one, other = embedding(stacked, torch.randn(2, 6, 3, 3)), embedding(stacked, torch.randn(2, 6, 3, 3))
     torch.testing.assert_close(one, other)
     torch.testing.assert_close(one.square().sum(1), torch.full((2, 3, 3), 10.0), atol=1e-4, rtol=1e-4)
+
+
+def test_no_map_is_lost_at_the_start() -> None:
+    """Behind the ReLU of a separable convolution a non-negative map would be, where its kernel sums below 0."""
+    for seed in range(5):
+        torch.manual_seed(seed)
+        layer = SharedInputConv(4, 3, 8, 7, separable=True)
+        assert isinstance(layer.on_maps, torch.nn.Sequential)
+        assert (layer.on_maps[:2](torch.ones(1, 3, 16, 16))[0, :, 8, 8] > 0).all()
