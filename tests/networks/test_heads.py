@@ -62,7 +62,7 @@ def test_unit_embedding_has_one_length_and_starts_as_the_projection() -> None:
 
 
 def test_no_map_is_lost_at_the_start() -> None:
-    """Behind the ReLU of a separable convolution a non-negative map would be, where its kernel sums below 0."""
+    """A non-negative map would be, behind the ReLU of a separable convolution whose kernel sums below 0."""
     for seed in range(5):
         torch.manual_seed(seed)
         layer = SharedInputConv(4, 3, 8, 7, separable=True)

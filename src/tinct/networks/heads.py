@@ -22,10 +22,11 @@ class SharedInputConv(nn.Module):
         self.on_features = convolution(features, channels, kernel, separable=separable, bias=True)
         self.on_maps = convolution(maps, channels, kernel, separable=separable, bias=False)
         if isinstance(self.on_maps, nn.Sequential):
-            # Maps are not negative: a kernel with a negative sum would let nothing through its ReLU, for ever.
-            kernels = self.on_maps[0].weight
+            depthwise = self.on_maps[0]
+            assert isinstance(depthwise, nn.Conv2d)
+            # Maps are not negative: behind a kernel of negative sum the ReLU would let nothing through.
             with torch.no_grad():
-                kernels *= torch.where(kernels.sum((1, 2, 3), keepdim=True) < 0, -1, 1)
+                depthwise.weight *= torch.where(depthwise.weight.sum((1, 2, 3), keepdim=True) < 0, -1, 1)
 
     def forward(
         self,
