@@ -73,9 +73,9 @@ REPRODUCTIONS = (
     Reproduction("masktrack", "resnet101", "stills=20", None, of_stills=True, rate="2e-4"),
     Reproduction("maskrnn", "vgg16", "frames=50,recurrence=20", "recurrence", True),
     # From chance, and for so few steps, rates are larger.
-    Reproduction("feelvos", "xception65", "video=20", None, rate="3e-2", measured=True),
-    Reproduction("dyenet", "resnet101", "proposals=10,joint=10", None, rate="3e-2"),
-    Reproduction("dyenet", "xception65", "proposals=10,joint=10", None, rate="3e-2"),
+    Reproduction("feelvos", "xception65", "video=20", None, rate="3e-3", measured=True),
+    Reproduction("dyenet", "resnet101", "proposals=10,joint=10", None, rate="1e-2"),
+    Reproduction("dyenet", "xception65", "proposals=10,joint=10", None, rate="1e-2"),
 )
 
 ROWS_PX = 120
