@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import tempfile
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tinct.errors import OutputError
-from tinct.io.atomic import atomic_folder
+from tinct.io.atomic import atomic_folder, atomic_write, sweep
 
 
 def test_a_folder_appears_whole(tmp_path: Path) -> None:
@@ -57,3 +60,24 @@ def test_a_full_disk_is_explained(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
     with pytest.raises(OutputError, match="cannot be written"), atomic_folder(tmp_path / "no" / "out"):
         pass
+
+
+def test_another_threads_sweep_leaves_what_is_just_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sweep starts when the file is there and its name is not known yet: the worst moment."""
+    begin = tempfile.mkstemp
+    sweeper = threading.Thread(target=sweep, args=(tmp_path,))
+
+    def begin_and_sweep(*words: Any, **options: Any) -> tuple[int, str]:
+        begun = begin(*words, **options)
+        sweeper.start()
+        sweeper.join(0.2)
+        return begun
+
+    monkeypatch.setattr(tempfile, "mkstemp", begin_and_sweep)
+    with atomic_write(tmp_path / "a.txt") as part:
+        sweeper.join()
+        part.write_text("whole")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+    assert (tmp_path / "a.txt").read_text() == "whole"

@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -24,6 +25,9 @@ _PART = re.compile(r"\..*\.([0-9a-f]{8})-(\d+)-\w+\.part(\.[^.]*)?", re.DOTALL)
 _DEVICE = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|com\d|lpt\d) *(\.|:|$)", re.IGNORECASE)
 _open_parts: set[str] = set()
 """The names of what this very process is writing."""
+
+_parts_lock = threading.Lock()
+"""Held while one is begun, so that no sweep of another thread sees it without its name being there."""
 
 
 @contextmanager
@@ -43,10 +47,11 @@ def atomic_write(path: str | Path, *, durable: bool = False) -> Iterator[Path]:
     part: Path | None = None
     try:
         prefix, suffix = _prefix(path.stem), f".part{path.suffix}"
-        handle, name = tempfile.mkstemp(prefix=prefix, suffix=suffix, dir=path.parent)
+        with _parts_lock:
+            handle, name = tempfile.mkstemp(prefix=prefix, suffix=suffix, dir=path.parent)
+            part = Path(name)
+            _open_parts.add(part.name)
         os.close(handle)
-        part = Path(name)
-        _open_parts.add(part.name)
         part.chmod(0o666 & ~_umask())
         yield part
         if durable:
@@ -93,8 +98,9 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         )
     part: Path | None = None
     try:
-        part = Path(tempfile.mkdtemp(prefix=_prefix(path.name), suffix=".part", dir=path.parent))
-        _open_parts.add(part.name)
+        with _parts_lock:
+            part = Path(tempfile.mkdtemp(prefix=_prefix(path.name), suffix=".part", dir=path.parent))
+            _open_parts.add(part.name)
         part.chmod(0o777 & ~_umask())
         yield part
         if path.exists():
@@ -172,7 +178,9 @@ def sweep(folder: Path, *, locked: bool = False) -> None:
     with suppress(OSError):  # it may not be there; what cannot be removed does no harm
         for path in folder.iterdir():
             match = _PART.fullmatch(path.name)
-            if match is None or path.name in _open_parts or not (locked or _is_left(match)):
+            with _parts_lock:
+                is_open = path.name in _open_parts
+            if match is None or is_open or not (locked or _is_left(match)):
                 continue
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path, ignore_errors=True)
