@@ -11,7 +11,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -152,3 +152,12 @@ def app_command(video: Path, projects: Path, *options: str) -> list[str]:
     """`tinct app` without a browser, on a free port."""
     words = ["app", str(video), "--projects", str(projects), "--no-browser", "--port", "0", *options]
     return [sys.executable, "-m", "tinct", *words]
+
+
+def report(found: Mapping[str, Any], bars: Mapping[str, float], digits: int, path: Path | None) -> None:
+    """Print figures beside their bars, and write them as JSON where a path is given."""
+    for name, value in found.items():
+        bar = f"   (bar {bars[name]:g})" if name in bars else ""
+        print(f"{name:20} {round(value, digits) if isinstance(value, float) else value}{bar}")
+    if path is not None:
+        path.write_text(json.dumps(found, indent=1))

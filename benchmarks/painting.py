@@ -14,7 +14,6 @@ The clip is drawn.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import shutil
 import tempfile
@@ -24,11 +23,11 @@ from typing import Any
 
 import numpy as np
 
-from app_client import ServerProcess, app_command
+from app_client import ServerProcess, app_command, report
 from speed import MovingShapes, write_video
 
 BARS = {"first_max_ms": 50.0, "shown_max_ms": 50.0, "gap_max_ms": 50.0}
-"""What issue 18 asks for."""
+"""What is aimed at."""
 
 WATCH = """() => {
   Object.assign(window, { shown: [], gaps: [] });
@@ -124,11 +123,7 @@ def main() -> None:
         write_video(video, MovingShapes(*given.size, 2), 2)
         with ServerProcess(app_command(video, Path(folder) / "projects", "--preset", "fast")) as server:
             found = measure(server.address, given)
-    for name, value in found.items():
-        bar = f"   (bar {BARS[name]:g})" if name in BARS else ""
-        print(f"{name:20} {round(value, 1)}{bar}")
-    if given.json is not None:
-        given.json.write_text(json.dumps(found, indent=1))
+    report(found, BARS, 1, given.json)
 
 
 if __name__ == "__main__":

@@ -178,9 +178,11 @@ def sweep(folder: Path, *, locked: bool = False) -> None:
     with suppress(OSError):  # it may not be there; what cannot be removed does no harm
         for path in folder.iterdir():
             match = _PART.fullmatch(path.name)
+            if match is None or not (locked or _is_left(match)):
+                continue
             with _parts_lock:
                 is_open = path.name in _open_parts
-            if match is None or is_open or not (locked or _is_left(match)):
+            if is_open:
                 continue
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path, ignore_errors=True)

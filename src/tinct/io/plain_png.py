@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,7 @@ def _inflated(packed: bytes, length: int) -> bytes | None:
     return rows if inflater.eof and len(rows) == length else None
 
 
+@cache
 def _library() -> Any:
     """python-isal's twin of zlib, or zlib itself where there is none for the processor."""
     try:
