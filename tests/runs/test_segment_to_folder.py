@@ -58,9 +58,11 @@ def run(video: Video, prompts: Mapping[int, np.ndarray], out: Path, **options: A
     return run_to_folder(Drift(), video, prompts, out, info=INFO, **{"overlay": False, **options})
 
 
-def interrupted(video: Video, prompts: Mapping[int, np.ndarray], out: Path, frames: int) -> None:
+def interrupted(
+    video: Video, prompts: Mapping[int, np.ndarray], out: Path, frames: int, **options: Any
+) -> None:
     with pytest.raises(RunInterrupted):
-        run(video, prompts, out, progress=stop_at(frames))
+        run(video, prompts, out, progress=stop_at(frames), **options)
 
 
 def test_a_run_leaves_masks_film_and_record(
@@ -167,15 +169,33 @@ def test_a_video_segmenter_begins_again(video: Video, prompts: dict[int, np.ndar
     assert (report.resumed_at, report.object_ids, len(mask_bytes(tmp_path))) == (0, (1, 5), FRAMES)
 
 
+def film_of(folder: Path) -> list[np.ndarray]:
+    return list(Video.open(folder / "overlay.mp4"))
+
+
+def test_the_film_made_while_segmenting_is_the_one_made_afterwards(
+    video: Video, prompts: dict[int, np.ndarray], tmp_path: Path
+) -> None:
+    stages: list[str] = []
+    run(video, prompts, tmp_path / "at once", overlay=True, progress=lambda *s: stages.append(s[0]))
+    assert set(stages) == {"segment"}
+    interrupted(video, prompts, tmp_path / "later", 5, overlay=True)
+    assert not (tmp_path / "later" / "overlay.mp4").exists()
+    run(video, prompts, tmp_path / "later", overlay=True, resume=True)
+    np.testing.assert_array_equal(film_of(tmp_path / "at once"), film_of(tmp_path / "later"))
+
+
 def test_an_interruption_while_filming_keeps_all_masks(
     video: Video, prompts: dict[int, np.ndarray], tmp_path: Path
 ) -> None:
+    run(video, prompts, tmp_path)
+
     def progress(stage: str, done: int, of: int) -> None:
         if (stage, done) == ("overlay", 3):
             raise KeyboardInterrupt
 
     with pytest.raises(RunInterrupted, match="12 of 12"):
-        run(video, prompts, tmp_path, overlay=True, progress=progress)
+        run(video, prompts, tmp_path, overlay=True, resume=True, progress=progress)
     assert not (tmp_path / "overlay.mp4").exists()
     assert run(video, prompts, tmp_path, overlay=True, resume=True).resumed_at == FRAMES
     assert len(Video.open(tmp_path / "overlay.mp4")) == FRAMES

@@ -97,12 +97,14 @@ class FrameResult:
         state: The state after the frame, to go on from; None before the first prompt, and from a
             `VideoSegmenter`.
         agreement: How well two runs agree where two met, in [0, 1]; else None.
+        frame: The frame itself, where it was read for this result alone; None from a `VideoSegmenter`.
     """
 
     index: int
     masks: ObjectMasks
     state: Any = None
     agreement: float | None = None
+    frame: Image | None = None
 
 
 def segment_video(
@@ -213,7 +215,7 @@ def _stream(
             state, masks = segmenter.start(frame, labels), ObjectMasks.from_label_map(labels)
         else:
             masks = ObjectMasks((), np.zeros((0, *video.size), np.float32))
-        yield FrameResult(index, masks, state)
+        yield FrameResult(index, masks, state, frame=frame)
 
 
 def _live(segmenter: StreamingSegmenter[Any], video: Video, prompts: Prompts) -> Iterator[FrameResult]:

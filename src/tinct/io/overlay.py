@@ -160,6 +160,13 @@ def draw_video(video: Video, masks_folder: Path) -> Iterator[Image]:
         yield draw_masks(frame, read_labels(path, video.size))
 
 
+def overlay_writer(video: Video, path: Path) -> VideoWriter:
+    """What writes the frames of `draw_masks` as a video, at the rate and size of theirs."""
+    from tinct.io.video_writer import VideoWriter  # PyAV is not loaded for masks alone
+
+    return VideoWriter(path, video.rate, video.size, video.pixel_aspect)
+
+
 def write_overlay(
     video: Video, masks_folder: Path, path: Path, progress: Callable[[int], None] | None = None
 ) -> None:
@@ -176,9 +183,7 @@ def write_overlay(
         VideoError: A frame cannot be read.
         OutputError: The video cannot be written.
     """
-    from tinct.io.video_writer import VideoWriter  # PyAV is not loaded for masks alone
-
-    with VideoWriter(path, video.rate, video.size, video.pixel_aspect) as writer:
+    with overlay_writer(video, path) as writer:
         for done, drawn in enumerate(draw_video(video, masks_folder), start=1):
             writer.write(drawn)
             if progress is not None:

@@ -2,7 +2,7 @@
 
     out/masks/<frame name>.png    palette PNGs of the video's size
     out/soft/<id>/<frame>.png     16-bit PNGs of every object's probabilities, if they are wanted
-    out/overlay.mp4               the video with its masks, written when the last mask is there
+    out/overlay.mp4               the video with its masks, there when the last mask is
     out/run.json                  what ran, on what, how fast, and how far it came
     out/run.jsonl                 what every frame adds to that, while the run goes on
     out/state.safetensors         where a run that was cut short goes on; gone when it is complete
@@ -39,7 +39,7 @@ from tinct.inference.segmenter import (
 )
 from tinct.inference.state_files import load_state, read_extra, save_state
 from tinct.io.mask_files import write_mask
-from tinct.io.overlay import mask_paths, write_overlay
+from tinct.io.overlay import draw_masks, mask_paths, overlay_writer, write_overlay
 from tinct.io.soft_masks import write_soft
 from tinct.io.video import Video
 from tinct.runs.failures import explained, one_line
@@ -143,6 +143,8 @@ class _Run:
     saved_at_s: float = field(default_factory=lambda: clock())
     saving_s: float = 0.0
     """When a state was saved last, and how long that took."""
+    filmed: bool = False
+    """Whether the overlay video was made of the frames as they were segmented."""
 
     @property
     def order(self) -> range:
@@ -152,6 +154,14 @@ class _Run:
     @property
     def state_path(self) -> Path:
         return self.out / "state.safetensors"
+
+    @property
+    def soft(self) -> Path | None:
+        return self.out / "soft" if self.options.soft else None
+
+    @property
+    def overlay(self) -> Path | None:
+        return self.out / "overlay.mp4" if self.options.overlay else None
 
     @property
     def masks_whole(self) -> int:
@@ -221,12 +231,11 @@ def _fill(run: _Run, progress: ProgressCallback | None) -> RunReport:
     """Write what is not there yet: masks, overlay, and the record's end."""
     masks, frames = run.out / "masks", len(run.video)
     resumed_at = _segment(run, progress)
-    overlay = run.out / "overlay.mp4" if run.options.overlay else None
-    if overlay is not None and not (overlay.exists() and resumed_at == frames):
-        write_overlay(run.video, masks, overlay, _stage(progress, "overlay", frames))
+    if run.overlay is not None and not (run.filmed or (run.overlay.exists() and resumed_at == frames)):
+        write_overlay(run.video, masks, run.overlay, _stage(progress, "overlay", frames))
     _finish(run)
     median = float(np.median(run.seconds)) if run.seconds else None
-    return RunReport(masks, overlay, frames, resumed_at, run.file.object_ids, median)
+    return RunReport(masks, run.overlay, frames, resumed_at, run.file.object_ids, median)
 
 
 @contextmanager
@@ -255,8 +264,7 @@ def _recorded(run: _Run) -> Iterator[None]:
 def _segment(run: _Run, progress: ProgressCallback | None) -> int:
     """Write every mask that is not there yet; return the first frame computed."""
     paths = mask_paths(run.video, run.out / "masks")[:: run.order.step]
-    soft = run.out / "soft" if run.options.soft else None
-    run.whole = whole_masks(paths, run.video.size, soft)
+    run.whole = whole_masks(paths, run.video.size, run.soft)
     first, run.state, run.file.object_ids = _place_to_resume(run)
     run.frames_done = first
     run.file.fine_tuned = [entry for entry in run.file.fine_tuned if entry.get("frame") in run.order[:first]]
@@ -265,21 +273,50 @@ def _segment(run: _Run, progress: ProgressCallback | None) -> int:
     run.file.begin(status="running", message="", resumed_at=first, **machine)
     report = _stage(progress, "segment", len(run.video))
     report(first)
-    for done, result in enumerate(_timed(run), start=first + 1):
-        masks = result.masks
-        object_ids = tuple(sorted({*run.file.object_ids, *masks.object_ids}))
-        if soft is not None:
-            # Before the mask: where that is, all that belongs to the frame is.
-            write_soft(soft, paths[done - 1].stem, masks, object_ids)
-        write_mask(paths[done - 1], masks.label_map)
-        run.whole.add(done - 1)
-        run.frames_done, run.state = done, result.state
-        run.file.object_ids = object_ids
-        run.file.add(run.file.confidences.add(result.index, masks, result.agreement))
-        if run.state_is_due:
-            _save_state(run)
-        report(done)
+    with _film(run) as film:
+        for done, result in enumerate(_timed(run), start=first + 1):
+            _write_result(run, paths[done - 1], result, done)
+            film(result)
+            report(done)
     return first
+
+
+@contextmanager
+def _film(run: _Run) -> Iterator[Callable[[FrameResult], None]]:
+    """What draws results into the overlay video while their frames are at hand.
+
+    A film is written in one piece from the first frame on: of a run that was resumed or goes backward, and
+    of a whole video's masks, it is made afterwards.
+    """
+    streams = isinstance(run.segmenter, StreamingSegmenter) and not run.options.backward
+    if run.overlay is None or not streams or run.frames_done:
+        yield lambda result: None
+        return
+    with overlay_writer(run.video, run.overlay) as writer:
+
+        def add(result: FrameResult) -> None:
+            assert result.frame is not None
+            writer.write(draw_masks(result.frame, result.masks.label_map))
+
+        yield add
+    run.filmed = True
+
+
+def _write_result(run: _Run, path: Path, result: FrameResult, done: int) -> None:
+    """Write a frame's masks, and down that it is done; the state too, if that is due."""
+    assert run.whole is not None
+    masks = result.masks
+    object_ids = tuple(sorted({*run.file.object_ids, *masks.object_ids}))
+    if run.soft is not None:
+        # Before the mask: where that is, all that belongs to the frame is.
+        write_soft(run.soft, path.stem, masks, object_ids)
+    write_mask(path, masks.label_map)
+    run.whole.add(done - 1)
+    run.frames_done, run.state = done, result.state
+    run.file.object_ids = object_ids
+    run.file.add(run.file.confidences.add(result.index, masks, result.agreement))
+    if run.state_is_due:
+        _save_state(run)
 
 
 def _timed(run: _Run) -> Iterator[FrameResult]:
