@@ -16,6 +16,7 @@ from tinct.training.recipes.feelvos_task import (
     PAPER_LOSS,
     FeelvosTask,
     LossOptions,
+    findable,
     paper_rate,
     stack_scores,
 )
@@ -114,6 +115,20 @@ def test_a_memory_of_rolled_out_frames_joins_the_reference() -> None:
     without, with_memory = sizes[:3], sizes[3:]
     assert without == [without[0]] * 3
     assert with_memory[0] < with_memory[1] < with_memory[2]
+
+
+def test_an_emptied_previous_mask_teaches_matching_nothing_of_its_object(compact: FeelvosTask) -> None:
+    clip = batch(3, objects=(1,))
+    kept = float(compact(clip, 0)[1]["matching"])
+    clip["previous"][:] = 0
+    # Distance 80 to an object that is nowhere would be the whole loss.
+    assert float(compact(clip, 0)[1]["matching"]) < kept + 1
+
+
+def test_pixels_whose_label_is_nowhere_are_void() -> None:
+    readout = torch.tensor([[-1.0, -80.0, -2.0], [-80.0, -3.0, -80.0]]).reshape(1, 2, 1, 3)
+    assert findable(readout, torch.tensor([[[0, 0, 1]]])).tolist() == [[[0, 255, 255]]]
+    assert findable(readout, torch.tensor([[[255, 1, 0]]])).tolist() == [[[255, 1, 0]]]
 
 
 def test_learning_rates_of_the_parts(compact: FeelvosTask) -> None:

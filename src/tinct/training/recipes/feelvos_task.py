@@ -24,7 +24,7 @@ from tinct.ops.matching import global_matching, local_matching
 from tinct.ops.membership import label_membership, subsampled
 from tinct.ops.pixel_sets import PixelSet
 from tinct.ops.resize import resize_area, resize_nearest
-from tinct.shapes import holds_arrays
+from tinct.shapes import VOID, holds_arrays
 from tinct.training.stages import Task
 
 
@@ -237,7 +237,8 @@ class FeelvosTask(Task):
                 )
             ]
             found["matching"] = sum(
-                (bootstrapped_cross_entropy(r, small, 1.0) for r in readouts), scores.new_zeros(())
+                (bootstrapped_cross_entropy(r, findable(r, small), 1.0) for r in readouts),
+                scores.new_zeros(()),
             )
         for name, value in found.items():
             parts.setdefault(name, []).append(value)
@@ -248,6 +249,20 @@ class FeelvosTask(Task):
         for b, run in enumerate(runs):
             seen = PixelSet.of_frame(encoding.embedding[b], run.membership.detach())
             run.reference = run.reference.joined(subsampled(seen, per_label))
+
+
+def findable(readout: Float[Tensor, "B L H W"], labels: Int64[Tensor, "B H W"]) -> Int64[Tensor, "B H W"]:
+    """The labels, void where matching cannot find the right one: nothing of it is among the candidates.
+
+    An object whose previous mask was emptied, or that has left the window, would teach its pixels to keep
+    away from one another.
+
+    Args:
+        readout: Of one kind of matching: the distances' negatives.
+        labels: Indices into its channels, or 255.
+    """
+    own = readout.detach().gather(1, labels.clamp_max(readout.shape[1] - 1).unsqueeze(1)).squeeze(1)
+    return labels.masked_fill(own <= -FAR, VOID)
 
 
 def stack_scores(scores: list[Float[Tensor, "_ H W"]]) -> Float[Tensor, "B L H W"]:
