@@ -1,6 +1,7 @@
 r"""What corrections gain, as in DAVIS's interactive track: a rough first mask, then one true frame at a time.
 
     python benchmarks/corrections.py --root DAVIS --split train --every 3 --out after.json
+    python benchmarks/corrections.py --root DAVIS --folds runs/folds/base --out folds.json
     python benchmarks/corrections.py --compare before.json after.json
 
 The first frame gets a rough mask: the truth with a wavering, shifted outline ("rough"), or the truth's
@@ -42,7 +43,7 @@ from tinct.inference.session import Session, SessionFrame
 from tinct.io.atomic import atomic_write
 from tinct.io.video import Video
 from tinct.metrics.region import region_similarity
-from tinct.shapes import BACKGROUND, LabelMap
+from tinct.shapes import BACKGROUND, Image, LabelMap
 from tinct.zoo import build_segmenter
 
 FIRST_MASKS = ("rough", "box")
@@ -164,37 +165,47 @@ def _j(frame: SessionFrame, truths: Sequence[LabelMap]) -> float:
 
 
 def remember_encodings(segmenter: Any) -> Callable[[], None]:
-    """Let a network's `encode` remember frames, as rounds differ in matching alone; returns how to forget."""
-    network = getattr(segmenter, "network", None)
-    if not callable(encode := getattr(network, "encode", None)):
+    """Let a backend's `encode` remember frames, as rounds differ in matching alone; returns how to forget."""
+    backend = getattr(segmenter, "backend", None)
+    if not callable(encode := getattr(backend, "encode", None)):
         return lambda: None
     remembered: dict[bytes, Any] = {}
 
-    def encode_once(frames: torch.Tensor) -> Any:
-        key = hashlib.blake2b(frames.cpu().numpy().tobytes()).digest()
+    def encode_once(frame: Image) -> Any:
+        key = hashlib.blake2b(frame.tobytes()).digest()
         if key not in remembered:
-            remembered[key] = encode(frames)
+            remembered[key] = encode(frame)
         return remembered[key]
 
-    network.encode = encode_once
+    backend.encode = encode_once
     return remembered.clear
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Measure every clip in every way that was asked for; written after each clip."""
-    segmenter = build_segmenter(
-        options.method, preset=options.preset, device="cpu", fine_tune=options.fine_tune
-    )
-    forget = remember_encodings(segmenter)
-    content = {
+    content: dict[str, Any] = {
         "command": command(),
         "torch": torch.__version__,
         "machine": platform.machine(),
         "tracks": {f"{first} {choice}": {} for first in options.first for choice in options.choose},
         "each_frame": {first: {} for first in options.first},
     }
+    judged: list[tuple[str, Path | None]] = [(options.split, None)]
+    if options.folds is not None:
+        judged = [(f"fold{k}-dev", options.folds / f"fold{k}" / "video.safetensors") for k in range(3)]
+    for split, weights in judged:
+        segmenter = build_segmenter(
+            options.method, None, options.preset, weights, "cpu", fine_tune=options.fine_tune
+        )
+        measure_split(segmenter, split, options, content)
+    return content
+
+
+def measure_split(segmenter: Any, split: str, options: argparse.Namespace, content: dict[str, Any]) -> None:
+    """Measure the clips of one split with one segmenter."""
+    forget = remember_encodings(segmenter)
     only = options.sequences.split(",") if options.sequences else None
-    for clip in Davis(options.root, options.split, only=only, merge_objects=True):
+    for clip in Davis(options.root, split, only=only, merge_objects=True):
         began = time.perf_counter()
         thinned = clip.thinned(options.every)
         forget()
@@ -213,7 +224,6 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         print(f"{clip.name}: {len(thinned)} frames, {time.perf_counter() - began:.0f} s", flush=True)
         with atomic_write(options.out) as part:
             part.write_text(json.dumps(content) + "\n", encoding="utf-8")
-    return content
 
 
 def gain(rounds: Rounds, count: int) -> float:
@@ -348,6 +358,9 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--every", type=int, default=3, help="see only each n-th frame")
     parser.add_argument("--first", default=",".join(FIRST_MASKS), help="first masks (default: rough,box)")
     parser.add_argument("--choose", default=",".join(CHOICES), help="how frames are chosen (default: all)")
+    parser.add_argument(
+        "--folds", type=Path, help="trainings of cross_validation.py: each on what it left out, for --split"
+    )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--each-frame", action="store_true", help="try every frame as the first correction")
     parser.add_argument("--method", default="feelvos")

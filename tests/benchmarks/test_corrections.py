@@ -6,6 +6,7 @@ import json
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import cv2
 import numpy as np
@@ -101,6 +102,26 @@ def test_the_whole_benchmark(
     monkeypatch.setattr(sys, "argv", ["corrections.py", "--compare", *[str(tmp_path / "found.json")] * 2])
     assert bench.main() == 0
     assert "| rough worst | +0 (+0 to +0) |" in capsys.readouterr().out
+
+
+def test_each_folds_weights_are_asked_of_what_they_left_out(
+    bench: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_davis(tmp_path / "DAVIS")
+    for fold in ("fold0", "fold1", "fold2"):
+        (tmp_path / f"DAVIS/ImageSets/2016/{fold}-dev.txt").write_text("moves\n")
+    asked: list[Path] = []
+
+    def build(method: str, variant: None, preset: str, weights: Path, *_: Any, **__: Any) -> Still:
+        asked.append(weights)
+        return Still()
+
+    monkeypatch.setattr(bench, "build_segmenter", build)
+    words = ["--root", str(tmp_path / "DAVIS"), "--rounds", "1", "--first", "box", "--choose", "worst"]
+    words += ["--folds", str(tmp_path / "cv"), "--out", str(tmp_path / "found.json")]
+    monkeypatch.setattr(sys, "argv", ["corrections.py", *words])
+    assert bench.main() == 0
+    assert asked == [tmp_path / "cv" / f"fold{k}" / "video.safetensors" for k in range(3)]
 
 
 def write_davis(root: Path) -> None:
