@@ -43,6 +43,9 @@ def test_subsampling_keeps_all_of_a_small_object_and_never_repeats() -> None:
     assert len(pixels.embedding) == 13
     assert len(pixels.embedding.unique()) == 13
     assert pixels.membership[:, 1].sum() == 3
+    # The ten of 47 stand for all of them.
+    few = subsampled(PixelSet(torch.arange(50.0).view(50, 1), membership), 10, representative=True)
+    torch.testing.assert_close(few.membership.sum(0), torch.tensor([47.0, 3.0]))
 
 
 def test_pixels_take_the_labels_of_a_frame_with_other_objects() -> None:

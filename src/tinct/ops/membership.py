@@ -33,13 +33,22 @@ def label_membership(
     return resize_area(membership, grid) if soft else membership
 
 
-def subsampled(pixels: PixelSet, per_label: int) -> PixelSet:
-    """A limited number of pixels of each label, drawn uniformly without replacement (FEELVOS, 3.3)."""
-    chosen = []
+def subsampled(pixels: PixelSet, per_label: int, *, representative: bool = False) -> PixelSet:
+    """A limited number of pixels of each label, drawn uniformly without replacement (FEELVOS, 3.3).
+
+    Args:
+        pixels: Each belongs to the label of its largest membership.
+        per_label: At most so many are kept.
+        representative: Each pixel counts for those that were not drawn too. A soft minimum adds pixels up: if
+            it saw fewer of one label in training than at test, that label would lie nearer at test.
+    """
+    chosen, counts = [], []
     owner = pixels.membership.argmax(1)
     for label in range(pixels.membership.shape[1]):
         of_label = torch.nonzero(owner == label)[:, 0]
         order = torch.randperm(len(of_label), device=of_label.device)[:per_label]
         chosen.append(of_label[order])
-    indices = torch.cat(chosen)
-    return PixelSet(pixels.embedding[indices], pixels.membership[indices])
+        counts.append(torch.full_like(order, len(of_label)) / max(1, len(order)))
+    indices, counted = torch.cat(chosen), torch.cat(counts).unsqueeze(1)
+    membership = pixels.membership[indices]
+    return PixelSet(pixels.embedding[indices], membership * counted if representative else membership)

@@ -41,6 +41,7 @@ class LossOptions:
         coarse: Of the cross-entropy of the head's output before refinement.
         matching: Of the cross-entropy of each kind of matching by itself.
         memory: Share of rolled-out frames that join the reference pixels.
+        memory_weight: What a pixel of theirs counts against an annotated one, in a soft minimum.
     """
 
     bootstrapped: float = 1.0
@@ -51,11 +52,12 @@ class LossOptions:
     coarse: float = 0.0
     matching: float = 0.0
     memory: float = 0.0
+    memory_weight: float = 1.0
 
 
 COMPACT_LOSS = LossOptions(
     bootstrapped=0.5, kept_fraction=0.10, bootstrap_steps=0, cross_entropy=1.0, dice=0.5,
-    coarse=0.25, matching=0.25, memory=0.4,
+    coarse=0.25, matching=0.25, memory=0.4, memory_weight=0.1,
 )  # fmt: skip
 
 
@@ -107,7 +109,8 @@ def match(
 
     if options.previous_matching == "frame":
         whole = PixelSet.of_frame(previous_embedding, previous_membership)
-        local = nearest(subsampled(whole, options.reference_pixels))
+        soft = options.soft_minimum is not None
+        local = nearest(subsampled(whole, options.reference_pixels, representative=soft))
     else:
         local = local_matching(
             embedding, previous_embedding, previous_membership,
@@ -174,7 +177,8 @@ class FeelvosTask(Task):
         else:
             before = torch.cat([(1 - masks.sum(0, keepdim=True)).clamp_min(0), masks]).argmax(0)
             probs = label_membership(before, objects, grid, soft=False, align_corners=corners)
-        return _ClipRun(subsampled(reference, options.reference_pixels), probs, probs)
+        drawn = subsampled(reference, options.reference_pixels, representative=soft)
+        return _ClipRun(drawn, probs, probs)
 
     def _membership(self, probs: Float[Tensor, "L H W"]) -> Float[Tensor, "L H W"]:
         if self.options.soft_minimum is not None:
@@ -245,10 +249,11 @@ class FeelvosTask(Task):
 
     def _remember(self, encoding: FrameEncoding, runs: list[_ClipRun]) -> None:
         """Let the frame just segmented join the reference pixels, as the memory does at test."""
-        per_label = self.options.reference_pixels // 2
+        per_label, soft = self.options.reference_pixels // 2, self.options.soft_minimum is not None
         for b, run in enumerate(runs):
             seen = PixelSet.of_frame(encoding.embedding[b], run.membership.detach())
-            run.reference = run.reference.joined(subsampled(seen, per_label))
+            seen = subsampled(seen, per_label, representative=soft)
+            run.reference = run.reference.joined(seen.weighted(self.loss.memory_weight))
 
 
 def findable(readout: Float[Tensor, "B L H W"], labels: Int64[Tensor, "B H W"]) -> Int64[Tensor, "B H W"]:
