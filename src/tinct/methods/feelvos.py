@@ -136,7 +136,10 @@ _COMPACT_MEMORY = replace(COMPACT, memory_thinning=3, memory_weight=0.1, other_p
 
 PRESETS: Mapping[str, Mapping[str, Options]] = {
     "mobilenetv2": {
-        "default": replace(_COMPACT_MEMORY, working_height=432, local_radius=13, memory_frames=5),
+        # More cells than in training: a soft minimum over them is to lie no lower.
+        "default": replace(
+            _COMPACT_MEMORY, working_height=432, local_radius=13, memory_frames=5, soft_minimum=0.85
+        ),
         "fast": replace(_COMPACT_MEMORY, working_height=272, local_radius=8, memory_frames=3),
     },
     "xception65": {"default": Options(), "fast": Options(output_stride=16), "paper": Options()},
