@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from tinct import zoo
+from tinct.backends.feelvos_torch import TorchBackend
 from tinct.errors import OptionError, WeightsError
 from tinct.inference.segmenter import StreamingSegmenter
 from tinct.inference.state_files import load_state, save_state
@@ -27,7 +28,10 @@ COMPACT = PRESETS["mobilenetv2"]
 def of(backend: str, preset: str = "default", **overrides: Any) -> Feelvos:
     record = zoo.weights_record("feelvos", "mobilenetv2")
     assert record is not None
-    return build("mobilenetv2", preset, record.path, torch.device("cpu"), backend, **overrides)
+    segmenter = build("mobilenetv2", preset, record.path, torch.device("cpu"), backend, **overrides)
+    if isinstance(segmenter.backend, TorchBackend):
+        segmenter.backend.precision = "float32"  # ONNX Runtime's; "auto" is bfloat16 on some processors
+    return segmenter
 
 
 @pytest.fixture(scope="module")
