@@ -21,7 +21,7 @@ from tinct.inference.devices import OnDevice
 from tinct.inference.directions import cut_short, frames_of
 from tinct.io.masks import MaskLike, ObjectMasks, check_labels
 from tinct.io.video import Video, VideoLike, as_video
-from tinct.shapes import Image, LabelMap
+from tinct.shapes import Image, LabelMap, holds_arrays
 
 if TYPE_CHECKING:
     PromptsLike: TypeAlias = Mapping[int, MaskLike]
@@ -87,7 +87,8 @@ class VideoSegmenter(OnDevice, ABC):
         return ((index, masks, None) for index, masks in self.segment(video, prompts))
 
 
-@dataclass(frozen=True)
+@holds_arrays
+@dataclass(frozen=True, repr=False)
 class FrameResult:
     """What a segmenter gave for one frame.
 

@@ -6,6 +6,7 @@ import colorsys
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -18,6 +19,9 @@ from tinct.io.mask_files import read_label_png
 from tinct.io.masks import check_size, object_ids_of
 from tinct.io.video import Video
 from tinct.shapes import BinaryMask, Image, LabelMap, UInt8
+
+if TYPE_CHECKING:
+    from tinct.io.video_writer import VideoWriter
 
 FILL = 0.45
 """Opacity of the fill."""

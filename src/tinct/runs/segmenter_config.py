@@ -84,10 +84,12 @@ class SegmenterConfig:
         """What makes two runs the same, for their records; keys that say nothing are left out.
 
         Raises:
-            OptionError: There is no such method, variant or budget, or flow is of no use to the method.
+            OptionError: There is no such method, variant, preset or budget, or flow is of no use to the
+                method.
             WeightsError: The weights are missing or not what they should be.
         """
         variant = zoo.check_variant(self.method, self.variant)
+        zoo.preset_options(self.method, variant, self.preset)
         located = zoo.resolve_weights(self.method, variant, self.weights)
         words: dict[str, Any] = {
             "method": self.method,
