@@ -9,6 +9,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -220,6 +221,23 @@ def test_ctrl_c_lets_workers_save_and_leaves_no_process(tmp_path: Path, to_all: 
     assert error == ""
     assert process.returncode == 0
     assert not any(is_running(pid) for pid in pids)
+
+
+@pytest.mark.parametrize("at", ["_ready", "_call"])
+def test_ctrl_c_the_moment_a_task_is_handed_out_ends_its_worker_too(
+    at: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Interrupted(ProcessPoolExecutor):
+        def submit(self, function: Any, /, *args: Any, **named: Any) -> Any:
+            future = super().submit(function, *args, **named)
+            if function.__name__ == at:
+                raise KeyboardInterrupt
+            return future
+
+    monkeypatch.setattr(workers_module, "ProcessPoolExecutor", Interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        list(outcomes_of(time.sleep, [600.0, 600.0], 2))
+    assert multiprocessing.active_children() == []
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")

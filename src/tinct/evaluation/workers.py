@@ -79,12 +79,13 @@ def outcomes_of(
             yield index, _outcome(function, task)
         return
     running: dict[Future[Any], _Worker] = {}
+    alive: list[_Worker] = []
     waiting, died_once, failed_starts = deque(range(len(tasks))), set[int](), 0
     try:
         while waiting or running:
             starting = sum(worker.index is None for worker in running.values())
             while len(running) < workers and starting < len(waiting):
-                worker = _Worker(function)
+                worker = _Worker(function, alive)
                 running[worker.ready] = worker
                 starting += 1
             for future in wait(running, return_when=FIRST_COMPLETED).done:
@@ -95,6 +96,7 @@ def outcomes_of(
                     outcome = future.result()
                 except BrokenProcessPool:
                     _end([worker])
+                    alive.remove(worker)
                     if had is None:
                         failed_starts += 1
                         _check_starts(failed_starts, worker.end)
@@ -112,11 +114,12 @@ def outcomes_of(
                     running[worker.executor.submit(_call, tasks[worker.index])] = worker
                 else:
                     _end([worker])
+                    alive.remove(worker)
                 if had is not None:
                     yield had, outcome
                 failed_starts = 0
     finally:
-        _end(list(running.values()))
+        _end(alive)
 
 
 class _Worker:
@@ -124,24 +127,34 @@ class _Worker:
 
     Args:
         function: What its process calls.
+        alive: It joins this list before there is a process: Ctrl-C may come at any moment, also when a worker
+            waits for nothing that `running` knows.
     """
 
-    def __init__(self, function: Callable[[Any], Any]) -> None:
+    process: BaseProcess | None = None
+
+    def __init__(self, function: Callable[[Any], Any], alive: list[_Worker]) -> None:
         # A fork of a process with threads, as torch and OpenCV have them, may wait for ever.
         spawn = multiprocessing.get_context("spawn")
         self.executor = ProcessPoolExecutor(1, spawn, _begin, (function,))
         self.index: int | None = None
+        alive.append(self)
         if sys.platform != "win32":
             # Spawning starts it, and then lets signals through; so it is started before they are blocked.
             resource_tracker.ensure_running()
         with _blocked_signals():
             self.ready = self.executor.submit(_ready)
-        (self.process,) = self.executor._processes.values()
+            (self.process,) = self.executor._processes.values()
+
+    @property
+    def processes(self) -> list[BaseProcess]:
+        """Its process, also if its start was interrupted; none if it was not started."""
+        return list((self.executor._processes or {}).values()) if self.process is None else [self.process]
 
     @property
     def end(self) -> str:
         """How its process ended."""
-        code = self.process.exitcode
+        code = None if self.process is None else self.process.exitcode
         if code is None or code >= 0:
             return f"exit code {code}"
         with suppress(ValueError):
@@ -151,7 +164,7 @@ class _Worker:
 
 def _end(workers: Sequence[_Worker]) -> None:
     """Ask workers to leave, and kill those that do not."""
-    processes: list[BaseProcess] = [worker.process for worker in workers]
+    processes = [process for worker in workers for process in worker.processes]
     for process in processes:
         process.terminate()
     deadline = time.monotonic() + GRACE_S
@@ -159,9 +172,10 @@ def _end(workers: Sequence[_Worker]) -> None:
         for process in processes:
             process.join(max(0.0, deadline - time.monotonic()))
     finally:  # also after a second Ctrl-C
+        for process in processes:
+            process.kill()
+            process.join()
         for worker in workers:
-            worker.process.kill()
-            worker.process.join()
             worker.executor.shutdown(cancel_futures=True)
 
 
