@@ -138,7 +138,7 @@ PRESETS: Mapping[str, Mapping[str, Options]] = {
     "mobilenetv2": {
         # More cells than in training: a soft minimum over them is to lie no lower.
         "default": replace(
-            _COMPACT_MEMORY, working_height=432, local_radius=13, memory_frames=5, soft_minimum=0.85
+            _COMPACT_MEMORY, working_height=432, local_radius=13, memory_frames=2, soft_minimum=0.85
         ),
         "fast": replace(_COMPACT_MEMORY, working_height=272, local_radius=8, memory_frames=3),
     },
