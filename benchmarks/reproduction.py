@@ -49,6 +49,7 @@ class Reproduction:
         rate: As `tinct train --learning-rate`; empty for the recipe's.
         measured: Whether the statistics of batch norm are measured first: where they stay as they are from
             chance, nothing comes through a deep network.
+        judged_with: Options that it is judged with, beside the preset `paper`.
     """
 
     method: str
@@ -59,6 +60,7 @@ class Reproduction:
     of_stills: bool = False
     rate: str = ""
     measured: bool = False
+    judged_with: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -70,10 +72,13 @@ REPRODUCTIONS = (
     Reproduction("osvos", "vgg16", "sides=60,half_sides=30,fused=30", "fused", from_vgg16=True),
     # Its samples are a fifth of the recipe's ten, and so is the rate.
     Reproduction("masktrack", "vgg16", "stills=100", "stills", True, True, rate="2e-4"),
-    Reproduction("masktrack", "resnet101", "stills=20", None, of_stills=True, rate="2e-4"),
-    Reproduction("maskrnn", "vgg16", "frames=50,recurrence=20", "recurrence", True),
+    Reproduction("masktrack", "resnet101", "stills=120", None, of_stills=True, rate="2e-4"),
+    # Judged frame by frame, without the flow to the next one.
+    Reproduction(
+        "maskrnn", "vgg16", "frames=50,recurrence=20", "recurrence", True, judged_with=("look_ahead=False",)
+    ),
     # From chance, and for so few steps, rates are larger.
-    Reproduction("feelvos", "xception65", "video=20", None, rate="3e-3", measured=True),
+    Reproduction("feelvos", "xception65", "video=40", None, rate="1e-3", measured=True),
     Reproduction("dyenet", "resnet101", "proposals=10,joint=10", None, rate="1e-2"),
     Reproduction("dyenet", "xception65", "proposals=10,joint=10", None, rate="1e-2"),
 )
@@ -116,7 +121,9 @@ def judging_command(small: Reproduction, options: argparse.Namespace, tuning: in
     what = ["--root", options.root, "--split", "dev", "--sequences", options.sequences, "--every", "4"]
     how = ["--method", small.method, "--variant", small.variant, "--preset", "paper", "--weights", weights]
     tuned = ["--fine-tune", tuning or "none"]
-    size = ["--max-frames", "5", "--set", f"working_height={ROWS_PX}", "--json", scores]
+    size = ["--max-frames", "5", "--json", scores]
+    for option in (f"working_height={ROWS_PX}", *small.judged_with):
+        size += ["--set", option]
     return [str(word) for word in (*what, *how, *tuned, *size)]
 
 
