@@ -19,23 +19,28 @@ from tinct.inference.segmenter import StreamingSegmenter
 from tinct.inference.state_files import load_state, save_state
 from tinct.io.masks import ObjectMasks
 from tinct.methods.feelvos import PRESETS, Feelvos, FeelvosState, build
+from tinct.methods.feelvos_views import FeelvosViews
 from tinct.networks.feelvos import FeelvosNetwork
 from tinct.networks.weights import save_weights
 
 COMPACT = PRESETS["mobilenetv2"]
 
+Pairs = dict[str, tuple[Any, Any]]
+"""Preset → the segmenters of torch and of ONNX Runtime."""
 
-def of(backend: str, preset: str = "default", **overrides: Any) -> Feelvos:
+
+def of(backend: str, preset: str = "default", **overrides: Any) -> Feelvos | FeelvosViews:
     record = zoo.weights_record("feelvos", "mobilenetv2")
     assert record is not None
     segmenter = build("mobilenetv2", preset, record.path, torch.device("cpu"), backend, **overrides)
-    if isinstance(segmenter.backend, TorchBackend):
-        segmenter.backend.precision = "float32"  # ONNX Runtime's; "auto" is bfloat16 on some processors
+    runner = segmenter.views[0].backend if isinstance(segmenter, FeelvosViews) else segmenter.backend
+    if isinstance(runner, TorchBackend):
+        runner.precision = "float32"  # ONNX Runtime's; "auto" is bfloat16 on some processors
     return segmenter
 
 
 @pytest.fixture(scope="module")
-def pairs() -> dict[str, tuple[Feelvos, Feelvos]]:
+def pairs() -> Pairs:
     return {preset: (of("torch", preset), of("onnx", preset)) for preset in COMPACT}
 
 
@@ -74,16 +79,22 @@ def check_alike(results: Iterator[list[ObjectMasks]]) -> None:
 
 @pytest.mark.parametrize(
     ("preset", "size", "objects"),
-    [("default", (97, 131), 1), ("default", (50, 41), 3), ("fast", (64, 85), 64), ("fast", (9, 70), 2)],
+    [
+        ("default", (97, 131), 1),
+        ("default", (50, 41), 3),
+        ("fast", (64, 85), 64),
+        ("fast", (9, 70), 2),
+        ("best", (44, 62), 2),
+    ],
 )
 def test_frames_of_any_size_and_number_of_objects(
-    pairs: dict[str, tuple[Feelvos, Feelvos]], preset: str, size: tuple[int, int], objects: int
+    pairs: Pairs, preset: str, size: tuple[int, int], objects: int
 ) -> None:
     frames, labels = scene(size, objects)
     check_alike(both(pairs[preset], frames, {0: labels}))
 
 
-def test_corrections_with_new_objects(pairs: dict[str, tuple[Feelvos, Feelvos]]) -> None:
+def test_corrections_with_new_objects(pairs: Pairs) -> None:
     frames, labels = scene((60, 77), 2)
     more = np.zeros_like(labels)
     more[30:50, 20:60] = 254
@@ -104,9 +115,7 @@ def test_other_options(options: dict[str, Any]) -> None:
     check_alike(both([of("torch", **options), of("onnx", **options)], frames, {0: labels}))
 
 
-def test_a_state_goes_on_from_a_file_to_the_very_same_masks(
-    pairs: dict[str, tuple[Feelvos, Feelvos]], tmp_path: Path
-) -> None:
+def test_a_state_goes_on_from_a_file_to_the_very_same_masks(pairs: Pairs, tmp_path: Path) -> None:
     frames, labels = scene((40, 56), 2)
     segmenter = pairs["fast"][1]
     state = segmenter.start(frames[0], labels)
@@ -118,7 +127,7 @@ def test_a_state_goes_on_from_a_file_to_the_very_same_masks(
         np.testing.assert_array_equal(masks.probs, again.probs)
 
 
-def test_neither_backend_goes_on_from_the_others_state(pairs: dict[str, tuple[Feelvos, Feelvos]]) -> None:
+def test_neither_backend_goes_on_from_the_others_state(pairs: Pairs) -> None:
     frames, labels = scene((40, 56), 1)
     for one, other in (pairs["fast"], pairs["fast"][::-1]):
         state = one.start(frames[0], labels)

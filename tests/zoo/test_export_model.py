@@ -112,6 +112,8 @@ def test_the_example_gives_tincts_masks(models: Path, tmp_path: Path) -> None:
         assert (found == masks.label_map).mean() > 0.99
 
 
-def test_a_network_without_a_graph_is_named() -> None:
+def test_a_network_without_a_graph_and_a_preset_of_several_runs_are_named() -> None:
     with pytest.raises(OptionError, match="no graph of dyenet"):
         export_model("dyenet", Path("never"))
+    with pytest.raises(OptionError, match="export 'default', and run its graphs on both"):
+        export_model("feelvos", Path("never"), preset="best")

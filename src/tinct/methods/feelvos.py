@@ -30,7 +30,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -46,6 +46,9 @@ from tinct.ops.components import apart_from
 from tinct.ops.pixel_sets import Array, PixelSet, ReferenceSet, label_positions, namespace_of
 from tinct.ops.working_size import working_frame
 from tinct.shapes import Image, LabelMap, holds_arrays
+
+if TYPE_CHECKING:
+    from tinct.methods.feelvos_views import FeelvosViews
 
 PREVIOUS_MATCHING = ("window", "frame", "none")
 
@@ -79,6 +82,8 @@ class Options:
             its reference, in a soft minimum (0: nothing).
         gate: Beyond the paper: drop components that lie apart from the previous mask.
         gate_reach: How far apart, as a fraction of the frame's short side.
+        views: Beyond the paper: (working height, mirrored or not) of runs whose probabilities are averaged
+            (`methods.feelvos_views`); none for a single run at `working_height`.
 
     Raises:
         OptionError: No such `previous_matching`.
@@ -103,6 +108,7 @@ class Options:
     other_prompts: float = 0.0
     gate: bool = False
     gate_reach: float = 0.1
+    views: tuple[tuple[int, bool], ...] = ()
 
     def __post_init__(self) -> None:
         if self.previous_matching not in PREVIOUS_MATCHING:
@@ -134,12 +140,15 @@ COMPACT = Options(
 
 _COMPACT_MEMORY = replace(COMPACT, memory_thinning=3, memory_weight=0.1, other_prompts=0.3, gate=True)
 
+# More cells than in training: a soft minimum over them is to lie no lower.
+_COMPACT_DEFAULT = replace(
+    _COMPACT_MEMORY, working_height=432, local_radius=13, memory_frames=2, soft_minimum=0.85
+)
+
 PRESETS: Mapping[str, Mapping[str, Options]] = {
     "mobilenetv2": {
-        # More cells than in training: a soft minimum over them is to lie no lower.
-        "default": replace(
-            _COMPACT_MEMORY, working_height=432, local_radius=13, memory_frames=2, soft_minimum=0.85
-        ),
+        "default": _COMPACT_DEFAULT,
+        "best": replace(_COMPACT_DEFAULT, views=((432, False), (432, True))),
         "fast": replace(_COMPACT_MEMORY, working_height=272, local_radius=8, memory_frames=3),
     },
     "xception65": {"default": Options(), "fast": Options(output_stride=16), "paper": Options()},
@@ -437,7 +446,7 @@ class Feelvos(StreamingSegmenter[FeelvosState]):
 
 def build(
     variant: str, preset: str, weights: Path, device: Any, backend: str = "torch", **overrides: Any
-) -> Feelvos:
+) -> Feelvos | FeelvosViews:
     """A segmenter with weights from a file, as the zoo asks for it."""
     options = replace(PRESETS[variant][preset], **overrides)
     if backend == "onnx":
@@ -450,11 +459,19 @@ def build(
             )
         tensors = read_weights(weights, "feelvos", variant)
         check_shapes(weights, tensors, feelvos_shapes(options.config), f"feelvos ({variant})")
-        return Feelvos(OnnxBackend(tensors, options.config), options)
+        return _segmenter(OnnxBackend(tensors, options.config), options)
     from tinct.backends.feelvos_torch import TorchBackend
     from tinct.networks.feelvos import FeelvosNetwork
     from tinct.networks.weights import load_weights
 
     network = FeelvosNetwork(options.config, options.output_stride)
     load_weights(weights, network, method="feelvos", variant=variant)
-    return Feelvos(TorchBackend(network, device), options)
+    return _segmenter(TorchBackend(network, device), options)
+
+
+def _segmenter(backend: FeelvosBackend, options: Options) -> Feelvos | FeelvosViews:
+    if not options.views:
+        return Feelvos(backend, options)
+    from tinct.methods.feelvos_views import FeelvosViews
+
+    return FeelvosViews(backend, options)

@@ -272,7 +272,7 @@ def build_segmenter(
     Args:
         method: A name of `METHODS`; or `hf://user/repo`, whose weights say what they are for.
         variant: None for the method's default.
-        preset: `default`, `paper` (nothing beyond the paper) or `fast`.
+        preset: `default`, `fast`, `paper` (nothing beyond the paper), or one that only some methods have.
         weights: A safetensors file, or `hf://user/repo` or `hf://user/repo@revision` on the hub; None for
             the one in the package. SAM 2 and its kin take a folder or `user/repo`, too; None for the
             variant's own repository.

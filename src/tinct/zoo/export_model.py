@@ -72,7 +72,7 @@ def export_model(
         The files.
 
     Raises:
-        OptionError: There is no graph of this method or variant.
+        OptionError: There is no graph of this method or variant, or the preset is of several runs.
         WeightsError: The weights are missing or not what they should be.
         OutputError: A file cannot be written.
     """
@@ -90,6 +90,11 @@ def export_model(
     }  # fmt: skip
     if method == "feelvos":
         options = preset_options(method, variant, preset)
+        if options.views:
+            raise OptionError(
+                f"The preset {preset!r} is the mean of several runs of one network, one of them on mirrored "
+                "frames; export 'default', and run its graphs on both."
+            )
         graphs = _feelvos(tensors, options, half)
         described["numbers"] = {name: getattr(options, name) for name in FEELVOS_NUMBERS}
         described["steps"] |= FEELVOS_STEPS

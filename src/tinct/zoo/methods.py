@@ -105,7 +105,8 @@ OWN: Mapping[str, MethodRecord] = {
             "DAVIS-2016 val J&F": _paper(0.817, "results on the DAVIS 2016 validation set"),
             "DAVIS-2017 val J&F": _paper(0.715, "results on the DAVIS 2017 validation set, with YouTube-VOS"),
         },
-        lacking={"mobilenetv2": ("paper",)},
+        presets=(*PRESETS, "best"),
+        lacking={"mobilenetv2": ("paper",), "xception65": ("best",)},
         onnx_variants=("mobilenetv2",),
         training=TrainingHelp(
             "Train FEELVOS; the result is OUT/video.safetensors, for `tinct segment --weights`.",
