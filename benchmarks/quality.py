@@ -1,4 +1,4 @@
-"""J and F of a streaming segmenter on DAVIS-2016, with the seconds that each frame took.
+"""J and F of a segmenter on DAVIS-2016, with the seconds that each frame took.
 
     python benchmarks/quality.py --root DAVIS --split val --threads 2 --json quality.json
 

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,9 @@ from PIL import Image as PillowImage
 from tinct.errors import DatasetError, MaskError, NumericalError, OptionError
 from tinct.evaluation.live_score import Seconds, score_davis_2016
 from tinct.evaluation.results import Scores, SequenceScores, Statistics
-from tinct.inference.segmenter import StreamingSegmenter
+from tinct.inference.segmenter import StreamingSegmenter, VideoSegmenter
 from tinct.io.masks import ObjectMasks
+from tinct.io.video import Video
 from tinct.shapes import Image, LabelMap
 
 HEIGHT, WIDTH = 40, 60
@@ -43,6 +45,18 @@ class BrightSegmenter(StreamingSegmenter[BrightState]):
         return BrightState(state.frames + 1), ObjectMasks(
             (3,), np.where(bright[None], self.one, 0).astype(np.float32)
         )
+
+
+class BrightVideos(VideoSegmenter):
+    """The same, of whole videos."""
+
+    def __init__(self, segmenter: BrightSegmenter) -> None:
+        self.segmenter = segmenter
+
+    def segment(self, video: Video, prompts: Mapping[int, LabelMap]) -> Iterator[tuple[int, ObjectMasks]]:
+        state = self.segmenter.start(video[0], prompts[0])
+        for index, frame in enumerate(video):
+            yield index, self.segmenter.step(replace(state, frames=index), frame)[1]
 
 
 def write_sequence(root: Path, name: str, frames: int, *, palette: bool = False) -> None:
@@ -106,6 +120,15 @@ def test_the_split_is_the_mean_over_sequences(dataset: Path) -> None:
     assert scores.j_and_f == pytest.approx((3 / 5 + 3 / 7) / 2)
     assert 0 <= scores.run["seconds_per_frame"] < 60
     assert 0 <= scores.run["processor_seconds_per_frame"] < 60
+
+
+def test_a_segmenter_of_whole_videos_is_scored_and_timed_by_its_mean(dataset: Path) -> None:
+    found: list[tuple[SequenceScores, Seconds]] = []
+    whole = BrightVideos(BrightSegmenter(lost_after=4))
+    scores = score_davis_2016(whole, dataset, "dev", progress=lambda *of: found.append(of))
+    # The frames and scores of the streaming test above.
+    assert [s.statistics["J"].mean for s in scores.sequences] == pytest.approx([3 / 5, 3 / 7])
+    assert [len(seconds.wall) for _, seconds in found] == [1, 1]
 
 
 def test_fewer_frames_on_request(dataset: Path) -> None:

@@ -1,4 +1,4 @@
-"""Scoring a streaming segmenter on DAVIS-2016 while it segments: no mask touches the disk.
+"""Scoring a segmenter on DAVIS-2016 while it segments: no mask touches the disk.
 
 For training and benchmarks. Source: Perazzi et al., CVPR 2016. The first frame's truth is given; the
 rest is the protocol "davis-2016" of `tinct.evaluation.protocols`.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from tinct.evaluation.protocols import PROTOCOLS
 from tinct.evaluation.results import Scores, SequenceScores
 from tinct.evaluation.tracks import Rules, Tracks
 from tinct.evaluation.truth import labels_to_score
-from tinct.inference.segmenter import StreamingSegmenter, segment_video
+from tinct.inference.segmenter import StreamingSegmenter, VideoSegmenter, segment_video
 from tinct.io.masks import ObjectMasks
 from tinct.io.video import Video
 from tinct.shapes import BACKGROUND, Image, LabelMap
@@ -36,7 +36,7 @@ OnFrame = Callable[[str, str, ObjectMasks], None]
 
 @dataclass(frozen=True)
 class Seconds:
-    """What each step of a sequence took, the last frame's included.
+    """What each step of a sequence took, the last frame's included; of a `VideoSegmenter` one mean.
 
     Attributes:
         wall: Seconds that passed.
@@ -48,7 +48,7 @@ class Seconds:
 
 
 def score_davis_2016(
-    segmenter: StreamingSegmenter[Any],
+    segmenter: StreamingSegmenter[Any] | VideoSegmenter,
     root: Path | str,
     split: str,
     *,
@@ -61,7 +61,7 @@ def score_davis_2016(
     """Segment every sequence of a split from its first frame's truth, and score the masks.
 
     Args:
-        segmenter: Any streaming segmenter; it is started again for each sequence.
+        segmenter: Of either kind; it is started again for each sequence.
         root: The dataset: `ImageSets/2016/<split>.txt` (a name per line), `JPEGImages/480p/<name>`
             and `Annotations/480p/<name>`.
         split: The list's name, such as "val".
@@ -125,11 +125,11 @@ def _thinned(sequence: data.Sequence, every: int, max_frames: int | None) -> dat
 
 
 def _score_sequence(
-    segmenter: StreamingSegmenter[Any], sequence: data.Sequence, on_frame: OnFrame | None
+    segmenter: StreamingSegmenter[Any] | VideoSegmenter, sequence: data.Sequence, on_frame: OnFrame | None
 ) -> tuple[SequenceScores, Seconds]:
     tracks = Tracks(RULES, {})
     scored = scored_range(RULES.protocol, len(sequence))
-    timed = _Timed(segmenter)
+    timed = _Timed(segmenter) if isinstance(segmenter, StreamingSegmenter) else _TimedWhole(segmenter)
     for index, masks in _results(timed, sequence):
         if index == 0:
             continue
@@ -147,7 +147,7 @@ def _score_sequence(
 
 
 def _results(
-    segmenter: StreamingSegmenter[Any], sequence: data.Sequence
+    segmenter: StreamingSegmenter[Any] | VideoSegmenter, sequence: data.Sequence
 ) -> Iterator[tuple[int, ObjectMasks]]:
     try:
         yield from segment_video(segmenter, _Frames(sequence), {0: sequence.prompts()[0]})
@@ -174,6 +174,23 @@ class _Timed(StreamingSegmenter[Any]):
         self.wall.append(time.perf_counter() - wall)
         self.processor.append(time.process_time() - processor)
         return state, masks
+
+
+class _TimedWhole(VideoSegmenter):
+    """Another segmenter of whole videos, and the seconds that a frame took on average, with all reading."""
+
+    def __init__(self, segmenter: VideoSegmenter) -> None:
+        self._segmenter = segmenter
+        self.wall: list[float] = []
+        self.processor: list[float] = []
+
+    def segment(self, video: Video, prompts: Mapping[int, LabelMap]) -> Iterator[tuple[int, ObjectMasks]]:
+        wall, processor = time.perf_counter(), time.process_time()
+        for index, masks in self._segmenter.segment(video, prompts):
+            _ = masks.label_map
+            self.wall = [(time.perf_counter() - wall) / len(video)]
+            self.processor = [(time.process_time() - processor) / len(video)]
+            yield index, masks
 
 
 class _Frames(Video):
