@@ -112,7 +112,8 @@ def test_frames_without_proposals_are_said_and_recorded(tinct: Tinct) -> None:
 def test_no_proposals_at_all_leave_propagation(tinct: Tinct) -> None:
     draw([[(10, 10, 20)]] * 3)
     Path("boxes.json").write_text("{}")
-    code, said = tinct("--proposals", "boxes.json")
+    # By proposals alone, as in the paper: the cells of a frame find the object without any.
+    code, said = tinct("--proposals", "boxes.json", "--preset", "paper")
     assert code == 0
     assert "3 of 3" in said
     assert [point["painted"] for point in record()["starting_points"]] == [True]

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from tinct.networks.backbones import ImageNormalisation
+from tinct.networks.heads import UnitEmbedding
 from tinct.networks.pyramid import FeaturePyramid
 
 STRIDE = 8
@@ -18,7 +19,7 @@ FINE_STRIDE = 4
 PYRAMID_CHANNELS = 256
 """Width of the papers' pyramid (FPN)."""
 
-COMPACT_CHANNELS, COMPACT_FINE, COMPACT_IDENTITY = 96, 24, 128
+COMPACT_CHANNELS, COMPACT_FINE, COMPACT_IDENTITY, COMPACT_EMBEDDING = 96, 24, 128, 64
 
 FLOW_SCALE_PX = 20.0
 """Flow is divided by this before a network sees it (FlowNet's own scale; inferred)."""
@@ -35,17 +36,19 @@ class FrameFeatures(NamedTuple):
         fine: [B, C4, H/4, W/4] of the feature pyramid, or None.
         motion: [B, C, H/8, W/8] of the flow stream, to be added to `coarse`, or None.
         identity: [B, I, H/8, W/8] for the re-identification network alone, or None; compact only.
+        embedding: [B, E, H/8, W/8], FEELVOS's e_p, for the matching guide, or None; compact only.
     """
 
     coarse: Tensor
     fine: Tensor | None = None
     motion: Tensor | None = None
     identity: Tensor | None = None
+    embedding: Tensor | None = None
 
     def select(self, index: Tensor | slice) -> FrameFeatures:
         """Some of the pictures."""
-        fine, motion, identity = (None if maps is None else maps[index] for maps in self[1:])
-        return FrameFeatures(self.coarse[index], fine, motion, identity)
+        coarse, *others = self
+        return FrameFeatures(coarse[index], *(None if maps is None else maps[index] for maps in others))
 
 
 class CompactFeatures(nn.Module):
@@ -56,15 +59,21 @@ class CompactFeatures(nn.Module):
 
     Args:
         pyramid: Give the stride-4 map too.
+        embedding: Give the embedding too.
     """
 
     channels, identity_channels = COMPACT_CHANNELS, COMPACT_IDENTITY
 
-    def __init__(self, *, pyramid: bool) -> None:
+    def __init__(self, *, pyramid: bool, embedding: bool) -> None:
         super().__init__()
         self.extractor = FeaturePyramid("mobilenetv2_100", COMPACT_CHANNELS, COMPACT_FINE)
         self.identity = nn.Conv2d(self.extractor.stacked_channels, COMPACT_IDENTITY, 1, bias=False)
         nn.init.orthogonal_(self.identity.weight)
+        self.embedding = (
+            UnitEmbedding(self.extractor.stacked_channels, COMPACT_CHANNELS, COMPACT_EMBEDDING)
+            if embedding
+            else None
+        )
         self.fine_channels = COMPACT_FINE if pyramid else 0
         if not pyramid:
             self.extractor.skip.requires_grad_(False)  # nothing looks at its map
@@ -73,7 +82,8 @@ class CompactFeatures(nn.Module):
         """Features of frames in [0, 1], of any size (strides round up)."""
         seen = self.extractor(frames)
         fine = seen.skip if self.fine_channels else None
-        return FrameFeatures(seen.features, fine, identity=self.identity(seen.stacked))
+        embedding = None if self.embedding is None else self.embedding(seen.stacked, seen.features)
+        return FrameFeatures(seen.features, fine, identity=self.identity(seen.stacked), embedding=embedding)
 
     def freeze_for_training(self) -> None:
         """Take the backbone out of training, as most of the paper's is: what it knows it has from before."""

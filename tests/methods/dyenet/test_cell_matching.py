@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,7 +14,6 @@ from tinct.methods.dyenet.cell_matching import CellMatching, best_agreeing
 from tinct.methods.dyenet.options import Options
 from tinct.methods.dyenet.sources import Sources
 from tinct.methods.dyenet.tracklets import RoiMask, StartingPoint
-from tinct.networks.dyenet.template_guide import TemplateGuide
 from tinct.networks.frame_features import STRIDE
 
 GROUND, RED, BLUE, GREEN = range(4)
@@ -26,15 +23,13 @@ class Coloured(Sources):
     """Frames whose cells look like one of four colours, at right angles to each other."""
 
     def __init__(self, *frames: np.ndarray) -> None:
-        guide = TemplateGuide(4, 4)
-        guide.log_sharpness.data.fill_(math.log(20.0))
-        self.members: Any = (SimpleNamespace(network=SimpleNamespace(template_guide=guide)),)
+        self.members: Any = (None,)
         self.device, self.options = torch.device("cpu"), Options(box_margin=0.0)
         self.frames = frames
         self.size = (frames[0].shape[0] * STRIDE, frames[0].shape[1] * STRIDE)
 
     def looks(self, index: int) -> list[Tensor]:
-        return [torch.eye(4)[torch.from_numpy(self.frames[index])].permute(2, 0, 1)]
+        return [4 * torch.eye(4)[torch.from_numpy(self.frames[index])].permute(2, 0, 1)]
 
 
 def picture(*squares: tuple[int, int, int, int]) -> np.ndarray:
@@ -97,7 +92,7 @@ def test_what_is_nobodys_is_background() -> None:
 @torch.inference_mode()
 def test_thinned_background_counts_as_all_of_it(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
     # Cells that look half like the ground, half like the object: its share is that of its cells.
-    monkeypatch.setattr("tinct.methods.dyenet.cell_matching.BACKGROUND_STEP", step)
+    monkeypatch.setattr("tinct.networks.dyenet.matching_guide.BACKGROUND_STEP", step)
     known = matching(picture((GREEN, 0, 0, 2)))
     recalled = known.recalled(1)[:, 0, 0]
     torch.testing.assert_close(recalled, torch.full((2,), 16 / 240), atol=0.005, rtol=0)
@@ -126,6 +121,6 @@ def test_of_an_objects_starting_points_the_best_is_taken_if_no_other_object_agre
     assert (first.embedding[0], second.embedding[0]) == (1, 3)
 
 
-def test_a_network_without_a_template_guide_has_no_cells_to_compare() -> None:
+def test_a_network_without_a_matching_guide_has_no_cells_to_compare() -> None:
     with pytest.raises(OptionError, match="set it to 0"):
         Options(least_agreement=0.3)

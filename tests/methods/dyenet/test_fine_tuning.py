@@ -16,7 +16,7 @@ from tinct.fine_tuning.budget import Budget
 from tinct.fine_tuning.fine_tune import FineTuningWarning
 from tinct.methods.dyenet.fine_tuning import PAPER_TRAINING, TUNED, OnlineTraining, trained_online
 from tinct.methods.dyenet.options import PRESETS
-from tinct.networks.dyenet.network import COMPACT, PAPER, DyeNetNetwork
+from tinct.networks.dyenet.network import COMPACT, PAPER, DyeNetNetwork, Propagated
 from tinct.ops.losses import RegionLossOptions
 
 OPTIONS = OnlineTraining(Budget(steps=2), height=48, tuned_share=1.0)
@@ -49,6 +49,23 @@ def test_a_copy_learns_and_its_features_stay(network: DyeNetNetwork, annotated: 
     changed = {n.split(".")[0] for n, x in tuned.state_dict().items() if not torch.equal(before[n], x)}
     assert changed == {"mask_network", "reid", "recurrent"}
     assert not any(parameter.requires_grad for parameter in tuned.parameters())
+
+
+def test_it_learns_on_the_training_s_grid_and_runs_on_its_own(
+    network: DyeNetNetwork, annotated: list[LabelledFrame], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grids: set[tuple[int, ...]] = set()
+    forward = DyeNetNetwork.forward
+
+    def noted(self: DyeNetNetwork, *arguments: Any) -> Propagated:
+        grids.add(tuple(arguments[3].shape[-2:]))
+        return forward(self, *arguments)
+
+    monkeypatch.setattr(DyeNetNetwork, "forward", noted)
+    tuned = trained_online(network, annotated, replace(OPTIONS, roi_grid=4))
+    assert grids == {(4, 4)}
+    assert tuned.config == network.config
+    assert tuned.mask_grid == network.mask_grid == 12
 
 
 def small(options: OnlineTraining) -> OnlineTraining:
@@ -97,7 +114,7 @@ def test_the_papers_loss_and_descent() -> None:
             assert (training.optimiser, training.weight_decay, training.batch) == ("sgd", 5e-4, 8)
             assert (training.clips.frames, training.clip_gradient_norm, training.rates) == (4, 0.0, ())
             assert training.loss.enlargement == (1.0, 1.0)
-    assert PRESETS["mobilenetv2"]["default"].fine_tuning == OnlineTraining()
+    assert PRESETS["mobilenetv2"]["default"].fine_tuning == OnlineTraining(roi_grid=28)
 
 
 def test_the_same_seed_gives_the_same_network(network: DyeNetNetwork, annotated: list[LabelledFrame]) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from tinct.fine_tuning.budget import Budget
 from tinct.inference.callbacks import FineTuningProgress, callbacks
@@ -18,7 +19,8 @@ from tinct.io.masks import ObjectMasks
 from tinct.io.video import Video
 from tinct.methods.dyenet import DyeNet, Options
 from tinct.methods.dyenet.fine_tuning import OnlineTraining
-from tinct.networks.dyenet.network import COMPACT, DyeNetNetwork
+from tinct.networks.dyenet.matching_guide import BoxCells
+from tinct.networks.dyenet.network import COMPACT, DyeNetNetwork, FrameFeatures
 
 Clip = Callable[..., tuple[Video, list[np.ndarray]]]
 Make = Callable[..., DyeNet]
@@ -259,3 +261,32 @@ def test_online_training_learns_from_the_painted_frames_and_leaves_the_network(c
     assert not np.array_equal(first[1].probs, run(plain, video, {0: truths[0]})[0][1].probs)
     after = tuned.members[0].network.state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_a_walk_matches_with_the_frame_before_and_every_few_frames_with_a_remembered_one(
+    clip: Clip, dyenet: Make, colour_network: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    video, truths = clip([[("red", 10 + 2 * t, 16, 14)] for t in range(8)])
+    frames = [torch.from_numpy(np.array(frame)).permute(2, 0, 1) / 255 for frame in video]
+    matched: dict[int, list[int]] = {}
+
+    def index_of(features: FrameFeatures) -> int:
+        near = [float((features.coarse[0].float() - frame).abs().mean()) for frame in frames]
+        return int(np.argmin(near))
+
+    def remember(_: Any, features: FrameFeatures, boxes: Tensor, index: Tensor, masks: Tensor) -> BoxCells:
+        return BoxCells(torch.full((len(boxes), 1, 1), float(index_of(features))), torch.ones(len(boxes), 1))
+
+    forward = type(colour_network).forward
+
+    def noted(self: Any, features: FrameFeatures, *rest: Any) -> Any:
+        matched[index_of(features)] = rest[-1].keys[0, :, 0].int().tolist()
+        return forward(self, features, *rest)
+
+    monkeypatch.setattr(type(colour_network), "remember", remember)
+    monkeypatch.setattr(type(colour_network), "forward", noted)
+    run(dyenet(re_id=False, memory_every=2), video, {3: truths[3]})
+    assert matched == {2: [3, 3], 1: [2, 3], 0: [1, 1], 4: [3, 3], 5: [4, 3], 6: [5, 5], 7: [6, 5]}
+    matched.clear()
+    run(dyenet(re_id=False), video, {3: truths[3]})
+    assert matched == {2: [3], 1: [2], 0: [1], 4: [3], 5: [4], 6: [5], 7: [6]}

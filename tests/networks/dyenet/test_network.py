@@ -14,7 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tinct.errors import OptionError
+from tinct.methods.feelvos import COMPACT_CONFIG
 from tinct.networks.dyenet.network import COMPACT, PAPER, DyeNetConfig, DyeNetNetwork, FrameFeatures
+from tinct.networks.feelvos import FeelvosNetwork
 from tinct.networks.guided_pyramid import take_over_pyramid
 from tinct.networks.pyramid import FeaturePyramid
 from tinct.ops.rois import pooled
@@ -59,12 +61,13 @@ def answers(network: DyeNetNetwork, features: FrameFeatures, boxes: Tensor, inde
     generator = torch.Generator().manual_seed(0)
     hidden = torch.rand(3, d, m, m, generator=generator)[:N]
     masks = torch.rand(3, M, M, generator=generator)[:N]
-    templates = network.remember(features, boxes, index, masks)
+    before = network.remember(features, boxes, index, masks)
+    recalled = torch.rand(3, 2, M, M, generator=generator)[:N]
     return [
         network.embeddings(features, boxes, index),
         network.mask_logits(features, boxes, index),
-        network.begin(features, boxes, index, masks, templates),
-        *network(features, boxes, index, hidden, masks, templates, templates),
+        network.begin(features, boxes, index, masks, recalled),
+        *network(features, boxes, index, hidden, masks, recalled, before),
     ]
 
 
@@ -116,9 +119,10 @@ def test_every_layer_learns(network: DyeNetNetwork) -> None:
     network = deepcopy(network)
     features = features_of(network)
     embeddings, logits, hidden = answers(network, features, BOXES, INDEX)[:3]
-    templates = network.remember(features, BOXES, INDEX, torch.rand(3, 4, 4))
-    seen = network(features, BOXES, INDEX, hidden, torch.rand(3, 4, 4), templates, templates)
-    again = network(features, BOXES, INDEX, seen.hidden, torch.rand(3, 4, 4), templates, templates)
+    before = network.remember(features, BOXES, INDEX, torch.rand(3, 4, 4))
+    recalled = torch.rand(3, 2, 4, 4)
+    seen = network(features, BOXES, INDEX, hidden, torch.rand(3, 4, 4), recalled, before)
+    again = network(features, BOXES, INDEX, seen.hidden, torch.rand(3, 4, 4), recalled, before)
     losses = network.proposal_losses(features, [BOXES[:1], BOXES[:0]])
     parts = [embeddings @ torch.rand(256), logits, again.mask_logits, *losses.values()]
     torch.stack([p.square().sum() for p in parts]).sum().backward()
@@ -173,19 +177,23 @@ def test_the_given_mask_is_where_the_hidden_state_starts(compact: DyeNetNetwork)
     features, m = features_of(compact), compact.config.roi_grid
     masks = torch.zeros(3, compact.mask_grid, compact.mask_grid)
     masks[:, : compact.mask_grid // 2] = 1
-    hidden = compact.begin(features, BOXES, INDEX, masks, compact.remember(features, BOXES, INDEX, masks))
+    hidden = compact.begin(features, BOXES, INDEX, masks, torch.zeros(3, 2, *masks.shape[1:]))
     assert hidden[:, :, : m // 2].any()
     assert not hidden[:, :, m // 2 :].any()
 
 
-def test_a_network_with_a_template_guide_asks_for_templates(compact: DyeNetNetwork) -> None:
-    features, masks = features_of(compact), torch.rand(3, 8, 8)
-    with pytest.raises(OptionError, match="templates"):
+def test_a_network_with_a_matching_guide_asks_for_what_is_recalled(compact: DyeNetNetwork) -> None:
+    features, masks, recalled = features_of(compact), torch.rand(3, 8, 8), torch.rand(3, 2, 8, 8)
+    with pytest.raises(OptionError, match="annotated frames"):
         compact.begin(features, BOXES, INDEX, masks)
-    templates = compact.remember(features, BOXES, INDEX, masks)
-    hidden = compact.begin(features, BOXES, INDEX, masks, templates)
+    hidden = compact.begin(features, BOXES, INDEX, masks, recalled)
     with pytest.raises(OptionError, match="the frame before"):
-        compact(features, BOXES, INDEX, hidden, masks, templates)
+        compact(features, BOXES, INDEX, hidden, masks, recalled)
+
+
+def test_the_papers_backbones_have_no_matching_guide() -> None:
+    with pytest.raises(OptionError, match="'resnet101', which has no embedding"):
+        DyeNetConfig(matching_guide=True)
 
 
 @torch.no_grad()
@@ -193,10 +201,19 @@ def test_painted_frames_and_the_frame_before_are_told_apart(compact: DyeNetNetwo
     """What each recalls joins where its own weights are."""
     features, masks = features_of(compact), torch.rand(3, 8, 8)
     full, empty = (compact.remember(features, BOXES, INDEX, m) for m in (0 * masks + 1, 0 * masks))
-    hidden = compact.begin(features, BOXES, INDEX, masks, full)
-    given = [(full, full), (empty, full), (full, empty)]
+    all_of_it, nothing = torch.ones(3, 2, 8, 8), torch.zeros(3, 2, 8, 8)
+    hidden = compact.begin(features, BOXES, INDEX, masks, all_of_it)
+    given = [(all_of_it, full), (nothing, full), (all_of_it, empty)]
     found = [compact(features, BOXES, INDEX, hidden, masks, *pair).mask_logits for pair in given]
     assert all(not torch.allclose(one, other) for one, other in combinations(found, 2))
+
+
+def test_feelvoss_embedding_is_taken_over(compact: DyeNetNetwork) -> None:
+    source = FeelvosNetwork(COMPACT_CONFIG).eval()
+    fresh = DyeNetNetwork(compact.config).eval()
+    take_over_pyramid(fresh.extractor, dict(source.state_dict()), "")
+    frames = torch.rand(1, 3, *SIZE)
+    torch.testing.assert_close(fresh.features(frames).embedding, source.encode(frames).embedding)
 
 
 def test_a_compact_pyramid_is_taken_over(compact: DyeNetNetwork) -> None:

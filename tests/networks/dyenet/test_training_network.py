@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -11,15 +12,17 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torchvision.ops import box_iou
 
+from tinct.networks.dyenet.matching_guide import AnnotatedCells, annotated_cells
 from tinct.networks.dyenet.network import COMPACT, DyeNetNetwork
 from tinct.networks.dyenet.oim import OnlineInstanceMatching
 from tinct.networks.dyenet.patches import WholeFrames
 from tinct.networks.dyenet.recurrent_mask import at_grid
-from tinct.networks.dyenet.roll_out import begin_to_follow, follow, templates_of
+from tinct.networks.dyenet.roll_out import begin_to_follow, follow
 from tinct.networks.dyenet.training_network import (
     DyeNetLearning,
     DyeNetLossOptions,
     boxes_beside,
+    matching_loss,
     moved_boxes,
     regions_of,
 )
@@ -60,10 +63,11 @@ def learning() -> DyeNetLearning:
     [
         (1, {"proposals"}),
         (2, {"proposals", "masks", "identities", "recognised"}),
-        (4, {"proposals", "masks", "identities", "recognised", "propagation", "iou"}),
+        (4, {"proposals", "masks", "identities", "recognised", "propagation", "iou", "matching"}),
     ],
 )
 def test_longer_clips_teach_more(learning: DyeNetLearning, frames: int, parts: set[str]) -> None:
+    learning.options = replace(learning.options, matching=1.0)
     found = learning.parts(clips(frames))
     assert set(found) == parts
     assert all(torch.isfinite(value) and value >= 0 for value in found.values())
@@ -89,7 +93,39 @@ def test_a_step_teaches_every_layer(learning: DyeNetLearning) -> None:
         if parameter.requires_grad and not name.startswith(waiting) and ".bn" not in name:
             assert parameter.grad is not None, name
     grown = {name.split(".")[0] for name, p in learning.network.named_parameters() if p.grad is not None}
-    assert grown == {"extractor", "rpn", "mask_network", "reid", "recurrent", "template_guide"}
+    assert grown == {"extractor", "rpn", "mask_network", "reid", "recurrent"}
+
+
+def test_matching_is_judged_by_every_cell_that_is_decided(learning: DyeNetLearning) -> None:
+    """What a cell recalls rightly costs nothing, else the logarithm of what it denies; void costs nothing."""
+    labels = torch.zeros(1, 4, 16, 16, dtype=torch.long)
+    labels[0, 2:, :8, :8], labels[0, 2:, 8:, 8:] = 1, VOID
+    clip, k = torch.tensor([0]), torch.tensor([0])
+    right = torch.zeros(2, 1, 2, 2, 2)
+    right[:, :, 0, 0, 0] = 1
+    assert float(matching_loss(right, labels, clip, k)) == pytest.approx(1e-4, rel=0.01)
+    wrong = right.clone()
+    wrong[0, 0, 0, 0, 0] = math.exp(-3)
+    assert float(matching_loss(wrong, labels, clip, k)) == pytest.approx(3 / 6, rel=0.01)
+
+
+def test_objects_on_the_start_frame_alone_are_annotated_there(
+    learning: DyeNetLearning, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[bool] = []
+
+    def recorded(embedding: Tensor, shares: Tensor) -> AnnotatedCells:
+        shown.append(bool(shares.any()))
+        return annotated_cells(embedding, shares)
+
+    monkeypatch.setattr("tinct.networks.dyenet.training_network.annotated_cells", recorded)
+    batch = clips(4)
+    batch["labels"][:, 0] = 0
+    for seed in range(5):
+        shown.clear()
+        torch.manual_seed(seed)
+        learning.parts(batch)
+        assert sum(shown) == 2  # the start frame of both clips, whatever was drawn
 
 
 def test_the_gradient_flows_through_time(learning: DyeNetLearning) -> None:
@@ -174,8 +210,8 @@ def test_masks_and_their_recurrence_learn_on_patches(
     inner = network.features
     monkeypatch.setattr(network, "features", lambda x, flows: (sizes.append(x.shape), inner(x, flows))[1])
     parts = learning.parts(clips())
-    # Identities on whole frames; masks in 3 patches; templates, the start and two steps in 2 each.
-    assert sizes == [(8, 3, H, W), (3, 3, 48, 48), *[(2, 3, 48, 48)] * 4]
+    # Identities and matching on whole frames; masks in 3 patches; the start and two steps in 2 each.
+    assert sizes == [(8, 3, H, W), (3, 3, 48, 48), *[(2, 3, 48, 48)] * 3]
     options.weighted(parts).backward()
     taught = {name.split(".")[0] for name, p in network.named_parameters() if p.grad is not None}
     assert {"mask_network", "reid", "recurrent", "extractor"} <= taught
@@ -198,11 +234,11 @@ def test_boxes_follow_the_flow() -> None:
     features = WholeFrames(network.features(pictures))
     masks = batch["previous"][1, :2].float() / 255
     at = torch.tensor([1, 1])
-    templates = templates_of(network, features, at, masks)
-    before = begin_to_follow(network, features, at, masks, 1.0, templates)
+    recalled = torch.rand(2, 2, *network.features(pictures).coarse.shape[-2:])
+    before = begin_to_follow(network, features, at, masks, 1.0, recalled)
     torch.testing.assert_close(before.boxes, torch.tensor([[8.0, 6, 30, 26], [10, 36, 36, 60]]))
     flow = batch["flow_backward"][:, 2].permute(0, 3, 1, 2).float()
-    step = follow(network, features, at, before, flow, at, 1.0, templates)
+    step = follow(network, features, at, before, flow, at, 1.0, recalled)
     torch.testing.assert_close(step.followed.boxes, torch.tensor([[13.0, 6, 35, 26], [15, 36, 41, 60]]))
     assert step.present.all()
     assert step.mask_logits.shape == (2, 12, 12)
@@ -212,7 +248,7 @@ def test_boxes_follow_the_flow() -> None:
     assert step.followed.cells is not None
     shares = step.followed.cells.shares.view(2, 6, 6)
     torch.testing.assert_close(shares, at_grid(torch.sigmoid(step.mask_logits)[:, None], 6)[:, 0])
-    gone = follow(network, features, at, before._replace(masks=0 * masks), flow, at, 1.0, templates)
+    gone = follow(network, features, at, before._replace(masks=0 * masks), flow, at, 1.0, recalled)
     assert not gone.present.any()
 
 

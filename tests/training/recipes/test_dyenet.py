@@ -115,9 +115,10 @@ def test_a_resumed_run_remembers(data: Sources, tmp_path: Path) -> None:
 def test_the_backbone_does_not_learn_and_others_slower() -> None:
     task = compact_task(TINY)
     groups = {factor: {id(p) for p in parameters} for parameters, factor in task.parameter_groups()}
-    assert sorted(groups) == [0.1, 0.5, 1.0]
+    assert sorted(groups) == [0.1, 0.3, 0.5, 1.0]
     named = {name: id(p) for name, p in task.network.named_parameters()}
     assert named["extractor.extractor.smooth_8.weight"] in groups[0.5]
+    assert named["extractor.embedding.branch.weight"] in groups[0.3]
     assert named["recurrent.function.fuse.weight"] in groups[1.0]
     assert {named["reid.project.weight"], named["extractor.identity.weight"]} <= groups[0.1]
     assert not any(i in group for n, i in named.items() if ".backbone." in n for group in groups.values())

@@ -18,6 +18,7 @@ from tinct.networks.dyenet.network import DyeNetNetwork
 from tinct.networks.dyenet.proposal_sources import ProposalSource
 from tinct.networks.flow import FlowEstimator
 from tinct.networks.weights import load_weights
+from tinct.ops.allocator import keep_freed_memory
 
 __all__ = ["ADVANCED", "PRESETS", "DyeNet", "Options", "build", "join_weights"]
 
@@ -40,6 +41,8 @@ def build(
         OptionError: A config of another backbone than the variant's.
         WeightsError: The file does not fit.
     """
+    # It makes and frees large maps of boxes all the time: 0.40 s a frame without, 0.24 with.
+    keep_freed_memory()
     options = replace(PRESETS[variant][preset], **overrides)
     backbone = options.config.backbone
     if backbone != (BACKBONES[0] if variant == ENSEMBLE else variant):

@@ -1,12 +1,13 @@
 """Where a whole frame looks like the annotated objects, cell by cell: beyond DyeNet's paper.
 
 One embedding of a box mixes an object with whatever else the box shows, and a small network confuses
-boxes. Its cells are surer: each cell of a frame looks at the cells of the annotated frames (softmax of their
-cosines, by the trained template guide) and reads off how much of every object they show, as FEELVOS matches
-pixels. The objects and the background share each cell, so that objects compete for what a frame shows.
+boxes. Its cells are surer: each cell of a frame is matched with those of the annotated frames, as FEELVOS
+matches pixels, and reads off how much of every object they show (`networks.dyenet.matching_guide`). The
+objects and the background share each cell, so that objects compete for what a frame shows.
 
-The map of an object says where to look for it (`CellMatching.boxes`), and how far a mask is the object's
-(`CellMatching.agreements`). It comes from annotated frames alone: no wrong mask can ever spoil it.
+The map of an object guides the recurrence (`CellMatching.guides`); it says where to look for the object
+(`CellMatching.boxes`), and how far a mask is the object's (`CellMatching.agreements`). It comes from
+annotated frames alone: no wrong mask can ever spoil it.
 """
 
 from __future__ import annotations
@@ -24,16 +25,18 @@ from torch import Tensor
 from tinct.methods.dyenet.reid import best_objects
 from tinct.methods.dyenet.sources import Sources
 from tinct.methods.dyenet.tracklets import RoiMask, StartingPoint, box_tensor, patch_tensor, tight_boxes
-from tinct.networks.dyenet.roll_out import TEMPLATE_ENLARGEMENT
+from tinct.networks.dyenet.matching_guide import (
+    AnnotatedCells,
+    annotated_cells,
+    guide_maps,
+    recalled_by_frame,
+)
 from tinct.networks.frame_features import STRIDE
 from tinct.ops.boxes import enlarged_boxes
 from tinct.ops.rois import cropped, pasted
 
-BACKGROUND_STEP = 2
-"""Of background, every second cell across and down is remembered, and counts for all: there is much of it."""
-
-COVERED = 0.05
-"""A cell that objects cover by less is background."""
+SURROUNDINGS = 1.8
+"""Factor on the sides of a box: so far around an object that is annotated, others would have been, too."""
 
 FINER = 4
 """Boxes are found on maps so much finer than the cells."""
@@ -43,15 +46,13 @@ class CellMatching:
     """The annotated frames' cells, and what of them every frame recalls.
 
     Args:
-        sources: The video; its members have a template guide.
+        sources: The video; its members have a matching guide.
         object_ids: All objects, increasing.
     """
 
     def __init__(self, sources: Sources, object_ids: tuple[int, ...]) -> None:
         self.sources, self.object_ids = sources, object_ids
-        self._keys: list[list[Tensor]] = [[] for _ in sources.members]
-        self._shares: list[Tensor] = []
-        self._counts: list[Tensor] = []
+        self._cells: list[list[AnnotatedCells]] = [[] for _ in sources.members]
         self._maps: dict[int, Tensor] = {}
 
     def learn(self, frame: int, starts: Sequence[StartingPoint]) -> None:
@@ -62,44 +63,44 @@ class CellMatching:
         looks = self.sources.looks(frame)
         h, w = looks[0].shape[-2:]
         boxes, patches = box_tensor([s.mask for s in starts]) / STRIDE, patch_tensor([s.mask for s in starts])
-        cells = F.avg_pool2d(pasted(patches, boxes * FINER, (h * FINER, w * FINER)), FINER)
-        shares = torch.zeros(len(self.object_ids) + 1, h, w)
-        shares[[self.object_ids.index(start.object_id) for start in starts]] = cells
-        shares[-1] = (1 - cells.sum(0)).clamp_min(0)
-        objects = shares[-1] < 1 - COVERED
-        grid = torch.zeros_like(objects)
-        grid[::BACKGROUND_STEP, ::BACKGROUND_STEP] = True
+        shares = torch.zeros(len(self.object_ids), h, w)
+        rows = [self.object_ids.index(start.object_id) for start in starts]
+        shares[rows] = F.avg_pool2d(pasted(patches, boxes * FINER, (h * FINER, w * FINER)), FINER)
+        known = None
         if len(starts) < len(self.object_ids):
-            around = enlarged_boxes(tight_boxes(boxes, patches), TEMPLATE_ENLARGEMENT)
-            grid &= (pasted(torch.ones_like(patches), around, (h, w)) > 0).any(0)
-        chosen = objects | grid
-        self._shares.append(shares[:, chosen].T.to(self.sources.device))
-        counts = torch.where(objects, 1.0, float(BACKGROUND_STEP**2))
-        self._counts.append(counts[chosen].to(self.sources.device))
-        for keys, of_member in zip(self._keys, looks, strict=True):
-            keys.append(of_member[:, chosen])
+            around = enlarged_boxes(tight_boxes(boxes, patches), SURROUNDINGS)
+            known = (pasted(torch.ones_like(patches), around, (h, w)) > 0).any(0).to(self.sources.device)
+        for cells, of_member in zip(self._cells, looks, strict=True):
+            cells.append(annotated_cells(of_member, shares.to(self.sources.device), known))
         self._maps.clear()
 
     def recalled(self, frame: int) -> Float[Tensor, "K h w"]:
         """How much of each object the cells of a frame show, by what annotated frames showed."""
+        return self._recalled(frame)[:-1].float()
+
+    def guides(self, frame: int, object_ids: Sequence[int]) -> Float[Tensor, "N 2 h w"]:
+        """The guide's maps of a frame, a row for each of some objects."""
+        rows = [self.object_ids.index(i) for i in object_ids]
+        return guide_maps(self._recalled(frame).float())[rows].to(self.sources.device)
+
+    def _recalled(self, frame: int) -> Float[Tensor, "_ h w"]:
+        """The mean over the members."""
         if frame not in self._maps:
-            shares, counts = torch.cat(self._shares), torch.cat(self._counts)
             maps = [
-                member.network.template_guide.recall(looks, torch.cat(keys, 1), counts, shares)
-                for member, looks, keys in zip(
-                    self.sources.members, self.sources.looks(frame), self._keys, strict=True
-                )
+                recalled_by_frame(looks, AnnotatedCells.joined(cells))
+                for looks, cells in zip(self.sources.looks(frame), self._cells, strict=True)
             ]
             self._maps[frame] = torch.stack(maps).mean(0).half().cpu()
-        return self._maps[frame][:-1].float()
+        return self._maps[frame]
 
     def boxes(self, frame: int) -> dict[int, Float[Tensor, "4"]]:
         """For each object that the frame recalls anywhere, the box around the most of it.
 
         That is the connected part that recalls the object more than all else, with the largest sum.
         """
-        self.recalled(frame)
-        finer = F.interpolate(self._maps[frame][None].float(), scale_factor=FINER, mode="bilinear")[0]
+        shares = self.recalled(frame)
+        shares = torch.cat([shares, (1 - shares.sum(0, keepdim=True)).clamp_min(0)])
+        finer = F.interpolate(shares[None], scale_factor=FINER, mode="bilinear")[0]
         winner = finer.argmax(0).numpy()
         found = {}
         for place, object_id in enumerate(self.object_ids):

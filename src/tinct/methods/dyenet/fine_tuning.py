@@ -68,6 +68,7 @@ class OnlineTraining:
         tuned: How the names of the layers that learn begin; empty: all that the training before teaches.
         batch: Clips of a step.
         height: Rows of a clip; its columns follow from the frames' shape.
+        roi_grid: m while it learns, as in the training before; None for that of the test.
         clips: What else they look like; sizes and seed are taken from here.
         motion: Of a frame as a whole, and of the background behind objects that move.
         lucid: Share of clips that are composed again, object by object (LucidTracker: all); the others are
@@ -91,6 +92,7 @@ class OnlineTraining:
     tuned: tuple[str, ...] = TUNED
     batch: int = 1
     height: int = 256
+    roi_grid: int | None = None
     clips: RegionOptions = field(default_factory=lambda: RegionOptions(frames=5, paste=0.0, colour=0.7))
     motion: Motion = MOVED_FRAME
     lucid: float = 0.6
@@ -162,12 +164,14 @@ def trained_online(
     size = (options.height, max(8, round(options.height * columns / rows / 8) * 8))
     clips = OnlineClips(regions, replace(options.clips, size=size, seed=options.seed), options.lucid)
     layers = _set_to_learn(tuned, options.tuned)
+    tuned.use_grid(options.roi_grid or network.config.roi_grid)
     table = OnlineInstanceMatching(regions.identities, queue=200).to(layers[0].device)
     run = _Run(DyeNetLearning(tuned, table, options.loss), layers, clips, options, flow or DisFlow())
     with torch.random.fork_rng():
         torch.manual_seed(options.seed)
         converged = run.train(progress)
     tuned.requires_grad_(False)
+    tuned.use_grid(network.config.roi_grid)
     if not converged:
         warnings.warn(
             f"Online training diverged after {run.step} steps; the network is used as it was. A smaller "

@@ -18,9 +18,12 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from tinct.networks.dyenet.matching_guide import BoxCells
 from tinct.networks.dyenet.network import FrameFeatures, Propagated, Proposals
-from tinct.networks.dyenet.template_guide import TemplateCells
 from tinct.ops.views import View
+
+BOXES_AT_ONCE = 16
+"""Bounds the memory: the mask network looks at so many boxes at once."""
 
 
 @dataclass(frozen=True)
@@ -97,22 +100,23 @@ class Member:
 
     def mask_probs(self, encoding: EncodedViews, boxes: Float[Tensor, "N 4"]) -> Float[Tensor, "N M M"]:
         """The mask of each box's main instance."""
+        parts = zip(*(torch.split(x, BOXES_AT_ONCE) for x in self._placed(encoding, boxes)), strict=True)
         with self._autocast():
-            logits = self.network.mask_logits(encoding.features, *self._placed(encoding, boxes))
+            logits = torch.cat([self.network.mask_logits(encoding.features, *part) for part in parts])
         return self._back(logits).sigmoid()
 
-    def looks(self, encoding: EncodedViews) -> Float[Tensor, "D h w"]:
-        """What each cell of a frame that is seen whole looks like; see `TemplateGuide.looks`."""
-        with self._autocast():
-            (found,) = self.network.looks(encoding.features)
-        return self._back(found)
+    def looks(self, encoding: EncodedViews) -> Float[Tensor, "E h w"]:
+        """The embedding of every cell of a frame that is seen whole."""
+        embedding = encoding.features.embedding
+        assert embedding is not None, "only networks with a matching guide are asked"
+        return self._back(embedding[0])
 
     def remember(
         self, encoding: EncodedViews, boxes: Float[Tensor, "N 4"], masks: Float[Tensor, "N G G"]
-    ) -> TemplateCells | None:
+    ) -> BoxCells | None:
         """What masks show of their objects, cell by cell; None for a network that does not ask."""
         with self._autocast():
-            found: TemplateCells | None = self.network.remember(
+            found: BoxCells | None = self.network.remember(
                 encoding.features, *self._placed(encoding, boxes), self._back(masks)
             )
         return found
@@ -122,12 +126,12 @@ class Member:
         encoding: EncodedViews,
         boxes: Float[Tensor, "N 4"],
         masks: Float[Tensor, "N G G"],
-        templates: TemplateCells | None = None,
+        recalled: Float[Tensor, "N 2 G G"] | None = None,
     ) -> Float[Tensor, "N d m m"]:
         """The hidden state at a starting point."""
         placed = self._placed(encoding, boxes)
         with self._autocast():
-            hidden = self.network.begin(encoding.features, *placed, self._back(masks), templates)
+            hidden = self.network.begin(encoding.features, *placed, self._back(masks), self._turned(recalled))
         return self._back(hidden)
 
     def propagate(
@@ -136,14 +140,19 @@ class Member:
         boxes: Float[Tensor, "N 4"],
         hidden: Float[Tensor, "N d m m"],
         masks: Float[Tensor, "N G G"],
-        templates: TemplateCells | None = None,
-        before: TemplateCells | None = None,
+        recalled: Float[Tensor, "N 2 G G"] | None = None,
+        before: BoxCells | None = None,
     ) -> tuple[Float[Tensor, "N M M"], Float[Tensor, "N d m m"]]:
         """Equations 1 and 2: each object's probabilities, and its hidden state."""
         placed = self._placed(encoding, boxes)
         with self._autocast():
             step: Propagated = self.network(
-                encoding.features, *placed, self._back(hidden), self._back(masks), templates, before
+                encoding.features,
+                *placed,
+                self._back(hidden),
+                self._back(masks),
+                self._turned(recalled),
+                before,
             )
         return self._back(step.mask_logits).sigmoid(), self._back(step.hidden)
 
@@ -157,6 +166,9 @@ class Member:
     def _back(self, maps: Tensor) -> Tensor:
         """Maps of boxes, mirrored or not, in full precision."""
         return (maps.flip(-1) if self.mirrored else maps).float()
+
+    def _turned(self, maps: Tensor | None) -> Tensor | None:
+        return None if maps is None else self._back(maps)
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.lowered)

@@ -44,6 +44,8 @@ class Options:
         least_agreement: Beyond the paper: boxes come from what the cells of a frame recall of the annotated
             ones, too; and a mask's similarity is its overlap with what they recall (`cell_matching`), which
             must reach this to start a tracklet. 0 never looks.
+        memory_every: Beyond the paper: a propagation remembers what every so many frames show of its objects,
+            and matches boxes with the last of these beside the frame before (0: with that alone).
         doubt_margin: The trace shows a doubt where the next object is less similar by no more than this.
         linking: When tracklets contradict each other (2.2 does not say).
         verification: Beyond the paper: a propagation ends where its mask's box is less similar to all
@@ -75,6 +77,7 @@ class Options:
     covered_iou: float = 0.5
     refinements: int = 0
     least_agreement: float = 0.0
+    memory_every: int = 0
     doubt_margin: float = 0.05
     linking: LinkingRules = field(default_factory=LinkingRules)
     verification: float = 0.0
@@ -95,21 +98,26 @@ class Options:
         if not all(0 <= share <= 1 for share in shares.values()):
             came = ", ".join(f"{name} = {share}" for name, share in shares.items())
             raise OptionError(f"{came} came; they are shares, in [0, 1].")
-        if self.least_agreement and not self.config.template_guide:
+        if self.least_agreement and not self.config.matching_guide:
             raise OptionError(
-                f"least_agreement = {self.least_agreement} came for a network without a template guide, "
+                f"least_agreement = {self.least_agreement} came for a network without a matching guide, "
                 "whose cells cannot be compared; set it to 0."
             )
         least = min(
-            self.rounds, self.box_margin, self.least_box_cells, self.refinements, self.feature_budget_mb
+            self.rounds,
+            self.box_margin,
+            self.least_box_cells,
+            self.refinements,
+            self.memory_every,
+            self.feature_budget_mb,
         )
         if least < 0 or self.max_proposals < 1 or self.patch_side < 32:
             raise OptionError(
                 f"rounds = {self.rounds}, max_proposals = {self.max_proposals}, "
                 f"box_margin = {self.box_margin}, least_box_cells = {self.least_box_cells}, "
-                f"refinements = {self.refinements}, feature_budget_mb = {self.feature_budget_mb} and "
-                f"patch_side = {self.patch_side} came; none lies below 0, proposals begin at 1, patches "
-                "at 32."
+                f"refinements = {self.refinements}, memory_every = {self.memory_every}, "
+                f"feature_budget_mb = {self.feature_budget_mb} and patch_side = {self.patch_side} came; none "
+                "lies below 0, proposals begin at 1, patches at 32."
             )
 
     @property
@@ -124,15 +132,20 @@ PAPER = Options(fine_tuning=PAPER_TRAINING, working_height=480)
 COMPACT_MARGIN, COMPACT_ENLARGEMENT = 0.15, (1.15, 1.5)
 """Of boxes at test, on each side; and the range of the factor on their sides in training."""
 
+COMPACT_GRID = 56
+"""m at test: boxes of frames of 400 rows have more pixels than those of training, of 256; masks show them."""
+
 COMPACT = Options(
-    config=COMPACT_CONFIG,
+    config=replace(COMPACT_CONFIG, roi_grid=COMPACT_GRID),
     box_margin=COMPACT_MARGIN,
     rounds=3,
     refinements=1,
     least_agreement=0.3,
+    memory_every=10,
     linking=LinkingRules(trim=True, prefer="similar", overrule_margin=0.1),
     verification=0.2,
     compete=True,
+    fine_tuning=OnlineTraining(roi_grid=COMPACT_CONFIG.roi_grid),
     working_height=400,
 )
 """Chosen on `dev` and on occlusion clips (docs/experiments.md)."""
@@ -143,7 +156,7 @@ ADVANCED = replace(PAPER, config=DyeNetConfig(pyramid=True, two_streams=True), p
 PRESETS: Mapping[str, Mapping[str, Options]] = {
     "mobilenetv2": {
         "default": COMPACT,
-        "fast": replace(COMPACT, working_height=288, max_proposals=50, rounds=2),
+        "fast": replace(COMPACT, config=COMPACT_CONFIG, working_height=288, max_proposals=50, rounds=2),
         "paper": replace(
             PAPER,
             config=COMPACT_CONFIG,
@@ -151,7 +164,7 @@ PRESETS: Mapping[str, Mapping[str, Options]] = {
             fine_tuning=compact_paper_training(COMPACT_ENLARGEMENT),
         ),
         "advanced": replace(
-            COMPACT, config=replace(COMPACT_CONFIG, two_streams=True), patches=True, flip=True
+            COMPACT, config=replace(COMPACT.config, two_streams=True), patches=True, flip=True
         ),
     },
     **{

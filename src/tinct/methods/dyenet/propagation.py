@@ -13,7 +13,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from tinct.methods.dyenet.annotated_cells import AnnotatedCells
 from tinct.methods.dyenet.cell_matching import CellMatching
 from tinct.methods.dyenet.members import EncodedViews, averaged
 from tinct.methods.dyenet.merging import shared_out
@@ -30,7 +29,8 @@ from tinct.methods.dyenet.tracklets import (
     reboxed,
     tight_boxes,
 )
-from tinct.networks.dyenet.template_guide import TemplateCells
+from tinct.networks.dyenet.matching_guide import BoxCells
+from tinct.networks.dyenet.roll_out import recalled_in_boxes
 from tinct.networks.frame_features import FINE_STRIDE, STRIDE
 from tinct.ops.boxes import enlarged_boxes, mask_boxes
 from tinct.ops.rois import cropped, pasted, warped_between_boxes
@@ -47,15 +47,13 @@ class PropagationContext:
         annotated: (frame, object id) of the annotated masks.
         areas: Object id → the area of its annotated mask in square pixels; the smallest, of several.
         templates: What the objects look like.
-        cells: What annotated frames show of them, cell by cell.
-        matching: What frames recall of that; None if nobody looks.
+        matching: What frames recall of annotated ones; None for networks without a matching guide.
     """
 
     tracklets: Sequence[Tracklet]
     annotated: Collection[tuple[int, int]]
     areas: Mapping[int, float]
     templates: TemplateSet
-    cells: AnnotatedCells
     matching: CellMatching | None = None
 
 
@@ -70,20 +68,30 @@ class _Memory:
         probs: [n, M, M], the masks over the boxes.
         hidden: [n, d, m, m] of each member.
         cells: What the frame shows of the objects, for each member that asks.
+        earlier: What an earlier frame of the walk shows of them (`Options.memory_every`).
     """
 
     who: tuple[int, ...]
     boxes: Tensor
     probs: Tensor
     hidden: tuple[Tensor, ...]
-    cells: tuple[TemplateCells | None, ...]
+    cells: tuple[BoxCells | None, ...]
+    earlier: tuple[BoxCells | None, ...]
 
     def select(self, keep: Sequence[bool]) -> _Memory:
         rows = torch.tensor(keep, dtype=torch.bool, device=self.boxes.device)
         who = tuple(w for w, stays in zip(self.who, keep, strict=True) if stays)
         hidden = tuple(h[rows] for h in self.hidden)
-        cells = tuple(None if c is None else c.select(rows) for c in self.cells)
-        return _Memory(who, self.boxes[rows], self.probs[rows], hidden, cells)
+        cells, earlier = (
+            tuple(None if c is None else c.select(rows) for c in of_members)
+            for of_members in (self.cells, self.earlier)
+        )
+        return _Memory(who, self.boxes[rows], self.probs[rows], hidden, cells, earlier)
+
+    def matched(self, member: int) -> BoxCells | None:
+        """The cells with which the next frame's boxes are matched."""
+        cells, earlier = self.cells[member], self.earlier[member]
+        return cells if cells is None or earlier is None else cells.joined(earlier)
 
 
 def propagated(
@@ -115,13 +123,25 @@ def _begun(
     boxes, probs = reboxed(box_tensor(masks), patch_tensor(masks), options.box_margin)
     boxes, probs = boxes.to(sources.device), probs.to(sources.device)
     encodings = sources.around(starts[0].frame, boxes)
-    ids = [start.object_id for start in starts]
+    recalled = _recalled(
+        context, starts[0].frame, [start.object_id for start in starts], boxes, probs.shape[-1]
+    )
     hidden = (
-        member.begin(encoding, boxes, probs, context.cells.of(place, ids))
-        for place, (member, encoding) in enumerate(zip(sources.members, encodings, strict=True))
+        member.begin(encoding, boxes, probs, recalled)
+        for member, encoding in zip(sources.members, encodings, strict=True)
     )
     cells = _seen(sources, encodings, boxes, probs)
-    return _Memory(tuple(range(len(starts))), boxes, probs, tuple(hidden), cells)
+    earlier = cells if options.memory_every else (None,) * len(cells)
+    return _Memory(tuple(range(len(starts))), boxes, probs, tuple(hidden), cells, earlier)
+
+
+def _recalled(
+    context: PropagationContext, frame: int, ids: Sequence[int], boxes: Float[Tensor, "n 4"], grid: int
+) -> Float[Tensor, "n 2 G G"] | None:
+    """What boxes recall of the objects on annotated frames, if the networks ask for it."""
+    if context.matching is None:
+        return None
+    return recalled_in_boxes(context.matching.guides(frame, ids), boxes, grid)
 
 
 def _seen(
@@ -129,7 +149,7 @@ def _seen(
     encodings: Sequence[EncodedViews],
     boxes: Float[Tensor, "n 4"],
     probs: Float[Tensor, "n M M"],
-) -> tuple[TemplateCells | None, ...]:
+) -> tuple[BoxCells | None, ...]:
     """What a frame shows of objects, for every member that asks."""
     members = zip(sources.members, encodings, strict=True)
     return tuple(member.remember(encoding, boxes, probs) for member, encoding in members)
@@ -207,24 +227,27 @@ class _Walk:
         flow = sources.flow(frame, frame - self.way)
         ids = [self.starts[i].object_id for i in memory.who]
         encodings = sources.around(frame, boxes)
+        recalled = _recalled(self.context, frame, ids, boxes, guides.shape[-1])
         found = [
             member.propagate(
                 encoding,
                 boxes,
                 warped_between_boxes(hidden, memory.boxes, boxes, flow),
                 guides,
-                self.context.cells.of(place, ids),
-                before,
+                recalled,
+                memory.matched(place),
             )
-            for place, (member, encoding, hidden, before) in enumerate(
-                zip(sources.members, encodings, memory.hidden, memory.cells, strict=True)
+            for place, (member, encoding, hidden) in enumerate(
+                zip(sources.members, encodings, memory.hidden, strict=True)
             )
         ]
         probs = averaged([member_probs for member_probs, _ in found])
         if options.compete and len(boxes) > 1:
             probs = cropped(shared_out(pasted(probs, boxes, sources.size)), boxes, probs.shape[-1])
         cells = _seen(sources, encodings, boxes, probs)
-        return _Memory(memory.who, boxes, probs, tuple(hidden for _, hidden in found), cells)
+        every, steps = options.memory_every, abs(frame - self.starts[0].frame)
+        earlier = cells if every and steps % every == 0 else memory.earlier
+        return _Memory(memory.who, boxes, probs, tuple(hidden for _, hidden in found), cells, earlier)
 
     def _lost(self, memory: _Memory, frame: int) -> list[Stop | None]:
         """Which of the new masks are none."""
@@ -246,7 +269,7 @@ class _Walk:
     def _similarities(self, memory: _Memory, rows: list[int], frame: int) -> list[float]:
         """How much the masks' boxes look like their objects."""
         matching = self.context.matching
-        if matching is not None:
+        if matching is not None and self.options.least_agreement:
             masks = [RoiMask.of(memory.boxes[row], memory.probs[row]) for row in rows]
             ids = [matching.object_ids.index(self.starts[memory.who[row]].object_id) for row in rows]
             return [float(v[i]) for v, i in zip(matching.agreements(frame, masks), ids, strict=True)]

@@ -14,7 +14,6 @@ from jaxtyping import Float
 
 from tinct.inference.callbacks import report_progress
 from tinct.io.masks import object_ids_of
-from tinct.methods.dyenet.annotated_cells import AnnotatedCells
 from tinct.methods.dyenet.cell_matching import CellMatching, best_agreeing
 from tinct.methods.dyenet.linking import Link, contradiction_at_start, is_covered, join, linked
 from tinct.methods.dyenet.options import Options
@@ -64,8 +63,8 @@ class Run:
         self.trace = DecisionTrace(sources.video.names, object_ids, options.rho, options.doubt_margin)
         self._round = 0
         self._links: list[Link] = []
-        self._cells = AnnotatedCells()
-        self._matching = CellMatching(sources, object_ids) if options.least_agreement else None
+        guided = sources.members[0].network.config.matching_guide
+        self._matching = CellMatching(sources, object_ids) if guided else None
         self._annotated: set[tuple[int, int]] = set()
         self._areas: dict[int, float] = {}
         self._taken: set[tuple[int, int]] = set()
@@ -83,7 +82,6 @@ class Run:
                 StartingPoint(frame, object_id, mask, embedding, annotated=True)
                 for object_id, mask, embedding in zip(object_ids_of(labels), masks, embeddings, strict=True)
             ]
-            self._cells.learn(annotated, self.sources)
             if self._matching is not None:
                 self._matching.learn(frame, annotated)
             starts += annotated
@@ -122,7 +120,7 @@ class Run:
             fresh = [start for start in all_of_frame if self._is_worth_it(start)]
             templates = TemplateSet(self.templates)
             context = PropagationContext(
-                self.tracklets, self._annotated, self._areas, templates, self._cells, self._matching
+                self.tracklets, self._annotated, self._areas, templates, self._matching
             )
             for tracklet in propagated(fresh, self.sources, self.options, context):
                 place = len(self.tracklets)
@@ -202,7 +200,8 @@ class Run:
 
     def _recalled(self, frame: int, templates: TemplateSet) -> list[Match]:
         """The boxes in which the cells of a frame recall objects; later rounds find no others."""
-        boxes = self._matching.boxes(frame) if self._matching is not None and self._round == 1 else {}
+        matching = self._matching if self.options.least_agreement and self._round == 1 else None
+        boxes = {} if matching is None else matching.boxes(frame)
         boxes = {i: box for i, box in boxes.items() if (frame, i) not in self._taken}
         if not boxes:
             return []
@@ -217,7 +216,7 @@ class Run:
 
     def _agreeing(self, starts: Sequence[StartingPoint]) -> Sequence[StartingPoint]:
         """Those starting points of a frame that agree with what its cells recall, if these are looked at."""
-        if self._matching is None or not starts:
+        if self._matching is None or not self.options.least_agreement or not starts:
             return starts
         agreements = self._matching.agreements(starts[0].frame, [start.mask for start in starts])
         return best_agreeing(starts, agreements, self._matching.object_ids, self.options.least_agreement)

@@ -20,13 +20,14 @@ batch each lies in. No boxes give empty results everywhere.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from tinct.errors import OptionError, near_match
+from tinct.networks.dyenet.matching_guide import MAPS, BoxCells, box_cells, recalled_by_boxes
 from tinct.networks.dyenet.recurrent_mask import (
     Propagated,
     RecurrentFunction,
@@ -36,7 +37,6 @@ from tinct.networks.dyenet.recurrent_mask import (
 )
 from tinct.networks.dyenet.region_heads import MaskNetwork, ReidNetwork, WeighingReidNetwork
 from tinct.networks.dyenet.region_proposals import Proposals, RegionProposals
-from tinct.networks.dyenet.template_guide import TemplateCells, TemplateGuide
 from tinct.networks.frame_features import (
     FINE_STRIDE,
     STRIDE,
@@ -58,6 +58,9 @@ BACKBONES = ("resnet101", "xception65", "mobilenetv2")
 PAPER_WIDTH, COMPACT_WIDTH = 256, 48
 """Of the layers that give masks (inferred)."""
 
+COMPACT_REID_GRID = 14
+"""Half as fine as the paper's, however fine masks are: identities need no edges."""
+
 
 @dataclass(frozen=True)
 class DyeNetConfig:
@@ -71,8 +74,8 @@ class DyeNetConfig:
         two_streams: A second stream sees the optical flow (3).
         attention: Region attention (2.2).
         mask_guide: Beyond the paper: the warped mask joins the recurrent input as one more channel.
-        template_guide: Beyond the paper: so does what the cells recall of the annotated frames, and of the
-            frame before.
+        matching_guide: Beyond the paper: so does what FEELVOS's matching recalls of the annotated frames, and
+            of the frame before; "mobilenetv2" alone.
 
     Raises:
         OptionError: No such backbone, or a number below 1.
@@ -85,7 +88,7 @@ class DyeNetConfig:
     two_streams: bool = False
     attention: bool = True
     mask_guide: bool = False
-    template_guide: bool = False
+    matching_guide: bool = False
 
     def __post_init__(self) -> None:
         if self.backbone not in BACKBONES:
@@ -97,10 +100,15 @@ class DyeNetConfig:
                 f"A grid of {self.roi_grid} and {self.hidden} hidden channels came; a grid has at least 2 "
                 "cells a side, a hidden state at least 1 channel."
             )
+        if self.matching_guide and self.backbone != "mobilenetv2":
+            raise OptionError(
+                f"matching_guide came with the backbone {self.backbone!r}, which has no embedding; only "
+                "'mobilenetv2' has one, from FEELVOS."
+            )
 
 
 PAPER = DyeNetConfig()
-COMPACT = DyeNetConfig(backbone="mobilenetv2", hidden=64, pyramid=True, mask_guide=True, template_guide=True)
+COMPACT = DyeNetConfig(backbone="mobilenetv2", hidden=64, pyramid=True, mask_guide=True, matching_guide=True)
 
 
 class DyeNetNetwork(nn.Module):
@@ -110,26 +118,25 @@ class DyeNetNetwork(nn.Module):
         config: Sizes and parts.
 
     Attributes:
-        config: As it was given.
-        mask_grid: M, cells of each side of a mask: m, or 2 m with the pyramid.
+        config: As it was given, or as `use_grid` changed it.
     """
 
     def __init__(self, config: DyeNetConfig) -> None:
         super().__init__()
         self.config = config
-        self.mask_grid = config.roi_grid * (2 if config.pyramid else 1)
         compact = config.backbone == COMPACT.backbone
-        self.extractor = CompactFeatures(pyramid=config.pyramid) if compact else StagedFeatures(
-            config.backbone, pyramid=config.pyramid
-        )  # fmt: skip
+        self.extractor = (
+            CompactFeatures(pyramid=config.pyramid, embedding=config.matching_guide)
+            if compact
+            else StagedFeatures(config.backbone, pyramid=config.pyramid)
+        )
         channels, fine = self.extractor.channels, self.extractor.fine_channels
         self.motion: CompactMotion | StagedMotion | None = None
         if config.two_streams:
             self.motion = CompactMotion(channels) if compact else StagedMotion(config.backbone)
         self.rpn = RegionProposals(channels, STRIDE)
         width = COMPACT_WIDTH if compact else PAPER_WIDTH
-        self.template_guide = TemplateGuide(channels) if config.template_guide else None
-        guides = int(config.mask_guide) + (2 * TemplateGuide.MAPS if config.template_guide else 0)
+        guides = int(config.mask_guide) + (2 * MAPS if config.matching_guide else 0)
         stage = _last_stage(config, channels, SMALL_WIDTH, strided=False)
         self.mask_network = MaskNetwork(stage, width if config.pyramid else 0, fine)
         self.reid_grid, self.reid = _reid(config, channels, self.extractor.identity_channels)
@@ -138,6 +145,15 @@ class DyeNetNetwork(nn.Module):
         self.recurrent = RecurrentMask(
             function, config.hidden, width, fine, attention=config.attention, guides=guides
         )
+
+    @property
+    def mask_grid(self) -> int:
+        """M, cells of each side of a mask: m, or 2 m with the pyramid."""
+        return self.config.roi_grid * (2 if self.config.pyramid else 1)
+
+    def use_grid(self, roi_grid: int) -> None:
+        """Look at boxes with another m, to which no weights are bound."""
+        self.config = replace(self.config, roi_grid=roi_grid)
 
     def start_from_imagenet(self, source: str = "auto") -> str:
         """ImageNet weights for all that is a copy of the backbone; says where they came from."""
@@ -212,19 +228,18 @@ class DyeNetNetwork(nn.Module):
         boxes: Float[Tensor, "N 4"],
         index: Int64[Tensor, "N"],
         masks: Float[Tensor, "N M M"],
-    ) -> TemplateCells | None:
-        """What masks teach `forward` of their objects; None without a template guide.
+    ) -> BoxCells | None:
+        """What a frame shows of objects, for `forward` on the next one; None without a matching guide.
 
         Args:
-            features: Of the annotated pictures, or of those of the frame before.
-            boxes: Around the masks and some of their surroundings.
+            features: Of the pictures.
+            boxes: Around the masks.
             index: The picture of each box.
             masks: In [0, 1], over the boxes' cells; of any grid.
         """
-        if self.template_guide is None:
+        if features.embedding is None:
             return None
-        remembered: TemplateCells = self.template_guide.remember(self._cells(features, boxes, index), masks)
-        return remembered
+        return box_cells(self._embedded(features, boxes, index), masks)
 
     def begin(
         self,
@@ -232,7 +247,7 @@ class DyeNetNetwork(nn.Module):
         boxes: Float[Tensor, "N 4"],
         index: Int64[Tensor, "N"],
         masks: Float[Tensor, "N M M"],
-        templates: TemplateCells | None = None,
+        recalled: Float[Tensor, "N 2 M M"] | None = None,
     ) -> Float[Tensor, "N d m m"]:
         """The hidden state at a starting point: N_R(0, x_i), with the given mask as attention (inferred).
 
@@ -241,21 +256,16 @@ class DyeNetNetwork(nn.Module):
             boxes: Around the masks.
             index: The picture of each box.
             masks: In [0, 1], over the boxes' cells; of any grid.
-            templates: Of the boxes' objects, see `remember`.
+            recalled: What the boxes recall of annotated frames, see `matching_guide`.
         """
         cells = self._cells(features, boxes, index)
         m = self.config.roi_grid
         nothing = cells.new_zeros(len(boxes), self.config.hidden, m, m)
         masks = masks.to(cells.dtype)
         attention = mask_attention(masks, m)
-        itself = None if self.template_guide is None else self.template_guide.remember(cells, masks)
-        return self.recurrent.hidden(nothing, cells, self._guides(masks, cells, templates, itself), attention)
-
-    def looks(self, features: FrameFeatures) -> Float[Tensor, "B D h w"]:
-        """What each cell of whole pictures looks like to the template guide, of length 1."""
-        assert self.template_guide is not None, "`Options` asks for a network with a template guide"
-        looks: Tensor = self.template_guide.looks(_coarse(features).float())
-        return looks
+        itself = self.remember(features, boxes, index, masks)
+        guides = self._guides(features, boxes, index, masks, recalled, itself)
+        return self.recurrent.hidden(nothing, cells, guides, attention)
 
     def forward(
         self,
@@ -264,8 +274,8 @@ class DyeNetNetwork(nn.Module):
         index: Int64[Tensor, "N"],
         hidden_warped: Float[Tensor, "N d m m"],
         masks: Float[Tensor, "N G G"],
-        templates: TemplateCells | None = None,
-        before: TemplateCells | None = None,
+        recalled: Float[Tensor, "N 2 G G"] | None = None,
+        before: BoxCells | None = None,
     ) -> Propagated:
         """One step of propagation (2.2): region attention, eq. 1, eq. 2.
 
@@ -276,32 +286,40 @@ class DyeNetNetwork(nn.Module):
             hidden_warped: h_{(j-1)→j}, see `ops.rois.warped_between_boxes`.
             masks: The warped masks over the boxes' cells, of any grid: m, or M, which shows more of
                 them to the last layers. A network without `mask_guide` does not look at them.
-            templates: Of the boxes' objects, see `remember`.
+            recalled: What the boxes recall of annotated frames, see `matching_guide`.
             before: What `remember` gave for the frame before.
         """
         cells, fine = self._cells(features, boxes, index), self._fine_cells(features, boxes, index)
-        guides = self._guides(masks.to(cells.dtype), cells, templates, before)
+        guides = self._guides(features, boxes, index, masks.to(cells.dtype), recalled, before)
         propagated: Propagated = self.recurrent(hidden_warped, cells, fine, guides)
         return propagated
 
     def _guides(
         self,
+        features: FrameFeatures,
+        boxes: Float[Tensor, "N 4"],
+        index: Int64[Tensor, "N"],
         masks: Float[Tensor, "N G G"],
-        cells: Tensor,
-        templates: TemplateCells | None,
-        before: TemplateCells | None,
+        recalled: Float[Tensor, "N 2 G G"] | None,
+        before: BoxCells | None,
     ) -> Float[Tensor, "N g G G"]:
-        """The maps that join the cells: none, the masks, and what the cells recall of other frames."""
+        """The maps that join the cells: none, the masks, and what the boxes recall of other frames."""
         grid = masks.shape[-1]
         maps = [masks[:, None]] if self.config.mask_guide else []
-        if self.template_guide is not None:
-            if templates is None or before is None:
+        if self.config.matching_guide:
+            if recalled is None or before is None:
                 raise OptionError(
-                    "This DyeNet looks at templates; give those of the boxes' objects, and what the frame "
-                    "before showed of them."
+                    "This DyeNet has a matching guide; give what its boxes recall of annotated frames, and "
+                    "what the frame before showed of their objects."
                 )
-            maps += [at_grid(self.template_guide(cells, seen), grid) for seen in (templates, before)]
+            of_before = recalled_by_boxes(self._embedded(features, boxes, index), before)
+            maps += [recalled.to(masks.dtype), at_grid(of_before, grid)]
         return torch.cat(maps, 1) if maps else masks.new_zeros(len(masks), 0, grid, grid)
+
+    def _embedded(self, features: FrameFeatures, boxes: Tensor, index: Tensor) -> Tensor:
+        """e_p of the boxes' cells."""
+        assert features.embedding is not None, "a network with a matching guide gives an embedding"
+        return pooled(features.embedding, boxes, index, self.config.roi_grid, STRIDE)
 
     def _cells(self, features: FrameFeatures, boxes: Tensor, index: Tensor) -> Tensor:
         """x: what masks are made of."""
@@ -324,8 +342,8 @@ def _last_stage(config: DyeNetConfig, inputs: int, channels: int, *, strided: bo
 
 
 def _reid(config: DyeNetConfig, inputs: int, identity: int) -> tuple[int, ReidNetwork | WeighingReidNetwork]:
-    """The re-identification network and the grid that it sees; half as fine in the compact network."""
+    """The re-identification network and the grid that it sees."""
     stage = _last_stage(config, inputs, SMALL_WIDTH, strided=True)
     if identity:
-        return -(-config.roi_grid // 2), WeighingReidNetwork(stage, identity)
+        return COMPACT_REID_GRID, WeighingReidNetwork(stage, identity)
     return config.roi_grid, ReidNetwork(stage)

@@ -17,11 +17,12 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
+from tinct.networks.dyenet.matching_guide import BoxCells
 from tinct.networks.dyenet.network import DyeNetNetwork, Propagated
 from tinct.networks.dyenet.patches import SeenFrames
-from tinct.networks.dyenet.template_guide import TemplateCells
+from tinct.networks.frame_features import STRIDE
 from tinct.ops.boxes import enlarged_boxes, mask_boxes
-from tinct.ops.rois import cropped, pasted, warped_between_boxes
+from tinct.ops.rois import cropped, pasted, pooled, warped_between_boxes
 from tinct.ops.warp import warp
 
 
@@ -32,13 +33,13 @@ class Followed(NamedTuple):
         masks: [N, H, W], probabilities in the frame.
         boxes: [N, 4], in pixels of the frame.
         hidden: [N, d, m, m], the hidden states, in the boxes' grids.
-        cells: What the frame shows of them, for a network with a template guide.
+        cells: What the frame shows of them, for a network with a matching guide.
     """
 
     masks: Float[Tensor, "N H W"]
     boxes: Float[Tensor, "N 4"]
     hidden: Float[Tensor, "N d m m"]
-    cells: TemplateCells | None
+    cells: BoxCells | None
 
 
 class RolledOut(NamedTuple):
@@ -65,28 +66,20 @@ def region_boxes(masks: Float[Tensor, "N H W"], enlargement: float) -> Float[Ten
     return enlarged_boxes(mask_boxes(masks.detach() > 0.5), enlargement)
 
 
-TEMPLATE_ENLARGEMENT = 1.8
-"""Factor on the sides of a template's box: its surroundings tell what the object is not."""
-
-
-def templates_of(
-    network: DyeNetNetwork,
-    frames: SeenFrames,
-    index: Int64[Tensor, "N"],
-    masks: Float[Tensor, "N H W"],
-) -> TemplateCells | None:
-    """What masks of pictures teach of their objects; None for a network without a template guide.
+def recalled_in_boxes(
+    recalled: Float[Tensor, "N 2 h w"], boxes: Float[Tensor, "N 4"], grid: int
+) -> Float[Tensor, "N 2 G G"]:
+    """What boxes recall of annotated frames, of what whole frames recall.
 
     Args:
-        network: On its device.
-        frames: A batch of them.
-        index: Which of them each object lies in.
-        masks: Of the objects there, probabilities.
+        recalled: A frame's maps, for each box those of its object; a cell stands for the pixels that it
+            covers, as a label's share of it does.
+        boxes: In pixels of the frame.
+        grid: G.
     """
-    if network.template_guide is None:
-        return None
-    boxes = region_boxes(masks, TEMPLATE_ENLARGEMENT)
-    return network.remember(*frames.around(boxes, index), cropped(masks, boxes, network.mask_grid))
+    index = torch.arange(len(boxes), device=boxes.device)
+    # `pooled` has cell i on pixel STRIDE i, half a cell before the middle of what it covers.
+    return pooled(recalled, boxes - (STRIDE - 1) / 2, index, grid, STRIDE)
 
 
 def begin_to_follow(
@@ -95,7 +88,7 @@ def begin_to_follow(
     index: Int64[Tensor, "N"],
     masks: Float[Tensor, "N H W"],
     enlargement: float,
-    templates: TemplateCells | None = None,
+    recalled: Float[Tensor, "N 2 h w"] | None = None,
 ) -> Followed:
     """The hidden states of a starting frame, from its features and given masks.
 
@@ -105,12 +98,12 @@ def begin_to_follow(
         index: Which of them each object lies in.
         masks: The given masks, probabilities.
         enlargement: Factor on the boxes' sides.
-        templates: Of the objects.
+        recalled: What the frame recalls of the objects, for a network with a matching guide.
     """
     boxes = region_boxes(masks, enlargement)
     given = cropped(masks, boxes, network.mask_grid)
     seen = frames.around(boxes, index)
-    hidden = network.begin(*seen, given, templates)
+    hidden = network.begin(*seen, given, _in_boxes(recalled, boxes, network))
     return Followed(masks, boxes, hidden, network.remember(*seen, given))
 
 
@@ -122,7 +115,7 @@ def follow(
     flow: Float[Tensor, "B 2 H W"],
     flow_index: Int64[Tensor, "N"],
     enlargement: float,
-    templates: TemplateCells | None = None,
+    recalled: Float[Tensor, "N 2 h w"] | None = None,
 ) -> RolledOut:
     """The objects one frame further.
 
@@ -134,7 +127,7 @@ def follow(
         flow: Of each clip: it lives on the new frame and leads to the frame before.
         flow_index: Which of them each object goes with.
         enlargement: Factor on the boxes' sides.
-        templates: Of the objects.
+        recalled: What the frame recalls of the objects, for a network with a matching guide.
     """
     with _exact(flow):
         warped = warp(before.masks.unsqueeze(1), flow[flow_index])[:, 0]
@@ -143,10 +136,15 @@ def follow(
         hidden = warped_between_boxes(before.hidden.float(), before.boxes, boxes, flow, flow_index)
         guides = cropped(warped, boxes, network.mask_grid)
     seen = frames.around(boxes, index)
-    propagated: Propagated = network(*seen, hidden, guides, templates, before.cells)
+    in_boxes = _in_boxes(recalled, boxes, network)
+    propagated: Propagated = network(*seen, hidden, guides, in_boxes, before.cells)
     size = (warped.shape[-2], warped.shape[-1])
     probs = torch.sigmoid(propagated.mask_logits.float())
     with _exact(flow):
         masks = pasted(probs, boxes, size)
     cells = network.remember(*seen, probs)
     return RolledOut(Followed(masks, boxes, propagated.hidden, cells), propagated.mask_logits, present)
+
+
+def _in_boxes(recalled: Tensor | None, boxes: Tensor, network: DyeNetNetwork) -> Tensor | None:
+    return None if recalled is None else recalled_in_boxes(recalled, boxes, network.mask_grid)

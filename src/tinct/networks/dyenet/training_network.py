@@ -23,13 +23,20 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 from torchvision.ops import box_iou
 
+from tinct.networks.dyenet.matching_guide import (
+    MAPS,
+    AnnotatedCells,
+    annotated_cells,
+    guide_maps,
+    recalled_by_frame,
+)
 from tinct.networks.dyenet.network import DyeNetNetwork, FrameFeatures
 from tinct.networks.dyenet.oim import UNLABELLED, OnlineInstanceMatching
 from tinct.networks.dyenet.patches import Patches, SeenFrames, WholeFrames
-from tinct.networks.dyenet.roll_out import begin_to_follow, follow, templates_of
-from tinct.networks.dyenet.template_guide import TemplateCells
+from tinct.networks.dyenet.roll_out import begin_to_follow, follow
 from tinct.ops.boxes import mask_boxes
 from tinct.ops.losses import RegionLossOptions, region_loss
+from tinct.ops.resize import resize_area
 from tinct.ops.rois import cropped
 from tinct.shapes import VOID, holds_arrays
 
@@ -43,6 +50,7 @@ class DyeNetLossOptions:
         identities: Of L_reid.
         masks: Of L_mask: λ.
         propagation: Of L_remp: λ.
+        matching: Beyond the paper: of what each cell of a frame recalls, for a network with a matching guide.
         mask: What L_mask and L_remp are made of.
         copies: Boxes per object for the mask and re-identification networks: the true one, moved.
         shift: Their largest displacement, as a fraction of the sides (proposals are as far off).
@@ -64,6 +72,7 @@ class DyeNetLossOptions:
     identities: float = 1.0
     masks: float = 1.0
     propagation: float = 1.0
+    matching: float = 0.0
     mask: RegionLossOptions = field(default_factory=RegionLossOptions)
     copies: int = 2
     shift: float = 0.12
@@ -85,7 +94,7 @@ class DyeNetLossOptions:
 PAPER_LOSS = DyeNetLossOptions(enlargement=(1.0, 1.0))
 """The paper's: cross-entropy alone, on tight boxes; and the proposals' losses, which the text takes apart."""
 
-PARTS = ("proposals", "identities", "masks", "propagation")
+PARTS = ("proposals", "identities", "masks", "propagation", "matching")
 
 
 @holds_arrays
@@ -192,7 +201,7 @@ class DyeNetLearning:
         if T > 1 and (self.options.identities or self.options.masks):
             parts.update(self._regions(features, seen, batch))
         if T > 2 and self.options.propagation:
-            parts.update(self._propagation(seen, batch))
+            parts.update(self._propagation(features, seen, batch))
         return parts
 
     def _proposals(self, features: FrameFeatures, labels: Int64[Tensor, "B T H W"]) -> Float[Tensor, ""]:
@@ -273,7 +282,9 @@ class DyeNetLearning:
         nearest = (embeddings[labelled] @ self.matching.table.T).argmax(1)
         return (nearest == identities[labelled]).float().sum() / labelled.sum().clamp_min(1)
 
-    def _propagation(self, seen: SeenFrames, batch: Mapping[str, Tensor]) -> dict[str, Float[Tensor, ""]]:
+    def _propagation(
+        self, features: FrameFeatures, seen: SeenFrames, batch: Mapping[str, Tensor]
+    ) -> dict[str, Float[Tensor, ""]]:
         """L_remp: masks handed on from the start frame to the last, each object by itself.
 
         An object that is hidden teaches an empty mask for as long as the warped mask still shows
@@ -288,36 +299,60 @@ class DyeNetLearning:
         low, high = self.options.enlargement
         enlargement = low + (high - low) * float(torch.rand(()))
         start = previous[clip, k].float() / 255
-        templates = self._templates(seen, labels, clip, k, start)
-        followed = begin_to_follow(self.network, seen, clip * T + 1, start, enlargement, templates)
+        found = self._recalled(features, labels, clip, k, start)
+        first = None if found is None else found[0]
+        followed = begin_to_follow(self.network, seen, clip * T + 1, start, enlargement, first)
         alive = torch.ones_like(clip, dtype=torch.bool)
         losses, overlaps = [], []
         for t in range(2, T):
             flow = batch["flow_backward"][:, t].permute(0, 3, 1, 2).float()
-            step = follow(self.network, seen, clip * T + t, followed, flow, clip, enlargement, templates)
+            there = None if found is None else found[t - 1]
+            step = follow(self.network, seen, clip * T + t, followed, flow, clip, enlargement, there)
             followed, alive = step.followed, alive & step.present
             shown = labels[clip[alive], t]
             losses.append(
                 self._mask_loss(step.mask_logits[alive], shown, k[alive] + 1, followed.boxes[alive])
             )
             overlaps.append(_overlap(followed.masks, labels[clip, t], k + 1, alive))
-        return {"propagation": torch.stack(losses).mean(), "iou": torch.stack(overlaps).mean()}
+        parts = {"propagation": torch.stack(losses).mean(), "iou": torch.stack(overlaps).mean()}
+        if found is not None and self.options.matching:
+            parts["matching"] = matching_loss(found[1:], labels, clip, k)
+        return parts
 
-    def _templates(
+    def _recalled(
         self,
-        seen: SeenFrames,
+        features: FrameFeatures,
         labels: Int64[Tensor, "B T H W"],
         clip: Int64[Tensor, "N"],
         k: Int64[Tensor, "N"],
         start: Float[Tensor, "N H W"],
-    ) -> TemplateCells | None:
-        """What each object's reference teaches; or its start frame, always where that shows nothing."""
-        T = labels.shape[1]
+    ) -> Float[Tensor, "_ N 2 h w"] | None:
+        """What each frame after the reference recalls of the objects; None without a matching guide.
+
+        They are annotated on the reference, on the start frame, or on both; on the start frame always
+        where the reference does not show all of them.
+        """
+        if features.embedding is None:
+            return None
+        B, T = labels.shape[:2]
+        embedding = features.embedding.view(B, T, *features.embedding.shape[1:])
+        grid = (embedding.shape[-2], embedding.shape[-1])
         shown = (labels[clip, 0] == (k + 1).view(-1, 1, 1)).float()
-        of_start = (torch.rand(len(k)) < 0.3).to(k.device)
-        of_start |= shown.flatten(1).sum(1) < self.options.min_pixels
-        masks = torch.where(of_start.view(-1, 1, 1), start, shown)
-        return templates_of(self.network, seen, clip * T + of_start.long(), masks)
+        found: Tensor = embedding.new_zeros(T - 1, len(k), MAPS, *grid, dtype=torch.float32)
+        for b in sorted(set(clip.tolist())):
+            own = clip == b
+            drawn = float(torch.rand(()))
+            unseen = bool((shown[own].flatten(1).sum(1) < self.options.min_pixels).any())
+            annotated = []
+            if drawn > 0.2:
+                annotated.append(annotated_cells(embedding[b, 0], resize_area(shown[own], grid)))
+            if drawn < 0.4 or unseen:
+                annotated.append(annotated_cells(embedding[b, 1], resize_area(start[own], grid)))
+            cells = AnnotatedCells.joined(annotated)
+            maps = [guide_maps(recalled_by_frame(embedding[b, t], cells)) for t in range(1, T)]
+            times = torch.arange(T - 1, device=own.device)[:, None]
+            found = found.index_put((times, own.nonzero().T), torch.stack(maps))
+        return found
 
     def _mask_loss(
         self,
@@ -334,6 +369,22 @@ class DyeNetLearning:
         share = cropped(decided, boxes, M)
         targets = cropped(truth, boxes, M) / share.clamp_min(1e-3)
         return region_loss(logits, targets.clamp(0, 1), share, self.options.mask)
+
+
+def matching_loss(
+    recalled: Float[Tensor, "T N 2 h w"],
+    labels: Int64[Tensor, "B _ H W"],
+    clip: Int64[Tensor, "N"],
+    k: Int64[Tensor, "N"],
+) -> Float[Tensor, ""]:
+    """Cross-entropy of each object's recalled share of every cell of the frames behind the start frame."""
+    shown = labels[clip, 2:].transpose(0, 1)
+    grid = (recalled.shape[-2], recalled.shape[-1])
+    decided = resize_area((shown != VOID).float(), grid)
+    truth = resize_area((shown == (k + 1).view(1, -1, 1, 1)).float(), grid)
+    share = recalled[:, :, 0].clamp(1e-4, 1 - 1e-4)
+    entropy = -(truth * share.log() + (decided - truth).clamp_min(0) * (1 - share).log())
+    return entropy.sum() / decided.sum().clamp_min(1)
 
 
 @torch.no_grad()

@@ -44,12 +44,17 @@ from tinct.training.sources import Sources
 from tinct.training.stages import SGD, Stage, StairSchedule
 
 COMPACT_LOSS = DyeNetLossOptions(
-    proposals=0.5, identities=0.5, masks=1.0, propagation=2.0,
+    proposals=0.5, identities=0.5, masks=1.0, propagation=2.0, matching=0.5,
     mask=RegionLossOptions(cross_entropy=1.0, hardest=0.5, dice=0.5), most_masks=16,
     references_first=True, enlargement=COMPACT_ENLARGEMENT,
 )  # fmt: skip
 
-COMPACT_RATES = (("extractor.extractor.", 0.5), ("extractor.identity.", 0.1), ("reid.", 0.1))
+COMPACT_RATES = (
+    ("extractor.extractor.", 0.5),
+    ("extractor.embedding.", 0.3),
+    ("extractor.identity.", 0.1),
+    ("reid.", 0.1),
+)
 """The pyramid, which compact FEELVOS knows already, learns slower; the backbone not at all.
 
 Re-identification learns ten times as slowly: its table lies where the space of embeddings was some
@@ -59,7 +64,7 @@ objects at 0.79.
 """
 
 
-_RECURRENCE = ("recurrent.", "template_guide.")
+_RECURRENCE = ("recurrent.", "extractor.embedding.")
 
 UNUSED = {
     "proposals": (
