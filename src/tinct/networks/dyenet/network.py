@@ -237,9 +237,8 @@ class DyeNetNetwork(nn.Module):
             index: The picture of each box.
             masks: In [0, 1], over the boxes' cells; of any grid.
         """
-        if features.embedding is None:
-            return None
-        return box_cells(self._embedded(features, boxes, index), masks)
+        embedded = self._embedded(features, boxes, index)
+        return None if embedded is None else box_cells(embedded, masks)
 
     def begin(
         self,
@@ -263,8 +262,9 @@ class DyeNetNetwork(nn.Module):
         nothing = cells.new_zeros(len(boxes), self.config.hidden, m, m)
         masks = masks.to(cells.dtype)
         attention = mask_attention(masks, m)
-        itself = self.remember(features, boxes, index, masks)
-        guides = self._guides(features, boxes, index, masks, recalled, itself)
+        embedded = self._embedded(features, boxes, index)
+        itself = None if embedded is None else box_cells(embedded, masks)
+        guides = self._guides(masks, embedded, recalled, itself)
         return self.recurrent.hidden(nothing, cells, guides, attention)
 
     def forward(
@@ -290,35 +290,35 @@ class DyeNetNetwork(nn.Module):
             before: What `remember` gave for the frame before.
         """
         cells, fine = self._cells(features, boxes, index), self._fine_cells(features, boxes, index)
-        guides = self._guides(features, boxes, index, masks.to(cells.dtype), recalled, before)
+        embedded = self._embedded(features, boxes, index)
+        guides = self._guides(masks.to(cells.dtype), embedded, recalled, before)
         propagated: Propagated = self.recurrent(hidden_warped, cells, fine, guides)
         return propagated
 
     def _guides(
         self,
-        features: FrameFeatures,
-        boxes: Float[Tensor, "N 4"],
-        index: Int64[Tensor, "N"],
         masks: Float[Tensor, "N G G"],
+        embedded: Float[Tensor, "N E m m"] | None,
         recalled: Float[Tensor, "N 2 G G"] | None,
         before: BoxCells | None,
     ) -> Float[Tensor, "N g G G"]:
         """The maps that join the cells: none, the masks, and what the boxes recall of other frames."""
         grid = masks.shape[-1]
         maps = [masks[:, None]] if self.config.mask_guide else []
-        if self.config.matching_guide:
+        if embedded is not None:
             if recalled is None or before is None:
                 raise OptionError(
                     "This DyeNet has a matching guide; give what its boxes recall of annotated frames, and "
                     "what the frame before showed of their objects."
                 )
-            of_before = recalled_by_boxes(self._embedded(features, boxes, index), before)
+            of_before = recalled_by_boxes(embedded, before)
             maps += [recalled.to(masks.dtype), at_grid(of_before, grid)]
         return torch.cat(maps, 1) if maps else masks.new_zeros(len(masks), 0, grid, grid)
 
-    def _embedded(self, features: FrameFeatures, boxes: Tensor, index: Tensor) -> Tensor:
-        """e_p of the boxes' cells."""
-        assert features.embedding is not None, "a network with a matching guide gives an embedding"
+    def _embedded(self, features: FrameFeatures, boxes: Tensor, index: Tensor) -> Tensor | None:
+        """e_p of the boxes' cells; None without a matching guide."""
+        if features.embedding is None:
+            return None
         return pooled(features.embedding, boxes, index, self.config.roi_grid, STRIDE)
 
     def _cells(self, features: FrameFeatures, boxes: Tensor, index: Tensor) -> Tensor:
